@@ -1,0 +1,212 @@
+// The one error class of the project and its closed list of codes. Every failure that a user or a peer can see is an
+// EspalierError; `toEspalierError` is the one place that turns anything else that was caught into one.
+
+/** What a code means to each reader of it: the shell (exit code), gRPC (status), the scheduler (retryable), the user (action). */
+interface CodeMeaning {
+  /** Exit code of the command line; documented in the README. */
+  readonly exitCode: number;
+  /** Name of the gRPC status that carries this code between processes. */
+  readonly grpcStatus: GrpcStatusName;
+  /** True where the same task may succeed when it is sent again, to this worker or another. */
+  readonly retryable: boolean;
+  /** What the user can do, appended to a message that says nothing more specific. */
+  readonly action: string;
+}
+
+type GrpcStatusName =
+  | 'CANCELLED'
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'RESOURCE_EXHAUSTED'
+  | 'FAILED_PRECONDITION'
+  | 'ABORTED'
+  | 'UNAVAILABLE'
+  | 'INTERNAL'
+  | 'DEADLINE_EXCEEDED';
+
+// Exit codes: 2 usage, 3 model, 4 data, 5 output or disk, 6 workers, 7 numbers that are not finite, 70 a bug, 130 interrupted.
+export const ERROR_CODES = {
+  usage: { exitCode: 2, grpcStatus: 'INVALID_ARGUMENT', retryable: false, action: 'see `espalier --help`' },
+  budget_out_of_range: {
+    exitCode: 2,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'give a budget that lies in the range',
+  },
+  model_not_found: {
+    exitCode: 3,
+    grpcStatus: 'NOT_FOUND',
+    retryable: false,
+    action: 'give a folder with config.json and model.safetensors',
+  },
+  model_format: {
+    exitCode: 3,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'save the model again with save_pretrained',
+  },
+  model_unsupported: {
+    exitCode: 3,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'see the README for the models that can be read',
+  },
+  shape_mismatch: {
+    exitCode: 3,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'check that config.json belongs to these weights',
+  },
+  weights_mismatch: {
+    exitCode: 3,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'check that config.json belongs to these weights',
+  },
+  tokenizer_format: {
+    exitCode: 3,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'save the tokenizer again with save_pretrained',
+  },
+  data_not_found: {
+    exitCode: 4,
+    grpcStatus: 'NOT_FOUND',
+    retryable: false,
+    action: 'give a .jsonl, .csv or .tsv file',
+  },
+  data_format: { exitCode: 4, grpcStatus: 'INVALID_ARGUMENT', retryable: false, action: 'correct the line' },
+  data_label: {
+    exitCode: 4,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'correct the label or name the label column',
+  },
+  data_empty: {
+    exitCode: 4,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'give a file with at least one sample',
+  },
+  output_exists: {
+    exitCode: 5,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'choose another --out or add --force',
+  },
+  output_locked: {
+    exitCode: 5,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'wait for the other run or choose another --out',
+  },
+  output_unwritable: {
+    exitCode: 5,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'check the permissions of the folder',
+  },
+  disk_full: { exitCode: 5, grpcStatus: 'RESOURCE_EXHAUSTED', retryable: false, action: 'free some space' },
+  resume_mismatch: {
+    exitCode: 5,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'resume with the settings of the first run or start over without --resume',
+  },
+  no_workers: {
+    exitCode: 6,
+    grpcStatus: 'UNAVAILABLE',
+    retryable: false,
+    action: 'start a worker and run again with --resume',
+  },
+  device_class_mismatch: {
+    exitCode: 6,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'use workers of one kind of device and one version',
+  },
+  worker_unavailable: {
+    exitCode: 6,
+    grpcStatus: 'UNAVAILABLE',
+    retryable: true,
+    action: 'check that the worker runs and can be reached',
+  },
+  worker_busy: { exitCode: 6, grpcStatus: 'RESOURCE_EXHAUSTED', retryable: true, action: 'wait or add workers' },
+  blob_missing: { exitCode: 6, grpcStatus: 'NOT_FOUND', retryable: true, action: 'send the blob and try again' },
+  blob_corrupt: { exitCode: 6, grpcStatus: 'ABORTED', retryable: true, action: 'send the blob again' },
+  limit_exceeded: {
+    exitCode: 6,
+    grpcStatus: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    action: 'use a smaller input or raise the limit',
+  },
+  protocol: {
+    exitCode: 6,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'use the same version of coordinator and worker',
+  },
+  deadline: { exitCode: 6, grpcStatus: 'DEADLINE_EXCEEDED', retryable: true, action: 'try again' },
+  out_of_memory: {
+    exitCode: 6,
+    grpcStatus: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    action: 'use fewer tokens a batch',
+  },
+  engine: { exitCode: 6, grpcStatus: 'INTERNAL', retryable: true, action: 'run the set-up again' },
+  not_finite: {
+    exitCode: 7,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'check the model in the framework that it was trained in',
+  },
+  cancelled: { exitCode: 130, grpcStatus: 'CANCELLED', retryable: false, action: 'run again with --resume' },
+  internal: {
+    exitCode: 70,
+    grpcStatus: 'INTERNAL',
+    retryable: false,
+    action: 'this is a bug; report it with the command and the log',
+  },
+} as const satisfies Record<string, CodeMeaning>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** A failure with a code from the closed list. The message is lower case, ids first, and says what was got and what was
+ * expected; `action` says what to do when the message itself does not. */
+export class EspalierError extends Error {
+  readonly code: ErrorCode;
+  readonly action: string;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; action?: string } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'EspalierError';
+    this.code = code;
+    this.action = options.action ?? ERROR_CODES[code].action;
+  }
+
+  get exitCode(): number {
+    return ERROR_CODES[this.code].exitCode;
+  }
+
+  get retryable(): boolean {
+    return ERROR_CODES[this.code].retryable;
+  }
+
+  /** One line for a terminal: `[code] message; action`. */
+  get line(): string {
+    return `[${this.code}] ${this.message}; ${this.action}`.replace(/\s*\n\s*/g, ' ');
+  }
+}
+
+/** Turns anything that was caught into an EspalierError; one that already is one passes unchanged.
+ * System errors get the code that their errno stands for; everything else is "internal". */
+export function toEspalierError(caught: unknown): EspalierError {
+  if (caught instanceof EspalierError) return caught;
+  const error = caught instanceof Error ? caught : new Error(String(caught));
+  const errno = (error as NodeJS.ErrnoException).code;
+  if (error.name === 'AbortError') return new EspalierError('cancelled', 'interrupted', { cause: caught });
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') return new EspalierError('disk_full', error.message, { cause: caught });
+  if (errno === 'EACCES' || errno === 'EROFS' || errno === 'EPERM')
+    return new EspalierError('output_unwritable', error.message, { cause: caught });
+  return new EspalierError('internal', error.message, { cause: caught });
+}
