@@ -1,0 +1,81 @@
+// report.json of one pruned model. Names of fields are stable: scripts read them.
+import type { Method } from './prune-settings.ts';
+
+/** The metric after each stage; null where the stage did not run or nothing was evaluated. */
+export interface QualityByStage {
+  readonly dense: number | null;
+  readonly search: number | null;
+  readonly rearrange: number | null;
+  readonly tune: number | null;
+}
+
+export interface StageSeconds {
+  readonly load: number;
+  readonly fisher: number;
+  readonly search: number;
+  readonly rearrange: number;
+  readonly tune: number;
+  readonly evaluate: number;
+  readonly total: number;
+}
+
+/** How one sub-layer's tuning went. */
+export interface TuningReport {
+  readonly layer: number;
+  readonly subLayer: 'attention' | 'ffn';
+  readonly kept: number;
+  /** Rung of the damping ladder that was taken, "scale 1" when none helped. */
+  readonly rung: string;
+  /** Sum of squares of the held-out residual with scales of 1, and with the scales taken. */
+  readonly heldOutBefore: number;
+  readonly heldOutAfter: number;
+  readonly largestScale: number;
+}
+
+export interface PruneReport {
+  readonly espalier: string;
+  readonly schema: 1;
+  readonly model: { readonly name: string; readonly digest: string; readonly type: string };
+  readonly data: { readonly digest: string; readonly rows: number; readonly truncated: number };
+  readonly evaluation: { readonly digest: string; readonly rows: number; readonly truncated: number } | null;
+  readonly seed: number;
+  readonly samples: number;
+  readonly replacement: boolean;
+  readonly fisherGroup: number;
+  readonly labels: 'data' | 'model';
+  readonly method: Method;
+  readonly damping: string;
+  readonly budget: number;
+  readonly task: string;
+  readonly metric: string | null;
+  readonly quality: QualityByStage;
+  /** All metrics of the task, by stage. */
+  readonly scores: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Encoder MACs of one sample of `macsLength` tokens. */
+  readonly macs: { readonly dense: number; readonly pruned: number };
+  readonly macsLength: number;
+  readonly parameters: { readonly dense: number; readonly pruned: number };
+  /** Size of the weight files in bytes. */
+  readonly bytes: { readonly dense: number; readonly pruned: number };
+  /** Heads and neurons kept, by layer. */
+  readonly heads: readonly number[];
+  readonly neurons: readonly number[];
+  readonly tuning: readonly TuningReport[];
+  /** Median seconds of a forward pass, dense and pruned in turn on one worker; null when not measured. */
+  readonly latency: {
+    readonly batchSize: number;
+    readonly tokens: number;
+    readonly repeats: number;
+    readonly denseSeconds: number;
+    readonly prunedSeconds: number;
+  } | null;
+  readonly seconds: StageSeconds;
+  readonly workers: number;
+  readonly deviceClass: Readonly<Record<string, string | number | boolean>>;
+  /** SHA-256 of the plan: the drawn samples, shards and micro-batches. */
+  readonly plan: string;
+  /** Data type of the written weights. */
+  readonly dtype: string;
+  /** SHA-256 of the pruned model.safetensors. */
+  readonly digest: string;
+}

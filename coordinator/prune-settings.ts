@@ -1,0 +1,63 @@
+// What a prune job is asked to do: the one object that the command line (and later the job API) fills and the job reads.
+import type { DType } from '../shared/tensor.ts';
+
+/** Last stage that a job runs: the paper's whole method is "tune". */
+export type Method = 'search' | 'rearrange' | 'tune';
+
+/** Damping of the tuning solves: "ridge" is Espalier's, "reference" the exact solution of the published system. */
+export type Damping = 'ridge' | 'reference';
+
+/** How columns of a data file are found; a field left out is guessed from the usual names. */
+export interface ColumnSettings {
+  readonly text?: string;
+  readonly textPair?: string;
+  readonly label?: string;
+  readonly question?: string;
+  readonly context?: string;
+  readonly answers?: string;
+}
+
+export interface PruneSettings {
+  /** Folder of the dense checkpoint. */
+  readonly model: string;
+  /** Calibration samples: .jsonl, .csv or .tsv. */
+  readonly data: string;
+  /** Held-out samples that quality is measured on; none: no quality is reported. */
+  readonly evaluation: string | null;
+  readonly columns: ColumnSettings;
+  /** Budgets as fractions of the encoder's MACs, each in (0, 1), distinct, as the user wrote them ("0.5" names the folder). */
+  readonly budgets: readonly { readonly text: string; readonly value: number }[];
+  /** Folder to write; must not exist unless `force`. */
+  readonly out: string;
+  readonly force: boolean;
+  readonly resume: boolean;
+  readonly seed: number;
+  /** Calibration samples to draw. */
+  readonly samples: number;
+  readonly replacement: boolean;
+  /** Samples a Fisher row; null: 32, or 12 for question answering. */
+  readonly fisherGroup: number | null;
+  readonly labels: 'data' | 'model';
+  readonly method: Method;
+  readonly damping: Damping;
+  /** Mean sequence length that MACs are counted at; null: that of the drawn samples. */
+  readonly macsLength: number | null;
+  /** Longest input in tokens; null: 384 for question answering, else 128, never more than the model allows. */
+  readonly maxLength: number | null;
+  /** Overlap of question answering windows in tokens. */
+  readonly stride: number;
+  /** Metric that is reported first; null: the task's usual one. */
+  readonly metric: string | null;
+  /** Data type of the written weights; null: as in the input. */
+  readonly dtype: Extract<DType, 'F32' | 'F16' | 'BF16'> | null;
+  /** Where the work runs. */
+  readonly workers: WorkerSettings;
+}
+
+export interface WorkerSettings {
+  /** Local worker processes to fork; 0 with addresses given; null: one a core. */
+  readonly local: number | null;
+  /** host:port of workers that already run. */
+  readonly addresses: readonly string[];
+  readonly device: 'auto' | 'cpu' | 'gpu';
+}
