@@ -1,0 +1,45 @@
+// Writing to disk so that a crash at any moment leaves the old file or the new one, whole: temporary file, fsync,
+// rename, fsync of the folder.
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+/** Writes `chunks` one after the other as the file at `path`, making its folder where it is missing. */
+export async function writeFileAtomically(path: string, chunks: readonly (string | Uint8Array)[]): Promise<void> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true });
+  const temporary = `${path}.${process.pid}.partial`;
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      for (const chunk of chunks) await file.writeFile(chunk);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (caught) {
+    await rm(temporary, { force: true });
+    throw caught;
+  }
+  await syncPath(folder);
+}
+
+/** Flushes one file, or the list of names in one folder, to disk. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Flushes a folder and everything in it to disk. */
+export async function syncTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else if (entry.isFile()) await syncPath(path);
+  }
+  await syncPath(folder);
+}

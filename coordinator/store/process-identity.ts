@@ -1,0 +1,69 @@
+// Which process something belongs to, told in a way that outlives it: a process id alone is used again after a while.
+import { readFileSync, readlinkSync } from 'node:fs';
+
+/** One process of one boot of one machine; no two processes ever have the same one. */
+export interface ProcessIdentity {
+  /** Kernel's id of this boot, without dashes; "0" where the system tells none. */
+  readonly bootId: string;
+  /** Inode of the process id namespace: containers of one machine each count from 1. */
+  readonly pidNamespace: string;
+  readonly pid: number;
+  /** Clock ticks from boot to the start of the process (/proc/PID/stat, field 22); "0" where the system tells none. */
+  readonly startTicks: string;
+}
+
+/** "unknown" for a process of another container, which cannot be seen from here. */
+export type Liveness = 'live' | 'dead' | 'unknown';
+
+/** Identity of this process. */
+export function ownIdentity(): ProcessIdentity {
+  return {
+    bootId: readBootId(),
+    pidNamespace: readPidNamespace(),
+    pid: process.pid,
+    startTicks: readStat(process.pid)?.startTicks ?? '0',
+  };
+}
+
+/** Whether the process still runs. One that has ended and waits for its parent (a zombie) is dead. */
+export function livenessOf(identity: ProcessIdentity): Liveness {
+  if (identity.bootId !== readBootId()) return 'dead';
+  if (identity.pidNamespace !== readPidNamespace()) return 'unknown';
+  if (readStat(process.pid) === null) return answersSignals(identity.pid) ? 'live' : 'dead';
+  const stat = readStat(identity.pid);
+  if (stat === null || stat.startTicks !== identity.startTicks) return 'dead';
+  return stat.state === 'Z' || stat.state === 'X' ? 'dead' : 'live';
+}
+
+function readBootId(): string {
+  return readOrNull(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().replaceAll('-', '')) ?? '0';
+}
+
+function readPidNamespace(): string {
+  return readOrNull(() => readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')) || '0';
+}
+
+function readStat(pid: number): { readonly state: string; readonly startTicks: string } | null {
+  const text = readOrNull(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  if (text === null) return null;
+  // Field 2 is the program's name in brackets and may itself hold spaces and brackets: count from the last bracket.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return { state: fields[0] ?? '', startTicks: fields[19] ?? '0' };
+}
+
+function answersSignals(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (caught) {
+    return (caught as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function readOrNull(read: () => string): string | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}
