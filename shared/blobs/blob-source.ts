@@ -1,0 +1,41 @@
+// Blobs where they come from: bytes in memory or a file, named by the SHA-256 of the content.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+
+const READ_BYTES = 1024 * 1024;
+
+/** Content that can be read any number of times, and its name. */
+export interface BlobSource {
+  /** SHA-256, 64 lower-case hexadecimal digits. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  open(): AsyncIterable<Uint8Array>;
+}
+
+/** A blob in memory; the bytes must not change afterwards. */
+export function blobOfBytes(bytes: Uint8Array): BlobSource {
+  return {
+    digest: createHash('sha256').update(bytes).digest('hex'),
+    sizeBytes: bytes.byteLength,
+    async *open() {
+      yield bytes;
+    },
+  };
+}
+
+/** A blob that is a file: read once now for its digest, and again by each `open`. Whoever stores it checks the digest,
+ * so a file that changes in between is noticed. */
+export async function blobOfFile(path: string): Promise<BlobSource> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  for await (const chunk of readChunks(path)) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
+  }
+  return { digest: hash.digest('hex'), sizeBytes, open: () => readChunks(path) };
+}
+
+/** The bytes of a file in pieces of at most 1 MiB. */
+export function readChunks(path: string): AsyncIterable<Uint8Array> {
+  return createReadStream(path, { highWaterMark: READ_BYTES });
+}

@@ -1,0 +1,216 @@
+// A folder of content-addressed blobs, shared by any number of processes of one machine.
+//
+//   <dir>/sha256/ab/cdef…        one blob; appears by a rename after its size and digest were checked, never changes
+//   <dir>/sha256/ab/cdef….link   beside a blob that is a hard link to a user's file: size and mtime at the time of linking
+//   <dir>/incoming/HOST.PID.N    written aside; what a killed process leaves is removed by the next one that opens the folder
+//
+// A blob's mtime (of its .link file, if there is one) says when it was last used: beyond the size limit the least
+// recently used go first, never one that this process has pinned. Another process may still need one that went: it
+// reports blob_missing, and gets the blob again.
+import { createHash, randomUUID } from 'node:crypto';
+import { link, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { EspalierError, toEspalierError } from '../errors.ts';
+import { evictOldest, removeLeftovers } from './blob-eviction.ts';
+import { readChunks } from './blob-source.ts';
+import { checkDigest } from './digest.ts';
+
+const LINK_SUFFIX = '.link';
+
+export class BlobStore {
+  readonly #dir: string;
+  readonly #limitBytes: number;
+  readonly #pins = new Map<string, number>();
+  #bytesAtScan = 0;
+  #bytesSinceScan = 0;
+
+  private constructor(dir: string, limitBytes: number) {
+    this.#dir = dir;
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Opens the folder, made where it is missing. @throws EspalierError "output_unwritable", "disk_full". */
+  static async open(dir: string, options: { limitBytes: number }): Promise<BlobStore> {
+    const store = new BlobStore(path.resolve(dir), options.limitBytes);
+    try {
+      await mkdir(store.#sha256Dir, { recursive: true });
+      await mkdir(store.#incomingDir, { recursive: true });
+      await removeLeftovers(store.#incomingDir);
+      await store.#evict();
+    } catch (caught) {
+      throw toEspalierError(caught);
+    }
+    return store;
+  }
+
+  get limitBytes(): number {
+    return this.#limitBytes;
+  }
+
+  /** Where the blob lies, or would. @throws EspalierError "protocol" for a name that is no digest. */
+  path(digest: string): string {
+    checkDigest(digest);
+    return path.join(this.#sha256Dir, digest.slice(0, 2), digest.slice(2));
+  }
+
+  /** Whether the blob is here (with this size, where one is given); counts as a use of it. A linked file that was
+   * written to since, or one of another size, is no longer the blob and is dropped. */
+  async has(digest: string, sizeBytes?: number): Promise<boolean> {
+    const file = this.path(digest);
+    const found = await statOrNull(file);
+    if (found === null) return false;
+    const linked = await readFile(file + LINK_SUFFIX, 'utf8').catch(() => null);
+    const changed = linked !== null && linked !== linkRecord(found);
+    if (changed || (sizeBytes !== undefined && found.size !== BigInt(sizeBytes))) {
+      await this.#remove(file);
+      return false;
+    }
+    const now = new Date();
+    // Only gone if another process evicts it at this moment.
+    await utimes(linked === null ? file : file + LINK_SUFFIX, now, now).catch(() => {});
+    return true;
+  }
+
+  /** Which of these are not here. */
+  async missing(digests: readonly string[]): Promise<string[]> {
+    const present = await Promise.all(digests.map((digest) => this.has(digest)));
+    return digests.filter((_, i) => !present[i]);
+  }
+
+  /** Keeps these from being evicted by this process until the returned function is called. */
+  pin(digests: readonly string[]): () => void {
+    for (const digest of digests) this.#pins.set(digest, (this.#pins.get(digest) ?? 0) + 1);
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      for (const digest of digests) {
+        const left = (this.#pins.get(digest) ?? 1) - 1;
+        if (left > 0) this.#pins.set(digest, left);
+        else this.#pins.delete(digest);
+      }
+    };
+  }
+
+  /** Stores one blob and returns its path. Nothing is visible, and nothing is left over, unless size and digest are right.
+   * @throws EspalierError "blob_corrupt" when they are not, "limit_exceeded" for a blob larger than the store. */
+  async put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>): Promise<string> {
+    const target = this.path(digest);
+    this.#checkSize(digest, sizeBytes);
+    const aside = this.#asidePath();
+    try {
+      await writeChecked(aside, digest, sizeBytes, chunks);
+      await mkdir(path.dirname(target), { recursive: true });
+      await rm(target + LINK_SUFFIX, { force: true });
+      await rename(aside, target);
+    } catch (caught) {
+      await rm(aside, { force: true });
+      throw toEspalierError(caught);
+    }
+    await this.#grew(digest, sizeBytes);
+    return target;
+  }
+
+  /** Places a file of this machine, whose digest the caller has computed, by a hard link: no bytes are copied and none
+   * are taken from the limit. Where it cannot be linked (another disk, another owner) it is copied and checked. */
+  async link(file: string, digest: string): Promise<string> {
+    const target = this.path(digest);
+    if (await this.has(digest)) return target;
+    const aside = this.#asidePath();
+    try {
+      await mkdir(path.dirname(target), { recursive: true });
+      await link(file, aside);
+    } catch {
+      const { size } = await stat(file);
+      return this.put(digest, size, readChunks(file));
+    }
+    try {
+      await writeFile(target + LINK_SUFFIX, linkRecord(await stat(aside, { bigint: true })));
+      await rename(aside, target);
+    } catch (caught) {
+      throw toEspalierError(caught);
+    } finally {
+      await rm(aside, { force: true });
+    }
+    return target;
+  }
+
+  get #sha256Dir(): string {
+    return path.join(this.#dir, 'sha256');
+  }
+
+  get #incomingDir(): string {
+    return path.join(this.#dir, 'incoming');
+  }
+
+  #asidePath(): string {
+    return path.join(this.#incomingDir, `${hostname()}.${process.pid}.${randomUUID()}`);
+  }
+
+  #checkSize(digest: string, sizeBytes: number): void {
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
+      throw new EspalierError('protocol', `${digest}: got a size of ${sizeBytes} bytes`);
+    if (sizeBytes > this.#limitBytes)
+      throw new EspalierError(
+        'limit_exceeded',
+        `${digest}: got ${sizeBytes} bytes, the store holds ${this.#limitBytes}`,
+      );
+  }
+
+  async #remove(file: string): Promise<void> {
+    await rm(file, { force: true });
+    await rm(file + LINK_SUFFIX, { force: true });
+  }
+
+  async #grew(digest: string, sizeBytes: number): Promise<void> {
+    this.#bytesSinceScan += sizeBytes;
+    // Other processes add to the folder too, unseen until the next look at it.
+    const due = this.#bytesSinceScan > this.#limitBytes / 16;
+    if (!due && this.#bytesAtScan + this.#bytesSinceScan <= this.#limitBytes) return;
+    const release = this.pin([digest]);
+    await this.#evict().finally(release);
+  }
+
+  async #evict(): Promise<void> {
+    const isPinned = (digest: string) => this.#pins.has(digest);
+    this.#bytesAtScan = await evictOldest(this.#sha256Dir, this.#limitBytes, isPinned);
+    this.#bytesSinceScan = 0;
+  }
+}
+
+function linkRecord({ size, mtimeNs }: { size: bigint; mtimeNs: bigint }): string {
+  return `${size} ${mtimeNs}`;
+}
+
+async function statOrNull(file: string) {
+  return stat(file, { bigint: true }).catch(() => null);
+}
+
+async function writeChecked(
+  file: string,
+  digest: string,
+  sizeBytes: number,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const hash = createHash('sha256');
+  let writtenBytes = 0;
+  const handle = await open(file, 'wx');
+  try {
+    for await (const chunk of chunks) {
+      writtenBytes += chunk.byteLength;
+      if (writtenBytes > sizeBytes)
+        throw new EspalierError('blob_corrupt', `${digest}: got more than the announced ${sizeBytes} bytes`);
+      hash.update(chunk);
+      await handle.writeFile(chunk);
+    }
+    // Else a power failure could leave a blob under its name without its content.
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+  if (writtenBytes !== sizeBytes)
+    throw new EspalierError('blob_corrupt', `${digest}: got ${writtenBytes} bytes, expected ${sizeBytes}`);
+  const got = hash.digest('hex');
+  if (got !== digest) throw new EspalierError('blob_corrupt', `${digest}: got content with digest ${got}`);
+}

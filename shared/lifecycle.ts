@@ -1,0 +1,54 @@
+// How a process holds what it has opened, and how it ends.
+import { toEspalierError } from './errors.ts';
+
+/** Releases, run once each, last opened first. One that fails does not keep the others from running. */
+export class Releases {
+  readonly #stack: (() => void | Promise<void>)[] = [];
+
+  add(release: () => void | Promise<void>): void {
+    this.#stack.push(release);
+  }
+
+  /** Runs them all. @throws EspalierError the first failure, after the last release has run. */
+  async run(): Promise<void> {
+    const failures: unknown[] = [];
+    for (let release = this.#stack.pop(); release !== undefined; release = this.#stack.pop()) {
+      try {
+        await release();
+      } catch (caught) {
+        failures.push(caught);
+      }
+    }
+    if (failures.length > 0) throw toEspalierError(failures[0]);
+  }
+}
+
+/** Calls `drain` at the first of these signals and `force` at the next. The returned function stops listening. */
+export function onSignals(
+  names: readonly NodeJS.Signals[],
+  actions: { drain: (name: NodeJS.Signals) => void; force: (name: NodeJS.Signals) => void },
+): () => void {
+  let seen = 0;
+  const listener = (name: NodeJS.Signals) => {
+    seen += 1;
+    if (seen === 1) actions.drain(name);
+    else actions.force(name);
+  };
+  for (const name of names) process.on(name, listener);
+  return () => {
+    for (const name of names) process.off(name, listener);
+  };
+}
+
+/** Resolves to "done" with the promise, or to "late" after `timeoutMs`; rejects as the promise does. */
+export async function within(promise: Promise<unknown>, timeoutMs: number): Promise<'done' | 'late'> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), timeoutMs);
+  });
+  try {
+    return await Promise.race([promise.then(() => 'done' as const), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,20 @@
+// Original file: protos/espalier/v1/worker.proto
+
+
+export interface DeviceClass {
+  'kind'?: (string);
+  'model'?: (string);
+  'intraOpThreads'?: (number);
+  'tensorflowVersion'?: (string);
+  'kernels'?: (string);
+  'tf32'?: (boolean);
+}
+
+export interface DeviceClass__Output {
+  'kind': (string);
+  'model': (string);
+  'intraOpThreads': (number);
+  'tensorflowVersion': (string);
+  'kernels': (string);
+  'tf32': (boolean);
+}

@@ -1,0 +1,27 @@
+// Original file: protos/espalier/v1/worker.proto
+
+import type { FisherTask as _espalier_v1_FisherTask, FisherTask__Output as _espalier_v1_FisherTask__Output } from '../../espalier/v1/FisherTask.ts';
+import type { NormalEquationsTask as _espalier_v1_NormalEquationsTask, NormalEquationsTask__Output as _espalier_v1_NormalEquationsTask__Output } from '../../espalier/v1/NormalEquationsTask.ts';
+import type { SolveTask as _espalier_v1_SolveTask, SolveTask__Output as _espalier_v1_SolveTask__Output } from '../../espalier/v1/SolveTask.ts';
+import type { EvaluateTask as _espalier_v1_EvaluateTask, EvaluateTask__Output as _espalier_v1_EvaluateTask__Output } from '../../espalier/v1/EvaluateTask.ts';
+import type { LatencyTask as _espalier_v1_LatencyTask, LatencyTask__Output as _espalier_v1_LatencyTask__Output } from '../../espalier/v1/LatencyTask.ts';
+
+export interface RunRequest {
+  'taskId'?: (string);
+  'fisher'?: (_espalier_v1_FisherTask | null);
+  'normalEquations'?: (_espalier_v1_NormalEquationsTask | null);
+  'solve'?: (_espalier_v1_SolveTask | null);
+  'evaluate'?: (_espalier_v1_EvaluateTask | null);
+  'latency'?: (_espalier_v1_LatencyTask | null);
+  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency";
+}
+
+export interface RunRequest__Output {
+  'taskId': (string);
+  'fisher'?: (_espalier_v1_FisherTask__Output | null);
+  'normalEquations'?: (_espalier_v1_NormalEquationsTask__Output | null);
+  'solve'?: (_espalier_v1_SolveTask__Output | null);
+  'evaluate'?: (_espalier_v1_EvaluateTask__Output | null);
+  'latency'?: (_espalier_v1_LatencyTask__Output | null);
+  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency";
+}

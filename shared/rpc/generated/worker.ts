@@ -1,0 +1,49 @@
+import type * as grpc from '@grpc/grpc-js';
+import type { MessageTypeDefinition } from '@grpc/proto-loader';
+
+import type { BlobRef as _espalier_v1_BlobRef, BlobRef__Output as _espalier_v1_BlobRef__Output } from './espalier/v1/BlobRef.ts';
+import type { DescribeRequest as _espalier_v1_DescribeRequest, DescribeRequest__Output as _espalier_v1_DescribeRequest__Output } from './espalier/v1/DescribeRequest.ts';
+import type { DescribeResponse as _espalier_v1_DescribeResponse, DescribeResponse__Output as _espalier_v1_DescribeResponse__Output } from './espalier/v1/DescribeResponse.ts';
+import type { DeviceClass as _espalier_v1_DeviceClass, DeviceClass__Output as _espalier_v1_DeviceClass__Output } from './espalier/v1/DeviceClass.ts';
+import type { EvaluateTask as _espalier_v1_EvaluateTask, EvaluateTask__Output as _espalier_v1_EvaluateTask__Output } from './espalier/v1/EvaluateTask.ts';
+import type { FisherTask as _espalier_v1_FisherTask, FisherTask__Output as _espalier_v1_FisherTask__Output } from './espalier/v1/FisherTask.ts';
+import type { Frame as _espalier_v1_Frame, Frame__Output as _espalier_v1_Frame__Output } from './espalier/v1/Frame.ts';
+import type { LatencyTask as _espalier_v1_LatencyTask, LatencyTask__Output as _espalier_v1_LatencyTask__Output } from './espalier/v1/LatencyTask.ts';
+import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from './espalier/v1/MaskSet.ts';
+import type { ModelRef as _espalier_v1_ModelRef, ModelRef__Output as _espalier_v1_ModelRef__Output } from './espalier/v1/ModelRef.ts';
+import type { NormalEquationsTask as _espalier_v1_NormalEquationsTask, NormalEquationsTask__Output as _espalier_v1_NormalEquationsTask__Output } from './espalier/v1/NormalEquationsTask.ts';
+import type { RunRequest as _espalier_v1_RunRequest, RunRequest__Output as _espalier_v1_RunRequest__Output } from './espalier/v1/RunRequest.ts';
+import type { ShardRange as _espalier_v1_ShardRange, ShardRange__Output as _espalier_v1_ShardRange__Output } from './espalier/v1/ShardRange.ts';
+import type { SolveTask as _espalier_v1_SolveTask, SolveTask__Output as _espalier_v1_SolveTask__Output } from './espalier/v1/SolveTask.ts';
+import type { SumSource as _espalier_v1_SumSource, SumSource__Output as _espalier_v1_SumSource__Output } from './espalier/v1/SumSource.ts';
+import type { TensorHeader as _espalier_v1_TensorHeader, TensorHeader__Output as _espalier_v1_TensorHeader__Output } from './espalier/v1/TensorHeader.ts';
+import type { WorkerClient as _espalier_v1_WorkerClient, WorkerDefinition as _espalier_v1_WorkerDefinition } from './espalier/v1/Worker.ts';
+
+type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> = {
+  new(...args: ConstructorParameters<Constructor>): Subtype;
+};
+
+export interface ProtoGrpcType {
+  espalier: {
+    v1: {
+      BlobRef: MessageTypeDefinition<_espalier_v1_BlobRef, _espalier_v1_BlobRef__Output>
+      DescribeRequest: MessageTypeDefinition<_espalier_v1_DescribeRequest, _espalier_v1_DescribeRequest__Output>
+      DescribeResponse: MessageTypeDefinition<_espalier_v1_DescribeResponse, _espalier_v1_DescribeResponse__Output>
+      DeviceClass: MessageTypeDefinition<_espalier_v1_DeviceClass, _espalier_v1_DeviceClass__Output>
+      EvaluateTask: MessageTypeDefinition<_espalier_v1_EvaluateTask, _espalier_v1_EvaluateTask__Output>
+      FisherTask: MessageTypeDefinition<_espalier_v1_FisherTask, _espalier_v1_FisherTask__Output>
+      Frame: MessageTypeDefinition<_espalier_v1_Frame, _espalier_v1_Frame__Output>
+      LatencyTask: MessageTypeDefinition<_espalier_v1_LatencyTask, _espalier_v1_LatencyTask__Output>
+      MaskSet: MessageTypeDefinition<_espalier_v1_MaskSet, _espalier_v1_MaskSet__Output>
+      ModelRef: MessageTypeDefinition<_espalier_v1_ModelRef, _espalier_v1_ModelRef__Output>
+      NormalEquationsTask: MessageTypeDefinition<_espalier_v1_NormalEquationsTask, _espalier_v1_NormalEquationsTask__Output>
+      RunRequest: MessageTypeDefinition<_espalier_v1_RunRequest, _espalier_v1_RunRequest__Output>
+      ShardRange: MessageTypeDefinition<_espalier_v1_ShardRange, _espalier_v1_ShardRange__Output>
+      SolveTask: MessageTypeDefinition<_espalier_v1_SolveTask, _espalier_v1_SolveTask__Output>
+      SumSource: MessageTypeDefinition<_espalier_v1_SumSource, _espalier_v1_SumSource__Output>
+      TensorHeader: MessageTypeDefinition<_espalier_v1_TensorHeader, _espalier_v1_TensorHeader__Output>
+      Worker: SubtypeConstructor<typeof grpc.Client, _espalier_v1_WorkerClient> & { service: _espalier_v1_WorkerDefinition }
+    }
+  }
+}
+

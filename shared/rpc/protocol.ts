@@ -1,0 +1,47 @@
+// The protocol as this process speaks it: loads the .proto files once and hands out the service definitions, typed. The
+// types under generated/ come from the same files by proto-loader-gen-types (see generate-types.sh).
+
+import path from 'node:path';
+import { type GrpcObject, loadPackageDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { projectRoot } from '../project-root.ts';
+import type { ProtoGrpcType as BlobsProtocol } from './generated/blobs.ts';
+import type { ProtoGrpcType as WorkerProtocol } from './generated/worker.ts';
+
+/** Raised with every change that an older peer would misread. */
+export const PROTOCOL_VERSION = 1;
+
+/** Largest payload of one message of a stream. */
+export const CHUNK_BYTES = 1024 * 1024;
+
+/** As sent: fields may be left out. */
+export type { BlobRef } from './generated/espalier/v1/BlobRef.ts';
+export type { BlobsClient, BlobsHandlers } from './generated/espalier/v1/Blobs.ts';
+export type { DescribeResponse__Output as WorkerDescription } from './generated/espalier/v1/DescribeResponse.ts';
+/** As received: every field is there. */
+export type { DeviceClass__Output as DeviceClass } from './generated/espalier/v1/DeviceClass.ts';
+export type {
+  RunRequest as RunRequestBody,
+  RunRequest__Output as RunRequest,
+} from './generated/espalier/v1/RunRequest.ts';
+export type { WorkerClient, WorkerHandlers } from './generated/espalier/v1/Worker.ts';
+
+type Protocol = WorkerProtocol['espalier']['v1'] & BlobsProtocol['espalier']['v1'];
+
+let loaded: Protocol | undefined;
+
+/** The services `Worker` and `Blobs`; the files are read by the first call. */
+export function protocol(): Protocol {
+  if (loaded === undefined) {
+    const definition = loadSync(['espalier/v1/worker.proto', 'espalier/v1/blobs.proto'], {
+      includeDirs: [path.join(projectRoot(), 'protos')],
+      longs: Number,
+      enums: String,
+      defaults: true,
+      oneofs: true,
+    });
+    const { v1 } = loadPackageDefinition(definition).espalier as GrpcObject;
+    loaded = v1 as unknown as Protocol;
+  }
+  return loaded;
+}

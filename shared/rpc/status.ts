@@ -1,0 +1,61 @@
+// Errors across a connection: an EspalierError becomes a gRPC status with its code in the trailing metadata, and comes
+// out of the client as an equal EspalierError. Failures that gRPC itself reports have no such code and get the one that
+// fits their status.
+import { type Metadata, Metadata as MetadataClass, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
+import { ERROR_CODES, type ErrorCode, EspalierError, toEspalierError } from '../errors.ts';
+
+const CODE_KEY = 'espalier-code';
+// Binary, because header values must be ASCII and an action may quote a file name.
+const ACTION_KEY = 'espalier-action-bin';
+
+/** Trailing metadata has to fit a peer's header limit (16 KiB by default, percent-encoded). */
+const MAX_DETAILS = 2000;
+
+/** What a handler hands to gRPC for anything that it caught. */
+export function toStatus(caught: unknown): StatusObject {
+  const error = toEspalierError(caught);
+  const metadata = new MetadataClass();
+  metadata.set(CODE_KEY, error.code);
+  metadata.set(ACTION_KEY, Buffer.from(error.action.slice(0, MAX_DETAILS)));
+  return {
+    code: status[ERROR_CODES[error.code].grpcStatus],
+    details: error.message.slice(0, MAX_DETAILS),
+    metadata,
+  };
+}
+
+/** Turns what a call to `peer` threw into an EspalierError: the peer's own where it sent one, else
+ * "worker_unavailable", "deadline", "cancelled", "protocol" or "limit_exceeded". */
+export function fromStatus(caught: unknown, peer: string): EspalierError {
+  if (caught instanceof EspalierError || !isServiceError(caught)) return toEspalierError(caught);
+  const code = caught.metadata?.get(CODE_KEY)[0];
+  if (isErrorCode(code)) {
+    const action = caught.metadata.get(ACTION_KEY)[0];
+    const options = action === undefined ? {} : { action: action.toString() };
+    return new EspalierError(code, caught.details, { cause: caught, ...options });
+  }
+  return new EspalierError(codeOfTransport(caught.code), `${peer}: ${caught.details}`, { cause: caught });
+}
+
+function codeOfTransport(code: status): ErrorCode {
+  switch (code) {
+    case status.CANCELLED:
+      return 'cancelled';
+    case status.DEADLINE_EXCEEDED:
+      return 'deadline';
+    case status.UNIMPLEMENTED:
+      return 'protocol';
+    case status.RESOURCE_EXHAUSTED:
+      return 'limit_exceeded';
+    default:
+      return 'worker_unavailable';
+  }
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code);
+}
+
+function isServiceError(caught: unknown): caught is ServiceError & { metadata: Metadata } {
+  return caught instanceof Error && 'details' in caught && typeof (caught as ServiceError).code === 'number';
+}

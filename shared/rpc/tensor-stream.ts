@@ -1,0 +1,142 @@
+// Tensors on the wire: a header, then its bytes in chunks of 1 MiB, then the next header. Written by workers and read by
+// coordinators, here and nowhere else.
+import { type ClientReadableStream, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js';
+import { EspalierError } from '../errors.ts';
+import { DTYPE_BYTES, type DType, elementCount, type NamedTensor, viewAs } from '../tensor.ts';
+import { drained } from './back-pressure.ts';
+import type { Frame, Frame__Output } from './generated/espalier/v1/Frame.ts';
+import type { TensorHeader__Output } from './generated/espalier/v1/TensorHeader.ts';
+import { CHUNK_BYTES } from './protocol.ts';
+import { fromStatus } from './status.ts';
+
+/** What a reader accepts; checked before anything is allocated. */
+export interface TensorLimits {
+  readonly maxTensors: number;
+  /** Bytes of all tensors of the stream together. */
+  readonly maxBytes: number;
+}
+
+export const DEFAULT_TENSOR_LIMITS: TensorLimits = { maxTensors: 64, maxBytes: 2 ** 32 };
+
+const MAX_NAME_LENGTH = 256;
+const MAX_AXES = 8;
+
+/** Writes the tensors, never more than the peer takes in (one chunk beyond the stream's own buffer). The caller ends the
+ * call. @throws EspalierError "cancelled" when the peer goes away. */
+export async function writeTensors(
+  call: ServerWritableStream<unknown, Frame>,
+  tensors: readonly NamedTensor[],
+): Promise<void> {
+  for (const { name, dtype, shape, data } of tensors) {
+    await write(call, { header: { name, dtype, shape: [...shape] } });
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    for (let start = 0; start < bytes.length; start += CHUNK_BYTES)
+      await write(call, { chunk: bytes.subarray(start, start + CHUNK_BYTES) });
+  }
+}
+
+async function write(call: ServerWritableStream<unknown, Frame>, frame: Frame): Promise<void> {
+  if (call.cancelled) throw new EspalierError('cancelled', 'the caller went away');
+  if (!call.write(frame)) await drained(call);
+}
+
+/** Reads all tensors of a call, by name. The call is over when this returns, however it returns.
+ * @throws EspalierError "protocol" for a malformed stream, "limit_exceeded" beyond `limits`, else what `fromStatus` says. */
+export async function readTensors(
+  call: ClientReadableStream<Frame__Output>,
+  limits: TensorLimits = DEFAULT_TENSOR_LIMITS,
+): Promise<Map<string, NamedTensor>> {
+  // A stream that was cut between two tensors looks complete; only its status tells.
+  const ended = new Promise<StatusObject>((resolve) => call.once('status', resolve));
+  call.on('error', () => {});
+  try {
+    const reader = new TensorReader(limits);
+    for await (const frame of call as AsyncIterable<Frame__Output>) reader.take(frame);
+    const last = await ended;
+    if (last.code !== status.OK)
+      throw new EspalierError('worker_unavailable', `${call.getPeer()}: the stream ended with status ${last.code}`);
+    return reader.finish();
+  } catch (caught) {
+    throw fromStatus(caught, call.getPeer());
+  } finally {
+    call.cancel();
+  }
+}
+
+interface OpenTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+  filled: number;
+}
+
+class TensorReader {
+  readonly #limits: TensorLimits;
+  readonly #done = new Map<string, NamedTensor>();
+  #open: OpenTensor | null = null;
+  #totalBytes = 0;
+
+  constructor(limits: TensorLimits) {
+    this.#limits = limits;
+  }
+
+  take(frame: Frame__Output): void {
+    if (frame.header) this.#begin(frame.header);
+    else if (frame.chunk) this.#append(frame.chunk);
+    else throw new EspalierError('protocol', 'got a frame with neither header nor chunk');
+  }
+
+  finish(): Map<string, NamedTensor> {
+    if (this.#open !== null) throw new EspalierError('protocol', `${progress(this.#open)} when the stream ended`);
+    return this.#done;
+  }
+
+  #begin(header: TensorHeader__Output): void {
+    if (this.#open !== null) throw new EspalierError('protocol', `${progress(this.#open)} when the next header came`);
+    const { name, dtype, shape } = header;
+    if (name.length === 0 || name.length > MAX_NAME_LENGTH || this.#done.has(name))
+      throw new EspalierError(
+        'protocol',
+        `got a tensor name that is empty, repeated or too long: "${name.slice(0, 80)}"`,
+      );
+    if (!isDType(dtype)) throw new EspalierError('protocol', `${name}: got dtype "${dtype.slice(0, 80)}"`);
+    if (shape.length > MAX_AXES) throw new EspalierError('protocol', `${name}: got ${shape.length} axes`);
+    const sizeBytes = elementCount(shape) * DTYPE_BYTES[dtype];
+    if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0) || !Number.isSafeInteger(sizeBytes))
+      throw new EspalierError('protocol', `${name}: got shape [${shape}]`);
+    this.#totalBytes += sizeBytes;
+    const { maxBytes, maxTensors } = this.#limits;
+    if (this.#totalBytes > maxBytes)
+      throw new EspalierError('limit_exceeded', `${name}: got [${shape}] ${dtype}, more than ${maxBytes} bytes in all`);
+    if (this.#done.size >= maxTensors)
+      throw new EspalierError('limit_exceeded', `${name}: got more than ${maxTensors} tensors`);
+    this.#open = { name, dtype, shape, bytes: new Uint8Array(sizeBytes), filled: 0 };
+    this.#closeWhenFull(this.#open);
+  }
+
+  #append(chunk: Uint8Array): void {
+    const open = this.#open;
+    if (open === null) throw new EspalierError('protocol', `got ${chunk.length} bytes that belong to no tensor`);
+    if (open.filled + chunk.length > open.bytes.length)
+      throw new EspalierError('protocol', `${progress(open)}, then ${chunk.length} more`);
+    open.bytes.set(chunk, open.filled);
+    open.filled += chunk.length;
+    this.#closeWhenFull(open);
+  }
+
+  #closeWhenFull(open: OpenTensor): void {
+    if (open.filled < open.bytes.length) return;
+    const { name, dtype, shape, bytes } = open;
+    this.#done.set(name, { name, dtype, shape, data: viewAs(dtype, bytes) });
+    this.#open = null;
+  }
+}
+
+function progress(open: OpenTensor): string {
+  return `${open.name}: got ${open.filled} of ${open.bytes.length} bytes`;
+}
+
+function isDType(text: string): text is DType {
+  return Object.hasOwn(DTYPE_BYTES, text);
+}
