@@ -1,0 +1,83 @@
+// The plan's fixed binary tree over shards. Floating point sums depend on their order, so every sum over shards is
+// folded in this one order, however the shards are spread over workers.
+//
+// Rule: a range of one shard is a leaf; a longer range splits after its first 2^p shards, 2^p the largest power of two
+// below its length. The split depends on the length alone, so a node of the tree is folded the same way by itself.
+import { EspalierError } from '../shared/errors.ts';
+
+/** Neighbouring shards, `first` included, `end` excluded. */
+export interface ShardSpan {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Where a range of more than one shard splits. */
+export function splitPoint({ first, end }: ShardSpan): number {
+  let left = 1;
+  while (left * 2 < end - first) left *= 2;
+  return first + left;
+}
+
+/** Folds the shards first … end − 1 in the tree's order; leaves are made from left to right.
+ * @param add must not depend on anything but its arguments.
+ * @throws EspalierError "internal" for an empty range. */
+export function foldTree<T>(first: number, end: number, leaf: (shard: number) => T, add: (a: T, b: T) => T): T {
+  checkSpan({ first, end });
+  if (end - first === 1) return leaf(first);
+  const middle = splitPoint({ first, end });
+  const left = foldTree(first, middle, leaf, add);
+  return add(left, foldTree(middle, end, leaf, add));
+}
+
+/** `foldTree` for leaves that take time; one leaf is made at a time, from left to right. */
+export async function foldTreeAsync<T>(
+  first: number,
+  end: number,
+  leaf: (shard: number) => T | Promise<T>,
+  add: (a: T, b: T) => T,
+): Promise<T> {
+  checkSpan({ first, end });
+  if (end - first === 1) return leaf(first);
+  const middle = splitPoint({ first, end });
+  const left = await foldTreeAsync(first, middle, leaf, add);
+  return add(left, await foldTreeAsync(middle, end, leaf, add));
+}
+
+/** Cuts the tree over first … end − 1 into min(parts, shards) of its nodes, left to right, without gaps: the longest
+ * node is split, the leftmost of equals, until there are enough. */
+export function cutTree(first: number, end: number, parts: number): ShardSpan[] {
+  checkSpan({ first, end });
+  const nodes: ShardSpan[] = [{ first, end }];
+  while (nodes.length < Math.min(parts, end - first)) {
+    let longest = 0;
+    for (let at = 1; at < nodes.length; at++)
+      if (nodes[at].end - nodes[at].first > nodes[longest].end - nodes[longest].first) longest = at;
+    const node = nodes[longest];
+    const middle = splitPoint(node);
+    nodes.splice(longest, 1, { first: node.first, end: middle }, { first: middle, end: node.end });
+  }
+  return nodes;
+}
+
+/** Folds the sums of a cut's nodes: the same bits as `foldTree` over the shards themselves.
+ * @param nodes a cut of one tree, left to right, as `cutTree` gives it. @param sums the fold of each node.
+ * @throws EspalierError "internal" when the nodes are no cut of the tree over their shards. */
+export function foldCut<T>(nodes: readonly ShardSpan[], sums: readonly T[], add: (a: T, b: T) => T): T {
+  if (nodes.length === 0 || sums.length !== nodes.length)
+    throw new EspalierError('internal', `fold: got ${sums.length} sums for ${nodes.length} nodes`);
+  let next = 0;
+  const fold = (first: number, end: number): T => {
+    const node = nodes[next];
+    if (node?.first === first && node.end === end) return sums[next++];
+    if (end - first <= 1) throw new EspalierError('internal', `fold: shards ${first}-${end} are no node of the cut`);
+    const middle = splitPoint({ first, end });
+    const left = fold(first, middle);
+    return add(left, fold(middle, end));
+  };
+  return fold(nodes[0].first, nodes[nodes.length - 1].end);
+}
+
+function checkSpan({ first, end }: ShardSpan): void {
+  if (!(Number.isInteger(first) && Number.isInteger(end) && first < end))
+    throw new EspalierError('internal', `shards: got the range ${first}-${end}, expected at least one shard`);
+}

@@ -1,0 +1,75 @@
+// The paper's search: which heads and neurons of the whole model a budget keeps. Kwon et al. 2022, algorithm 1, except
+// that no head count may overrun the budget and that 0 heads may be kept.
+import { EspalierError } from '../shared/errors.ts';
+import type { Importance } from './fisher.ts';
+import { denseMasks, type Masks } from './masks.ts';
+
+export interface SearchProblem {
+  readonly importance: Importance;
+  readonly layers: number;
+  readonly heads: number;
+  readonly neurons: number;
+  /** MACs of one head and of one neuron, > 0. */
+  readonly headCost: number;
+  readonly neuronCost: number;
+  /** MACs that the kept heads and neurons may cost together, >= 0; never overrun. */
+  readonly budgetMacs: number;
+}
+
+/** For every number of kept heads h that fits the budget by itself, 0 included: the h most important heads of the whole
+ * model and as many of its most important neurons as the rest of the budget buys. The h with the largest total
+ * importance wins, the larger h where totals are equal. Among equally important variables the lower layer, then the
+ * lower index, is kept first.
+ * @returns masks with all scales 1; they keep nothing where the budget buys nothing.
+ * @throws EspalierError "shape_mismatch", or "not_finite" when an importance is not finite. */
+export function searchMasks(problem: SearchProblem): Masks {
+  const { importance, layers, heads, neurons, headCost, neuronCost, budgetMacs } = problem;
+  if (importance.heads.length !== layers * heads || importance.neurons.length !== layers * neurons)
+    throw new EspalierError(
+      'shape_mismatch',
+      `importance: got ${importance.heads.length} heads and ${importance.neurons.length} neurons, ` +
+        `expected ${layers * heads} and ${layers * neurons}`,
+    );
+  if (!(headCost > 0 && neuronCost > 0 && budgetMacs >= 0))
+    throw new EspalierError('internal', `costs ${headCost}, ${neuronCost} and budget ${budgetMacs} must be positive`);
+  const headOrder = descending(importance.heads);
+  const neuronOrder = descending(importance.neurons);
+  const headTotals = runningTotals(importance.heads, headOrder); // [layers * heads + 1]
+  const neuronTotals = runningTotals(importance.neurons, neuronOrder); // [layers * neurons + 1]
+
+  let best = { heads: 0, neurons: 0, total: -1 };
+  for (let keptHeads = 0; keptHeads <= headOrder.length; keptHeads++) {
+    if (keptHeads * headCost > budgetMacs) break;
+    const keptNeurons = affordable(keptHeads, problem);
+    const total = headTotals[keptHeads] + neuronTotals[keptNeurons];
+    if (total >= best.total) best = { heads: keptHeads, neurons: keptNeurons, total };
+  }
+
+  const masks = denseMasks(layers, heads, neurons);
+  for (const head of headOrder.subarray(best.heads)) masks.headMask[head] = 0;
+  for (const neuron of neuronOrder.subarray(best.neurons)) masks.neuronMask[neuron] = 0;
+  return masks;
+}
+
+/** Neurons that the budget buys beside `keptHeads` heads; the product is checked again because the quotient is rounded. */
+function affordable(keptHeads: number, { layers, neurons, headCost, neuronCost, budgetMacs }: SearchProblem): number {
+  const rest = budgetMacs - keptHeads * headCost;
+  let count = Math.min(layers * neurons, Math.floor(rest / neuronCost) + 1);
+  while (count > 0 && keptHeads * headCost + count * neuronCost > budgetMacs) count--;
+  return count;
+}
+
+/** Indices by falling value; equal values by rising index, which is lower layer, then lower index.
+ * @throws EspalierError "not_finite" when a value cannot be ordered. */
+export function descending(values: Float64Array): Int32Array {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw new EspalierError('not_finite', `importance ${at}: got ${values[at]}, expected a finite number`);
+  return Int32Array.from(values.keys()).sort((a, b) => values[b] - values[a] || a - b);
+}
+
+/** totals[n]: sum of the first n values in `order`. */
+function runningTotals(values: Float64Array, order: Int32Array): Float64Array {
+  const totals = new Float64Array(order.length + 1);
+  for (let count = 0; count < order.length; count++) totals[count + 1] = totals[count] + values[order[count]];
+  return totals;
+}
