@@ -82,7 +82,7 @@ export function solveScales(problem: ScaleProblem): ScaleSolution {
   if (kept === null) return { ...unscaled, rung: 'unscaled', tried };
   // A system that could be solved on a part can be solved on the whole; where rounding says otherwise the part's stands.
   const refitted = settings.refitOnAll && judge ? kept.rung.solve(addSystems(fitSystem, judge), algebra) : null;
-  const solution = refitted !== null && isFinite(refitted) ? refitted : kept.solution;
+  const solution = refitted !== null && allFinite(refitted) ? refitted : kept.solution;
   return {
     scales: solution.subarray(0, fitSystem.scales).map((x) => x + 1),
     rung: kept.rung.name,
@@ -127,7 +127,7 @@ function climb(
   let kept: KeptRung | null = null;
   for (const rung of ladder(settings)) {
     const solution = rung.solve(system, algebra);
-    if (solution === null || !isFinite(solution)) {
+    if (solution === null || !allFinite(solution)) {
       tried.push({ rung: rung.name, heldOut: null });
       continue;
     }
@@ -142,6 +142,6 @@ function climb(
   return { kept, tried };
 }
 
-function isFinite(values: Float64Array): boolean {
+function allFinite(values: Float64Array): boolean {
   return values.every((value) => Number.isFinite(value));
 }
