@@ -1,0 +1,79 @@
+// A worker process: parse, build, serve, end.
+//
+// Forked by a coordinator, it tells its port over the channel between them and ends the moment that channel closes:
+// nothing must outlive a parent that was killed. Started by hand or in a container, it logs its port. SIGTERM drains;
+// a second signal, or 10 seconds, ends it as it stands.
+import { BlobStore } from '../shared/blobs/blob-store.ts';
+import { toEspalierError } from '../shared/errors.ts';
+import { onSignals, Releases } from '../shared/lifecycle.ts';
+import { createLog } from '../shared/log.ts';
+import { parseWorkerConfig, type WorkerConfig } from './config.ts';
+import { createEngineExecutor } from './engine-executor.ts';
+import { startWorkerServer } from './service/worker-server.ts';
+
+const DRAIN_MS = 10_000;
+/** After the drain, for the engine's thread to end. */
+const RELEASE_MS = 3_000;
+
+const isForked = process.send !== undefined;
+const log = createLog({ process: 'worker', pid: process.pid });
+
+/** What a forked worker tells its parent. */
+export type WorkerMessage =
+  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly action: string };
+
+async function main(): Promise<void> {
+  if (isForked) followParent();
+  const command = parseWorkerConfig(process.argv.slice(2), process.env);
+  if (command.kind === 'help') process.stdout.write(command.text);
+  else if (command.kind === 'print-config') process.stdout.write(`${JSON.stringify(command.config, null, 2)}\n`);
+  else await serve(command.config);
+}
+
+async function serve(config: WorkerConfig): Promise<void> {
+  const releases = new Releases();
+  // A terminal sends Ctrl-C to the whole group: what becomes of a forked worker is its parent's decision.
+  const signals: NodeJS.Signals[] = isForked ? ['SIGTERM'] : ['SIGTERM', 'SIGINT'];
+  if (isForked) process.on('SIGINT', () => {});
+  const drainAsked = new Promise<void>((resolve) => {
+    onSignals(signals, { drain: () => resolve(), force: killSelf });
+  });
+  const blobs = await BlobStore.open(config.blobDir, { limitBytes: config.blobLimitBytes });
+  const executor = await createEngineExecutor(config, blobs);
+  releases.add(() => executor.close());
+  const { host, port, queue: maxWaiting } = config;
+  const server = await startWorkerServer({ host, port, executor, blobs, maxWaiting, log });
+  releases.add(() => server.close());
+  announce({ kind: 'ready', port: server.port });
+  log.info('serving', { host, port: server.port, ...executor.describe() });
+
+  await drainAsked;
+  log.info('draining');
+  setTimeout(killSelf, DRAIN_MS + RELEASE_MS).unref();
+  await server.drain(DRAIN_MS);
+  await releases.run();
+  process.exit(0);
+}
+
+function followParent(): void {
+  process.on('disconnect', killSelf);
+  if (!process.connected) killSelf();
+}
+
+/** Ends at once, whatever native code the engine's thread is in: process.exit would wait for it. */
+function killSelf(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+function announce(message: WorkerMessage): void {
+  process.send?.(message);
+}
+
+main().catch((caught) => {
+  const error = toEspalierError(caught);
+  log.error('worker failed', { error, stack: error.code === 'internal' ? error.stack : undefined });
+  const end = () => process.exit(error.exitCode);
+  if (process.send === undefined) return end();
+  process.send({ kind: 'failed', code: error.code, message: error.message, action: error.action }, end);
+});
