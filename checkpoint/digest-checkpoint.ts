@@ -1,0 +1,41 @@
+// Names a model by its content: the same files give the same digest on every machine, wherever they lie.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { Checkpoint } from './open-checkpoint.ts';
+
+const READ_BYTES = 2 ** 20;
+
+export interface CheckpointDigest {
+  /** SHA-256 (hexadecimal) of each file of weights, in the order of the checkpoint's weightFiles. */
+  readonly files: readonly { name: string; sha256: string; bytes: number }[];
+  /** One SHA-256 of the model: its config's text and its files' digests. */
+  readonly digest: string;
+}
+
+/** Reads all weights once, streamed. @throws errors of the file system as they are. */
+export async function digestCheckpoint(checkpoint: Checkpoint): Promise<CheckpointDigest> {
+  const files: { name: string; sha256: string; bytes: number }[] = [];
+  for (const { path, name, bytes } of checkpoint.weightFiles)
+    files.push({ name, sha256: await digestFile(path), bytes });
+  return {
+    files,
+    digest: digestModel(
+      checkpoint.configText,
+      files.map(({ sha256 }) => sha256),
+    ),
+  };
+}
+
+/** The model's digest from its parts, for whoever knows them without reading the files again.
+ * @param fileDigests SHA-256 of each file of weights, in order of the files' names. */
+export function digestModel(configText: string, fileDigests: readonly string[]): string {
+  const configDigest = createHash('sha256').update(configText).digest('hex');
+  const lines = ['espalier model 1', `config ${configDigest}`, ...fileDigests.map((sha256) => `weights ${sha256}`)];
+  return createHash('sha256').update(lines.join('\n')).digest('hex');
+}
+
+async function digestFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}

@@ -1,0 +1,162 @@
+// Writes a pruned model as a folder: smaller dense matrices under Hugging Face names, the config that says how many
+// heads and neurons each layer kept, the tokenizer, the masks, and a loader for PyTorch.
+import { constants, copyFile, mkdir, open } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { keptIndices, type Masks } from '../pruning/masks.ts';
+import { EspalierError } from '../shared/errors.ts';
+import { projectRoot } from '../shared/project-root.ts';
+import { type SafetensorsSource, writeSafetensors } from '../shared/safetensors.ts';
+import { elementCount } from '../shared/tensor.ts';
+import { digestModel } from './digest-checkpoint.ts';
+import { float32ToBfloat16, float32ToFloat16 } from './half-precision.ts';
+import type { ModelConfig } from './model-config.ts';
+import type { Checkpoint, WeightDType } from './open-checkpoint.ts';
+import { pruneWeight } from './prune-weight.ts';
+import { weightSpecs } from './weight-names.ts';
+
+const TOKENIZER_FILES = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.txt',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'merges.txt',
+  'vocab.json',
+  'sentencepiece.bpe.model',
+];
+const LOADER_FILE = 'espalier_model.py';
+const DTYPE_NAMES: Readonly<Record<WeightDType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
+
+/** Writes the dense model `source`, pruned by `masks`, into `directory`, which is made where it is missing; files of
+ * the same names are replaced. Not atomic: whoever needs that writes into a folder aside and renames it.
+ * @returns the digest that digestCheckpoint gives for the folder, the size of model.safetensors, and its elements.
+ * @throws EspalierError "model_unsupported" for a source that is pruned already, "output_exists" for its own folder, "shape_mismatch" for masks of another
+ * model, "not_finite" where scales or folded weights are not finite in `dtype`; errors of the file system as they are. */
+export async function writePrunedCheckpoint(
+  source: Checkpoint,
+  masks: Masks,
+  dtype: WeightDType,
+  directory: string,
+): Promise<{ digest: string; bytes: number; parameters: number }> {
+  const { config } = source;
+  if (config.raw.espalier !== undefined)
+    throw new EspalierError('model_unsupported', `${source.source}: already pruned`, { action: 'prune a dense model' });
+  if (source.directory !== null && resolve(source.directory) === resolve(directory))
+    throw new EspalierError('output_exists', `${directory}: got the folder of the dense model, expected another`);
+  checkMasks(config, masks);
+  const pruned = prunedConfig(config, masks);
+  const configText = `${JSON.stringify(prunedRaw(pruned, dtype), null, 2)}\n`;
+  const sources = weightSpecs(pruned).map(
+    ({ name, storedName, shape }): SafetensorsSource => ({
+      name: storedName,
+      dtype,
+      shape,
+      read: async () => round(storedName, pruneWeight(name, await source.tensor(name), config, masks), dtype),
+    }),
+  );
+
+  await mkdir(directory, { recursive: true });
+  const { sha256, bytes } = await writeSafetensors(join(directory, 'model.safetensors'), sources, { format: 'pt' });
+  await writeText(join(directory, 'config.json'), configText);
+  await writeText(join(directory, 'masks.json'), masksText(masks));
+  if (source.directory !== null) await copyTokenizer(source.directory, directory);
+  await copyFile(join(projectRoot(), 'checkpoint', 'python', LOADER_FILE), join(directory, LOADER_FILE));
+  const parameters = sources.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return { digest: digestModel(configText, [sha256]), bytes, parameters };
+}
+
+function checkMasks(config: ModelConfig, masks: Masks): void {
+  const { layers, heads, neurons } = masks;
+  const got = [layers, heads, neurons].join();
+  const expected = [config.layers, config.heads, config.intermediateSize].join();
+  if (got !== expected)
+    throw new EspalierError('shape_mismatch', `masks: got [layers,heads,neurons] [${got}], expected [${expected}]`);
+  const lengths: [string, { length: number }, number][] = [
+    ['headMask', masks.headMask, layers * heads],
+    ['headScales', masks.headScales, layers * heads],
+    ['neuronMask', masks.neuronMask, layers * neurons],
+    ['neuronScales', masks.neuronScales, layers * neurons],
+  ];
+  for (const [name, { length }, count] of lengths)
+    if (length !== count) throw new EspalierError('shape_mismatch', `masks: ${name}: got ${length}, expected ${count}`);
+  for (const name of ['headScales', 'neuronScales'] as const) {
+    const at = masks[name].findIndex((scale) => !Number.isFinite(scale));
+    if (at >= 0)
+      throw new EspalierError('not_finite', `masks: ${name}: got ${masks[name][at]} at index ${at}, expected a number`);
+  }
+}
+
+function prunedConfig(config: ModelConfig, masks: Masks): ModelConfig {
+  const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+  return {
+    ...config,
+    headsByLayer: layers.map((layer) => keptIndices(masks.headMask, layer, masks.heads).length),
+    neuronsByLayer: layers.map((layer) => keptIndices(masks.neuronMask, layer, masks.neurons).length),
+  };
+}
+
+/** The config.json of the pruned model; older transformers spell "dtype" as "torch_dtype". */
+function prunedRaw(config: ModelConfig, dtype: WeightDType): Record<string, unknown> {
+  const raw: Record<string, unknown> = { ...config.raw };
+  const key = raw.torch_dtype !== undefined && raw.dtype === undefined ? 'torch_dtype' : 'dtype';
+  raw[key] = DTYPE_NAMES[dtype];
+  raw.espalier = {
+    schema: 1,
+    head_size: config.headSize,
+    heads: config.headsByLayer,
+    neurons: config.neuronsByLayer,
+  };
+  return raw;
+}
+
+/** Rounds to `dtype` and gives the raw bytes. */
+function round(storedName: string, values: Float32Array, dtype: WeightDType): Uint8Array {
+  const notFinite = values.findIndex((value) => !Number.isFinite(value));
+  if (notFinite >= 0)
+    throw new EspalierError(
+      'not_finite',
+      `${storedName}: got ${values[notFinite]} at index ${notFinite} with its scale folded in, expected finite numbers`,
+    );
+  if (dtype === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const { bits, overflowAt } = dtype === 'F16' ? float32ToFloat16(values) : float32ToBfloat16(values);
+  if (overflowAt >= 0)
+    throw new EspalierError(
+      'not_finite',
+      `${storedName}: got ${values[overflowAt]} at index ${overflowAt}, which ${DTYPE_NAMES[dtype]} cannot hold`,
+      { action: 'write the model as float32' },
+    );
+  return new Uint8Array(bits.buffer);
+}
+
+function masksText(masks: Masks): string {
+  const rows = (values: Uint8Array | Float32Array, width: number) =>
+    Array.from({ length: masks.layers }, (_, layer) => [...values.subarray(layer * width, (layer + 1) * width)]);
+  const json = {
+    schema: 1,
+    heads: rows(masks.headMask, masks.heads),
+    neurons: rows(masks.neuronMask, masks.neurons),
+    head_scales: rows(masks.headScales, masks.heads),
+    neuron_scales: rows(masks.neuronScales, masks.neurons),
+  };
+  return `${JSON.stringify(json)}\n`;
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  const handle = await open(path, 'w');
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function copyTokenizer(from: string, to: string): Promise<void> {
+  for (const name of TOKENIZER_FILES) {
+    try {
+      await copyFile(join(from, name), join(to, name), constants.COPYFILE_FICLONE);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+}
