@@ -1,0 +1,43 @@
+// How flags are declared to commander: values are only collected here, as text; parse-*.ts judges them.
+import { type Command, Option } from 'commander';
+import type { RawFlags } from './flag-reader.ts';
+
+/** Adds a flag that takes a value. Every value given is kept, so that a flag given twice can be refused. */
+export function addValue(command: Command, flags: string, description: string): void {
+  const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
+  command.addOption(new Option(flags, description).argParser(collect));
+}
+
+/** Flags of every command that reads samples. */
+export function addDataOptions(command: Command): void {
+  addValue(command, '--metric <name>', "metric to report first (default: the task's usual one)");
+  addValue(command, '--max-length <tokens>', 'longest input (default: 384 for question answering, else 128)');
+  addValue(command, '--stride <tokens>', 'overlap of question answering windows (default: 128)');
+  const guessed = '(default: guessed from the usual names)';
+  addValue(command, '--text-column <name>', `column of the text ${guessed}`);
+  addValue(command, '--text-pair-column <name>', 'column of the second text, for pairs');
+  addValue(command, '--label-column <name>', 'column of the label');
+  addValue(command, '--question-column <name>', 'column of the question');
+  addValue(command, '--context-column <name>', 'column of the context that holds the answer');
+  addValue(command, '--answers-column <name>', 'column of the answers');
+}
+
+/** Flags of every command that computes. */
+export function addWorkerOptions(command: Command): void {
+  addValue(command, '--workers <n>', 'worker processes on this machine (default: one a core, 0 with --worker)');
+  addValue(command, '--worker <host:port>', 'worker that already runs; repeat it for more');
+  addValue(command, '--device <kind>', 'auto, cpu or gpu (default: auto)');
+}
+
+export function addOutputOptions(command: Command): void {
+  command.option('--json', 'print one JSON object and no table');
+  command.option('--quiet', 'print no progress');
+}
+
+/** The flags that were given, by name without dashes. */
+export function rawFlags(command: Command): RawFlags {
+  const values: Record<string, unknown> = command.opts();
+  return Object.fromEntries(
+    command.options.map((option) => [option.name(), values[option.attributeName()] as RawFlags[string]]),
+  );
+}

@@ -1,0 +1,51 @@
+// What a command gets from the process that runs it, so that tests can run commands in their own.
+import type { CheckpointDescription } from '../checkpoint/inspect.ts';
+import type { EvaluateReport, EvaluateSettings } from '../coordinator/evaluate-settings.ts';
+import type { JobEvent } from '../coordinator/job-events.ts';
+import type { PruneReport } from '../coordinator/prune-report.ts';
+import type { PruneSettings } from '../coordinator/prune-settings.ts';
+import type { OutputSettings } from './parse-common.ts';
+import { Progress, type TextSink } from './progress.ts';
+
+export interface JobContext {
+  readonly signal: AbortSignal;
+  onEvent(event: JobEvent): void;
+}
+
+/** The work behind the commands. */
+export interface Jobs {
+  prune(settings: PruneSettings, context: JobContext): Promise<PruneReport[]>;
+  evaluate(settings: EvaluateSettings, context: JobContext): Promise<EvaluateReport>;
+  inspect(directory: string): Promise<CheckpointDescription>;
+}
+
+export interface CliContext {
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  /** Aborted with an EspalierError "cancelled" when the user interrupts. */
+  readonly signal: AbortSignal;
+  /** Milliseconds of any clock that only goes forward. */
+  readonly now: () => number;
+  /** Is called on the way out of the process whatever happens. @returns a function that takes the callback back. */
+  onExit(callback: () => void): () => void;
+  readonly jobs: Jobs;
+}
+
+/** Runs a job with its progress on standard error; the progress line is gone when this returns or throws. */
+export async function withProgress<Result>(
+  context: CliContext,
+  output: OutputSettings,
+  job: (jobContext: JobContext) => Promise<Result>,
+): Promise<Result> {
+  const progress = new Progress({ sink: context.stderr, quiet: output.quiet, now: context.now });
+  const close = () => progress.close();
+  const forget = context.onExit(close);
+  try {
+    return await job({ signal: context.signal, onEvent: (event) => progress.onEvent(event) });
+  } finally {
+    close();
+    forget();
+  }
+}

@@ -1,0 +1,39 @@
+// The `espalier` process: listen for signals, run the command, leave with its exit code.
+import { performance } from 'node:perf_hooks';
+import { toEspalierError } from '../shared/errors.ts';
+import { listenForSignals } from './interruption.ts';
+import { jobs } from './jobs.ts';
+import { reportError, runCommandLine } from './run-command-line.ts';
+
+/** How long handles that a command left open may hold the process after its work is done. */
+const LINGER_MS = 2000;
+
+// A reader that has gone (`espalier inspect DIR | head -1`) is no failure of the work.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') process.exitCode = toEspalierError(error).exitCode;
+  });
+
+for (const event of ['uncaughtException', 'unhandledRejection'] as const)
+  process.on(event, (caught: unknown) => {
+    const error = toEspalierError(caught);
+    reportError(error, process);
+    process.exit(error.exitCode);
+  });
+
+const interruption = listenForSignals(process);
+process.exitCode = await runCommandLine(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  signal: interruption.signal,
+  now: () => performance.now(),
+  onExit(callback) {
+    process.once('exit', callback);
+    return () => process.off('exit', callback);
+  },
+  jobs,
+});
+interruption.dispose();
+setTimeout(() => process.exit(), LINGER_MS).unref();

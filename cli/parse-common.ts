@@ -1,0 +1,60 @@
+// The flags that several commands share, read from a FlagReader.
+import type { ColumnSettings, WorkerSettings } from '../coordinator/prune-settings.ts';
+import type { FlagReader } from './flag-reader.ts';
+
+/** How a command talks to its user; no part of what the job is asked. */
+export interface OutputSettings {
+  /** One JSON object on standard output instead of tables. */
+  readonly json: boolean;
+  /** No progress. */
+  readonly quiet: boolean;
+}
+
+export function readOutput(flags: FlagReader): OutputSettings {
+  return { json: flags.switched('json'), quiet: flags.switched('quiet') };
+}
+
+/** The command's folder operand; "" after noting that it is missing. */
+export function readFolder(flags: FlagReader, operand: string | undefined, placeholder: string): string {
+  if (operand === undefined || operand === '') flags.problem(`${placeholder}: missing`);
+  return operand ?? '';
+}
+
+export function readColumns(flags: FlagReader): ColumnSettings {
+  const columns = {
+    text: flags.text('text-column'),
+    textPair: flags.text('text-pair-column'),
+    label: flags.text('label-column'),
+    question: flags.text('question-column'),
+    context: flags.text('context-column'),
+    answers: flags.text('answers-column'),
+  };
+  return Object.fromEntries(Object.entries(columns).filter(([, column]) => column !== null));
+}
+
+/** Longest input and overlap of windows, in tokens. */
+export function readLengths(flags: FlagReader): { readonly maxLength: number | null; readonly stride: number } {
+  return {
+    maxLength: flags.integer('max-length', { min: 2, max: 1_000_000 }, null),
+    stride: flags.integer('stride', { min: 0, max: 1_000_000 }, 128),
+  };
+}
+
+export function readWorkers(flags: FlagReader): WorkerSettings {
+  const addresses = flags.all('worker');
+  for (const address of addresses)
+    if (!isAddress(address)) flags.problem(`--worker: got ${address}, expected host:port`);
+  if (new Set(addresses).size < addresses.length) flags.problem('--worker: the same address is given twice');
+  const min = addresses.length > 0 ? 0 : 1;
+  return {
+    local: flags.integer('workers', { min, max: 1024 }, addresses.length > 0 ? 0 : null),
+    addresses,
+    device: flags.choice('device', ['auto', 'cpu', 'gpu'], 'auto'),
+  };
+}
+
+function isAddress(text: string): boolean {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  return port >= 1 && port <= 65535;
+}

@@ -1,0 +1,78 @@
+// From the words of `espalier prune` to the settings of a job. Pure: looks at no file.
+import { relative, resolve } from 'node:path';
+import type { PruneSettings } from '../coordinator/prune-settings.ts';
+import { FlagReader, type RawFlags } from './flag-reader.ts';
+import { type OutputSettings, readColumns, readFolder, readLengths, readOutput, readWorkers } from './parse-common.ts';
+
+const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
+const COUNT = { min: 1, max: 2 ** 31 - 1 };
+
+/** @param model the folder operand.
+ * @param cwd folder that relative paths start at.
+ * @throws EspalierError "usage" or "budget_out_of_range" that tells of every problem at once. */
+export function parsePrune(
+  model: string | undefined,
+  rawFlags: RawFlags,
+  cwd: string,
+): { readonly settings: PruneSettings; readonly output: OutputSettings } {
+  const flags = new FlagReader(rawFlags);
+  const dtype = flags.choice('dtype', Object.keys(DTYPES) as (keyof typeof DTYPES)[], null);
+  const settings: PruneSettings = {
+    model: readFolder(flags, model, 'MODEL'),
+    data: flags.required('data', 'FILE'),
+    evaluation: flags.text('eval'),
+    columns: readColumns(flags),
+    budgets: readBudgets(flags),
+    out: flags.required('out', 'DIR'),
+    force: flags.switched('force'),
+    resume: flags.switched('resume'),
+    seed: flags.integer('seed', { min: 0, max: 2 ** 32 - 1 }, 0),
+    samples: flags.integer('samples', COUNT, 2048),
+    replacement: flags.switched('replacement'),
+    fisherGroup: flags.integer('fisher-group', COUNT, null),
+    labels: flags.choice('labels', ['data', 'model'], 'data'),
+    method: flags.choice('method', ['search', 'rearrange', 'tune'], 'tune'),
+    damping: flags.choice('damping', ['ridge', 'reference'], 'ridge'),
+    macsLength: flags.integer('macs-length', COUNT, null),
+    ...readLengths(flags),
+    metric: flags.text('metric'),
+    dtype: dtype === null ? null : DTYPES[dtype],
+    workers: readWorkers(flags),
+  };
+  checkOut(flags, settings, cwd);
+  const output = readOutput(flags);
+  flags.throwProblems('prune');
+  return { settings, output };
+}
+
+function readBudgets(flags: FlagReader): PruneSettings['budgets'] {
+  const texts = flags.all('budget').flatMap((list) => list.split(','));
+  if (texts.length === 0) flags.problem('--budget FRACTION: missing');
+  const budgets: { readonly text: string; readonly value: number }[] = [];
+  for (const text of texts.map((part) => part.trim())) {
+    const value = /^-?(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+    const same = budgets.find((budget) => budget.value === value);
+    if (Number.isNaN(value))
+      flags.problem(`--budget: got ${text === '' ? 'nothing' : text}, expected a decimal fraction such as 0.5`);
+    else if (!(value > 0 && value < 1))
+      flags.problem(`--budget: got ${text}, expected more than 0 and less than 1`, 'budget_out_of_range');
+    else if (same !== undefined) flags.problem(`--budget: got ${same.text} and ${text}, expected distinct budgets`);
+    // The text names a folder, which should not be a hidden one.
+    else budgets.push({ text: text.startsWith('.') ? `0${text}` : text, value });
+  }
+  return budgets;
+}
+
+/** Refuses an output folder that --force would replace together with the inputs or the working folder. */
+function checkOut(flags: FlagReader, { out, model, data, evaluation }: PruneSettings, cwd: string): void {
+  if (out === '') return;
+  const inputs = { 'the model': model, '--data': data, '--eval': evaluation ?? '', 'the working folder': '.' };
+  for (const [name, input] of Object.entries(inputs)) {
+    if (input === '') continue;
+    const path = relative(resolve(cwd, out), resolve(cwd, input));
+    const inside = path !== '..' && !path.startsWith('../');
+    if (!inside) continue;
+    flags.problem(`--out: got ${out}, expected a folder that does not hold ${name}`);
+    return;
+  }
+}

@@ -1,0 +1,40 @@
+// Numbers as people read them in a terminal: three significant places or so, and a unit.
+
+/** 11174215680 → "11.17 G"; whole numbers below 1000 stay as they are. */
+export function formatCount(count: number): string {
+  const units = ['', ' K', ' M', ' G', ' T', ' P'];
+  let unit = 0;
+  let scaled = count;
+  while (Math.abs(scaled) >= 999.995 && unit < units.length - 1) {
+    scaled /= 1000;
+    unit++;
+  }
+  return (unit === 0 ? String(Math.round(scaled * 100) / 100) : scaled.toFixed(2)) + units[unit];
+}
+
+/** Bytes in decimal units: 437991240 → "438.0 MB". */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+/** "0.4 ms", "85 ms", "3.2 s", "4 min 05 s", "2 h 07 min". */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 0.01) return `${(seconds * 1000).toFixed(1)} ms`;
+  if (seconds < 0.0995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 99.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const pad = (value: number) => String(value).padStart(2, '0');
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} min`;
+}
+
+/** A duration to compare with another: "12.31 ms" or "1.204 s". */
+export function formatLatency(seconds: number): string {
+  return seconds < 1 ? `${(seconds * 1000).toFixed(seconds < 0.1 ? 2 : 1)} ms` : `${seconds.toFixed(3)} s`;
+}
+
+/** 0.4996 → "50.0 %". */
+export function formatPercent(fraction: number): string {
+  return `${(fraction * 100).toFixed(1)} %`;
+}

@@ -1,0 +1,63 @@
+// From the words of the command line to an exit code. Every failure leaves as one line on standard error.
+import { Command, CommanderError } from 'commander';
+import { EspalierError, toEspalierError } from '../shared/errors.ts';
+import { addEvaluateCommand } from './commands/evaluate.ts';
+import { addInspectCommand } from './commands/inspect.ts';
+import { addPruneCommand } from './commands/prune.ts';
+import type { CliContext } from './context.ts';
+import { readVersion } from './version.ts';
+
+const EXAMPLES = `
+Examples:
+  espalier prune ./bert-sst2 --data train.jsonl --eval dev.jsonl --budget 0.5 --out ./pruned
+  espalier evaluate ./pruned/0.5 --data dev.jsonl
+  espalier inspect ./pruned/0.5
+`;
+
+/** @param words the arguments after the program's name.
+ * @returns the exit code: 0, or that of the error's code (docs/cli.md). */
+export async function runCommandLine(words: readonly string[], context: CliContext): Promise<number> {
+  try {
+    await buildProgram(context).parseAsync([...words], { from: 'user' });
+    return 0;
+  } catch (caught) {
+    if (caught instanceof CommanderError && caught.exitCode === 0) return 0;
+    const error = caught instanceof CommanderError ? usageError(caught, words) : toEspalierError(caught);
+    reportError(error, context);
+    return error.exitCode;
+  }
+}
+
+/** Tells of an error: one line, and its stack as well with ESPALIER_DEBUG=1. */
+export function reportError(error: EspalierError, { stderr, env }: Pick<CliContext, 'stderr' | 'env'>): void {
+  stderr.write(`espalier: ${error.line}\n`);
+  if (env.ESPALIER_DEBUG !== '1') return;
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) stderr.write(`${cause.stack}\n`);
+}
+
+function buildProgram(context: CliContext): Command {
+  const program = new Command('espalier')
+    .description('Prunes fine-tuned transformers after training.')
+    .usage('COMMAND [options]')
+    .version(readVersion())
+    .exitOverride()
+    // What commander would write to standard error comes back as an exception and is told in one line.
+    .configureOutput({ writeOut: (text) => context.stdout.write(text), writeErr: () => {} })
+    .addHelpText('after', EXAMPLES);
+  addPruneCommand(program, context);
+  addEvaluateCommand(program, context);
+  addInspectCommand(program, context);
+  return program;
+}
+
+/** "error: unknown option '--buget'\n(Did you mean --budget?)" → "unknown option '--buget'; did you mean --budget". */
+function usageError(error: CommanderError, words: readonly string[]): EspalierError {
+  const [command = ''] = words;
+  const known = ['prune', 'evaluate', 'inspect'].includes(command);
+  const action = `see \`espalier ${known ? `${command} ` : ''}--help\``;
+  const message =
+    error.code === 'commander.help'
+      ? 'no command given, expected prune, evaluate or inspect'
+      : error.message.replace(/^error: /, '').replace(/\n\(Did (you mean [^)?]*)\?\)/, '; did $1');
+  return new EspalierError('usage', message, { action });
+}

@@ -1,0 +1,120 @@
+// The closing tables of the commands: aligned columns of plain text.
+import { join } from 'node:path';
+import type { CheckpointDescription } from '../checkpoint/inspect.ts';
+import type { EvaluateReport } from '../coordinator/evaluate-settings.ts';
+import type { PruneReport } from '../coordinator/prune-report.ts';
+import { formatBytes, formatCount, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
+
+/** Text in bold where `colour` is on. */
+type Emphasis = (text: string) => string;
+
+/** Bold on a terminal unless NO_COLOR is set to anything (no-color.org), else nothing. */
+export function emphasisFor(sink: { readonly isTTY?: boolean }, env: NodeJS.ProcessEnv): Emphasis {
+  const colour = sink.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb';
+  return colour ? (text) => `\x1b[1m${text}\x1b[22m` : (text) => text;
+}
+
+/** Dense against pruned, one column a budget, and where each result lies.
+ * @param reports at least one, all of one job.
+ * @param budgets names of the budgets' folders, in the order of the reports.
+ * @param out the output folder as the user wrote it. */
+export function renderPruneReports(
+  reports: readonly PruneReport[],
+  budgets: readonly string[],
+  out: string,
+  emphasis: Emphasis,
+): string {
+  const [first] = reports as readonly [PruneReport, ...PruneReport[]];
+  const rows = [
+    ['', 'dense', ...budgets.map((budget) => `budget ${budget}`)],
+    ['MACs', formatCount(first.macs.dense), ...reports.map(({ macs }) => formatCount(macs.pruned))],
+    ['of dense', formatPercent(1), ...reports.map(({ macs }) => formatPercent(macs.pruned / macs.dense))],
+    [
+      'parameters',
+      formatCount(first.parameters.dense),
+      ...reports.map(({ parameters }) => formatCount(parameters.pruned)),
+    ],
+    ['size', formatBytes(first.bytes.dense), ...reports.map(({ bytes }) => formatBytes(bytes.pruned))],
+    ...qualityRows(reports, first),
+    ...latencyRows(reports),
+  ];
+  const results = budgets.map((budget) => `Result: ${emphasis(join(out, budget))}`);
+  return `${alignColumns(rows, emphasis)}\n${measuredOn(first)}\n${results.join('\n')}\n`;
+}
+
+/** All metrics of one checkpoint. */
+export function renderEvaluateReport(report: EvaluateReport, emphasis: Emphasis): string {
+  const names = Object.keys(report.scores).sort((a, b) => Number(b === report.metric) - Number(a === report.metric));
+  const rows = [
+    ['', report.model.name],
+    ...names.map((name) => [name, formatScore(report.scores[name] ?? null)]),
+    ['samples', String(report.samples)],
+    ['truncated', String(report.data.truncated)],
+    ['time', formatSeconds(report.seconds)],
+  ];
+  if (report.maskedDifference !== null)
+    rows.push(['largest difference from the masked model', report.maskedDifference.toExponential(2)]);
+  return alignColumns(rows, emphasis);
+}
+
+/** What a checkpoint holds. */
+export function renderDescription(model: CheckpointDescription): string {
+  const rows = [
+    ['type', model.type],
+    ['task', model.task],
+    ['pruned', model.pruned ? 'by Espalier' : 'no'],
+    ['parameters', formatCount(model.parameters)],
+    ['size', `${formatBytes(model.bytes)} as ${model.dtype}`],
+    ['longest input', `${model.maxTokens} tokens`],
+    ['labels', model.labels.length === 0 ? '-' : model.labels.join(', ')],
+    ['hidden size', String(model.hiddenSize)],
+    ['heads by layer', model.headsByLayer.join(' ')],
+    ['neurons by layer', model.neuronsByLayer.join(' ')],
+  ];
+  return alignColumns(rows, (text) => text, 'left');
+}
+
+function qualityRows(reports: readonly PruneReport[], first: PruneReport): string[][] {
+  if (first.metric === null) return [];
+  const pruned = reports.map(({ quality }) => quality.tune ?? quality.rearrange ?? quality.search);
+  return [[first.metric, formatScore(first.quality.dense), ...pruned.map(formatScore)]];
+}
+
+function latencyRows(reports: readonly PruneReport[]): string[][] {
+  if (reports.every(({ latency }) => latency === null)) return [];
+  const measured = reports.flatMap(({ latency }) => (latency === null ? [] : [latency.denseSeconds]));
+  // Each budget measured the dense model again beside its own, hence a range.
+  const range = [...new Set([Math.min(...measured), Math.max(...measured)].map(formatLatency))].join(' to ');
+  return [
+    ['forward pass', range, ...reports.map(({ latency }) => (latency ? formatLatency(latency.prunedSeconds) : '-'))],
+    ['speed-up', '1.00 x', ...reports.map(({ latency }) => (latency ? speedUp(latency) : '-'))],
+  ];
+}
+
+function speedUp(latency: { readonly denseSeconds: number; readonly prunedSeconds: number }): string {
+  return `${(latency.denseSeconds / latency.prunedSeconds).toFixed(2)} x`;
+}
+
+function measuredOn({ macsLength, latency, evaluation }: PruneReport): string {
+  const parts = [`MACs at ${formatCount(macsLength)} tokens`];
+  if (evaluation !== null) parts.push(`quality on ${evaluation.rows} rows`);
+  if (latency !== null) parts.push(`forward pass of ${latency.batchSize} x ${latency.tokens} tokens`);
+  return `${parts.join(', ')}\n`;
+}
+
+function formatScore(score: number | null): string {
+  return score === null ? '-' : score.toFixed(4);
+}
+
+/** Columns two spaces apart: the first to the left, the others to the given side; the first row is the heading. */
+function alignColumns(rows: readonly string[][], emphasis: Emphasis, side: 'left' | 'right' = 'right'): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const lines = rows.map((row, index) => {
+    const cells = row.map((cell, column) =>
+      column === 0 || side === 'left' ? cell.padEnd(widths[column]) : cell.padStart(widths[column]),
+    );
+    const line = cells.join('  ').trimEnd();
+    return index === 0 && line !== '' ? emphasis(line) : line;
+  });
+  return `${lines.join('\n')}\n`;
+}
