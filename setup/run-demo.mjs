@@ -1,0 +1,41 @@
+// `npm run demo`: prunes the example model to half its size on sentences made on the spot, and measures the result.
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { writeReviews } from '../examples/generate-reviews.mjs';
+import { runInForeground } from './program.mjs';
+
+const MODEL = 'examples/mini-sst2';
+const FOLDER = 'demo-output';
+const BUDGET = '0.5';
+
+/** The first line of the demo: what it is going to do. */
+export function announce() {
+  console.log(
+    `demo: prunes ${MODEL} (a 4-layer BERT for sentiment) to ${BUDGET} of its MACs; results go to ${FOLDER}/`,
+  );
+}
+
+/** Runs the demo in a checkout that is set up. @returns the exit code of `espalier prune`. */
+export async function runDemo(context) {
+  const startMs = performance.now();
+  const train = path.join(FOLDER, 'train.jsonl');
+  const dev = path.join(FOLDER, 'dev.jsonl');
+  fs.mkdirSync(path.join(context.root, FOLDER), { recursive: true });
+  writeReviews(path.join(context.root, train), { count: 4096, seed: 1 });
+  writeReviews(path.join(context.root, dev), { count: 1000, seed: 2 });
+  console.log(`demo: wrote 4096 sentences to ${train} and 1000 to ${dev}`);
+
+  const out = path.join(FOLDER, 'pruned');
+  const args = ['prune', MODEL, '--data', train, '--eval', dev, '--budget', BUDGET, '--out', out, '--force'];
+  console.log(`demo: npx espalier ${args.join(' ')}`);
+  const env = { TF_CPP_MIN_LOG_LEVEL: '2', ...context.env };
+  const exitCode = await runInForeground(context, ['cli/espalier.mjs', ...args], env);
+  if (exitCode !== 0) return exitCode;
+
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+  console.log(
+    `demo: done in ${seconds} s; the pruned model is ${out}/${BUDGET}. Next: npx espalier inspect ${out}/${BUDGET}`,
+  );
+  return 0;
+}

@@ -1,0 +1,38 @@
+// `npm test`: lint and format, then every test. The build, which set-up has done before, is the type check.
+// `npm test -- WORD ...` runs the test files whose path holds one of the words.
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { SetupProblem } from './problem.mjs';
+import { runInForeground } from './program.mjs';
+
+const COMPILED_FOLDERS = ['dist/test/unit', 'dist/test/integration', 'dist/test/e2e'];
+const SETUP_FOLDER = 'test/setup';
+
+/** @returns the exit code of the first part that failed, or 0. */
+export async function runTests(context, words = []) {
+  const files = listTestFiles(context.root).filter(
+    (file) => words.length === 0 || words.some((word) => file.includes(word)),
+  );
+  if (files.length === 0) throw new SetupProblem(`no test file matches: ${words.join(' ')}`);
+
+  console.log('test: lint and format (biome ci)');
+  const lintCode = await runInForeground(context, ['node_modules/@biomejs/biome/bin/biome', 'ci']);
+  if (lintCode !== 0) return lintCode;
+
+  console.log(`test: ${files.length} files`);
+  const env = { TF_CPP_MIN_LOG_LEVEL: '2', ...context.env };
+  const flags = ['--enable-source-maps', '--test', '--test-concurrency=2', '--test-reporter=spec'];
+  return runInForeground(context, [...flags, ...files], env);
+}
+
+/** Paths of all test files relative to the root, sorted. Node 20 knows no globs. */
+function listTestFiles(root) {
+  const list = (folder, ending) => {
+    if (!fs.existsSync(path.join(root, folder))) return [];
+    const names = fs.readdirSync(path.join(root, folder), { recursive: true });
+    return names.filter((name) => name.endsWith(ending)).map((name) => path.join(folder, name));
+  };
+  const compiled = COMPILED_FOLDERS.flatMap((folder) => list(folder, '.test.js'));
+  return [...compiled, ...list(SETUP_FOLDER, '.test.mjs')].sort();
+}
