@@ -138,7 +138,7 @@ class Embeddings(nn.Module):
         self.word = _parameter(weights, f"{prefix}.word_embeddings.weight")
         self.position = _parameter(weights, f"{prefix}.position_embeddings.weight")
         has_types = config["model_type"] != "distilbert"
-        self.type = _parameter(weights, f"{prefix}.token_type_embeddings.weight") if has_types else None
+        self.token_type = _parameter(weights, f"{prefix}.token_type_embeddings.weight") if has_types else None
         self.norm = Norm(config, weights, f"{prefix}.LayerNorm")
         # RoBERTa counts positions after the padding id, over tokens that are not padding.
         padding = config.get("pad_token_id")
@@ -151,9 +151,9 @@ class Embeddings(nn.Module):
             is_token = (input_ids != self.padding).long()
             positions = is_token.cumsum(1) * is_token + self.padding
         summed = self.word[input_ids] + self.position[positions]
-        if self.type is not None:
+        if self.token_type is not None:
             types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-            summed = summed + self.type[types]
+            summed = summed + self.token_type[types]
         return self.norm(summed)
 
 
@@ -225,7 +225,7 @@ class Norm(nn.Module):
 
 
 def _parameter(weights, name):
-    return nn.Parameter(weights[name], requires_grad=False)
+    return nn.Parameter(weights[name])
 
 
 def _prefix(config):
