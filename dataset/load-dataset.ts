@@ -1,0 +1,143 @@
+// A data file as samples for a model: read and checked whole, tokenised only where asked for.
+import { createHash } from 'node:crypto';
+import type { ModelConfig, TaskKind } from '../checkpoint/model-config.ts';
+import { EspalierError } from '../shared/errors.ts';
+import { type ColumnSettings, questionColumns, textColumns, wordColumns } from './columns.ts';
+import { createQuestionEncoder } from './encode-questions.ts';
+import { createTextEncoder } from './encode-texts.ts';
+import { createWordEncoder } from './encode-words.ts';
+import type { EncodedSample } from './encoded-sample.ts';
+import { checkMetric, checkOutputs, type Scores } from './metrics.ts';
+import { parseRows, readDataFile } from './read-rows.ts';
+import type { DrawnSample, RowEncoder } from './row-encoder.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
+
+export interface DatasetOptions {
+  /** .jsonl, .csv or .tsv file. */
+  readonly path: string;
+  readonly columns: ColumnSettings;
+  readonly config: ModelConfig;
+  readonly tokenizer: TextTokenizer;
+  /** Longest sample in tokens; null: 128, or 384 for question answering, or what the model allows if that is less. */
+  readonly maxTokens: number | null;
+  /** Tokens that two windows of one context share; question answering only. */
+  readonly stride: number;
+  /** False where labels are not used: a file without them is taken, labels that are there are still checked. */
+  readonly requireLabels: boolean;
+}
+
+export interface Dataset {
+  readonly path: string;
+  readonly rows: number;
+  /** SHA-256 of the file's bytes, in hex. */
+  readonly digest: string;
+  readonly task: TaskKind;
+  readonly hasLabels: boolean;
+  /** Longest sample in tokens, as it was given or chosen. */
+  readonly maxTokens: number;
+  /** Tokenises rows in the order given, repeats included; null: all rows. All windows of a question follow each other. */
+  encode(order: Int32Array | null): EncodedDataset;
+  /** As `encode`, but stops at `count` samples, even in the middle of a question's windows. */
+  encodeUntil(order: Int32Array | null, count: number): EncodedDataset;
+}
+
+export interface EncodedDataset {
+  readonly samples: readonly EncodedSample[];
+  /** [samples]: row of the file that each sample is of, from 0. */
+  readonly rowOfSample: Int32Array;
+  /** Samples that were cut to fit; the windows of a context lose nothing and do not count. */
+  readonly truncated: number;
+  /** Quality of the model's outputs on these samples.
+   * @param outputs [samples]: logits [outputs] of each sample, or [tokens * outputs] row-major by token for token
+   * classification and question answering (2 outputs: start, end).
+   * @param metric name from `metricsOfTask` to report first; null: the task's usual one.
+   * @throws EspalierError "data_label" without labels, "shape_mismatch", "not_finite", "usage" */
+  score(outputs: readonly Float32Array[], metric?: string | null): Scores;
+}
+
+const USUAL_MAX_TOKENS = 128;
+const USUAL_MAX_TOKENS_WITH_CONTEXT = 384;
+
+/** Reads a data file and checks every row of it.
+ * @throws EspalierError "data_not_found", "data_empty", "data_format", "data_label" with file and line, or "usage". */
+export async function loadDataset(options: DatasetOptions): Promise<Dataset> {
+  const { path, config } = options;
+  const bytes = await readDataFile(path);
+  const digest = createHash('sha256').update(bytes).digest('hex');
+  const rows = parseRows(path, bytes);
+  const maxTokens = chooseMaxTokens(options);
+  const encoder = createEncoder(options, rows, maxTokens);
+
+  function encodeUntil(order: Int32Array | null, count: number): EncodedDataset {
+    const samples: DrawnSample[] = [];
+    const draws = order ?? Int32Array.from(rows.keys());
+    for (let draw = 0; draw < draws.length && samples.length < count; draw++) {
+      const row = draws[draw];
+      if (!(row >= 0 && row < rows.length))
+        throw new EspalierError('internal', `${path}: got row ${row}, expected 0 to ${rows.length - 1}`);
+      for (const sample of encoder.encodeRow(row)) if (samples.length < count) samples.push({ ...sample, row, draw });
+    }
+    return encodedDataset(path, config, encoder, samples);
+  }
+
+  return {
+    path,
+    rows: rows.length,
+    digest,
+    task: config.task,
+    hasLabels: encoder.hasLabels,
+    maxTokens,
+    encode: (order) => encodeUntil(order, Number.POSITIVE_INFINITY),
+    encodeUntil,
+  };
+}
+
+function createEncoder(options: DatasetOptions, rows: ReturnType<typeof parseRows>, maxTokens: number): RowEncoder {
+  const { path, columns: settings, config, tokenizer, requireLabels } = options;
+  const found = { path, columns: Object.keys(rows[0].values) };
+  const input = { path, rows, config, tokenizer, maxTokens, requireLabels };
+  switch (config.task) {
+    case 'token-classification':
+      return createWordEncoder({ ...input, columns: wordColumns(found, settings, requireLabels) });
+    case 'question-answering':
+      return createQuestionEncoder(
+        { ...input, columns: questionColumns(found, settings, requireLabels) },
+        options.stride,
+      );
+    default:
+      return createTextEncoder({ ...input, columns: textColumns(found, settings, config.task, requireLabels) });
+  }
+}
+
+function chooseMaxTokens({ config, tokenizer, maxTokens }: DatasetOptions): number {
+  const usual = config.task === 'question-answering' ? USUAL_MAX_TOKENS_WITH_CONTEXT : USUAL_MAX_TOKENS;
+  if (maxTokens === null) return Math.min(usual, config.maxTokens);
+  const least = tokenizer.pairSpecials + 2;
+  if (Number.isInteger(maxTokens) && maxTokens >= least && maxTokens <= config.maxTokens) return maxTokens;
+  throw new EspalierError(
+    'usage',
+    `max length: got ${maxTokens} tokens, expected ${least} to ${config.maxTokens} for this model`,
+    { action: 'change --max-length' },
+  );
+}
+
+function encodedDataset(
+  path: string,
+  config: ModelConfig,
+  encoder: RowEncoder,
+  drawn: readonly DrawnSample[],
+): EncodedDataset {
+  const samples = drawn.map(({ sample }) => sample);
+  return {
+    samples,
+    rowOfSample: Int32Array.from(drawn, ({ row }) => row),
+    truncated: drawn.filter(({ truncated }) => truncated).length,
+    score(outputs, metric = null) {
+      if (!encoder.hasLabels)
+        throw new EspalierError('data_label', `${path}: got no labels, expected labels to measure quality with`);
+      const primary = checkMetric(config.task, metric);
+      checkOutputs(config, samples, outputs);
+      return { primary, values: encoder.score(drawn, outputs).values };
+    },
+  };
+}
