@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { captureOrFail } from './run-command.mjs';
 
-export const title = 'npm dependencies';
+export const title = 'npm dependencies (npm ci)';
 export const tools = ['npm'];
 
 /** True when the stamp names this package-lock.json. */
@@ -16,10 +16,9 @@ export async function isReady({ root }) {
 
 /** Runs `npm ci` unless node_modules already is what it would make. @throws SetupProblem with npm's reason. */
 export async function ensure(context) {
-  const { root, env, signal, say } = context;
+  const { root, env, signal } = context;
   if (!installedMatchesLock(root)) {
     fs.rmSync(stampFile(root), { force: true });
-    say('npm ci');
     await captureOrFail('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--no-progress'], {
       cwd: root,
       env,

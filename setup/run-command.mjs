@@ -47,11 +47,12 @@ export async function captureOrFail(purpose, command, args, options) {
   throw new SetupProblem(`${purpose} failed: ${tellingLine(`${stderr}\n${stdout}`)}`);
 }
 
-/** The line of a program's output that most likely says what went wrong: the last that speaks of an error, or the last. */
+// What npm, pip, g++ and Node put before the sentence that matters; npm's first lines only repeat codes.
+const FAILURE = /^(npm (error|ERR!) (?!code|errno|syscall|path)\S|ERROR: |\w*Error: |.*\berror: )/;
+
+/** The line of a program's output that says what went wrong: the first that is marked as a failure, or the last of all. */
 export function tellingLine(output) {
   const lines = output.split('\n').map((line) => line.trim());
-  const spoken = lines.filter((line) => line !== '');
-  return (
-    spoken.findLast((line) => /error|cannot|not found|no space/i.test(line)) ?? spoken.at(-1) ?? 'it printed nothing'
-  );
+  const spoken = lines.filter((line) => line !== '' && !line.includes('A complete log of this run'));
+  return spoken.find((line) => FAILURE.test(line)) ?? spoken.at(-1) ?? 'it printed nothing';
 }
