@@ -74,6 +74,7 @@ main().catch((caught) => {
   const error = toEspalierError(caught);
   log.error('worker failed', { error, stack: error.code === 'internal' ? error.stack : undefined });
   const end = () => process.exit(error.exitCode);
-  if (process.send === undefined) return end();
-  process.send({ kind: 'failed', code: error.code, message: error.message, action: error.action }, end);
+  if (process.send === undefined) end();
+  const failed: WorkerMessage = { kind: 'failed', code: error.code, message: error.message, action: error.action };
+  process.send?.(failed, undefined, undefined, end);
 });

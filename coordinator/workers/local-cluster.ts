@@ -1,0 +1,154 @@
+// Workers of this machine: forks them, waits until they serve, ends them. They end by themselves, too, the moment this
+// process is gone. One that dies stays dead: what it was computing is sent to another.
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { type ErrorCode, EspalierError } from '../../shared/errors.ts';
+import { within } from '../../shared/lifecycle.ts';
+
+const START_TIMEOUT_MS = 120_000;
+const CLOSE_GRACE_MS = 5_000;
+const KEPT_STDERR_LINES = 8;
+
+export interface LocalClusterOptions {
+  readonly count: number;
+  /** Shared by all of them and by the coordinator: what lies there is never copied. */
+  readonly blobDir: string;
+  readonly device: 'auto' | 'cpu' | 'gpu';
+  /** Threads of one TensorFlow operation. */
+  readonly threads?: number;
+  /** More environment for the worker with this number. */
+  readonly env?: (index: number) => Readonly<Record<string, string>>;
+  readonly startTimeoutMs?: number;
+  /** Told once for each worker that ends before `close`. */
+  readonly onExit?: (address: string, reason: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What a worker says over the channel to the process that forked it (see worker/main.ts). */
+type WorkerMessage =
+  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string; readonly action: string };
+
+export class LocalCluster {
+  readonly #workers: LocalWorker[] = [];
+  #closing = false;
+
+  private constructor() {}
+
+  /** Resolves when all of them serve. @throws EspalierError what the first that failed said, with its last words on
+   * standard error; none is left running then. */
+  static async start(options: LocalClusterOptions): Promise<LocalCluster> {
+    const cluster = new LocalCluster();
+    for (let index = 0; index < options.count; index += 1) cluster.#workers.push(new LocalWorker(options, index));
+    try {
+      await Promise.all(cluster.#workers.map((worker) => worker.ready));
+    } catch (caught) {
+      await cluster.close({ graceMs: 0 });
+      throw caught;
+    }
+    for (const worker of cluster.#workers)
+      void worker.exited.then((reason) => {
+        if (!cluster.#closing) options.onExit?.(worker.address, reason);
+      });
+    return cluster;
+  }
+
+  get addresses(): string[] {
+    return this.#workers.map(({ address }) => address);
+  }
+
+  get pids(): number[] {
+    return this.#workers.map(({ pid }) => pid);
+  }
+
+  /** Asks them to finish, and ends them after `graceMs`. Resolves when they are gone. */
+  async close({ graceMs = CLOSE_GRACE_MS }: { graceMs?: number } = {}): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#workers.map((worker) => worker.end(graceMs)));
+  }
+}
+
+class LocalWorker {
+  /** Resolves when the worker serves. */
+  readonly ready: Promise<void>;
+  /** Resolves with the reason when the process is gone. */
+  readonly exited: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #lastLines: string[] = [];
+  #port = 0;
+
+  constructor(options: LocalClusterOptions, index: number) {
+    const { blobDir, device, threads = 1 } = options;
+    const flags = { host: '127.0.0.1', port: 0, 'blob-dir': blobDir, device, threads };
+    this.#child = fork(
+      fileURLToPath(new URL('../../worker/main.js', import.meta.url)),
+      Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
+      {
+        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+        execArgv: ['--enable-source-maps'],
+        env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', ...options.env?.(index) },
+      },
+    );
+    this.#keepLastLines();
+    this.exited = new Promise((resolve) => {
+      this.#child.once('error', (error) => resolve(error.message));
+      // "close" comes after the last of standard error, unlike "exit".
+      this.#child.once('close', (code, signal) =>
+        resolve(signal === null ? `exit code ${code}` : `ended by ${signal}`),
+      );
+    });
+    this.ready = this.#waitUntilReady(options);
+    this.ready.catch(() => {});
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  async end(graceMs: number): Promise<void> {
+    const signals: NodeJS.Signals[] = graceMs > 0 ? ['SIGTERM', 'SIGKILL'] : ['SIGKILL'];
+    for (const signal of signals) {
+      this.#child.kill(signal);
+      if ((await within(this.exited, graceMs || CLOSE_GRACE_MS)) === 'done') return;
+    }
+  }
+
+  async #waitUntilReady({ startTimeoutMs = START_TIMEOUT_MS, signal }: LocalClusterOptions): Promise<void> {
+    let failure: EspalierError | null = null;
+    const serving = new Promise<void>((resolve, reject) => {
+      this.#child.on('message', (message: WorkerMessage) => {
+        if (message.kind === 'ready') {
+          this.#port = message.port;
+          resolve();
+        } else {
+          failure = new EspalierError(message.code, message.message, { action: message.action });
+        }
+      });
+      void this.exited.then((reason) => reject(failure ?? this.#died(reason)));
+      const abort = () => reject(new EspalierError('cancelled', 'interrupted while the workers were starting'));
+      if (signal?.aborted) abort();
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+    if ((await within(serving, startTimeoutMs)) === 'late')
+      throw this.#died(`not ready after ${startTimeoutMs / 1000} s`);
+  }
+
+  #died(reason: string): EspalierError {
+    const lastWords = this.#lastLines.length > 0 ? `; its last words: ${this.#lastLines.join(' | ')}` : '';
+    return new EspalierError('engine', `local worker ${this.pid}: ${reason}${lastWords}`);
+  }
+
+  #keepLastLines(): void {
+    let partial = '';
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (partial + text).split('\n');
+      partial = (lines.pop() ?? '').slice(-2000);
+      this.#lastLines.push(...lines.filter((line) => line.trim() !== '').map((line) => line.slice(0, 500)));
+      this.#lastLines.splice(0, this.#lastLines.length - KEPT_STDERR_LINES);
+    });
+  }
+}

@@ -1,0 +1,185 @@
+// The workers of one job: which can be used now, and when to give up hope. All are of one device class: that of the
+// recorded job, or else of the first worker that answered; others are refused, with a notice.
+import { EspalierError } from '../../shared/errors.ts';
+import { unlessAborted } from '../../shared/rpc/abort.ts';
+import { BlobUploader } from '../../shared/rpc/blob-upload.ts';
+import type { WorkerConnection } from '../../shared/rpc/channel.ts';
+import type { DeviceClass, WorkerDescription } from '../../shared/rpc/protocol.ts';
+import type { JobEvent } from '../job-events.ts';
+import { checkWorker, describeClass } from './device-class.ts';
+import { WorkerLink } from './worker-link.ts';
+
+const GRACE_MS = 10_000;
+
+export type WorkerEvent = Extract<JobEvent, { kind: 'worker-joined' | 'worker-lost' | 'notice' }>;
+
+export interface WorkerPoolOptions {
+  /** host:port of each worker, distinct. */
+  readonly addresses: readonly string[];
+  /** Class of a job that goes on; null: the first worker decides. */
+  readonly deviceClass?: DeviceClass | null;
+  /** How long tasks wait for a worker when there is none. */
+  readonly graceMs?: number;
+  readonly onEvent?: (event: WorkerEvent) => void;
+}
+
+/** A worker that takes tasks. The same object for as long as the same process is behind the address. */
+export interface PooledWorker {
+  readonly address: string;
+  readonly instanceId: string;
+  readonly memoryBytes: number;
+  readonly connection: WorkerConnection;
+  readonly uploader: BlobUploader;
+}
+
+interface Member {
+  readonly link: WorkerLink;
+  /** The last worker that joined here: comes back as it was when only the connection dropped. */
+  latest: PooledWorker | null;
+  problem: string;
+}
+
+export class WorkerPool {
+  readonly #members = new Map<string, Member>();
+  readonly #joined = new Map<string, PooledWorker>();
+  readonly #listeners = new Set<() => void>();
+  readonly #removed: string[] = [];
+  readonly #graceMs: number;
+  readonly #onEvent: (event: WorkerEvent) => void;
+  #deviceClass: DeviceClass | null;
+  #exhausted: EspalierError | null = null;
+  #graceTimer: NodeJS.Timeout | undefined;
+
+  /** Starts to connect. */
+  constructor(options: WorkerPoolOptions) {
+    this.#graceMs = options.graceMs ?? GRACE_MS;
+    this.#onEvent = options.onEvent ?? (() => {});
+    this.#deviceClass = options.deviceClass ?? null;
+    for (const address of new Set(options.addresses)) this.#follow(address);
+    this.#watchEmptiness();
+  }
+
+  /** Those that can be used now, in the order of the addresses. */
+  get workers(): PooledWorker[] {
+    return [...this.#members.keys()].flatMap((address) => this.#joined.get(address) ?? []);
+  }
+
+  /** Class of the job; null before the first worker has joined. */
+  get deviceClass(): DeviceClass | null {
+    return this.#deviceClass;
+  }
+
+  /** Why no task can run, once there has been no worker for the grace period or none can come back; else null. */
+  get exhausted(): EspalierError | null {
+    return this.#exhausted;
+  }
+
+  /** Calls `listener` after every change of `workers` or `exhausted`, until the returned function is called. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves when every address was tried and one worker at least has joined. @throws EspalierError "no_workers". */
+  async ready(signal?: AbortSignal): Promise<void> {
+    await unlessAborted(Promise.all([...this.#members.values()].map(({ link }) => link.tried)), signal);
+    let unsubscribe = () => {};
+    const decided = new Promise<void>((resolve, reject) => {
+      const look = () => {
+        if (this.#joined.size > 0) resolve();
+        else if (this.#exhausted !== null) reject(this.#exhausted);
+      };
+      unsubscribe = this.subscribe(look);
+      look();
+    });
+    await unlessAborted(decided, signal).finally(unsubscribe);
+  }
+
+  /** Gives up an address for good: the process behind it has ended. */
+  remove(address: string, reason: string): void {
+    const member = this.#members.get(address);
+    if (member === undefined) return;
+    this.#members.delete(address);
+    this.#removed.push(`${address}: ${reason}`);
+    member.link.close();
+    if (this.#joined.delete(address)) this.#onEvent({ kind: 'worker-lost', worker: address, reason });
+    this.#changed();
+  }
+
+  /** Ends all connections. Calls that still run fail. */
+  close(): void {
+    clearTimeout(this.#graceTimer);
+    for (const { link } of this.#members.values()) link.close();
+    this.#members.clear();
+    this.#joined.clear();
+    this.#exhausted ??= new EspalierError('cancelled', 'the pool of workers is closed');
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  #follow(address: string): void {
+    const link = new WorkerLink(address, {
+      joined: (description) => this.#join(member, description),
+      lost: (reason) => this.#lose(member, reason),
+      failed: (error) => this.#note(member, error),
+    });
+    const member: Member = { link, latest: null, problem: 'not reached yet' };
+    this.#members.set(address, member);
+    void link.follow();
+  }
+
+  #join(member: Member, description: WorkerDescription): void {
+    const { connection } = member.link;
+    const { address } = connection;
+    const deviceClass = checkWorker(address, description, this.#deviceClass);
+    this.#deviceClass ??= deviceClass;
+    const { instanceId, memoryBytes } = description;
+    if (member.latest?.instanceId !== instanceId) {
+      const uploader = new BlobUploader(connection.blobs, address);
+      member.latest = { address, instanceId, memoryBytes, connection, uploader };
+    }
+    this.#joined.set(address, member.latest);
+    this.#onEvent({ kind: 'worker-joined', worker: address, device: describeClass(deviceClass) });
+    this.#changed();
+  }
+
+  #lose(member: Member, reason: string): void {
+    const { address } = member.link.connection;
+    member.problem = reason;
+    if (this.#joined.delete(address)) this.#onEvent({ kind: 'worker-lost', worker: address, reason });
+    this.#changed();
+  }
+
+  #note(member: Member, error: EspalierError): void {
+    const isNew = member.problem !== error.message;
+    member.problem = error.message;
+    if (isNew && error.code !== 'worker_unavailable') this.#onEvent({ kind: 'notice', text: error.line });
+  }
+
+  #changed(): void {
+    this.#watchEmptiness();
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  #watchEmptiness(): void {
+    if (this.#joined.size > 0) {
+      clearTimeout(this.#graceTimer);
+      this.#graceTimer = undefined;
+      this.#exhausted = null;
+    } else if (this.#members.size === 0) {
+      this.#exhausted ??= this.#noWorkers();
+    } else {
+      this.#graceTimer ??= setTimeout(() => {
+        this.#exhausted = this.#noWorkers();
+        for (const listener of [...this.#listeners]) listener();
+      }, this.#graceMs);
+    }
+  }
+
+  #noWorkers(): EspalierError {
+    const problems = [...this.#members.values()].map(({ link, problem }) =>
+      problem.startsWith(link.connection.address) ? problem : `${link.connection.address}: ${problem}`,
+    );
+    const all = [...this.#removed, ...problems];
+    return new EspalierError('no_workers', `no worker is left; ${all.length > 0 ? all.join('; ') : 'none was given'}`);
+  }
+}

@@ -1,0 +1,102 @@
+// The workers of a job, from settings to an object that runs tasks: forked here, or running elsewhere, or both.
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Releases } from '../../shared/lifecycle.ts';
+import type { DeviceClass } from '../../shared/rpc/protocol.ts';
+import type { WorkerSettings } from '../prune-settings.ts';
+import { LocalCluster, type LocalClusterOptions } from './local-cluster.ts';
+import { type RunOptions, Scheduler } from './scheduler.ts';
+import type { TaskResult, TaskSpec } from './task-spec.ts';
+import { type WorkerEvent, WorkerPool } from './worker-pool.ts';
+
+export interface OpenWorkersOptions {
+  readonly settings: WorkerSettings;
+  /** Blob folder of the local workers; blobs that already lie there are not sent. */
+  readonly blobDir: string;
+  /** Class of a job that goes on; null: the first worker decides. */
+  readonly deviceClass?: DeviceClass | null;
+  readonly onEvent?: (event: WorkerEvent) => void;
+  readonly signal?: AbortSignal;
+  readonly graceMs?: number;
+}
+
+export interface Workers {
+  readonly deviceClass: DeviceClass;
+  /** Workers that can be used now. */
+  readonly count: number;
+  /** Memory of the smallest of them that the engine may use. */
+  readonly memoryBytes: number;
+  /** See `Scheduler.runTasks`. */
+  runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
+  /** Ends connections and the local workers. */
+  close(): Promise<void>;
+}
+
+/** Starts the local workers and connects to all. @throws EspalierError what a local worker said that did not start,
+ * "no_workers" when none can be reached. */
+export async function openWorkers(options: OpenWorkersOptions): Promise<Workers> {
+  const releases = new Releases();
+  try {
+    return await open(options, releases);
+  } catch (caught) {
+    await releases.run();
+    throw caught;
+  }
+}
+
+async function open(options: OpenWorkersOptions, releases: Releases): Promise<Workers> {
+  const { settings, blobDir, signal } = options;
+  const gone: [address: string, reason: string][] = [];
+  let pool: WorkerPool | null = null;
+  const onExit = (address: string, reason: string) => {
+    if (pool === null) gone.push([address, reason]);
+    else pool.remove(address, reason);
+  };
+  const plan = planLocal(settings);
+  const local = await LocalCluster.start({
+    ...plan,
+    blobDir,
+    device: settings.device,
+    onExit,
+    ...(signal && { signal }),
+  });
+  releases.add(() => local.close());
+  const opened = new WorkerPool({ ...options, addresses: [...local.addresses, ...settings.addresses] });
+  pool = opened;
+  releases.add(() => opened.close());
+  for (const [address, reason] of gone) opened.remove(address, reason);
+  const scheduler = new Scheduler(opened);
+  releases.add(() => scheduler.close());
+  await opened.ready(signal);
+  return {
+    get deviceClass() {
+      // Known since the first worker joined, which `ready` waited for.
+      return opened.deviceClass!;
+    },
+    get count() {
+      return opened.workers.length;
+    },
+    get memoryBytes() {
+      return Math.min(...opened.workers.map(({ memoryBytes }) => memoryBytes));
+    },
+    runTasks: (tasks, run) => scheduler.runTasks(tasks, run),
+    close: () => releases.run(),
+  };
+}
+
+/** How many workers to fork, and what each of them sees: one a GPU where GPUs are used, else one a core. */
+function planLocal({ local, addresses, device }: WorkerSettings): Pick<LocalClusterOptions, 'count' | 'env'> {
+  const gpus = device === 'cpu' ? [] : visibleGpus();
+  const natural = gpus.length > 0 ? gpus.length : device === 'gpu' ? 1 : availableParallelism();
+  const count = local ?? (addresses.length > 0 ? 0 : natural);
+  if (gpus.length === 0) return { count };
+  return { count, env: (index) => ({ CUDA_VISIBLE_DEVICES: gpus[index % gpus.length] }) };
+}
+
+/** GPUs that this process may use, as CUDA names them. */
+function visibleGpus(): string[] {
+  const chosen = process.env.CUDA_VISIBLE_DEVICES;
+  if (chosen !== undefined) return chosen.split(',').filter((id) => id !== '' && id !== '-1');
+  const devices = readdirSync('/dev').flatMap((name) => /^nvidia(\d+)$/.exec(name)?.[1] ?? []);
+  return devices.map((_, index) => String(index));
+}
