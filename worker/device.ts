@@ -1,0 +1,30 @@
+// What this machine's device is called: the part of the device class that TensorFlow does not tell.
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const GPU_FOLDER = '/proc/driver/nvidia/gpus';
+
+/** Instruction set that TensorFlow's CPU kernels choose by. */
+export function cpuModel(): string {
+  let text = '';
+  try {
+    text = readFileSync('/proc/cpuinfo', 'utf8');
+  } catch {
+    return process.arch;
+  }
+  const flags = new Set((/^flags\s*:\s*(.*)$/m.exec(text)?.[1] ?? '').split(' '));
+  const known = ['amx_tile', 'avx512_bf16', 'avx512f', 'avx2', 'avx', 'sse4_2'].find((flag) => flags.has(flag));
+  const vendor = /^vendor_id\s*:\s*(\S+)/m.exec(text)?.[1] ?? process.arch;
+  return `${vendor} ${known ?? 'baseline'}`;
+}
+
+/** Name of the first GPU that the driver lists, "gpu" where it lists none. */
+export function gpuModel(): string {
+  try {
+    const [first] = readdirSync(GPU_FOLDER).sort();
+    const text = readFileSync(path.join(GPU_FOLDER, first, 'information'), 'utf8');
+    return /^Model:\s*(.+)$/m.exec(text)?.[1].trim() ?? 'gpu';
+  } catch {
+    return 'gpu';
+  }
+}

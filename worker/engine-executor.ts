@@ -1,0 +1,125 @@
+// The executor that the gRPC front runs tasks on: starts the engine's thread and speaks with it.
+import { freemem, totalmem } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { BlobStore } from '../shared/blobs/blob-store.ts';
+import { EspalierError } from '../shared/errors.ts';
+import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
+import type { NamedTensor } from '../shared/tensor.ts';
+import type { WorkerConfig } from './config.ts';
+import { cpuModel, gpuModel } from './device.ts';
+import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts';
+import { blobsOf } from './service/request-blobs.ts';
+import type { TaskExecutor } from './task-executor.ts';
+
+// Half of the memory that a worker may use holds hidden states between tasks; models and batches need the rest.
+const STATE_SHARE = 0.5;
+const FREE_SHARE = 0.5;
+
+/** Starts the engine. @throws EspalierError "engine" when TensorFlow cannot be loaded or a GPU was asked for in vain. */
+export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStore): Promise<TaskExecutor> {
+  setEnvironment(config);
+  const memoryBytes = config.memoryBytes ?? Math.floor(Math.min(freemem(), totalmem()) * FREE_SHARE);
+  const cancelled = new SharedArrayBuffer(4);
+  const data: EngineThreadData = {
+    stateBytes: Math.floor(memoryBytes * STATE_SHARE),
+    requireGpu: config.device === 'gpu',
+    cancelled,
+  };
+  const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: data });
+  const ready = await nextMessage(thread);
+  if (ready.kind !== 'ready') {
+    await thread.terminate();
+    throw ready.kind === 'failed'
+      ? new EspalierError(ready.code, ready.message, { action: ready.action })
+      : new EspalierError('internal', `engine thread: got ${ready.kind}, expected ready`);
+  }
+  const deviceClass: DeviceClass = {
+    ...ready.device,
+    model: ready.device.kind === 'gpu' ? gpuModel() : cpuModel(),
+    intraOpThreads: ready.device.kind === 'gpu' ? 0 : config.threads,
+    tf32: ready.device.kind === 'gpu' && process.env.NVIDIA_TF32_OVERRIDE !== '0',
+  };
+  return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes);
+}
+
+class EngineExecutor implements TaskExecutor {
+  private readonly thread: Worker;
+  private readonly cancelled: Int32Array;
+  private readonly blobs: BlobStore;
+  private readonly deviceClass: DeviceClass;
+  private readonly memoryBytes: number;
+  private runs = 0;
+
+  constructor(thread: Worker, cancelled: Int32Array, blobs: BlobStore, deviceClass: DeviceClass, memoryBytes: number) {
+    this.thread = thread;
+    this.cancelled = cancelled;
+    this.blobs = blobs;
+    this.deviceClass = deviceClass;
+    this.memoryBytes = memoryBytes;
+  }
+
+  describe(): { readonly deviceClass: DeviceClass; readonly memoryBytes: number } {
+    return { deviceClass: this.deviceClass, memoryBytes: this.memoryBytes };
+  }
+
+  async run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]> {
+    this.runs += 1;
+    const run = this.runs;
+    const digests = blobsOf(request).map(({ digest }) => digest);
+    const unpin = this.blobs.pin(digests);
+    const abort = () => Atomics.store(this.cancelled, 0, run);
+    signal.addEventListener('abort', abort);
+    try {
+      if (signal.aborted) throw new EspalierError('cancelled', `${request.taskId}: cancelled before it began`);
+      const paths = Object.fromEntries(digests.map((digest) => [digest, this.blobs.path(digest)]));
+      const answer = nextMessage(this.thread);
+      this.thread.postMessage({ run, request, paths } satisfies ToEngine);
+      const message = await answer;
+      if (message.kind === 'failed')
+        throw new EspalierError(message.code, `${request.taskId}: ${message.message}`, { action: message.action });
+      if (message.kind !== 'done' || message.run !== run)
+        throw new EspalierError(
+          'internal',
+          `${request.taskId}: got ${message.kind} from the engine, expected its result`,
+        );
+      return [...message.tensors];
+    } finally {
+      signal.removeEventListener('abort', abort);
+      unpin();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.thread.terminate();
+  }
+}
+
+// TensorFlow reads these once, when it is loaded.
+function setEnvironment(config: WorkerConfig): void {
+  process.env.TF_NUM_INTRAOP_THREADS = `${config.threads}`;
+  process.env.TF_NUM_INTEROP_THREADS = '1';
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true';
+  // TF32 rounds the inputs of products to 10 bits, too coarse for normal equations.
+  process.env.NVIDIA_TF32_OVERRIDE ??= '0';
+  if (config.device === 'cpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
+}
+
+function nextMessage(thread: Worker): Promise<FromEngine> {
+  return new Promise((resolve, reject) => {
+    const settle = (finish: () => void) => {
+      thread.off('message', onMessage);
+      thread.off('error', onError);
+      thread.off('exit', onExit);
+      finish();
+    };
+    const onMessage = (message: FromEngine) => settle(() => resolve(message));
+    const onError = (cause: Error) =>
+      settle(() => reject(new EspalierError('engine', `engine thread: ${cause.message}`, { cause })));
+    const onExit = (code: number) =>
+      settle(() => reject(new EspalierError('engine', `engine thread ended with code ${code}`)));
+    thread.on('message', onMessage);
+    thread.on('error', onError);
+    thread.on('exit', onExit);
+  });
+}

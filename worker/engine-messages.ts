@@ -1,0 +1,32 @@
+// What the two threads of a worker tell each other: gRPC in front, the engine behind.
+import type { ErrorCode } from '../shared/errors.ts';
+import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
+import type { NamedTensor } from '../shared/tensor.ts';
+import type { BlobPaths } from './tasks/read-request.ts';
+
+/** What the engine's thread is started with. */
+export interface EngineThreadData {
+  /** Bytes that hidden states may take between tasks. */
+  readonly stateBytes: number;
+  /** True: fail at the start unless a GPU is in use. */
+  readonly requireGpu: boolean;
+  /** Int32 [1]: number of the run that nobody waits for any more. */
+  readonly cancelled: SharedArrayBuffer;
+}
+
+export interface ToEngine {
+  readonly run: number;
+  readonly request: RunRequest;
+  readonly paths: BlobPaths;
+}
+
+export type FromEngine =
+  | { readonly kind: 'ready'; readonly device: Pick<DeviceClass, 'kind' | 'tensorflowVersion' | 'kernels'> }
+  | { readonly kind: 'done'; readonly run: number; readonly tensors: readonly NamedTensor[] }
+  | {
+      readonly kind: 'failed';
+      readonly run: number;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly action: string;
+    };

@@ -1,0 +1,34 @@
+// The float64 linear algebra of the tuning solves on TensorFlow: several times faster than plain JavaScript from a few
+// hundred unknowns on, with the same results up to rounding.
+
+import type { LinearAlgebra } from '../../pruning/linear-algebra.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { Ops } from './ops.ts';
+
+/** LinearAlgebra on the engine's device. See the interface for shapes. */
+export function engineAlgebra(ops: Ops): LinearAlgebra {
+  const { engine } = ops;
+  return {
+    timesTranspose(a, aRows, b, bRows, inner) {
+      return engine.scope(() => {
+        const left = engine.uploadFloat64(a, [aRows, inner]);
+        const right = a === b ? left : engine.uploadFloat64(b, [bRows, inner]);
+        return engine.downloadFloat64(ops.matMul(left, right, false, true));
+      });
+    },
+    cholesky(matrix, size) {
+      if (size === 0) return new Float64Array(0);
+      try {
+        const factor = engine.scope(() =>
+          engine.downloadFloat64(ops.cholesky64(engine.uploadFloat64(matrix, [size, size]))),
+        );
+        return factor.every(Number.isFinite) ? factor : null;
+      } catch (error) {
+        // TensorFlow says so with an error of its own; anything else is a failure of the engine.
+        if (error instanceof EspalierError && /not successful|not positive|not be invertible/i.test(error.message))
+          return null;
+        throw error;
+      }
+    },
+  };
+}

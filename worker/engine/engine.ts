@@ -1,0 +1,189 @@
+// TensorFlow operations on tensors that live in TensorFlow, called one by one. What always holds: every tensor made
+// inside `scope` is released at its end unless it is part of what the function returns; the caller owns the rest.
+import { EspalierError } from '../../shared/errors.ts';
+import { loadBinding, type OpAttribute, type TensorflowBinding, type TensorMetadata } from './binding.ts';
+
+/** A tensor on the device. Plain data: release it through the engine that made it. */
+export type DeviceTensor = TensorMetadata;
+
+// TensorFlow's numbers for its types (tensorflow/core/framework/types.proto).
+export const FLOAT = 1;
+export const DOUBLE = 2;
+export const INT32 = 3;
+
+const MOST_CONSTANTS = 8192;
+
+type Released = { readonly [key: string]: unknown } | readonly unknown[] | null | undefined | number | boolean | string;
+
+export class Engine {
+  readonly binding: TensorflowBinding;
+  private scopes: DeviceTensor[][] = [];
+  private readonly attributeCache = new Map<string, OpAttribute[]>();
+  private readonly constants = new Map<string, DeviceTensor>();
+  private readonly live = new Set<number>();
+  /** Ids that no scope releases. */
+  private readonly kept = new Set<number>();
+
+  constructor(binding: TensorflowBinding = loadBinding()) {
+    this.binding = binding;
+  }
+
+  /** Runs `body` and releases every tensor that it made, but those in its result (searched through arrays and plain
+   * objects). Scopes nest; what an inner scope returns belongs to the outer one. */
+  scope<T>(body: () => T): T {
+    const outer = this.scopes;
+    const made: DeviceTensor[] = [];
+    this.scopes = [...outer, made];
+    let result: T;
+    try {
+      result = body();
+    } catch (error) {
+      this.scopes = outer;
+      for (const tensor of made) if (!this.kept.has(tensor.id)) this.dispose(tensor);
+      throw error;
+    }
+    this.scopes = outer;
+    const kept = new Set<DeviceTensor>();
+    collect(result as Released, kept);
+    const parent = outer.at(-1);
+    for (const tensor of made) {
+      if (this.kept.has(tensor.id)) continue;
+      if (!kept.has(tensor)) this.dispose(tensor);
+      else parent?.push(tensor);
+    }
+    return result;
+  }
+
+  /** Takes tensors out of every open scope: the caller releases them. */
+  keep(tensors: readonly DeviceTensor[]): void {
+    for (const tensor of tensors) this.kept.add(tensor.id);
+  }
+
+  /** Releases a tensor. Releasing one twice does nothing. */
+  dispose(tensor: DeviceTensor): void {
+    if (!this.live.delete(tensor.id)) return;
+    this.kept.delete(tensor.id);
+    this.binding.deleteTensor(tensor.id);
+  }
+
+  /** Tensors that TensorFlow holds now: for leak checks. */
+  get tensorCount(): number {
+    return this.binding.getNumOfTensors();
+  }
+
+  upload(data: Float32Array | Int32Array, shape: number[]): DeviceTensor {
+    const dtype = data instanceof Float32Array ? FLOAT : INT32;
+    return this.track({ id: this.binding.createTensor(shape, dtype, data), shape, dtype });
+  }
+
+  uploadFloat64(data: Float64Array, shape: number[]): DeviceTensor {
+    const words = new Int32Array(data.buffer, data.byteOffset, data.length * 2);
+    const bits = this.upload(words, [...shape, 2]);
+    return this.op('Bitcast', [bits], [type('T', INT32), type('type', DOUBLE)]);
+  }
+
+  downloadFloat32(tensor: DeviceTensor): Float32Array {
+    return this.binding.tensorDataSync(tensor.id) as Float32Array;
+  }
+
+  downloadFloat64(tensor: DeviceTensor): Float64Array {
+    const bits = this.op('Bitcast', [tensor], [type('T', DOUBLE), type('type', INT32)]);
+    const words = this.binding.tensorDataSync(bits.id) as Int32Array;
+    return new Float64Array(words.buffer, words.byteOffset, words.length / 2);
+  }
+
+  /** An int32 tensor that lives as long as the engine: shapes, axes, permutations. */
+  constant(values: readonly number[], shape: number[] = [values.length]): DeviceTensor {
+    const key = `i${shape.join(',')}:${values.join(',')}`;
+    return this.cached(key, () => ({
+      id: this.binding.createTensor(shape, INT32, Int32Array.from(values)),
+      shape,
+      dtype: INT32,
+    }));
+  }
+
+  /** A float32 scalar that lives as long as the engine. */
+  scalar(value: number): DeviceTensor {
+    return this.cached(`f${value}`, () => ({
+      id: this.binding.createTensor([], FLOAT, Float32Array.of(value)),
+      shape: [],
+      dtype: FLOAT,
+    }));
+  }
+
+  /** Runs one TensorFlow operation with one output. @throws EspalierError "out_of_memory" or "engine". */
+  op(name: string, inputs: readonly DeviceTensor[], attributes: readonly OpAttribute[]): DeviceTensor {
+    let outputs: TensorMetadata[];
+    try {
+      outputs = this.binding.executeOp(name, this.attributes(attributes), inputs.map(idOf), 1);
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 300) : String(cause);
+      const shapes = inputs.map((input) => `[${input.shape.join(',')}]`).join(' ');
+      const exhausted = /OOM|RESOURCE_EXHAUSTED|ResourceExhausted|out of memory|TF_Status: 8/i.test(message);
+      throw new EspalierError(exhausted ? 'out_of_memory' : 'engine', `${name} ${shapes}: ${message}`, { cause });
+    }
+    return this.track(outputs[0]!);
+  }
+
+  private track(tensor: DeviceTensor): DeviceTensor {
+    this.live.add(tensor.id);
+    this.scopes.at(-1)?.push(tensor);
+    return tensor;
+  }
+
+  private cached(key: string, make: () => DeviceTensor): DeviceTensor {
+    // Shapes of micro-batches come and go: between tasks, when no scope is open, a long list is dropped.
+    if (this.constants.size > MOST_CONSTANTS && this.scopes.length === 0) {
+      for (const tensor of this.constants.values()) this.binding.deleteTensor(tensor.id);
+      this.constants.clear();
+    }
+    let tensor = this.constants.get(key);
+    if (tensor === undefined) {
+      tensor = make();
+      this.constants.set(key, tensor);
+    }
+    return tensor;
+  }
+
+  // The binding reads an attribute's type from one of its own numbers; both forms are made once.
+  private attributes(list: readonly OpAttribute[]): OpAttribute[] {
+    const key = list.map((a) => `${a.name}${a.type}${a.value}`).join();
+    let made = this.attributeCache.get(key);
+    if (made === undefined) {
+      const kinds: Record<number, number> = {
+        [TYPE]: this.binding.TF_ATTR_TYPE,
+        [BOOL]: this.binding.TF_ATTR_BOOL,
+        [INT]: this.binding.TF_ATTR_INT,
+      };
+      made = list.map((a) => ({ name: a.name, type: kinds[a.type]!, value: a.value }));
+      this.attributeCache.set(key, made);
+    }
+    return made;
+  }
+}
+
+const TYPE = 0;
+const BOOL = 1;
+const INT = 2;
+
+export const type = (name: string, value: number): OpAttribute => ({ name, type: TYPE, value });
+export const bool = (name: string, value: boolean): OpAttribute => ({ name, type: BOOL, value });
+export const int = (name: string, value: number): OpAttribute => ({ name, type: INT, value });
+
+function idOf(tensor: DeviceTensor): number {
+  return tensor.id;
+}
+
+function isTensor(value: object): value is DeviceTensor {
+  return 'id' in value && 'shape' in value && 'dtype' in value;
+}
+
+function collect(value: Released, into: Set<DeviceTensor>): void {
+  if (value === null || typeof value !== 'object') return;
+  if (ArrayBuffer.isView(value)) return;
+  if (isTensor(value)) {
+    into.add(value);
+    return;
+  }
+  for (const part of Object.values(value)) collect(part as Released, into);
+}

@@ -1,0 +1,157 @@
+// The TensorFlow operations that the model is written in, as functions. Shapes are checked by TensorFlow; results belong
+// to the scope that is open. Float32 where not said otherwise; `multiply64` and what follows it are float64.
+import { bool, type DeviceTensor, DOUBLE, type Engine, FLOAT, INT32, int, type } from './engine.ts';
+
+const T = type('T', FLOAT);
+const INDEX = type('Tidx', INT32);
+const KEEP = [T, INDEX, bool('keep_dims', true)];
+const DROP = [T, INDEX, bool('keep_dims', false)];
+
+export class Ops {
+  readonly engine: Engine;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  add(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
+    return this.engine.op('AddV2', [a, b], [type('T', a.dtype)]);
+  }
+
+  sub(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
+    return this.engine.op('Sub', [a, b], [T]);
+  }
+
+  mul(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
+    return this.engine.op('Mul', [a, b], [type('T', a.dtype)]);
+  }
+
+  addN(terms: readonly DeviceTensor[]): DeviceTensor {
+    return this.engine.op('AddN', terms, [int('N', terms.length), T]);
+  }
+
+  /** Adds `bias` [last axis] to every row. */
+  biasAdd(x: DeviceTensor, bias: DeviceTensor): DeviceTensor {
+    return this.engine.op('BiasAdd', [x, bias], [T]);
+  }
+
+  square(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Square', [x], [T]);
+  }
+
+  neg(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Neg', [x], [T]);
+  }
+
+  rsqrt(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Rsqrt', [x], [T]);
+  }
+
+  exp(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Exp', [x], [T]);
+  }
+
+  erf(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Erf', [x], [T]);
+  }
+
+  tanh(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Tanh', [x], [T]);
+  }
+
+  /** dy · (1 − y²), with y = tanh(x). */
+  tanhGrad(y: DeviceTensor, dy: DeviceTensor): DeviceTensor {
+    return this.engine.op('TanhGrad', [y, dy], [T]);
+  }
+
+  relu(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Relu', [x], [T]);
+  }
+
+  /** dy where `features` (the input or the output of relu) is positive, else 0. */
+  reluGrad(dy: DeviceTensor, features: DeviceTensor): DeviceTensor {
+    return this.engine.op('ReluGrad', [dy, features], [T]);
+  }
+
+  /** Softmax over the last axis. */
+  softmax(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Softmax', [x], [T]);
+  }
+
+  /** Mean over the last axis, kept with size 1. */
+  meanLast(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Mean', [x, this.engine.constant([-1])], KEEP);
+  }
+
+  /** Sum over the last axis, kept with size 1. */
+  sumLast(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Sum', [x, this.engine.constant([-1])], KEEP);
+  }
+
+  /** Sum over `axes`, which disappear. */
+  sum(x: DeviceTensor, axes: readonly number[]): DeviceTensor {
+    return this.engine.op('Sum', [x, this.engine.constant(axes)], DROP);
+  }
+
+  /** a [m,k] · b [k,n], either transposed first. */
+  matMul(a: DeviceTensor, b: DeviceTensor, transposeA = false, transposeB = false): DeviceTensor {
+    const attributes = [bool('transpose_a', transposeA), bool('transpose_b', transposeB), type('T', a.dtype)];
+    return this.engine.op('MatMul', [a, b], attributes);
+  }
+
+  /** Products of the last two axes, either transposed first. */
+  batchMatMul(a: DeviceTensor, b: DeviceTensor, transposeA = false, transposeB = false): DeviceTensor {
+    return this.engine.op('BatchMatMulV2', [a, b], [bool('adj_x', transposeA), bool('adj_y', transposeB), T]);
+  }
+
+  reshape(x: DeviceTensor, shape: readonly number[]): DeviceTensor {
+    return this.engine.op('Reshape', [x, this.engine.constant(shape)], [type('T', x.dtype), type('Tshape', INT32)]);
+  }
+
+  transpose(x: DeviceTensor, permutation: readonly number[]): DeviceTensor {
+    return this.engine.op('Transpose', [x, this.engine.constant(permutation)], [T, type('Tperm', INT32)]);
+  }
+
+  /** Part of `x`; a size of -1 reaches to the end of the axis. */
+  slice(x: DeviceTensor, begin: readonly number[], size: readonly number[]): DeviceTensor {
+    const inputs = [x, this.engine.constant(begin), this.engine.constant(size)];
+    return this.engine.op('Slice', inputs, [T, type('Index', INT32)]);
+  }
+
+  /** Zeros around `x`: [before, after] for each axis. */
+  pad(x: DeviceTensor, paddings: readonly (readonly [number, number])[]): DeviceTensor {
+    const table = this.engine.constant(paddings.flat(), [paddings.length, 2]);
+    return this.engine.op('Pad', [x, table], [T, type('Tpaddings', INT32)]);
+  }
+
+  /** Rows (axis 0) or columns (axis 1) of `x` by index, an int32 tensor. */
+  gather(x: DeviceTensor, indices: DeviceTensor, axis = 0): DeviceTensor {
+    const attributes = [int('batch_dims', 0), type('Tparams', x.dtype), type('Tindices', INT32), type('Taxis', INT32)];
+    return this.engine.op('GatherV2', [x, indices, this.engine.constant([axis], [])], attributes);
+  }
+
+  concat(parts: readonly DeviceTensor[], axis: number): DeviceTensor {
+    if (parts.length === 1) return parts[0]!;
+    const attributes = [int('N', parts.length), type('T', parts[0]!.dtype), INDEX];
+    return this.engine.op('ConcatV2', [...parts, this.engine.constant([axis], [])], attributes);
+  }
+
+  toFloat64(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Cast', [x], [type('SrcT', FLOAT), type('DstT', DOUBLE), bool('Truncate', false)]);
+  }
+
+  sum64(x: DeviceTensor, axes: readonly number[]): DeviceTensor {
+    return this.engine.op('Sum', [x, this.engine.constant(axes)], [type('T', DOUBLE), INDEX, bool('keep_dims', false)]);
+  }
+
+  /** Lower Cholesky factor of a float64 matrix. @throws EspalierError "engine" when it is not positive definite. */
+  cholesky64(matrix: DeviceTensor): DeviceTensor {
+    return this.engine.op('Cholesky', [matrix], [type('T', DOUBLE)]);
+  }
+
+  /** Solves L x = b, or Lᵀ x = b with `adjoint`; L lower triangular, float64. */
+  triangularSolve64(factor: DeviceTensor, right: DeviceTensor, adjoint: boolean): DeviceTensor {
+    const attributes = [bool('lower', true), bool('adjoint', adjoint), type('T', DOUBLE)];
+    return this.engine.op('MatrixTriangularSolve', [factor, right], attributes);
+  }
+}

@@ -1,0 +1,65 @@
+// One micro-batch on the device: samples padded to one length.
+import type { EncodedSample } from '../../dataset/encoded-sample.ts';
+import type { MicroBatch } from '../../dataset/plan.ts';
+import type { DeviceTensor, Engine } from '../engine/engine.ts';
+
+export interface DeviceBatch {
+  /** b */
+  readonly samples: number;
+  /** n: length that every sample is padded to. */
+  readonly tokens: number;
+  /** Unpadded tokens of each sample, [b]. */
+  readonly lengths: Int32Array;
+  /** int32 [b, n] */
+  readonly tokenIds: DeviceTensor;
+  /** int32 [b, n] */
+  readonly typeIds: DeviceTensor;
+  /** [b, 1, 1, n]: 0 at tokens, −1e9 at padding; null where nothing is padded. */
+  readonly paddingBias: DeviceTensor | null;
+  /** int32: rows of [b·n] that are tokens and not padding; null where nothing is padded. */
+  readonly tokenRows: DeviceTensor | null;
+  /** int32 [b]: rows of [b·n] that hold a first token. */
+  readonly firstRows: DeviceTensor;
+}
+
+// Large enough that exp() of a masked score is exactly 0 in float32.
+const MASKED = -1e9;
+
+/** Uploads a micro-batch. The tensors belong to the scope that is open. */
+export function uploadBatch(
+  engine: Engine,
+  samples: readonly EncodedSample[],
+  batch: MicroBatch,
+  padTokenId: number,
+): DeviceBatch {
+  const count = batch.members.length;
+  const { tokens } = batch;
+  const tokenIds = new Int32Array(count * tokens).fill(padTokenId);
+  const typeIds = new Int32Array(count * tokens);
+  const bias = new Float32Array(count * tokens).fill(MASKED);
+  const lengths = new Int32Array(count);
+  const rows: number[] = [];
+  batch.members.forEach((member, i) => {
+    const sample = samples[member]!;
+    const length = sample.tokenIds.length;
+    lengths[i] = length;
+    tokenIds.set(sample.tokenIds, i * tokens);
+    typeIds.set(sample.typeIds, i * tokens);
+    bias.fill(0, i * tokens, i * tokens + length);
+    for (let t = 0; t < length; t++) rows.push(i * tokens + t);
+  });
+  const padded = rows.length < count * tokens;
+  return {
+    samples: count,
+    tokens,
+    lengths,
+    tokenIds: engine.upload(tokenIds, [count, tokens]),
+    typeIds: engine.upload(typeIds, [count, tokens]),
+    paddingBias: padded ? engine.upload(bias, [count, 1, 1, tokens]) : null,
+    tokenRows: padded ? engine.upload(Int32Array.from(rows), [rows.length]) : null,
+    firstRows: engine.upload(
+      Int32Array.from({ length: count }, (_, i) => i * tokens),
+      [count],
+    ),
+  };
+}

@@ -1,0 +1,178 @@
+// The weights of an encoder on the device, dense or pruned. Kernels are stored [in, out]. Constants of the formulas are
+// folded in once: 1/√d into the query, the activation's factors into the FFN (see ACTIVATION_SCALES).
+
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
+import { keptIndices, type Masks } from '../../pruning/masks.ts';
+import type { DeviceTensor, Engine } from '../engine/engine.ts';
+import { ACTIVATION_SCALES, type NormWeights } from '../engine/kernels.ts';
+import type { Ops } from '../engine/ops.ts';
+
+export interface Linear {
+  /** [in, out] */
+  readonly kernel: DeviceTensor;
+  /** [out] */
+  readonly bias: DeviceTensor;
+}
+
+export interface LayerWeights {
+  readonly heads: number;
+  readonly neurons: number;
+  /** [D, heads·d] each; null where no head is left. */
+  readonly query: Linear | null;
+  readonly key: Linear | null;
+  readonly value: Linear | null;
+  /** Kernel [heads·d, D]; null where no head is left. */
+  readonly attentionOutput: DeviceTensor | null;
+  /** [D]: stays when all heads are gone. */
+  readonly attentionBias: DeviceTensor;
+  readonly attentionNorm: NormWeights;
+  /** [D, neurons]; null where no neuron is left. */
+  readonly ffnIn: Linear | null;
+  /** Kernel [neurons, D]; null where no neuron is left. */
+  readonly ffnOut: DeviceTensor | null;
+  /** [D]: stays when all neurons are gone. */
+  readonly ffnBias: DeviceTensor;
+  readonly ffnNorm: NormWeights;
+}
+
+export interface EncoderWeights {
+  readonly config: ModelConfig;
+  /** [V, D] */
+  readonly words: DeviceTensor;
+  /** [positions, D] */
+  readonly positions: DeviceTensor;
+  /** [types, D] */
+  readonly types: DeviceTensor | null;
+  readonly embeddingNorm: NormWeights;
+  readonly layers: readonly LayerWeights[];
+  /** Dense layer before the output layer, sequence classification only. */
+  readonly headDense: Linear | null;
+  /** [D, outputs] */
+  readonly headOutput: Linear;
+}
+
+/** Uploads a checkpoint. The caller owns the result (`disposeWeights`).
+ * @throws EspalierError of the checkpoint's reading. */
+export function loadWeights(ops: Ops, checkpoint: Checkpoint): EncoderWeights {
+  const { engine } = ops;
+  const { config } = checkpoint;
+  const read = (name: string, factor = 1) => {
+    const values = checkpoint.tensorSync(name);
+    if (factor !== 1) for (let i = 0; i < values.length; i++) values[i]! *= factor;
+    return engine.upload(values, [...checkpoint.shape(name)]);
+  };
+  const kernel = (name: string, factor = 1) =>
+    engine.scope(() => ops.transpose(read(`${name}.weight`, factor), [1, 0]));
+  const linear = (name: string, factor = 1): Linear => ({
+    kernel: kernel(name, factor),
+    bias: read(`${name}.bias`, factor),
+  });
+  const norm = (name: string): NormWeights => ({ gamma: read(`${name}.weight`), beta: read(`${name}.bias`) });
+  const scales = ACTIVATION_SCALES[config.activation];
+  const layers = Array.from({ length: config.layers }, (_, l): LayerWeights => {
+    const heads = config.headsByLayer[l]!;
+    const neurons = config.neuronsByLayer[l]!;
+    const name = `layers.${l}`;
+    return {
+      heads,
+      neurons,
+      query: heads === 0 ? null : linear(`${name}.query`, 1 / Math.sqrt(config.headSize)),
+      key: heads === 0 ? null : linear(`${name}.key`),
+      value: heads === 0 ? null : linear(`${name}.value`),
+      attentionOutput: heads === 0 ? null : kernel(`${name}.attention_output`),
+      attentionBias: read(`${name}.attention_output.bias`),
+      attentionNorm: norm(`${name}.attention_norm`),
+      ffnIn: neurons === 0 ? null : linear(`${name}.ffn_in`, scales.input),
+      ffnOut: neurons === 0 ? null : kernel(`${name}.ffn_out`, scales.output),
+      ffnBias: read(`${name}.ffn_out.bias`),
+      ffnNorm: norm(`${name}.ffn_norm`),
+    };
+  });
+  const sequence = !['token-classification', 'question-answering'].includes(config.task);
+  return {
+    config,
+    words: read('embeddings.word'),
+    positions: read('embeddings.position'),
+    types: config.typeVocabularySize === 0 ? null : read('embeddings.type'),
+    embeddingNorm: norm('embeddings.norm'),
+    layers,
+    headDense: sequence ? linear('head.dense') : null,
+    headOutput: linear('head.output'),
+  };
+}
+
+/** The model with only its kept heads and neurons, scaled: what a mask leaves, as smaller matrices. Layers are new
+ * tensors that the caller owns (`disposeLayers`); embeddings and head are shared with `dense`. */
+export function pruneWeights(ops: Ops, dense: EncoderWeights, masks: Masks): EncoderWeights {
+  const layers = dense.layers.map((layer, l) => ops.engine.scope(() => pruneLayer(ops, dense.config, layer, masks, l)));
+  return { ...dense, layers };
+}
+
+function pruneLayer(ops: Ops, config: ModelConfig, layer: LayerWeights, masks: Masks, l: number): LayerWeights {
+  const { engine } = ops;
+  const heads = keptIndices(masks.headMask, l, masks.heads);
+  const neurons = keptIndices(masks.neuronMask, l, masks.neurons);
+  const d = config.headSize;
+  const columns = new Int32Array(heads.length * d);
+  const headScales = new Float32Array(heads.length * d);
+  heads.forEach((head, i) => {
+    for (let j = 0; j < d; j++) {
+      columns[i * d + j] = head * d + j;
+      headScales[i * d + j] = masks.headScales[l * masks.heads + head]!;
+    }
+  });
+  const neuronScales = Float32Array.from(neurons, (i) => masks.neuronScales[l * masks.neurons + i]!);
+  const select = (linear: Linear | null, indices: Int32Array): Linear | null =>
+    linear === null || indices.length === 0
+      ? null
+      : selectColumns(ops, linear, engine.upload(indices, [indices.length]));
+  const rows = (kernel: DeviceTensor | null, indices: Int32Array, scales: Float32Array): DeviceTensor | null => {
+    if (kernel === null || indices.length === 0) return null;
+    const kept = ops.gather(kernel, engine.upload(indices, [indices.length]));
+    return scales.every((scale) => scale === 1) ? kept : ops.mul(kept, engine.upload(scales, [scales.length, 1]));
+  };
+  return {
+    ...layer,
+    heads: heads.length,
+    neurons: neurons.length,
+    query: select(layer.query, columns),
+    key: select(layer.key, columns),
+    value: select(layer.value, columns),
+    attentionOutput: rows(layer.attentionOutput, columns, headScales),
+    ffnIn: select(layer.ffnIn, neurons),
+    ffnOut: rows(layer.ffnOut, neurons, neuronScales),
+  };
+}
+
+function selectColumns(ops: Ops, linear: Linear, indices: DeviceTensor): Linear {
+  return { kernel: ops.gather(linear.kernel, indices, 1), bias: ops.gather(linear.bias, indices) };
+}
+
+/** Releases the layers that `pruneWeights` made; what is shared with the dense model stays. */
+export function disposePruned(engine: Engine, weights: EncoderWeights): void {
+  for (const { query, key, value, attentionOutput, ffnIn, ffnOut } of weights.layers) {
+    for (const linear of [query, key, value, ffnIn]) {
+      if (linear === null) continue;
+      engine.dispose(linear.kernel);
+      engine.dispose(linear.bias);
+    }
+    for (const kernel of [attentionOutput, ffnOut]) if (kernel !== null) engine.dispose(kernel);
+  }
+}
+
+/** Releases a model that `loadWeights` made. */
+export function disposeWeights(engine: Engine, weights: EncoderWeights): void {
+  disposePruned(engine, weights);
+  const norms = [weights.embeddingNorm, ...weights.layers.flatMap((layer) => [layer.attentionNorm, layer.ffnNorm])];
+  const tensors = [
+    weights.words,
+    weights.positions,
+    weights.types,
+    ...norms.flatMap(({ gamma, beta }) => [gamma, beta]),
+  ];
+  tensors.push(...weights.layers.flatMap((layer) => [layer.attentionBias, layer.ffnBias]));
+  for (const linear of [weights.headDense, weights.headOutput])
+    if (linear !== null) tensors.push(linear.kernel, linear.bias);
+  for (const tensor of tensors) if (tensor !== null) engine.dispose(tensor);
+}

@@ -1,0 +1,66 @@
+// Task "evaluate": outputs of a model, dense or pruned, for some shards.
+import type { Plan } from '../../dataset/plan.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import type { NamedTensor } from '../../shared/tensor.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
+import type { DeviceBatch } from '../model/device-batch.ts';
+import type { EncoderWeights } from '../model/encoder-weights.ts';
+import { lastQueries } from '../model/forward.ts';
+import { headForward } from '../model/head.ts';
+import type { LocalModel } from '../model/model-cache.ts';
+import { sampleLogits } from '../model/sample-logits.ts';
+import { batchFor, type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
+
+export interface EvaluateInput {
+  readonly model: LocalModel;
+  readonly plan: Plan;
+  readonly shards: ShardRange;
+  /** null: the checkpoint as it is. */
+  readonly student: Masks | null;
+}
+
+/** @returns "logits" F32 [rows, outputs] in plan order: a row a sample, or a row an unpadded token. */
+export async function runEvaluate(context: TaskContext, input: EvaluateInput): Promise<NamedTensor[]> {
+  const { models, engine } = context;
+  const weights =
+    input.student === null ? await models.dense(input.model) : await models.pruned(input.model, input.student);
+  const shards = shardsOf(input.plan, input.shards);
+  const byToken = weights.headDense === null;
+  const { outputs } = weights.config;
+  const first = shards[0].firstSample;
+  const end = shards[shards.length - 1].endSample;
+  const parts = new Array<Float32Array>(end - first);
+  for (const shard of shards) {
+    for (const batch of shard.batches) {
+      context.checkCancelled();
+      const { logits, lengths } = engine.scope(() => {
+        const device = batchFor(context, input.plan, batch, weights.config);
+        return { logits: engine.downloadFloat32(modelLogits(context, weights, device)), lengths: device.lengths };
+      });
+      batch.members.forEach((member, i) => {
+        parts[member - first] = sampleLogits(logits, i, byToken ? batch.tokens : 1, byToken ? lengths[i] : 1, outputs);
+      });
+    }
+  }
+  const rows = parts.reduce((sum, part) => sum + part.length, 0) / outputs;
+  const data = new Float32Array(rows * outputs);
+  let offset = 0;
+  for (const part of parts) {
+    data.set(part, offset);
+    offset += part.length;
+  }
+  return [{ name: 'logits', dtype: 'F32', shape: [rows, outputs], data }];
+}
+
+/** Forward pass of a whole model, keeping one layer at a time. The result belongs to the scope that is open. */
+export function modelLogits(context: TaskContext, weights: EncoderWeights, device: DeviceBatch): DeviceTensor {
+  const { engine, forward } = context;
+  const last = weights.layers.length - 1;
+  let x = engine.scope(() => forward.embed(weights, device));
+  for (let l = 0; l <= last; l++) {
+    const input = x;
+    x = engine.scope(() => forward.layer(weights, l, input, device, l === last ? lastQueries(weights) : 'all').x);
+    engine.dispose(input);
+  }
+  return headForward(forward, weights, x).logits;
+}

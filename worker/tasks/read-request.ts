@@ -1,0 +1,210 @@
+// Turns a RunRequest as it came over the wire into the input of a task, with everything that a peer can choose checked.
+import { readFile } from 'node:fs/promises';
+import type { Plan } from '../../dataset/plan.ts';
+import { decodePlan } from '../../dataset/plan-blob.ts';
+import type { Masks, SubLayer } from '../../pruning/masks.ts';
+import { parseTuningSettings } from '../../pruning/tuning.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
+import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
+import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/ModelRef.ts';
+import type { ShardRange__Output } from '../../shared/rpc/generated/espalier/v1/ShardRange.ts';
+import type { SumSource__Output } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
+import type { RunRequest } from '../../shared/rpc/protocol.ts';
+import { decodeSafetensors } from '../../shared/safetensors.ts';
+import { type NamedTensor, viewAs } from '../../shared/tensor.ts';
+import type { LocalModel, ModelCache } from '../model/model-cache.ts';
+import { runEvaluate } from './evaluate.ts';
+import { runFisher } from './fisher.ts';
+import { runLatency } from './latency.ts';
+import { runNormalEquations, type TuningInput } from './normal-equations.ts';
+import { runSolve, type SumSource } from './solve.ts';
+import type { ShardRange, TaskContext } from './task-context.ts';
+
+/** Where the blobs of a request lie, by digest. */
+export type BlobPaths = Readonly<Record<string, string>>;
+
+const MOST_LATENCY_ROWS = 65536;
+const MOST_REPEATS = 1000;
+const MOST_STUDENTS = 64;
+
+export class RequestRunner {
+  private readonly context: TaskContext;
+  private readonly models: ModelCache;
+  /** The plans that were used last; a job has one for calibration and one for evaluation. */
+  private readonly plans = new Map<string, Plan>();
+
+  constructor(context: TaskContext) {
+    this.context = context;
+    this.models = context.models;
+  }
+
+  /** Runs the task of a request. @throws EspalierError "protocol" for a request that makes no sense. */
+  async run(request: RunRequest, paths: BlobPaths): Promise<NamedTensor[]> {
+    const { context } = this;
+    switch (request.task) {
+      case 'fisher': {
+        const task = given(request.fisher, 'fisher');
+        return runFisher(context, {
+          model: model(task.model, paths),
+          plan: await this.plan(task.plan, paths),
+          shards: range(task.shards),
+          gram: task.gram,
+        });
+      }
+      case 'evaluate': {
+        const task = given(request.evaluate, 'evaluate');
+        const local = model(task.model, paths);
+        const student = task.student === null ? null : await this.masks(local, task.student);
+        return runEvaluate(context, {
+          model: local,
+          plan: await this.plan(task.plan, paths),
+          shards: range(task.shards),
+          student,
+        });
+      }
+      case 'normalEquations': {
+        const task = given(request.normalEquations, 'normal_equations');
+        return runNormalEquations(context, { ...(await this.tuning(task, paths)), shards: range(task.shards) });
+      }
+      case 'solve': {
+        const task = given(request.solve, 'solve');
+        const heldOut = task.heldOut === null ? null : await sums(task.heldOut, paths);
+        const settings = parseTuningSettings(task.settingsJson);
+        return runSolve(context, {
+          ...(await this.tuning(task, paths)),
+          fit: await sums(given(task.fit, 'fit'), paths),
+          heldOut,
+          settings,
+        });
+      }
+      case 'latency': {
+        const task = given(request.latency, 'latency');
+        const local = model(task.model, paths);
+        const { config } = await this.models.dense(local);
+        within('batch_size', task.batchSize, 1, MOST_LATENCY_ROWS);
+        within('tokens', task.tokens, 1, Math.min(config.maxTokens, Math.floor(MOST_LATENCY_ROWS / task.batchSize)));
+        within('repeats', task.repeats, 1, MOST_REPEATS);
+        within('students', task.students.length, 1, MOST_STUDENTS);
+        const students = await Promise.all(
+          task.students.map((set) =>
+            set.headMask.length + set.neuronMask.length === 0 ? null : this.masks(local, set),
+          ),
+        );
+        return runLatency(context, {
+          model: local,
+          students,
+          batchSize: task.batchSize,
+          tokens: task.tokens,
+          repeats: task.repeats,
+        });
+      }
+      default:
+        throw new EspalierError(
+          'protocol',
+          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, latency`,
+        );
+    }
+  }
+
+  private async tuning(
+    task: {
+      model: ModelRef__Output | null;
+      plan: BlobRef__Output | null;
+      teacher: MaskSet__Output | null;
+      student: MaskSet__Output | null;
+      layer: number;
+      subLayer: string;
+    },
+    paths: BlobPaths,
+  ): Promise<TuningInput> {
+    const local = model(task.model, paths);
+    return {
+      model: local,
+      plan: await this.plan(task.plan, paths),
+      planDigest: given(task.plan, 'plan').digest,
+      teacher: await this.masks(local, given(task.teacher, 'teacher')),
+      student: await this.masks(local, given(task.student, 'student')),
+      layer: task.layer,
+      subLayer: subLayer(task.subLayer),
+    };
+  }
+
+  private async plan(ref: BlobRef__Output | null, paths: BlobPaths): Promise<Plan> {
+    const { digest } = given(ref, 'plan');
+    let plan = this.plans.get(digest);
+    if (plan === undefined) {
+      plan = decodePlan(await readFile(pathOf(digest, paths)));
+      for (const oldest of this.plans.keys()) if (this.plans.size >= 4) this.plans.delete(oldest);
+    } else this.plans.delete(digest);
+    this.plans.set(digest, plan);
+    return plan;
+  }
+
+  private async masks(local: LocalModel, set: MaskSet__Output): Promise<Masks> {
+    const { layers, heads, intermediateSize, headsByLayer, neuronsByLayer } = (await this.models.dense(local)).config;
+    if (headsByLayer.some((count) => count !== heads) || neuronsByLayer.some((count) => count !== intermediateSize))
+      throw new EspalierError('protocol', 'masks: got a model that is already pruned, expected a dense one');
+    return {
+      layers,
+      heads,
+      neurons: intermediateSize,
+      headMask: bits('head_mask', set.headMask, layers * heads),
+      neuronMask: bits('neuron_mask', set.neuronMask, layers * intermediateSize),
+      headScales: floats('head_scales', set.headScales, layers * heads),
+      neuronScales: floats('neuron_scales', set.neuronScales, layers * intermediateSize),
+    };
+  }
+}
+
+function given<T>(value: T | null | undefined, name: string): T {
+  if (value === null || value === undefined)
+    throw new EspalierError('protocol', `${name}: got nothing, expected a value`);
+  return value;
+}
+
+function within(name: string, value: number, least: number, most: number): void {
+  if (!(value >= least && value <= most))
+    throw new EspalierError('protocol', `${name}: got ${value}, expected ${least} to ${most}`);
+}
+
+function pathOf(digest: string, paths: BlobPaths): string {
+  return given(paths[digest], `blob ${digest}`);
+}
+
+function model(ref: ModelRef__Output | null, paths: BlobPaths): LocalModel {
+  const { configJson, weights } = given(ref, 'model');
+  return { configJson, weights: weights.map(({ digest }) => ({ digest, path: pathOf(digest, paths) })) };
+}
+
+function range(value: ShardRange__Output | null): ShardRange {
+  const { first, end } = given(value, 'shards');
+  return { first, end };
+}
+
+function subLayer(text: string): SubLayer {
+  if (text !== 'attention' && text !== 'ffn')
+    throw new EspalierError('protocol', `sub_layer: got "${text}", expected "attention" or "ffn"`);
+  return text;
+}
+
+async function sums(source: SumSource__Output, paths: BlobPaths): Promise<SumSource> {
+  if (source.sums === null || source.sums === undefined)
+    return { kind: 'shards', shards: range(source.shards ?? null) };
+  const bytes = await readFile(pathOf(source.sums.digest, paths));
+  return { kind: 'sums', tensors: decodeSafetensors(bytes, 'sums').tensors };
+}
+
+function bits(name: string, bytes: Uint8Array, length: number): Uint8Array {
+  if (bytes.length !== length || bytes.some((bit) => bit > 1))
+    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length}, each 0 or 1`);
+  return new Uint8Array(bytes);
+}
+
+function floats(name: string, bytes: Uint8Array, length: number): Float32Array {
+  if (bytes.length !== length * 4)
+    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length * 4}`);
+  const values = viewAs('F32', bytes) as Float32Array;
+  if (!values.every(Number.isFinite)) throw new EspalierError('protocol', `${name}: got a number that is not finite`);
+  return values.slice();
+}

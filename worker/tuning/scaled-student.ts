@@ -1,0 +1,39 @@
+// The student of a tuning run: masks, and the scales of the sub-layers that are already solved.
+import { keptIndices, type Masks } from '../../pruning/masks.ts';
+import { masksKey } from '../model/model-cache.ts';
+import { subLayerOf } from './sub-layer.ts';
+
+/** The same masks with all scales 1: these are the weights that the worker keeps for the whole tuning run. */
+export function withoutScales(masks: Masks): Masks {
+  return {
+    ...masks,
+    headScales: new Float32Array(masks.headScales.length).fill(1),
+    neuronScales: new Float32Array(masks.neuronScales.length).fill(1),
+  };
+}
+
+/** Name of everything that the hidden states before sub-layer `step` depend on: masks, and the scales before it. */
+export function prefixKey(masks: Masks, step: number): string {
+  const { layer, subLayer } = subLayerOf(step);
+  const heads = new Float32Array(masks.headScales.length).fill(1);
+  const neurons = new Float32Array(masks.neuronScales.length).fill(1);
+  heads.set(masks.headScales.subarray(0, (layer + (subLayer === 'ffn' ? 1 : 0)) * masks.heads));
+  neurons.set(masks.neuronScales.subarray(0, layer * masks.neurons));
+  return masksKey({ ...masks, headScales: heads, neuronScales: neurons });
+}
+
+/** Scale of each feature of a sub-layer, [kept · size], a head's scale once for each of its `headSize` features; null
+ * where all are 1. */
+export function featureScales(masks: Masks, step: number, headSize: number): Float32Array | null {
+  const { layer, subLayer } = subLayerOf(step);
+  const ffn = subLayer === 'ffn';
+  const perLayer = ffn ? masks.neurons : masks.heads;
+  const scales = ffn ? masks.neuronScales : masks.headScales;
+  const size = ffn ? 1 : headSize;
+  const kept = keptIndices(ffn ? masks.neuronMask : masks.headMask, layer, perLayer);
+  const repeated = new Float32Array(kept.length * size);
+  kept.forEach((index, i) => {
+    repeated.fill(scales[layer * perLayer + index], i * size, (i + 1) * size);
+  });
+  return repeated.every((scale) => scale === 1) ? null : repeated;
+}
