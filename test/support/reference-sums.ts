@@ -31,20 +31,28 @@ export function outputWeight(encoder: ReferenceEncoder, kept: readonly number[],
   });
 }
 
-/** Sums over the counted positions of all inputs: the unpadded ones, or the first of each in a classifier's last FFN. */
+/** Sums over the counted positions of all inputs: the unpadded ones, or the first of each in a classifier's last FFN.
+ * @param teacherFfn which neurons of the teacher make the target of an FFN: "dense", all of this layer's, as the published
+ * implementation does (its teacher's masks act everywhere else); or "masked", those that the teacher keeps. */
 export function referenceSums(
   encoder: ReferenceEncoder,
   inputs: readonly EncoderInput[],
   teacher: MaskValues,
   student: MaskValues,
   place: SubLayerPlace,
+  teacherFfn: 'dense' | 'masked' = 'dense',
 ): SubLayerSums {
-  const { hiddenSize, layers, task } = encoder.config;
+  const { hiddenSize, layers, task, intermediateSize } = encoder.config;
   const byToken = task === 'question-answering' || task === 'token-classification';
   const firstOnly = !byToken && place.kind === 'ffn' && place.layer === layers - 1;
   const kept = keptFeatures(encoder, student, place);
   const n = kept.length;
   const bias = encoder.weight(`layers.${place.layer}.${place.kind === 'ffn' ? 'ffn_out' : 'attention_output'}.bias`);
+  const firstNeuron = place.layer * intermediateSize;
+  const target =
+    place.kind === 'ffn' && teacherFfn === 'dense'
+      ? { heads: teacher.heads, neurons: teacher.neurons.slice().fill(1, firstNeuron, firstNeuron + intermediateSize) }
+      : teacher;
   const gram = new Float64Array((n * (n + 1)) / 2);
   const cross = new Float64Array(n * hiddenSize);
   const featureSums = new Float64Array(n);
@@ -52,7 +60,7 @@ export function referenceSums(
   let targetSquares = 0;
   let positions = 0;
   for (const input of inputs) {
-    const { output } = encoder.forward(input, teacher)[place.kind][place.layer];
+    const { output } = encoder.forward(input, target)[place.kind][place.layer];
     const { input: residual, features } = encoder.forward(input, student)[place.kind][place.layer];
     const width = features.length / input.ids.length;
     input.attentionMask.forEach((open, token) => {
