@@ -52,9 +52,7 @@ export async function ensure(context) {
     if ((await findDamage(cached, MANIFEST)) !== undefined) await compile(context, places, cached);
   });
   linkLibraries(places.deps, librariesFolder(context));
-  fs.mkdirSync(path.dirname(places.binding), { recursive: true });
-  fs.rmSync(places.binding, { force: true }); // a new file: a process that runs keeps the old one
-  fs.copyFileSync(path.join(cached, BINDING), places.binding);
+  replaceFile(path.join(cached, BINDING), places.binding);
   await tryOut(context);
   const stat = fs.statSync(places.binding);
   fs.writeFileSync(places.stamp, JSON.stringify({ key, compiler, bytes: stat.size, mtimeMs: stat.mtimeMs }));
@@ -128,8 +126,20 @@ async function compile(context, places, cached) {
 /** One link for all libraries: TensorFlow looks for CUDA in ../nvidia beside the folder that it was loaded from. */
 function linkLibraries(link, target) {
   if (readLink(link) === target) return;
-  fs.rmSync(link, { recursive: true, force: true });
-  fs.symlinkSync(target, link);
+  const scratch = `${link}.part-${process.pid}`;
+  fs.rmSync(scratch, { force: true });
+  fs.symlinkSync(target, scratch);
+  // A link is replaced in one step; a folder, as older set-ups and the package's own installer make it, is not.
+  if (readLink(link) === undefined) fs.rmSync(link, { recursive: true, force: true });
+  fs.renameSync(scratch, link);
+}
+
+/** Replaces a file in one step: a process that has loaded the old one keeps it. */
+function replaceFile(source, target) {
+  fs.mkdirSync(path.dirname(target), { recursive: true });
+  const scratch = `${target}.part-${process.pid}`;
+  fs.copyFileSync(source, scratch);
+  fs.renameSync(scratch, target);
 }
 
 async function tryOut(context) {

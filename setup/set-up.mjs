@@ -9,7 +9,7 @@ import { withLock } from './lock.mjs';
 import * as npmDependencies from './npm-dependencies.mjs';
 import { ensurePlatform, ensureTools } from './tools.mjs';
 
-export const ALL_STEPS = [npmDependencies, engineLibraries, engineBinding, build, commandLink];
+export const ALL_STEPS = [npmDependencies, engineLibraries, engineBinding, commandLink, build];
 export const BUILD_STEPS = [npmDependencies, build];
 
 /** Brings the checkout to the state that `steps` stand for; says one line when there was nothing to do.
