@@ -107,11 +107,11 @@ function contrast(draw, label) {
   const other = 1 - label;
   const [first, second] = draw.pickTwo(ASPECTS);
   const forms = [
-    `despite ${article(draw.pick(ADJECTIVES[other]))} ${first} , the ${second} is ${describe(draw, label)}`,
+    `despite the ${draw.pick(ADJECTIVES[other])} ${first} , the ${second} is ${describe(draw, label)}`,
     `the ${first} is ${draw.pick(ADJECTIVES[other])} , but ${clause(draw, label)}`,
     `although the ${first} ${draw.pick(VERBS[other])} , the film ${draw.pick(RESULTS[label])}`,
     `for all its ${draw.pick(ADJECTIVES[other])} moments , it is ${draw.pick(NOUN_PHRASES[label])}`,
-    `${phrase(draw, label)} , even if the ${first} is a little ${draw.pick(ADJECTIVES[other])}`,
+    `${phrase(draw, label)} , even if the ${first} is ${draw.pick(ADJECTIVES[other])} at times`,
   ];
   return draw.pick(forms);
 }
@@ -124,8 +124,6 @@ function rambling(draw, label) {
   const verdict = draw.chance(0.5) ? ` -- it is ${draw.pick(NOUN_PHRASES[label])}` : '';
   return `${opening}${middle}${more}${verdict}`;
 }
-
-const article = (word) => `${/^[aeiou]/.test(word) ? 'an' : 'a'} ${word}`;
 
 const end = (draw, sentence) => (draw.chance(0.8) ? `${sentence} .` : sentence);
 
