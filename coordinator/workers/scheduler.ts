@@ -127,7 +127,9 @@ export class Scheduler {
       const { affinity } = waiting.spec;
       if (affinity === undefined || waiting.avoid !== null) continue;
       const owner = this.#ownerOf(affinity);
-      byOwner.set(owner, [...(byOwner.get(owner) ?? []), waiting]);
+      const others = byOwner.get(owner);
+      if (others === undefined) byOwner.set(owner, [waiting]);
+      else others.push(waiting);
     }
     const [longest] = [...byOwner.values()].sort((a, b) => b.length - a.length);
     const task = longest?.at(-1);

@@ -122,7 +122,7 @@ export class WorkerPool {
       lost: (reason) => this.#lose(member, reason),
       failed: (error) => this.#note(member, error),
     });
-    const member: Member = { link, latest: null, problem: 'not reached yet' };
+    const member: Member = { link, latest: null, problem: 'cannot be reached' };
     this.#members.set(address, member);
     void link.follow();
   }
