@@ -32,6 +32,10 @@ export class FakeExecutor implements TaskExecutor {
     this.#deviceClass = deviceClass;
   }
 
+  get isComputing(): boolean {
+    return this.#computing > 0;
+  }
+
   async run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]> {
     if (this.#computing > 0) throw new Error('two tasks at once');
     this.#computing += 1;

@@ -1,5 +1,4 @@
 // One task computes at a time; a few wait behind it; more are refused.
-import { setImmediate } from 'node:timers/promises';
 import { EspalierError } from '../../shared/errors.ts';
 
 export class TaskQueue {
@@ -31,9 +30,7 @@ export class TaskQueue {
 
   /** Computes after all that came before. A task whose signal aborts while it waits never starts. */
   async compute<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    const turn = this.#last.then(async () => {
-      // One packet may cancel the task before and this one: let the second be seen.
-      await setImmediate();
+    const turn = this.#last.then(() => {
       signal.throwIfAborted();
       return work();
     });

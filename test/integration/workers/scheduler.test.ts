@@ -220,23 +220,20 @@ test('a task that always fails gives up with its last error', async () => {
   assert.equal(calls, 5);
 });
 
-test('cancelling reaches the executor within a second', async () => {
-  let abortedAt = 0;
-  const run = (_: RunRequest, signal: AbortSignal) =>
-    untilAborted(signal).finally(() => {
-      abortedAt = Date.now();
-    });
-  const worker = await fakeWorker({ run });
+test('cancelling reaches the executor within a second, and frees the worker', async () => {
+  const worker = await fakeWorker({
+    run: (request, signal) => (request.taskId === 'next' ? squareOfFirstShard(request) : untilAborted(signal)),
+  });
   const { scheduler } = await schedulerFor([worker.address]);
   const controller = new AbortController();
-  const running = scheduler.runTasks(shardTasks(3), { signal: controller.signal });
+  const running = scheduler.runTasks(shardTasks(20), { signal: controller.signal });
   await until('it computes', () => worker.executor.started.length === 1);
-  const cancelledAt = Date.now();
   controller.abort();
   await assert.rejects(running, { code: 'cancelled' });
-  await until('the executor sees it', () => abortedAt > 0, 1_000);
-  assert.ok(abortedAt - cancelledAt < 1_000);
-  assert.equal(worker.executor.started.length, 1, 'the task that waited never started');
+  await until('the executor sees it', () => !worker.executor.isComputing, 1_000);
+  await scheduler.runTasks([shardTask(0, { id: 'next' })]);
+  // The one that waited at the worker may have begun before its own cancellation came.
+  assert.ok(worker.executor.started.length <= 3, `${worker.executor.started}`);
 });
 
 test('a deadline aborts the executor, and the task is tried again', async () => {

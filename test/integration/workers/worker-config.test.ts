@@ -1,0 +1,64 @@
+// Configuration of a worker process.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseWorkerConfig, type WorkerConfig } from '../../../worker/config.ts';
+
+const HOME = { HOME: '/home/user' };
+
+function configOf(argv: string[], env: Record<string, string> = HOME): WorkerConfig {
+  const command = parseWorkerConfig(argv, env);
+  assert.equal(command.kind, 'serve');
+  return (command as { config: WorkerConfig }).config;
+}
+
+test('defaults', () => {
+  assert.deepEqual(configOf([]), {
+    host: '127.0.0.1',
+    port: 7077,
+    blobDir: '/home/user/.cache/espalier/blobs',
+    blobLimitBytes: 50e9,
+    threads: 1,
+    memoryBytes: null,
+    device: 'auto',
+    queue: 4,
+  });
+});
+
+test('flags go before the environment, that before the defaults', () => {
+  const env = { ...HOME, ESPALIER_PORT: '1', ESPALIER_THREADS: '3', ESPALIER_BLOB_LIMIT_GB: '0.5' };
+  const config = configOf(['--port=0', '--memory-gb', '2', '--device', 'cpu', '--blob-dir', '/var/blobs'], env);
+  assert.equal(config.port, 0);
+  assert.equal(config.threads, 3);
+  assert.equal(config.blobLimitBytes, 5e8);
+  assert.equal(config.memoryBytes, 2e9);
+  assert.equal(config.device, 'cpu');
+  assert.equal(config.blobDir, '/var/blobs');
+});
+
+test('every problem is reported at once, with its name, what was got and what was expected', () => {
+  const argv = ['--port', '70000', '--device=tpu', '--bogus', '--queue', '--threads', '1', '--threads', '2', 'extra'];
+  assert.throws(() => parseWorkerConfig(argv, { ...HOME, ESPALIER_MEMORY_GB: 'lots' }), {
+    code: 'usage',
+    message: [
+      '--bogus: unknown',
+      '--queue: got no value',
+      '--threads: given twice',
+      '2: unknown',
+      'extra: unknown',
+      '--port: got "70000", expected a whole number in [0, 65535]',
+      'ESPALIER_MEMORY_GB: got "lots", expected a number in [0.1, 100000] or "auto"',
+      '--device: got "tpu", expected one of auto, cpu, gpu',
+    ].join('; '),
+  });
+});
+
+test('without a home the blob folder must be given', () => {
+  assert.throws(() => parseWorkerConfig([], {}), { code: 'usage', message: /^--blob-dir: got ""/ });
+});
+
+test('--print-config and --help', () => {
+  assert.equal(parseWorkerConfig(['--print-config'], HOME).kind, 'print-config');
+  const help = parseWorkerConfig(['--help', '--bogus'], HOME);
+  assert.equal(help.kind, 'help');
+  assert.match((help as { text: string }).text, /--blob-limit-gb .*ESPALIER_BLOB_LIMIT_GB; default 50/);
+});
