@@ -21,9 +21,9 @@ import {
   VERBS,
 } from './review-words.mjs';
 
-/** Writes `count` sentences, all different, as JSON lines. */
-export function writeReviews(file, { count, seed }) {
-  const lines = generateReviews({ count, seed }).map((review) => `${JSON.stringify(review)}\n`);
+/** Writes reviews as JSON lines. */
+export function writeReviews(file, reviews) {
+  const lines = reviews.map((review) => `${JSON.stringify(review)}\n`);
   fs.writeFileSync(file, lines.join(''));
 }
 
@@ -161,6 +161,6 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
     console.error('usage: node examples/generate-reviews.mjs FILE [COUNT] [SEED]');
     process.exitCode = 2;
   } else {
-    writeReviews(file, { count: Number(count), seed: Number(seed) });
+    writeReviews(file, generateReviews({ count: Number(count), seed: Number(seed) }));
   }
 }

@@ -2,12 +2,14 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import { writeReviews } from '../examples/generate-reviews.mjs';
+import { generateReviews, writeReviews } from '../examples/generate-reviews.mjs';
 import { runInForeground } from './program.mjs';
 
 const MODEL = 'examples/mini-sst2';
 const FOLDER = 'demo-output';
 const BUDGET = '0.5';
+const TRAIN_COUNT = 4096;
+const DEV_COUNT = 1000;
 
 /** The first line of the demo: what it is going to do. */
 export function announce() {
@@ -22,9 +24,11 @@ export async function runDemo(context) {
   const train = path.join(FOLDER, 'train.jsonl');
   const dev = path.join(FOLDER, 'dev.jsonl');
   fs.mkdirSync(path.join(context.root, FOLDER), { recursive: true });
-  writeReviews(path.join(context.root, train), { count: 4096, seed: 1 });
-  writeReviews(path.join(context.root, dev), { count: 1000, seed: 2 });
-  console.log(`demo: wrote 4096 sentences to ${train} and 1000 to ${dev}`);
+  // From one stream, whose sentences all differ: none of those that measure was used to prune.
+  const reviews = generateReviews({ count: TRAIN_COUNT + DEV_COUNT, seed: 1 });
+  writeReviews(path.join(context.root, train), reviews.slice(0, TRAIN_COUNT));
+  writeReviews(path.join(context.root, dev), reviews.slice(TRAIN_COUNT));
+  console.log(`demo: wrote ${TRAIN_COUNT} sentences to ${train} and ${DEV_COUNT} to ${dev}`);
 
   const out = path.join(FOLDER, 'pruned');
   const args = ['prune', MODEL, '--data', train, '--eval', dev, '--budget', BUDGET, '--out', out, '--force'];
