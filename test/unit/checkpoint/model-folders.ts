@@ -3,6 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { type Checkpoint, openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { type ErrorCode, EspalierError } from '../../../shared/errors.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../../shared/safetensors.ts';
@@ -25,6 +26,13 @@ export async function copyOfFixture(test: TestContext, name: string): Promise<st
   const folder = await temporaryFolder(test);
   await cp(fixture(name), folder, { recursive: true });
   return folder;
+}
+
+/** Opens a model and closes it after the test. */
+export async function openDuring(test: TestContext, folder: string): Promise<Checkpoint> {
+  const checkpoint = await openCheckpoint(folder);
+  test.after(() => checkpoint.close());
+  return checkpoint;
 }
 
 export async function readJson<T = Record<string, unknown>>(path: string): Promise<T> {

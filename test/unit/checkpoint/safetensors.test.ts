@@ -182,4 +182,22 @@ describe('safetensors', () => {
     test.after(() => opened.close());
     assert.deepEqual(await opened.entries.get('a')!.read(), new Uint8Array(2));
   });
+
+  it('meets any changed byte of a header with an answer or an error of its own', () => {
+    const original = encodeSafetensors(TENSORS, { format: 'pt' });
+    const headerEnd = 8 + Number(new DataView(original.buffer).getBigUint64(0, true));
+    let refused = 0;
+    for (let at = 0; at < headerEnd; at++)
+      for (const flip of [0x01, 0x10, 0x80]) {
+        const bytes = original.slice();
+        bytes[at] ^= flip;
+        try {
+          decodeSafetensors(bytes, 'f');
+        } catch (error) {
+          failure('model_format', 'f: ')(error);
+          refused++;
+        }
+      }
+    assert.ok(refused > headerEnd, `${refused} of ${3 * headerEnd} refused`);
+  });
 });

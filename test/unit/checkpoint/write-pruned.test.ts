@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { digestCheckpoint } from '../../../checkpoint/digest-checkpoint.ts';
 import { bfloat16ToFloat32, float32ToBfloat16 } from '../../../checkpoint/half-precision.ts';
 import { inspectCheckpoint } from '../../../checkpoint/inspect.ts';
-import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import {
@@ -14,6 +13,7 @@ import {
   copyOfFixture,
   failure,
   fixture,
+  openDuring,
   readJson,
   temporaryFolder,
 } from './model-folders.ts';
@@ -38,12 +38,6 @@ function exampleMasks(): Masks {
   return masks;
 }
 
-async function open(test: TestContext, folder: string) {
-  const checkpoint = await openCheckpoint(folder);
-  test.after(() => checkpoint.close());
-  return checkpoint;
-}
-
 /** The rows of a matrix. */
 function rowsOf(values: Float32Array, width: number): number[][] {
   return Array.from({ length: values.length / width }, (_, i) => [...values.subarray(i * width, (i + 1) * width)]);
@@ -51,11 +45,11 @@ function rowsOf(values: Float32Array, width: number): number[][] {
 
 describe('writePrunedCheckpoint', () => {
   it('keeps rows, scales kept columns and leaves the rest alone', async (test) => {
-    const source = await open(test, fixture(BERT));
+    const source = await openDuring(test, fixture(BERT));
     const folder = join(await temporaryFolder(test), 'new', 'folder');
     const masks = exampleMasks();
     const written = await writePrunedCheckpoint(source, masks, 'F32', folder);
-    const pruned = await open(test, folder);
+    const pruned = await openDuring(test, folder);
 
     const headRows = HEADS.flatMap((head) => Array.from({ length: HEAD_SIZE }, (_, i) => head * HEAD_SIZE + i));
     const of = async (name: string) => [await source.tensor(name), await pruned.tensor(name)] as const;
@@ -116,28 +110,28 @@ describe('writePrunedCheckpoint', () => {
 
   it('changes no bit of a model of which everything is kept', async (test) => {
     for (const name of [BERT, 'hf-distilbert-question-answering', 'hf-roberta-classification']) {
-      const source = await open(test, fixture(name));
+      const source = await openDuring(test, fixture(name));
       const folder = await temporaryFolder(test);
       await writePrunedCheckpoint(source, denseMasks(2, 3, 40), 'F32', folder);
-      const pruned = await open(test, folder);
+      const pruned = await openDuring(test, folder);
       for (const weight of source.weights.keys())
         assert.deepEqual(await pruned.tensor(weight), await source.tensor(weight));
     }
   });
 
   it('rounds to the asked type after folding the scales in', async (test) => {
-    const source = await open(test, fixture(BERT));
+    const source = await openDuring(test, fixture(BERT));
     const [full, half] = [await temporaryFolder(test), await temporaryFolder(test)];
     await writePrunedCheckpoint(source, exampleMasks(), 'F32', full);
     await writePrunedCheckpoint(source, exampleMasks(), 'BF16', half);
-    const [exact, rounded] = [await open(test, full), await open(test, half)];
+    const [exact, rounded] = [await openDuring(test, full), await openDuring(test, half)];
     assert.equal(rounded.dtype, 'BF16');
     for (const name of exact.weights.keys())
       assert.deepEqual(await rounded.tensor(name), bfloat16ToFloat32(float32ToBfloat16(await exact.tensor(name)).bits));
   });
 
   it('writes a config that keeps what it was, with the type and what was kept', async (test) => {
-    const source = await open(test, fixture(BERT));
+    const source = await openDuring(test, fixture(BERT));
     const folder = await temporaryFolder(test);
     await writePrunedCheckpoint(source, exampleMasks(), 'F16', folder);
     assert.deepEqual(await readJson(join(folder, 'config.json')), {
@@ -151,7 +145,7 @@ describe('writePrunedCheckpoint', () => {
     const folder = await copyOfFixture(test, BERT);
     await changeConfig(folder, { dtype: undefined, torch_dtype: 'float32' });
     const target = await temporaryFolder(test);
-    await writePrunedCheckpoint(await open(test, folder), exampleMasks(), 'BF16', target);
+    await writePrunedCheckpoint(await openDuring(test, folder), exampleMasks(), 'BF16', target);
     const { dtype, torch_dtype } = await readJson(join(target, 'config.json'));
     assert.deepEqual([dtype, torch_dtype], [undefined, 'bfloat16']);
   });
@@ -162,7 +156,7 @@ describe('writePrunedCheckpoint', () => {
     await writeFile(join(from, 'vocab.txt'), '[PAD]\n');
     const folder = await temporaryFolder(test);
     const masks = exampleMasks();
-    await writePrunedCheckpoint(await open(test, from), masks, 'F32', folder);
+    await writePrunedCheckpoint(await openDuring(test, from), masks, 'F32', folder);
     assert.deepEqual((await readdir(folder)).sort(), [
       'config.json',
       'espalier_model.py',
@@ -183,7 +177,7 @@ describe('writePrunedCheckpoint', () => {
   });
 
   it('writes the same bytes again over an older result', async (test) => {
-    const source = await open(test, fixture(BERT));
+    const source = await openDuring(test, fixture(BERT));
     const folder = await temporaryFolder(test);
     const first = await writePrunedCheckpoint(source, exampleMasks(), 'F16', folder);
     assert.deepEqual(await writePrunedCheckpoint(source, exampleMasks(), 'F16', folder), first);
@@ -191,7 +185,7 @@ describe('writePrunedCheckpoint', () => {
 
   it('refuses its own source, a pruned source and masks of another model', async (test) => {
     const own = await copyOfFixture(test, BERT);
-    const source = await open(test, own);
+    const source = await openDuring(test, own);
     const folder = await temporaryFolder(test);
     await assert.rejects(writePrunedCheckpoint(source, exampleMasks(), 'F32', own), failure('output_exists', own));
     await assert.rejects(
@@ -203,7 +197,7 @@ describe('writePrunedCheckpoint', () => {
       failure('shape_mismatch', 'masks: headScales: got 5, expected 6'),
     );
     await writePrunedCheckpoint(source, exampleMasks(), 'F32', folder);
-    const pruned = await open(test, folder);
+    const pruned = await openDuring(test, folder);
     await assert.rejects(
       writePrunedCheckpoint(pruned, exampleMasks(), 'F32', join(folder, 'x')),
       failure('model_unsupported', `${folder}: already pruned`),
@@ -211,7 +205,7 @@ describe('writePrunedCheckpoint', () => {
   });
 
   it('refuses numbers that are not finite, before or after rounding, and leaves no weights behind', async (test) => {
-    const source = await open(test, fixture(BERT));
+    const source = await openDuring(test, fixture(BERT));
     const folder = await temporaryFolder(test);
     const masks = exampleMasks();
     masks.neuronScales[3] = NaN;
@@ -231,7 +225,7 @@ describe('writePrunedCheckpoint', () => {
       return tensors.values();
     });
     await assert.rejects(
-      writePrunedCheckpoint(await open(test, large), masks, 'F32', folder),
+      writePrunedCheckpoint(await openDuring(test, large), masks, 'F32', folder),
       failure('not_finite', 'got Infinity at index 1 with its scale folded in'),
     );
     assert.deepEqual(await readdir(folder), []);
@@ -240,7 +234,7 @@ describe('writePrunedCheckpoint', () => {
   it('leaves errors of the file system as they are', { skip: process.getuid?.() === 0 }, async (test) => {
     const folder = await temporaryFolder(test);
     await chmod(folder, 0o500);
-    const source = await open(test, fixture(BERT));
+    const source = await openDuring(test, fixture(BERT));
     await assert.rejects(writePrunedCheckpoint(source, exampleMasks(), 'F32', folder), { code: 'EACCES' });
   });
 });
