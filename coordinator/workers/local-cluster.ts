@@ -16,6 +16,8 @@ export interface LocalClusterOptions {
   readonly device: 'auto' | 'cpu' | 'gpu';
   /** Threads of one TensorFlow operation. */
   readonly threads?: number;
+  /** Memory that the engine of each may use; left out: each decides as if it were alone. */
+  readonly memoryBytes?: number;
   /** More environment for the worker with this number. */
   readonly env?: (index: number) => Readonly<Record<string, string>>;
   readonly startTimeoutMs?: number;
@@ -79,7 +81,8 @@ class LocalWorker {
 
   constructor(options: LocalClusterOptions, index: number) {
     const { blobDir, device, threads = 1 } = options;
-    const flags = { host: '127.0.0.1', port: 0, 'blob-dir': blobDir, device, threads };
+    const memory = options.memoryBytes === undefined ? {} : { 'memory-gb': (options.memoryBytes / 1e9).toFixed(3) };
+    const flags = { host: '127.0.0.1', port: 0, 'blob-dir': blobDir, device, threads, ...memory };
     this.#child = fork(
       fileURLToPath(new URL('../../worker/main.js', import.meta.url)),
       Object.entries(flags).map(([name, value]) => `--${name}=${value}`),

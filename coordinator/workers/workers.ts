@@ -1,6 +1,6 @@
 // The workers of a job, from settings to an object that runs tasks: forked here, or running elsewhere, or both.
 import { readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, freemem } from 'node:os';
 import { Releases } from '../../shared/lifecycle.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 import type { WorkerSettings } from '../prune-settings.ts';
@@ -8,6 +8,10 @@ import { LocalCluster, type LocalClusterOptions } from './local-cluster.ts';
 import { type RunOptions, Scheduler } from './scheduler.ts';
 import type { TaskResult, TaskSpec } from './task-spec.ts';
 import { type WorkerEvent, WorkerPool } from './worker-pool.ts';
+
+/** Of the memory that is free at the start, for all local workers together. */
+const MEMORY_SHARE = 0.5;
+const LEAST_MEMORY_BYTES = 2e8;
 
 export interface OpenWorkersOptions {
   readonly settings: WorkerSettings;
@@ -85,12 +89,22 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
 }
 
 /** How many workers to fork, and what each of them sees: one a GPU where GPUs are used, else one a core. */
-function planLocal({ local, addresses, device }: WorkerSettings): Pick<LocalClusterOptions, 'count' | 'env'> {
+function planLocal({
+  local,
+  addresses,
+  device,
+}: WorkerSettings): Pick<LocalClusterOptions, 'count' | 'env' | 'memoryBytes'> {
   const gpus = device === 'cpu' ? [] : visibleGpus();
   const natural = gpus.length > 0 ? gpus.length : device === 'gpu' ? 1 : availableParallelism();
   const count = local ?? (addresses.length > 0 ? 0 : natural);
-  if (gpus.length === 0) return { count };
-  return { count, env: (index) => ({ CUDA_VISIBLE_DEVICES: gpus[index % gpus.length] }) };
+  // A user's own setting reaches the workers through the environment.
+  const isSet = process.env.ESPALIER_MEMORY_GB !== undefined;
+  const memoryBytes = Math.max(LEAST_MEMORY_BYTES, (freemem() * MEMORY_SHARE) / Math.max(1, count));
+  return {
+    count,
+    ...(isSet ? {} : { memoryBytes }),
+    ...(gpus.length > 0 && { env: (index: number) => ({ CUDA_VISIBLE_DEVICES: gpus[index % gpus.length] }) }),
+  };
 }
 
 /** GPUs that this process may use, as CUDA names them. */
