@@ -13,15 +13,17 @@ export interface LinearAlgebra {
 
 /** Columns that are factored together: two blocks of rows of 64 · 64 float64 stay in the first-level cache. */
 const BLOCK = 64;
+/** Terms of an inner product that are summed before the next rows are read. */
+const DEPTH = 256;
 
 export const plainLinearAlgebra: LinearAlgebra = {
   timesTranspose(a, aRows, b, bRows, inner) {
     const product = new Float64Array(aRows * bRows);
-    const depth = 256;
-    for (let from = 0; from < inner; from += depth) {
-      const to = Math.min(inner, from + depth);
+    const symmetric = a === b && aRows === bRows;
+    for (let from = 0; from < inner; from += DEPTH) {
+      const to = Math.min(inner, from + DEPTH);
       for (let row = 0; row < aRows; row += BLOCK)
-        for (let column = 0; column < bRows; column += BLOCK)
+        for (let column = 0; column < (symmetric ? row + 1 : bRows); column += BLOCK)
           addProduct(
             { data: a, first: row, end: Math.min(aRows, row + BLOCK), stride: inner },
             { data: b, first: column, end: Math.min(bRows, column + BLOCK), stride: inner },
@@ -32,6 +34,7 @@ export const plainLinearAlgebra: LinearAlgebra = {
             1,
           );
     }
+    if (symmetric) mirrorLower(product, aRows);
     return product;
   },
 
@@ -188,6 +191,12 @@ function factorColumns(factor: Float64Array, size: number, first: number, end: n
     factor[start + row] = Math.sqrt(pivot);
   }
   return true;
+}
+
+/** Copies what lies below the diagonal above it. */
+function mirrorLower(matrix: Float64Array, size: number): void {
+  for (let row = 0; row < size; row++)
+    for (let column = 0; column < row; column++) matrix[column * size + row] = matrix[row * size + column];
 }
 
 /** The blocks on the diagonal were updated whole. */
