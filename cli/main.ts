@@ -1,7 +1,7 @@
 // The `espalier` process: listen for signals, run the command, leave with its exit code.
 import { performance } from 'node:perf_hooks';
-import { toEspalierError } from '../shared/errors.ts';
-import { listenForSignals } from './interruption.ts';
+import { EspalierError, toEspalierError } from '../shared/errors.ts';
+import { onSignals } from '../shared/lifecycle.ts';
 import { jobs } from './jobs.ts';
 import { reportError, runCommandLine } from './run-command-line.ts';
 
@@ -21,7 +21,13 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const)
     process.exit(error.exitCode);
   });
 
-const interruption = listenForSignals(process);
+// The first signal lets the job store what it has; the second does not wait for that.
+const interruption = new AbortController();
+const cancelled = (name: string) => new EspalierError('cancelled', `interrupted by ${name}`);
+const stopListening = onSignals(['SIGINT', 'SIGTERM'], {
+  drain: (name) => interruption.abort(cancelled(name)),
+  force: (name) => process.exit(cancelled(name).exitCode),
+});
 process.exitCode = await runCommandLine(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
@@ -35,5 +41,5 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
   },
   jobs,
 });
-interruption.dispose();
+stopListening();
 setTimeout(() => process.exit(), LINGER_MS).unref();

@@ -15,13 +15,13 @@ export interface ProcessIdentity {
 /** "unknown" for a process of another container, which cannot be seen from here. */
 export type Liveness = 'live' | 'dead' | 'unknown';
 
-/** Identity of this process. */
-export function ownIdentity(): ProcessIdentity {
+/** Identity of a process of this boot and container: of this one unless told another. */
+export function identityOf(pid: number = process.pid): ProcessIdentity {
   return {
     bootId: readBootId(),
     pidNamespace: readPidNamespace(),
-    pid: process.pid,
-    startTicks: readStat(process.pid)?.startTicks ?? '0',
+    pid,
+    startTicks: readStat(pid)?.startTicks ?? '0',
   };
 }
 

@@ -6,7 +6,7 @@ import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EspalierError } from '../../shared/errors.ts';
-import { livenessOf, ownIdentity, type ProcessIdentity } from './process-identity.ts';
+import { identityOf, livenessOf, type ProcessIdentity } from './process-identity.ts';
 
 /** How long the run whose name sorts first waits for others that came at the same moment to give way. */
 const GIVE_WAY_MS = 300;
@@ -23,7 +23,7 @@ export interface RunLock {
  * @throws EspalierError "output_locked" that names the process that holds it. */
 export async function acquireRunLock(folder: string, name: string): Promise<RunLock> {
   const prefix = `.${name}.espalier.lock-`;
-  const own = ownIdentity();
+  const own = identityOf();
   const ownName = prefix + formatIdentity(own);
   const path = join(folder, ownName);
   try {
