@@ -132,7 +132,7 @@ function pick(
   if (setting !== undefined) return named(found, setting, flag);
   const candidates = usual.filter((name) => found.columns.includes(name));
   if (candidates.length === 1) return candidates[0];
-  if (candidates.length === 0 && !required) return null;
+  if (!required) return null;
   throw unclear(found, what, candidates, `add ${flag}`);
 }
 

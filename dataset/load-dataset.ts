@@ -8,7 +8,7 @@ import { createTextEncoder } from './encode-texts.ts';
 import { createWordEncoder } from './encode-words.ts';
 import type { EncodedSample } from './encoded-sample.ts';
 import { checkMetric, checkOutputs, type Scores } from './metrics.ts';
-import { parseRows, readDataFile } from './read-rows.ts';
+import { parseRows, type Row, readDataFile } from './read-rows.ts';
 import type { DrawnSample, RowEncoder } from './row-encoder.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
 
@@ -22,7 +22,8 @@ export interface DatasetOptions {
   readonly maxTokens: number | null;
   /** Tokens that two windows of one context share; question answering only. */
   readonly stride: number;
-  /** False where labels are not used: a file without them is taken, labels that are there are still checked. */
+  /** False where labels are not needed: they are read where they fit the model, else `labelProblem` says why not. A
+   * column that was named is always checked. */
   readonly requireLabels: boolean;
 }
 
@@ -33,6 +34,8 @@ export interface Dataset {
   readonly digest: string;
   readonly task: TaskKind;
   readonly hasLabels: boolean;
+  /** Why labels that the file seems to have were left out, in one line; null: nothing was left out. */
+  readonly labelProblem: string | null;
   /** Longest sample in tokens, as it was given or chosen. */
   readonly maxTokens: number;
   /** Tokenises rows in the order given, repeats included; null: all rows. All windows of a question follow each other. */
@@ -66,7 +69,7 @@ export async function loadDataset(options: DatasetOptions): Promise<Dataset> {
   const digest = createHash('sha256').update(bytes).digest('hex');
   const rows = parseRows(path, bytes);
   const maxTokens = chooseMaxTokens(options);
-  const encoder = createEncoder(options, rows, maxTokens);
+  const { encoder, labelProblem } = createCheckedEncoder(options, rows, maxTokens);
 
   function encodeUntil(order: Int32Array | null, count: number): EncodedDataset {
     const samples: DrawnSample[] = [];
@@ -86,26 +89,51 @@ export async function loadDataset(options: DatasetOptions): Promise<Dataset> {
     digest,
     task: config.task,
     hasLabels: encoder.hasLabels,
+    labelProblem,
     maxTokens,
     encode: (order) => encodeUntil(order, Number.POSITIVE_INFINITY),
     encodeUntil,
   };
 }
 
-function createEncoder(options: DatasetOptions, rows: ReturnType<typeof parseRows>, maxTokens: number): RowEncoder {
+function createCheckedEncoder(
+  options: DatasetOptions,
+  rows: readonly Row[],
+  maxTokens: number,
+): { encoder: RowEncoder; labelProblem: string | null } {
+  const { columns, requireLabels } = options;
+  try {
+    return { encoder: createEncoder(options, rows, maxTokens, true), labelProblem: null };
+  } catch (error) {
+    const guessed = columns.label === undefined && columns.answers === undefined;
+    if (requireLabels || !guessed || !(error instanceof EspalierError && error.code === 'data_label')) throw error;
+    return { encoder: createEncoder(options, rows, maxTokens, false), labelProblem: error.message };
+  }
+}
+
+function createEncoder(
+  options: DatasetOptions,
+  rows: readonly Row[],
+  maxTokens: number,
+  readLabels: boolean,
+): RowEncoder {
   const { path, columns: settings, config, tokenizer, requireLabels } = options;
   const found = { path, columns: Object.keys(rows[0].values) };
   const input = { path, rows, config, tokenizer, maxTokens, requireLabels };
   switch (config.task) {
-    case 'token-classification':
-      return createWordEncoder({ ...input, columns: wordColumns(found, settings, requireLabels) });
-    case 'question-answering':
-      return createQuestionEncoder(
-        { ...input, columns: questionColumns(found, settings, requireLabels) },
-        options.stride,
-      );
-    default:
-      return createTextEncoder({ ...input, columns: textColumns(found, settings, config.task, requireLabels) });
+    case 'token-classification': {
+      const columns = wordColumns(found, settings, requireLabels);
+      return createWordEncoder({ ...input, columns: readLabels ? columns : { ...columns, label: null } });
+    }
+    case 'question-answering': {
+      const columns = questionColumns(found, settings, requireLabels);
+      const chosen = readLabels ? columns : { ...columns, answers: null };
+      return createQuestionEncoder({ ...input, columns: chosen }, options.stride);
+    }
+    default: {
+      const columns = textColumns(found, settings, config.task, requireLabels);
+      return createTextEncoder({ ...input, columns: readLabels ? columns : { ...columns, label: null } });
+    }
   }
 }
 

@@ -47,6 +47,9 @@ export function parseRows(path: string, bytes: Buffer): Row[] {
   return rows;
 }
 
+const NEWLINE = 10;
+const CARRIAGE_RETURN = 13;
+
 const GIVE_A_FILE = { action: 'give a .jsonl, .csv or .tsv file' };
 
 function readerOf(path: string): (path: string, text: string) => Row[] {
@@ -108,28 +111,38 @@ function readJsonLines(path: string, text: string): Row[] {
   return rows;
 }
 
+const CSV_OPTIONS = {
+  info: true,
+  skip_empty_lines: true,
+  relax_column_count: true,
+  record_delimiter: ['\r\n', '\n', '\r'],
+};
+
 function readCsv(path: string, text: string): Row[] {
-  let records: { record: string[]; info: { lines: number } }[];
+  const bytes = Buffer.from(text);
+  let records: { record: string[]; info: { bytes: number } }[];
   try {
-    records = parse(text, {
-      info: true,
-      skip_empty_lines: true,
-      relax_column_count: true,
-    }) as unknown as typeof records;
+    records = parse(bytes, CSV_OPTIONS) as unknown as typeof records;
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     const line = typeof error.lines === 'number' ? error.lines : 1;
     throw formatError(path, line, `got no CSV: ${error.message}`);
   }
-  return nameColumns(
-    path,
-    // csv-parse counts the line at which a record ends.
-    records.map(({ record, info }) => ({ fields: record, line: info.lines - newlines(record) })),
-  );
-}
-
-function newlines(fields: readonly string[]): number {
-  return fields.reduce((sum, field) => sum + (field.includes('\n') ? field.split('\n').length - 1 : 0), 0);
+  // csv-parse counts lines where records end, and CRLF in quotes twice; so lines are counted here, up to each start.
+  let at = 0;
+  let line = 1;
+  const lineOf = (start: number): number => {
+    for (; at < start || bytes[at] === NEWLINE || bytes[at] === CARRIAGE_RETURN; at++)
+      if (bytes[at] === NEWLINE || (bytes[at] === CARRIAGE_RETURN && bytes[at + 1] !== NEWLINE)) line++;
+    return line;
+  };
+  let end = 0;
+  const located = records.map(({ record, info }) => {
+    const start = end;
+    end = info.bytes;
+    return { fields: record, line: lineOf(start) };
+  });
+  return nameColumns(path, located);
 }
 
 // The TSV files of GLUE hold quotes as they are: a field is what stands between tabs.
