@@ -74,7 +74,9 @@ export function foldCut<T>(nodes: readonly ShardSpan[], sums: readonly T[], add:
     const left = fold(first, middle);
     return add(left, fold(middle, end));
   };
-  return fold(nodes[0].first, nodes[nodes.length - 1].end);
+  const whole = fold(nodes[0].first, nodes[nodes.length - 1].end);
+  if (next !== nodes.length) throw new EspalierError('internal', `fold: got ${nodes.length} nodes, expected ${next}`);
+  return whole;
 }
 
 function checkSpan({ first, end }: ShardSpan): void {

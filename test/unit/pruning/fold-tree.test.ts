@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { cutTree, foldCut, foldTree, foldTreeAsync, type ShardSpan, splitPoint } from '../../../pruning/fold-tree.ts';
+import { randomStream } from '../../../pruning/random.ts';
+
+const random = randomStream(6, 'fold');
+// Sizes from 1e-8 to 1e8 of both signs: every order of adding gives other bits.
+const leaves = new Float64Array(200).map(() => (random.uniform() - 0.5) * 10 ** (random.integer(17) - 8));
+const leaf = (shard: number) => leaves[shard];
+const add = (a: number, b: number) => a + b;
+const show = (a: string, b: string) => `(${a}${b})`;
+
+test('a range splits after the largest power of two below its length', () => {
+  const shape = (first: number, end: number) => foldTree(first, end, (shard) => String.fromCharCode(97 + shard), show);
+  assert.equal(shape(0, 1), 'a');
+  assert.equal(shape(0, 2), '(ab)');
+  assert.equal(shape(0, 3), '((ab)c)');
+  assert.equal(shape(0, 4), '((ab)(cd))');
+  assert.equal(shape(0, 7), '(((ab)(cd))((ef)g))');
+  assert.equal(shape(3, 6), '((de)f)');
+  assert.equal(splitPoint({ first: 10, end: 15 }), 14);
+});
+
+test('every cut of the tree folds to the same bits as its leaves', () => {
+  let unequal = 0;
+  for (let end = 1; end <= 67; end++) {
+    const whole = foldTree(0, end, leaf, add);
+    for (let parts = 1; parts <= end + 1; parts++) {
+      const nodes = cutTree(0, end, parts);
+      assert.equal(nodes.length, Math.min(parts, end));
+      const sums = nodes.map((node) => foldTree(node.first, node.end, leaf, add));
+      assert.equal(foldCut(nodes, sums, add), whole, `${end} shards in ${parts}`);
+    }
+    if (leaves.subarray(0, end).reduce(add) !== whole) unequal++;
+  }
+  assert.ok(unequal > 30, 'control: adding from left to right gives other bits');
+});
+
+test('uneven cuts too, and ranges that do not start at 0', () => {
+  const everyCut = (first: number, end: number): ShardSpan[][] => {
+    const whole = [[{ first, end }]];
+    if (end - first === 1) return whole;
+    const middle = splitPoint({ first, end });
+    return [
+      ...whole,
+      ...everyCut(first, middle).flatMap((left) => everyCut(middle, end).map((right) => [...left, ...right])),
+    ];
+  };
+  for (const [first, end] of [
+    [0, 11],
+    [5, 14],
+  ]) {
+    const whole = foldTree(first, end, leaf, add);
+    for (const nodes of everyCut(first, end))
+      assert.equal(
+        foldCut(
+          nodes,
+          nodes.map((node) => foldTree(node.first, node.end, leaf, add)),
+          add,
+        ),
+        whole,
+      );
+  }
+});
+
+test('the asynchronous fold is the same, one leaf at a time from left to right', async () => {
+  const seen: number[] = [];
+  let running = 0;
+  const slowLeaf = async (shard: number) => {
+    assert.equal(running++, 0);
+    seen.push(shard);
+    await Promise.resolve();
+    running--;
+    return leaf(shard);
+  };
+  assert.equal(await foldTreeAsync(3, 40, slowLeaf, add), foldTree(3, 40, leaf, add));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 37 }, (_, at) => at + 3),
+  );
+});
+
+test('no shards, or nodes that are no cut, are refused', async () => {
+  assert.throws(() => foldTree(2, 2, leaf, add), { code: 'internal' });
+  await assert.rejects(foldTreeAsync(2, 1, leaf, add), { code: 'internal' });
+  const cut = (spans: [number, number][]) => spans.map(([first, end]) => ({ first, end }));
+  for (const spans of [
+    [
+      [0, 1],
+      [1, 4],
+    ],
+    [
+      [0, 2],
+      [3, 4],
+    ],
+    [
+      [0, 2],
+      [2, 3],
+      [3, 3],
+    ],
+    [],
+  ] as [number, number][][])
+    assert.throws(
+      () =>
+        foldCut(
+          cut(spans),
+          spans.map(() => 1),
+          add,
+        ),
+      { code: 'internal' },
+    );
+  assert.throws(
+    () =>
+      foldCut(
+        cut([
+          [0, 2],
+          [2, 4],
+        ]),
+        [1],
+        add,
+      ),
+    { code: 'internal' },
+  );
+});
