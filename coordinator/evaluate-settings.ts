@@ -27,7 +27,4 @@ export interface EvaluateReport {
   readonly scores: Readonly<Record<string, number>>;
   readonly samples: number;
   readonly seconds: number;
-  /** Largest absolute difference of logits between a pruned float32 checkpoint and the masked model that it was made
-   * from; null where there is none to compare with. */
-  readonly maskedDifference: number | null;
 }

@@ -24,11 +24,12 @@ export interface TuningReport {
   readonly layer: number;
   readonly subLayer: 'attention' | 'ffn';
   readonly kept: number;
-  /** Rung of the damping ladder that was taken, "scale 1" when none helped. */
+  /** Rung of the damping ladder that was taken, "unscaled" when none helped. */
   readonly rung: string;
-  /** Sum of squares of the held-out residual with scales of 1, and with the scales taken. */
-  readonly heldOutBefore: number;
-  readonly heldOutAfter: number;
+  /** Mean squared residual of an output coordinate at held-out positions, with scales of 1 and with the scales taken;
+   * null where nothing is held out. */
+  readonly heldOutBefore: number | null;
+  readonly heldOutAfter: number | null;
   readonly largestScale: number;
 }
 

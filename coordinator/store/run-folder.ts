@@ -4,6 +4,7 @@
 import { mkdir, realpath, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
+import { makeFolder } from './atomic-file.ts';
 import { fingerprintDifferences } from './fingerprint.ts';
 import { commitOutput, isThere, type OutputPaths, outputPaths, recoverOutput, removeState } from './output-commit.ts';
 import { acquireRunLock, type RunLock } from './run-lock.ts';
@@ -119,7 +120,7 @@ export class RunFolder {
 
 async function prepareParent(out: string): Promise<OutputPaths> {
   const absolute = resolve(out);
-  await mkdir(dirname(absolute), { recursive: true });
+  await makeFolder(dirname(absolute));
   // One folder has one lock, by whatever links it is reached.
   const parent = await realpath(dirname(absolute));
   return outputPaths(join(parent, basename(absolute)), basename(absolute));

@@ -1,0 +1,73 @@
+// The life of an evaluate job: the outputs of one checkpoint, dense or pruned, on all workers, and their scores.
+import path from 'node:path';
+import { BlobStore } from '../shared/blobs/blob-store.ts';
+import { cacheFolder } from '../shared/cache-folder.ts';
+import { Releases } from '../shared/lifecycle.ts';
+import { espalierVersion } from '../shared/rpc/version.ts';
+import type { EvaluateReport, EvaluateSettings } from './evaluate-settings.ts';
+import { modelBlobs } from './job/model-blobs.ts';
+import { openEvaluation, openModel } from './job/open-inputs.ts';
+import type { RunContext } from './prune-job.ts';
+import { measureQuality } from './stages/evaluate.ts';
+import { planSamples, tokensPerBatch } from './stages/plan.ts';
+import { openWorkers } from './workers/workers.ts';
+
+const BLOB_CACHE_BYTES = 20e9;
+
+/** Measures a checkpoint's quality. @throws EspalierError for anything wrong with model, data or workers. */
+export async function runEvaluateJob(
+  settings: EvaluateSettings,
+  { signal, onEvent }: RunContext,
+): Promise<EvaluateReport> {
+  const releases = new Releases();
+  const start = performance.now();
+  try {
+    onEvent({ kind: 'stage-started', stage: 'load', steps: 1 });
+    const model = await openModel(settings.model, releases);
+    const { config } = model.checkpoint;
+    const evaluation = await openEvaluation(settings.data, model, settings);
+    const { truncated, samples } = evaluation.encoded;
+    if (truncated > 0)
+      onEvent({
+        kind: 'notice',
+        text: `${settings.data}: ${truncated} of ${samples.length} samples were too long and were cut`,
+      });
+    const blobs = await BlobStore.open(cacheFolder('blobs'), { limitBytes: BLOB_CACHE_BYTES });
+    const workers = await openWorkers({ settings: settings.workers, blobDir: cacheFolder('blobs'), onEvent, signal });
+    releases.add(() => workers.close());
+    onEvent({ kind: 'stage-finished', stage: 'load', seconds: (performance.now() - start) / 1000, reused: false });
+
+    const device = workers.deviceClass;
+    const planned = planSamples(samples, {
+      config,
+      device,
+      groupSize: 1,
+      tokensPerBatch: tokensPerBatch(device),
+      heldOut: false,
+    });
+    const steps = planned.plan.shards.length;
+    onEvent({ kind: 'stage-started', stage: 'evaluate', steps });
+    const began = performance.now();
+    const environment = { workers, signal, emit: onEvent };
+    const scores = await measureQuality(
+      environment,
+      await modelBlobs(model.checkpoint, blobs),
+      null,
+      { ...evaluation, ...planned },
+      (done) => onEvent({ kind: 'stage-progress', stage: 'evaluate', done, steps }),
+    );
+    onEvent({ kind: 'stage-finished', stage: 'evaluate', seconds: (performance.now() - began) / 1000, reused: false });
+    return {
+      espalier: espalierVersion(),
+      model: { name: path.basename(path.resolve(settings.model)), digest: model.digest.digest, type: config.modelType },
+      data: { digest: evaluation.dataset.digest, rows: evaluation.dataset.rows, truncated },
+      task: config.task,
+      metric: scores.primary,
+      scores: scores.values,
+      samples: samples.length,
+      seconds: (performance.now() - start) / 1000,
+    };
+  } finally {
+    await releases.run();
+  }
+}

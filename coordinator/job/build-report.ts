@@ -1,0 +1,105 @@
+// report.json of one budget from what the job measured.
+import path from 'node:path';
+import type { WeightDType } from '../../checkpoint/open-checkpoint.ts';
+import { espalierVersion } from '../../shared/rpc/version.ts';
+import type { FinishedJob, PruneInputs } from '../prune-job.ts';
+import type { PruneReport, QualityByStage } from '../prune-report.ts';
+import type { PruneSettings } from '../prune-settings.ts';
+import type { PrunedBudget } from '../stages/prune-budget.ts';
+import type { StoredScores } from '../stages/quality.ts';
+import type { Workers } from '../workers/workers.ts';
+
+/** One budget, pruned, written and measured as written. */
+export interface MeasuredBudget {
+  readonly budget: PruneSettings['budgets'][number];
+  readonly result: PrunedBudget;
+  readonly dtype: WeightDType;
+  /** Size of model.safetensors. */
+  readonly bytes: number;
+  /** SHA-256 of model.safetensors. */
+  readonly digest: string;
+  readonly scores: StoredScores | null;
+  /** Seconds of measuring it. */
+  readonly seconds: number;
+}
+
+export function buildReport(
+  settings: PruneSettings,
+  inputs: PruneInputs,
+  workers: Workers,
+  job: FinishedJob,
+  measured: MeasuredBudget,
+  seconds: { load: number; total: number },
+): PruneReport {
+  const { checkpoint, digest } = inputs.model;
+  const { result } = measured;
+  const scores: Record<string, Readonly<Record<string, number>>> = {};
+  for (const [stage, found] of Object.entries({
+    dense: job.dense,
+    ...result.scores,
+    [settings.method]: measured.scores,
+  }))
+    if (found) scores[stage] = found.values;
+  const primary = job.dense?.primary ?? null;
+  const quality = (stage: keyof QualityByStage): number | null =>
+    primary === null ? null : (scores[stage]?.[primary] ?? null);
+  const position = job.budgets.indexOf(measured);
+  return {
+    espalier: espalierVersion(),
+    schema: 1,
+    model: {
+      name: path.basename(path.resolve(settings.model)),
+      digest: digest.digest,
+      type: checkpoint.config.modelType,
+    },
+    data: { digest: inputs.data.digest, rows: inputs.data.rows, truncated: inputs.drawn.truncated },
+    evaluation: inputs.evaluation && {
+      digest: inputs.evaluation.dataset.digest,
+      rows: inputs.evaluation.dataset.rows,
+      truncated: inputs.evaluation.encoded.truncated,
+    },
+    seed: settings.seed,
+    samples: job.calibration.plan.samples.length,
+    replacement: settings.replacement,
+    fisherGroup: inputs.groupSize,
+    labels: settings.labels,
+    method: settings.method,
+    damping: settings.damping,
+    budget: measured.budget.value,
+    task: checkpoint.config.task,
+    metric: primary,
+    quality: {
+      dense: quality('dense'),
+      search: quality('search'),
+      rearrange: quality('rearrange'),
+      tune: quality('tune'),
+    },
+    scores,
+    macs: { dense: inputs.costs.totalMacs, pruned: result.macs },
+    macsLength: inputs.costs.tokens,
+    parameters: { dense: checkpoint.parameters, pruned: result.parameters },
+    bytes: { dense: digest.files.reduce((sum, { bytes }) => sum + bytes, 0), pruned: measured.bytes },
+    heads: result.heads,
+    neurons: result.neurons,
+    tuning: result.tuning,
+    latency: {
+      ...job.latency,
+      denseSeconds: job.latencySeconds[0],
+      prunedSeconds: job.latencySeconds[position + 1],
+    },
+    seconds: {
+      load: seconds.load,
+      fisher: job.fisherSeconds,
+      search: result.seconds.search,
+      rearrange: result.seconds.rearrange,
+      tune: result.seconds.tune,
+      evaluate: job.denseSeconds + result.seconds.evaluate + measured.seconds,
+      total: seconds.total,
+    },
+    workers: workers.count,
+    deviceClass: { ...workers.deviceClass },
+    plan: job.calibration.blob.digest,
+    dtype: measured.dtype,
+    digest: measured.digest,
+  };
+}

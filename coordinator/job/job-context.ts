@@ -1,0 +1,72 @@
+// What the stages of a running job share. Made by load, released by the job.
+import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
+import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
+import type { Plan } from '../../dataset/plan.ts';
+import type { BlobSource } from '../../shared/blobs/blob-source.ts';
+import type { BlobStore } from '../../shared/blobs/blob-store.ts';
+import type { JobEvent, Stage } from '../job-events.ts';
+import type { RunFolder } from '../store/run-folder.ts';
+import type { Workers } from '../workers/workers.ts';
+import type { ModelBlobs } from './model-blobs.ts';
+
+/** A plan that workers can be sent. */
+export interface PlannedSamples {
+  readonly plan: Plan;
+  readonly blob: BlobSource;
+}
+
+/** Samples that quality is measured on. */
+export interface Evaluation {
+  readonly dataset: Dataset;
+  readonly encoded: EncodedDataset;
+  readonly metric: string | null;
+}
+
+/** What every task of a job needs. */
+export interface TaskEnvironment {
+  readonly workers: Workers;
+  readonly signal: AbortSignal;
+  readonly emit: (event: JobEvent) => void;
+}
+
+export interface JobContext extends TaskEnvironment {
+  readonly checkpoint: Checkpoint;
+  readonly model: ModelBlobs;
+  readonly blobs: BlobStore;
+  readonly folder: RunFolder;
+  readonly calibration: PlannedSamples;
+  readonly evaluation: (Evaluation & PlannedSamples) | null;
+}
+
+/** Longest that one task may compute; a worker that freezes is noticed earlier, by its keepalive. */
+export const TASK_DEADLINE_MS = 900_000;
+
+/** A stage with its output stored: taken from the state where it is there, else run, stored and timed.
+ * @returns its value and the seconds that it took when it ran. */
+export async function storedStage<T>(
+  context: { folder: RunFolder; emit: (event: JobEvent) => void },
+  stage: Stage,
+  options: {
+    readonly name: string;
+    readonly budget?: string;
+    readonly steps: number;
+    read(): Promise<{ value: T; seconds: number } | null>;
+    run(progress: (done: number) => void): Promise<T>;
+    write(value: T, seconds: number): Promise<void>;
+  },
+): Promise<{ value: T; seconds: number }> {
+  const { budget, steps } = options;
+  const label = budget === undefined ? { stage } : { stage, budget };
+  const stored = await options.read();
+  if (stored !== null) {
+    context.emit({ kind: 'stage-finished', ...label, seconds: stored.seconds, reused: true });
+    return stored;
+  }
+  context.emit({ kind: 'stage-started', ...label, steps });
+  const start = performance.now();
+  const value = await options.run((done) => context.emit({ kind: 'stage-progress', ...label, done, steps }));
+  const seconds = (performance.now() - start) / 1000;
+  await options.write(value, seconds);
+  context.emit({ kind: 'stage-finished', ...label, seconds, reused: false });
+  return { value, seconds };
+}

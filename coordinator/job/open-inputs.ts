@@ -1,0 +1,61 @@
+// Everything that a job reads, checked before any long work starts: model, tokenizer, data.
+import { assertFiniteWeights } from '../../checkpoint/assert-finite.ts';
+import { type CheckpointDigest, digestCheckpoint } from '../../checkpoint/digest-checkpoint.ts';
+import { type Checkpoint, openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
+import { type Dataset, loadDataset } from '../../dataset/load-dataset.ts';
+import { checkMetric } from '../../dataset/metrics.ts';
+import { loadTextTokenizer, type TextTokenizer } from '../../dataset/text-tokenizer.ts';
+import type { Releases } from '../../shared/lifecycle.ts';
+import type { ColumnSettings } from '../prune-settings.ts';
+import type { Evaluation } from './job-context.ts';
+
+export interface ModelInput {
+  readonly checkpoint: Checkpoint;
+  readonly digest: CheckpointDigest;
+  readonly tokenizer: TextTokenizer;
+}
+
+export interface DataSettings {
+  readonly columns: ColumnSettings;
+  readonly maxLength: number | null;
+  readonly stride: number;
+}
+
+/** Opens a model; `releases` closes it. @throws EspalierError for anything that is wrong with it. */
+export async function openModel(directory: string, releases: Releases): Promise<ModelInput> {
+  const checkpoint = await openCheckpoint(directory);
+  releases.add(() => checkpoint.close());
+  await assertFiniteWeights(checkpoint);
+  const tokenizer = await loadTextTokenizer(directory, checkpoint.config);
+  return { checkpoint, digest: await digestCheckpoint(checkpoint), tokenizer };
+}
+
+/** Reads a data file for a model and checks every row. */
+export function openData(
+  path: string,
+  { checkpoint, tokenizer }: ModelInput,
+  settings: DataSettings,
+  requireLabels: boolean,
+): Promise<Dataset> {
+  const { columns, maxLength, stride } = settings;
+  return loadDataset({
+    path,
+    columns,
+    config: checkpoint.config,
+    tokenizer,
+    maxTokens: maxLength,
+    stride,
+    requireLabels,
+  });
+}
+
+/** Reads the data that quality is measured on, all of it. */
+export async function openEvaluation(
+  path: string,
+  model: ModelInput,
+  settings: DataSettings & { metric: string | null },
+): Promise<Evaluation> {
+  checkMetric(model.checkpoint.config.task, settings.metric);
+  const dataset = await openData(path, model, settings, true);
+  return { dataset, encoded: dataset.encode(null), metric: settings.metric };
+}

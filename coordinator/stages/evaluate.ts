@@ -1,0 +1,68 @@
+// Stage "evaluate": outputs of a model over planned samples, from all workers, and their scores.
+import type { Masks } from '../../pruning/masks.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { Evaluation, PlannedSamples, TaskEnvironment } from '../job/job-context.ts';
+import { TASK_DEADLINE_MS } from '../job/job-context.ts';
+import { maskSet } from '../job/mask-set.ts';
+import { blobRef, type ModelBlobs } from '../job/model-blobs.ts';
+import type { TaskSpec } from '../workers/task-spec.ts';
+
+/** Logits of every sample in plan order: [outputs], or [tokens · outputs] where the task is by token.
+ * @throws EspalierError "not_finite" when a model gives numbers that are not. */
+export async function modelOutputs(
+  environment: TaskEnvironment,
+  model: ModelBlobs,
+  student: Masks | null,
+  samples: PlannedSamples,
+  progress: (done: number) => void = () => {},
+): Promise<Float32Array[]> {
+  const { plan, blob } = samples;
+  const tasks = plan.shards.map(
+    (_, shard): TaskSpec => ({
+      id: `evaluate/${shard}`,
+      blobs: [...model.blobs, blob],
+      request: {
+        evaluate: {
+          model: { ...model.ref, weights: [...model.ref.weights] },
+          plan: blobRef(blob),
+          shards: { first: shard, end: shard + 1 },
+          student: student === null ? null : maskSet(student),
+        },
+      },
+      deadlineMs: TASK_DEADLINE_MS,
+    }),
+  );
+  let done = 0;
+  const results = await environment.workers.runTasks(tasks, {
+    signal: environment.signal,
+    onDone: () => progress(++done),
+  });
+  return results.flatMap((result, shard) => {
+    const logits = result.get('logits');
+    if (logits === undefined) throw new EspalierError('protocol', `evaluate/${shard}: got no logits, expected some`);
+    const values = logits.data as Float32Array;
+    if (!values.every(Number.isFinite))
+      throw new EspalierError('not_finite', `evaluate/${shard}: got logits that are not finite numbers`);
+    const { firstSample, endSample } = plan.shards[shard];
+    const { outputs, task } = model.config;
+    const byToken = task === 'token-classification' || task === 'question-answering';
+    let offset = 0;
+    return plan.samples.slice(firstSample, endSample).map(({ tokenIds }) => {
+      const length = (byToken ? tokenIds.length : 1) * outputs;
+      offset += length;
+      return values.subarray(offset - length, offset);
+    });
+  });
+}
+
+/** All metrics of the task for a model, and which of them comes first. */
+export async function measureQuality(
+  environment: TaskEnvironment,
+  model: ModelBlobs,
+  student: Masks | null,
+  evaluation: Evaluation & PlannedSamples,
+  progress?: (done: number) => void,
+): Promise<{ primary: string; values: Readonly<Record<string, number>> }> {
+  const outputs = await modelOutputs(environment, model, student, evaluation, progress);
+  return evaluation.encoded.score(outputs, evaluation.metric);
+}

@@ -1,0 +1,101 @@
+// Stage "fisher": gradients of the mask variables of all calibration samples, a shard a task.
+import { type FisherInformation, mergeFisher, packedLength } from '../../pruning/fisher.ts';
+import { foldTree } from '../../pruning/fold-tree.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { NamedTensor } from '../../shared/tensor.ts';
+import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
+import { blobRef } from '../job/model-blobs.ts';
+import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
+
+/** Fisher information of the calibration samples: rows, or Grams where rows would outnumber a layer's variables.
+ * @throws EspalierError "not_finite" when a loss or a gradient is not a finite number. */
+export async function runFisher(context: JobContext, progress: (done: number) => void): Promise<FisherInformation> {
+  const { calibration, model, workers, signal, checkpoint } = context;
+  const { plan, blob } = calibration;
+  const { layers, heads, intermediateSize } = checkpoint.config;
+  const rows = Math.ceil(plan.samples.length / plan.groupSize);
+  const gram = rows > intermediateSize;
+  const tasks = plan.shards.map(
+    (_, shard): TaskSpec => ({
+      id: `fisher/${shard}`,
+      blobs: [...model.blobs, blob],
+      request: {
+        fisher: {
+          model: { ...model.ref, weights: [...model.ref.weights] },
+          plan: blobRef(blob),
+          shards: { first: shard, end: shard + 1 },
+          gram,
+        },
+      },
+      deadlineMs: TASK_DEADLINE_MS,
+    }),
+  );
+  let done = 0;
+  const results = await workers.runTasks(tasks, { signal, onDone: () => progress(++done) });
+  results.forEach(checkLosses);
+  if (!gram) return joinRows(results, rows, layers * (heads + intermediateSize));
+  const parts = results.map((result) => gramsOf(result, layers, heads, intermediateSize));
+  return foldTree(0, parts.length, (shard) => parts[shard], mergeFisher);
+}
+
+function checkLosses(result: TaskResult, shard: number): void {
+  const losses = tensor(result, 'losses').data as Float32Array;
+  const bad = losses.findIndex((loss) => !Number.isFinite(loss));
+  if (bad >= 0)
+    throw new EspalierError(
+      'not_finite',
+      `fisher/${shard}: sample ${bad}: got loss ${losses[bad]}, expected a finite number`,
+    );
+}
+
+function joinRows(results: readonly TaskResult[], rows: number, width: number): FisherInformation {
+  const values = new Float32Array(rows * width);
+  let offset = 0;
+  for (const result of results) {
+    const part = tensor(result, 'rows').data as Float32Array;
+    if (offset + part.length > values.length)
+      throw new EspalierError('protocol', `fisher: got more than ${rows} rows, expected ${rows}`);
+    values.set(part, offset);
+    offset += part.length;
+  }
+  if (offset !== values.length)
+    throw new EspalierError('protocol', `fisher: got ${offset / width} rows, expected ${rows}`);
+  return { form: 'rows', rows, values };
+}
+
+function gramsOf(result: TaskResult, layers: number, heads: number, neurons: number): FisherInformation {
+  const split = (name: string, size: number) => {
+    const data = tensor(result, name).data as Float64Array;
+    const length = packedLength(size);
+    if (data.length !== layers * length)
+      throw new EspalierError('protocol', `${name}: got ${data.length} elements, expected ${layers * length}`);
+    return Array.from({ length: layers }, (_, layer) => data.subarray(layer * length, (layer + 1) * length));
+  };
+  return { form: 'gram', headGrams: split('head_gram', heads), neuronGrams: split('neuron_gram', neurons) };
+}
+
+function tensor(result: TaskResult, name: string): NamedTensor {
+  const found = result.get(name);
+  if (found === undefined) throw new EspalierError('protocol', `fisher: got no ${name}, expected one`);
+  return found;
+}
+
+/** Fisher information as the tensors of a stored stage. */
+export function fisherToTensors(fisher: FisherInformation): NamedTensor[] {
+  if (fisher.form === 'rows')
+    return [
+      { name: 'rows', dtype: 'F32', shape: [fisher.rows, fisher.values.length / fisher.rows], data: fisher.values },
+    ];
+  const list = (name: string, grams: readonly Float64Array[]) =>
+    grams.map((data, layer): NamedTensor => ({ name: `${name}.${layer}`, dtype: 'F64', shape: [data.length], data }));
+  return [...list('head_gram', fisher.headGrams), ...list('neuron_gram', fisher.neuronGrams)];
+}
+
+/** Inverse of `fisherToTensors`. */
+export function fisherFromTensors(tensors: ReadonlyMap<string, NamedTensor>, layers: number): FisherInformation {
+  const rows = tensors.get('rows');
+  if (rows !== undefined) return { form: 'rows', rows: rows.shape[0], values: rows.data as Float32Array };
+  const list = (name: string) =>
+    Array.from({ length: layers }, (_, layer) => tensors.get(`${name}.${layer}`)?.data as Float64Array);
+  return { form: 'gram', headGrams: list('head_gram'), neuronGrams: list('neuron_gram') };
+}

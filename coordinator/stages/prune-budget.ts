@@ -1,0 +1,166 @@
+// One budget of a job: search, rearrange, tune, export, with the quality after each.
+import { keptCounts, parameterCount } from '../../pruning/compact.ts';
+import { maskMacs } from '../../pruning/cost.ts';
+import { diagonalImportance, type FisherInformation } from '../../pruning/fisher.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { rearrangeMasks } from '../../pruning/rearrange.ts';
+import { searchMasks } from '../../pruning/search.ts';
+import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../pruning/tuning.ts';
+import type { Costs } from '../job/budget.ts';
+import { type JobContext, storedStage } from '../job/job-context.ts';
+import { masksFromTensors, masksToTensors } from '../job/mask-set.ts';
+import type { TuningReport } from '../prune-report.ts';
+import type { Method, PruneSettings } from '../prune-settings.ts';
+import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
+import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
+
+export interface PrunedBudget {
+  readonly masks: Masks;
+  readonly tuning: readonly TuningReport[];
+  readonly heads: readonly number[];
+  readonly neurons: readonly number[];
+  readonly macs: number;
+  readonly parameters: number;
+  readonly seconds: {
+    readonly search: number;
+    readonly rearrange: number;
+    readonly tune: number;
+    readonly evaluate: number;
+  };
+  /** Scores of the masks after search and rearrange; the last stage is measured on what was exported. */
+  readonly scores: Partial<Record<QualityStage, StoredScores>>;
+}
+
+const ORDER: readonly Method[] = ['search', 'rearrange', 'tune'];
+
+/** Masks and scales of one budget, from the job's Fisher information. */
+export async function pruneToBudget(
+  context: JobContext,
+  fisher: FisherInformation,
+  costs: Costs,
+  budget: { text: string; value: number },
+  settings: Pick<PruneSettings, 'method' | 'damping'>,
+  prefix: string,
+): Promise<PrunedBudget> {
+  const { config } = context.checkpoint;
+  const { layers, heads, intermediateSize: neurons } = config;
+  const importance = diagonalImportance(fisher, layers, heads, neurons);
+  const search = (fraction: number): Masks =>
+    searchMasks({ importance, layers, heads, neurons, ...costs, budgetMacs: fraction * costs.totalMacs });
+  const name = (stage: string) => `${prefix}/budget-${budget.value}/${stage}`;
+  const stages = ORDER.slice(0, ORDER.indexOf(settings.method) + 1);
+  const scores: Partial<Record<QualityStage, StoredScores>> = {};
+  const seconds = { search: 0, rearrange: 0, tune: 0, evaluate: 0 };
+  const measure = async (stage: QualityStage, masks: Masks) => {
+    if (context.evaluation === null || stage === settings.method) return;
+    const found = await storedQuality(context, context.model, masks, {
+      name: name(`quality-${stage}`),
+      budget: budget.text,
+    });
+    scores[stage] = found.value;
+    seconds.evaluate += found.seconds;
+  };
+
+  const searched = await maskStage(context, 'search', budget.text, name('search'), () => search(budget.value));
+  seconds.search = searched.seconds;
+  let masks = searched.value;
+  await measure('search', masks);
+  let tuning: readonly TuningReport[] = [];
+  if (stages.includes('rearrange')) {
+    const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), () =>
+      rearrangeMasks(fisher, searched.value),
+    );
+    seconds.rearrange = rearranged.seconds;
+    masks = rearranged.value;
+    await measure('rearrange', masks);
+  }
+  if (stages.includes('tune')) {
+    // The published teacher: the search's masks at the square root of the budget, not rearranged.
+    const tuned = await tuneStage(
+      context,
+      search(Math.sqrt(budget.value)),
+      masks,
+      { ...DEFAULT_TUNING_SETTINGS, damping: settings.damping },
+      budget.text,
+      name('tune'),
+    );
+    seconds.tune = tuned.seconds;
+    masks = tuned.value.masks;
+    tuning = tuned.value.reports;
+  }
+  const kept = keptCounts(masks);
+  return {
+    masks,
+    tuning,
+    heads: kept.headsByLayer,
+    neurons: kept.neuronsByLayer,
+    macs: maskMacs(masks, { tokens: costs.tokens, hiddenSize: config.hiddenSize, headSize: config.headSize }),
+    parameters: parameterCount(config, kept),
+    seconds,
+    scores,
+  };
+}
+
+function maskStage(
+  context: JobContext,
+  stage: 'search' | 'rearrange',
+  budget: string,
+  name: string,
+  make: () => Masks,
+) {
+  return storedStage<Masks>(context, stage, {
+    name,
+    budget,
+    steps: 1,
+    async read() {
+      const stored = await context.folder.readTensors(name);
+      return stored && { value: masksFromTensors(stored.tensors), seconds: Number(stored.meta.seconds) };
+    },
+    run: async () => make(),
+    write: (masks, seconds) => context.folder.writeTensors(name, masksToTensors(masks), { seconds }),
+  });
+}
+
+// Stored after every sub-layer, so that a run that was killed goes on with the next one.
+async function tuneStage(
+  context: JobContext,
+  teacher: Masks,
+  student: Masks,
+  settings: TuningSettings,
+  budget: string,
+  name: string,
+) {
+  const stored = await context.folder.readTensors(name);
+  const steps = tunableSteps(student).length;
+  const resumed: TuningProgress | null = stored && {
+    masks: masksFromTensors(stored.tensors),
+    reports: stored.meta.reports as TuningReport[],
+  };
+  const before = Number(stored?.meta.seconds ?? 0);
+  if (resumed !== null && resumed.reports.length === steps) {
+    context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds: before, reused: true });
+    return { value: resumed, seconds: before };
+  }
+  context.emit({ kind: 'stage-started', stage: 'tune', budget, steps });
+  const start = performance.now();
+  const elapsed = () => before + (performance.now() - start) / 1000;
+  const value = await runTune(context, { teacher, student, settings, resumed }, async (progress) => {
+    await context.folder.writeTensors(name, masksToTensors(progress.masks), {
+      seconds: elapsed(),
+      reports: progress.reports,
+    });
+    context.emit({ kind: 'stage-progress', stage: 'tune', budget, done: progress.reports.length, steps });
+  });
+  const seconds = elapsed();
+  context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds, reused: false, ...untuned(value) });
+  return { value, seconds };
+}
+
+function untuned({ reports }: TuningProgress): { note?: string } {
+  const left = reports
+    .filter(({ rung }) => rung === 'unscaled')
+    .map(({ layer, subLayer }) => `layer ${layer} ${subLayer}`);
+  return left.length === 0
+    ? {}
+    : { note: `no damping lowered the held-out residual of ${left.join(', ')}: scales of 1 kept` };
+}

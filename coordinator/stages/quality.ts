@@ -1,0 +1,32 @@
+// Quality of one model on the evaluation data, stored.
+import type { Masks } from '../../pruning/masks.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import { type JobContext, storedStage } from '../job/job-context.ts';
+import type { ModelBlobs } from '../job/model-blobs.ts';
+import { measureQuality } from './evaluate.ts';
+
+export type QualityStage = 'dense' | 'search' | 'rearrange' | 'tune';
+
+export interface StoredScores {
+  /** Metric that is reported first. */
+  readonly primary: string;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+/** Scores of a model (under masks, where some are given), from the state or measured. */
+export function storedQuality(
+  context: JobContext,
+  model: ModelBlobs,
+  student: Masks | null,
+  options: { name: string; budget?: string },
+): Promise<{ value: StoredScores; seconds: number }> {
+  const { evaluation, folder } = context;
+  if (evaluation === null) throw new EspalierError('internal', 'quality: got no evaluation data, expected some');
+  return storedStage<StoredScores>(context, 'evaluate', {
+    ...options,
+    steps: evaluation.plan.shards.length,
+    read: () => folder.readJson<{ value: StoredScores; seconds: number }>(options.name),
+    run: (progress) => measureQuality(context, model, student, evaluation, progress),
+    write: (value, seconds) => folder.writeJson(options.name, { value, seconds }),
+  });
+}

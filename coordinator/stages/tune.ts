@@ -1,0 +1,158 @@
+// Stage "tune": the scales of every sub-layer in order, each on the student that the ones before have made.
+
+import { cutTree, foldCut, type ShardSpan } from '../../pruning/fold-tree.ts';
+import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
+import { addSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
+import type { ScaleSolution, TuningSettings } from '../../pruning/tuning.ts';
+import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { SumSource } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
+import { encodeSafetensors } from '../../shared/safetensors.ts';
+import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
+import { maskSet } from '../job/mask-set.ts';
+import { blobRef } from '../job/model-blobs.ts';
+import type { TuningReport } from '../prune-report.ts';
+import type { TaskSpec } from '../workers/task-spec.ts';
+
+/** The scales found so far, with what is told of them. */
+export interface TuningProgress {
+  readonly masks: Masks;
+  readonly reports: readonly TuningReport[];
+}
+
+export interface TuneInput {
+  readonly teacher: Masks;
+  readonly student: Masks;
+  readonly settings: TuningSettings;
+  /** What an earlier run had finished; null: from the start. */
+  readonly resumed: TuningProgress | null;
+}
+
+/** Nodes of the plan's tree that each worker gets of the fitted shards: more even the load, fewer save transfers. */
+const NODES_PER_WORKER = 2;
+
+/** Sub-layers that can be tuned, in order: the published method leaves out layer 0's attention; one where nothing is
+ * kept has nothing to tune. */
+export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer; kept: Int32Array }[] {
+  return Array.from({ length: masks.layers }, (_, layer) => [
+    { layer, subLayer: 'attention' as const, kept: keptIndices(masks.headMask, layer, masks.heads) },
+    { layer, subLayer: 'ffn' as const, kept: keptIndices(masks.neuronMask, layer, masks.neurons) },
+  ])
+    .flat()
+    .filter(({ layer, subLayer, kept }) => kept.length > 0 && !(layer === 0 && subLayer === 'attention'));
+}
+
+/** Tunes all sub-layers. @param onSolved called after each, with everything so far, before the next begins. */
+export async function runTune(
+  context: JobContext,
+  input: TuneInput,
+  onSolved: (progress: TuningProgress) => Promise<void>,
+): Promise<TuningProgress> {
+  let progress: TuningProgress = input.resumed ?? { masks: input.student, reports: [] };
+  const steps = tunableSteps(input.student);
+  for (const { layer, subLayer, kept } of steps.slice(progress.reports.length)) {
+    const { scales, report } = await tuneSubLayer(context, input, progress.masks, layer, subLayer);
+    if (scales.length !== kept.length)
+      throw new EspalierError(
+        'protocol',
+        `layer ${layer} ${subLayer}: got ${scales.length} scales, expected ${kept.length}`,
+      );
+    const masks = withScales(progress.masks, layer, subLayer, kept, scales);
+    const largestScale = scales.reduce((largest, scale) => Math.max(largest, Math.abs(scale)), 0);
+    const { rung, heldOutBefore, heldOutAfter } = report;
+    progress = {
+      masks,
+      reports: [
+        ...progress.reports,
+        { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, largestScale },
+      ],
+    };
+    await onSolved(progress);
+  }
+  return progress;
+}
+
+async function tuneSubLayer(
+  context: JobContext,
+  input: TuneInput,
+  student: Masks,
+  layer: number,
+  subLayer: SubLayer,
+): Promise<{ scales: Float64Array; report: Omit<ScaleSolution, 'scales'> }> {
+  const { calibration, model, workers, signal } = context;
+  const { plan, blob } = calibration;
+  const common = {
+    model: { ...model.ref, weights: [...model.ref.weights] },
+    plan: blobRef(blob),
+    teacher: maskSet(input.teacher),
+    student: maskSet(student),
+    layer,
+    subLayer,
+  };
+  const name = `${layer}.${subLayer}`;
+  const fitted = { first: 0, end: plan.fitShards };
+  const judging = { first: plan.fitShards, end: plan.shards.length };
+  const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
+
+  // One worker holds the whole tree and solves in place; of several, each sums its nodes and one solves.
+  let sources: SumSource[] = spans.map((shards) => ({ shards }));
+  const sumBlobs: BlobSource[] = [];
+  if (workers.count > 1) {
+    const cuts = spans.map(({ first, end }) => cutTree(first, end, workers.count * NODES_PER_WORKER));
+    const tasks = cuts.flat().map(
+      (node): TaskSpec => ({
+        id: `normal-equations/${name}/${node.first}-${node.end}`,
+        blobs: [...model.blobs, blob],
+        request: { normalEquations: { ...common, shards: node } },
+        affinity: `${node.first}-${node.end}`,
+        deadlineMs: TASK_DEADLINE_MS,
+      }),
+    );
+    const results = await workers.runTasks(tasks, { signal });
+    const sums = results.map(sumsFromTensors);
+    let taken = 0;
+    sources = cuts.map((cut: readonly ShardSpan[]) => {
+      const folded = foldCut(cut, sums.slice(taken, taken + cut.length), addSums);
+      taken += cut.length;
+      const source = blobOfBytes(encodeSafetensors(sumsToTensors(folded)));
+      sumBlobs.push(source);
+      return { sums: blobRef(source) };
+    });
+  }
+  const [result] = await workers.runTasks(
+    [
+      {
+        id: `solve/${name}`,
+        blobs: [...model.blobs, blob, ...sumBlobs],
+        request: {
+          solve: {
+            ...common,
+            fit: sources[0],
+            heldOut: sources[1] ?? null,
+            settingsJson: JSON.stringify(input.settings),
+          },
+        },
+        affinity: 'solve',
+        deadlineMs: TASK_DEADLINE_MS,
+      },
+    ],
+    { signal },
+  );
+  const scales = result.get('scales')?.data;
+  const report = result.get('report')?.data;
+  if (!(scales instanceof Float64Array) || !(report instanceof Uint8Array))
+    throw new EspalierError('protocol', `solve/${name}: got no scales and report, expected both`);
+  if (!scales.every(Number.isFinite))
+    throw new EspalierError('not_finite', `solve/${name}: got scales that are not finite numbers`);
+  return { scales, report: JSON.parse(new TextDecoder().decode(report)) as Omit<ScaleSolution, 'scales'> };
+}
+
+function withScales(masks: Masks, layer: number, subLayer: SubLayer, kept: Int32Array, scales: Float64Array): Masks {
+  const ffn = subLayer === 'ffn';
+  const all = (ffn ? masks.neuronScales : masks.headScales).slice();
+  const perLayer = ffn ? masks.neurons : masks.heads;
+  kept.forEach((index, i) => {
+    all[layer * perLayer + index] = scales[i];
+  });
+  return ffn ? { ...masks, neuronScales: all } : { ...masks, headScales: all };
+}
