@@ -52,8 +52,6 @@ export function renderEvaluateReport(report: EvaluateReport, emphasis: Emphasis)
     ['truncated', String(report.data.truncated)],
     ['time', formatSeconds(report.seconds)],
   ];
-  if (report.maskedDifference !== null)
-    rows.push(['largest difference from the masked model', report.maskedDifference.toExponential(2)]);
   return alignColumns(rows, emphasis);
 }
 

@@ -1,0 +1,39 @@
+// A report to render.
+import type { PruneReport } from '../../../coordinator/prune-report.ts';
+
+export function pruneReport(changes: Partial<PruneReport> = {}): PruneReport {
+  return {
+    espalier: '0.1.0',
+    schema: 1,
+    model: { name: 'bert', digest: 'aa', type: 'bert' },
+    data: { digest: 'bb', rows: 100, truncated: 0 },
+    evaluation: { digest: 'cc', rows: 872, truncated: 0 },
+    seed: 0,
+    samples: 2048,
+    replacement: false,
+    fisherGroup: 32,
+    labels: 'data',
+    method: 'tune',
+    damping: 'ridge',
+    budget: 0.5,
+    task: 'classification',
+    metric: 'accuracy',
+    quality: { dense: 0.9243, search: 0.85, rearrange: 0.88, tune: 0.9128 },
+    scores: {},
+    macs: { dense: 2_174_215_680, pruned: 1_080_000_000 },
+    macsLength: 25.4,
+    parameters: { dense: 109_483_778, pruned: 67_000_000 },
+    bytes: { dense: 437_991_240, pruned: 268_000_000 },
+    heads: [12],
+    neurons: [3072],
+    tuning: [],
+    latency: { batchSize: 8, tokens: 128, repeats: 15, denseSeconds: 0.2, prunedSeconds: 0.1 },
+    seconds: { load: 1, fisher: 1, search: 1, rearrange: 1, tune: 1, evaluate: 1, total: 6 },
+    workers: 2,
+    deviceClass: {},
+    plan: 'dd',
+    dtype: 'F32',
+    digest: 'ee',
+    ...changes,
+  };
+}

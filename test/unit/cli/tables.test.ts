@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { formatBytes, formatCount, formatLatency, formatSeconds } from '../../../cli/quantities.ts';
+import { emphasisFor, renderDescription, renderEvaluateReport, renderPruneReports } from '../../../cli/tables.ts';
+import { pruneReport } from './reports.ts';
+
+const plain = (text: string) => text;
+
+describe('renderPruneReports', () => {
+  it('sets one budget against the dense model', () => {
+    assert.equal(
+      renderPruneReports([pruneReport()], ['0.5'], 'pruned', plain),
+      `\
+                 dense  budget 0.5
+MACs            2.17 G      1.08 G
+of dense       100.0 %      49.7 %
+parameters    109.48 M     67.00 M
+size          438.0 MB    268.0 MB
+accuracy        0.9243      0.9128
+forward pass  200.0 ms    100.0 ms
+speed-up        1.00 x      2.00 x
+
+MACs at 25.4 tokens, quality on 872 rows, forward pass of 8 x 128 tokens
+
+Result: pruned/0.5
+`,
+    );
+  });
+
+  it('has a column a budget, and the range of the dense times', () => {
+    const slower = { batchSize: 8, tokens: 128, repeats: 15, denseSeconds: 0.21, prunedSeconds: 0.15 };
+    const text = renderPruneReports([pruneReport(), pruneReport({ latency: slower })], ['0.5', '0.70'], 'out', plain);
+    assert.match(text, /^ +dense +budget 0\.5 +budget 0\.70$/m);
+    assert.match(text, /^forward pass +200\.0 ms to 210\.0 ms +100\.0 ms +150\.0 ms$/m);
+    assert.match(text, /^speed-up +1\.00 x +2\.00 x +1\.40 x$/m);
+    assert.match(text, /^Result: out\/0\.5\nResult: out\/0\.70\n$/m);
+  });
+
+  it('leaves out what was not measured and takes the last stage that was', () => {
+    const bare = pruneReport({ metric: null, evaluation: null, latency: null });
+    const text = renderPruneReports([bare], ['0.5'], 'out', plain);
+    assert.doesNotMatch(text, /accuracy|forward|speed-up|quality/);
+    const quality = { dense: 0.9, search: 0.8, rearrange: null, tune: null };
+    assert.match(renderPruneReports([pruneReport({ quality })], ['0.5'], 'o', plain), /^accuracy +0\.9000 +0\.8000$/m);
+  });
+});
+
+it('renderEvaluateReport puts the first metric first', () => {
+  const report = {
+    espalier: '0.1.0',
+    model: { name: 'bert', digest: 'aa', type: 'bert' },
+    data: { digest: 'bb', rows: 10, truncated: 1 },
+    task: 'classification',
+    metric: 'f1',
+    scores: { accuracy: 0.5, f1: 0.25 },
+    samples: 10,
+    seconds: 2,
+  };
+  assert.equal(
+    renderEvaluateReport(report, plain),
+    `\
+             bert
+f1         0.2500
+accuracy   0.5000
+samples        10
+truncated       1
+time        2.0 s
+`,
+  );
+});
+
+it('renderDescription lists heads and neurons by layer', () => {
+  const text = renderDescription({
+    type: 'bert',
+    task: 'single-label',
+    layers: 2,
+    hiddenSize: 32,
+    headsByLayer: [4, 1],
+    neuronsByLayer: [64, 7],
+    pruned: true,
+    parameters: 12_345,
+    bytes: 49_380,
+    dtype: 'F32',
+    labels: [],
+    maxTokens: 128,
+  });
+  assert.match(text, /^pruned +by Espalier$/m);
+  assert.match(text, /^size +49\.4 kB as F32$/m);
+  assert.match(text, /^heads by layer +4 1\nneurons by layer +64 7\n$/m);
+});
+
+it('emphasis is for terminals whose user has not refused colour', () => {
+  assert.equal(emphasisFor({ isTTY: true }, {})('x'), '\x1b[1mx\x1b[22m');
+  assert.equal(emphasisFor({ isTTY: true }, { NO_COLOR: '1' })('x'), 'x');
+  assert.equal(emphasisFor({ isTTY: true }, { TERM: 'dumb' })('x'), 'x');
+  assert.equal(emphasisFor({}, {})('x'), 'x');
+});
+
+it('quantities change their unit where they would grow too long', () => {
+  assert.deepEqual([0, 999, 1000, 999_994, 999_996, 2.5e9].map(formatCount), [
+    '0',
+    '999',
+    '1.00 K',
+    '999.99 K',
+    '1.00 M',
+    '2.50 G',
+  ]);
+  assert.deepEqual([1000, 999_949, 1e6, 1e9].map(formatBytes), ['1.0 kB', '999.9 kB', '1.0 MB', '1.00 GB']);
+  assert.deepEqual([0.0004, 0.085, 0.1, 99.94, 99.96, 245, 3599.6, 7620].map(formatSeconds), [
+    '0.4 ms',
+    '85 ms',
+    '0.1 s',
+    '99.9 s',
+    '1 min 40 s',
+    '4 min 05 s',
+    '1 h 00 min',
+    '2 h 07 min',
+  ]);
+  assert.deepEqual([0.01231, 0.2, 1.2041].map(formatLatency), ['12.31 ms', '200.0 ms', '1.204 s']);
+});
