@@ -29,6 +29,8 @@ interface Spelling {
   readonly ends: number[];
   /** The same as text, with spaces. */
   normalised: string;
+  /** Units at which words end; null until an unknown word asks. */
+  wordEnds: number[] | null;
 }
 
 // A base with its marks; Hangul letters of one syllable combine too.
@@ -65,41 +67,44 @@ function spellOut(
   let token = 0;
   let offset = 0;
   for (const section of splitAddedTokens(text, rules.addedTokens)) {
-    if (token < tokens.length && tokens[token] === section && rules.addedTokens.includes(section)) {
+    const sectionEnd = offset + section.length;
+    if (tokens[token] === section && rules.addedTokens.includes(section)) {
       starts[token] = offset;
-      ends[token] = offset + section.length;
-      token++;
+      ends[token++] = sectionEnd;
     } else {
       const spelling = spell(section, offset, rules, clusters);
+      const { units } = spelling;
       let position = 0;
-      let words: number[] | null = null;
-      while (token < tokens.length && !(position === spelling.units.length && isAdded(tokens[token], rules))) {
-        let length: number;
-        if (tokens[token] === rules.unknownToken) {
-          words ??= wordEnds(spelling, rules);
-          const end = words.find((wordEnd) => wordEnd > position);
-          if (end === undefined) return null;
-          length = end - position;
-        } else {
-          const surface = tokenUnits(tokens[token], rules);
-          for (let i = 0; i < surface.length; i++) if (!sameUnit(spelling.units[position + i], surface[i])) return null;
-          length = surface.length;
-        }
-        const at = position < spelling.units.length ? spelling.starts[position] : offset + section.length;
-        starts[token] = at;
-        ends[token] = length === 0 ? at : spelling.ends[position + length - 1];
+      for (; token < tokens.length; token++) {
+        if (position === units.length && startsSection(tokens[token], rules)) break;
+        const length = spelledLength(tokens[token], spelling, position, rules);
+        if (length === null) return null;
+        starts[token] = position < units.length ? spelling.starts[position] : sectionEnd;
+        ends[token] = length === 0 ? starts[token] : spelling.ends[position + length - 1];
         position += length;
-        token++;
       }
-      if (position !== spelling.units.length) return null;
+      if (position !== units.length) return null;
     }
-    offset += section.length;
+    offset = sectionEnd;
   }
   return token === tokens.length ? { starts, ends } : null;
 }
 
-function isAdded(token: string, rules: AlignmentRules): boolean {
-  return token !== rules.unknownToken && rules.addedTokens.includes(token);
+/** Units that a token spells at a position; null where it does not. */
+function spelledLength(token: string, spelling: Spelling, position: number, rules: AlignmentRules): number | null {
+  if (token === rules.unknownToken) {
+    spelling.wordEnds ??= wordEnds(spelling, rules);
+    const end = spelling.wordEnds.find((wordEnd) => wordEnd > position);
+    return end === undefined ? null : end - position;
+  }
+  const surface = tokenUnits(token, rules);
+  const same = surface.every((unit, i) => sameUnit(spelling.units[position + i], unit));
+  return same ? surface.length : null;
+}
+
+/** True for a token that cannot follow a section's last character: it belongs to the next section. */
+function startsSection(token: string, rules: AlignmentRules): boolean {
+  return token === rules.unknownToken || rules.addedTokens.includes(token);
 }
 
 function splitAddedTokens(text: string, addedTokens: readonly string[]): string[] {
@@ -124,7 +129,7 @@ function spell(
   rules: AlignmentRules,
   clusters: (text: string) => Iterable<string>,
 ): Spelling {
-  const spelling: Spelling = { units: [], starts: [], ends: [], normalised: '' };
+  const spelling: Spelling = { units: [], starts: [], ends: [], normalised: '', wordEnds: null };
   const known = singles.get(rules) ?? new Map<string, NormalisedCluster>();
   singles.set(rules, known);
   let start = offset;

@@ -112,8 +112,8 @@ test('question answering: windows share the stride and hold the answer or point 
     [
       [idsOf('ann', 'planted', 'it', 'in', 'the', 'garden'), [0, 0]],
       [idsOf('the', 'garden', '.', 'the', 'old', 'pear'), [0, 0]],
-      [idsOf('the', 'old', 'pear', 'tree', 'grew', '.').slice(1), [5, 6]],
-    ].map(([ids, target], i) => (i === 2 ? [idsOf('old', 'pear', 'tree', 'grew', '.'), [5, 6]] : [ids, target])),
+      [idsOf('old', 'pear', 'tree', 'grew', '.'), [5, 6]],
+    ],
   );
   assert.deepEqual([...encoded.samples[0].tokenIds].slice(0, 4), idsOf('[CLS]', 'who', '?', '[SEP]'));
   assert.equal(encoded.truncated, 0);
