@@ -1,7 +1,7 @@
 // Owns the native binding between Node and TensorFlow: the sources that come inside @tensorflow/tfjs-node-gpu, compiled
 // against the libraries of engine-libraries.mjs. Compiled bindings are kept in the per-user cache, keyed by everything
 // that went into them; the package gets a copy in lib/napi-v8/ and a link `deps` to the libraries, where its run-time
-// search path ($ORIGIN/../../deps/lib) finds them. The stamp beside the copy is written only after a product was right.
+// search path ($ORIGIN/../../deps) finds them. The stamp beside the copy is written only after a product was right.
 
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -16,6 +16,7 @@ export const title = 'engine binding';
 export const tools = ['g++'];
 
 const FLAGS = ['-O2', '-shared', '-fPIC', '-std=c++17', '-DNAPI_VERSION=8', '-DBUILDING_NODE_EXTENSION'];
+const TENSORFLOW = ['lib/libtensorflow_cc.so.2', 'lib/libtensorflow_framework.so.2'];
 const BINDING = 'tfjs_binding.node';
 const MANIFEST = 'binding.json';
 
@@ -78,7 +79,8 @@ async function describeCompiler({ env, signal }) {
 
 function bindingKey(context, places, compiler) {
   const hash = createHash('sha256');
-  hash.update([path.basename(librariesFolder(context)), compiler, ...FLAGS].join('\n'));
+  const libraries = [...TENSORFLOW, ...context.engine.linked];
+  hash.update([path.basename(librariesFolder(context)), compiler, ...FLAGS, ...libraries].join('\n'));
   for (const folder of [places.sources, places.nodeHeaders]) {
     for (const name of fs.readdirSync(folder).sort())
       hash.update(name).update(fs.readFileSync(path.join(folder, name)));
@@ -95,23 +97,15 @@ async function compile(context, places, cached) {
   fs.mkdirSync(scratch, { recursive: true });
   try {
     const output = path.join(scratch, BINDING);
-    const libraries = librariesFolder(context);
     const args = [
       ...FLAGS,
       `-I${places.nodeHeaders}`,
       `-I${places.engine}`,
-      `-I${path.join(libraries, 'include')}`,
+      `-I${path.join(librariesFolder(context), 'include')}`,
       path.join(places.sources, 'tfjs_backend.cc'),
       path.join(places.sources, 'tfjs_binding.cc'),
-      ...[
-        '-o',
-        output,
-        '-L',
-        path.join(libraries, 'lib'),
-        '-l:libtensorflow_cc.so.2',
-        '-l:libtensorflow_framework.so.2',
-      ],
-      '-Wl,-rpath,$ORIGIN/../../deps/lib',
+      ...['-o', output],
+      ...linkFlags(context),
     ];
     await captureOrFail('compiling the binding', 'g++', args, context);
     writeManifest(scratch, MANIFEST, {
@@ -123,7 +117,19 @@ async function compile(context, places, cached) {
   }
 }
 
-/** One link for all libraries: TensorFlow looks for CUDA in ../nvidia beside the folder that it was loaded from. */
+/** The libraries to link and where they are found at run time. CUDA's are kept although no symbol of theirs is used. */
+function linkFlags(context) {
+  const libraries = [...TENSORFLOW, ...context.engine.linked];
+  const folders = [...new Set(libraries.map((library) => path.dirname(library)))];
+  return [
+    '-Wl,--no-as-needed',
+    ...folders.map((folder) => `-L${path.join(librariesFolder(context), folder)}`),
+    ...libraries.map((library) => `-l:${path.basename(library)}`),
+    ...folders.map((folder) => `-Wl,-rpath,$ORIGIN/../../deps/${folder}`),
+  ];
+}
+
+/** One link for all libraries, those of CUDA included. */
 function linkLibraries(link, target) {
   if (readLink(link) === target) return;
   const scratch = `${link}.part-${process.pid}`;

@@ -1,5 +1,6 @@
 // The libraries of the engine: which Python wheels hold them, pinned by version and SHA-256, and which of their files
-// are kept. TensorFlow finds the CUDA libraries through its own search path, ../nvidia/*/lib beside its folder.
+// are kept. TensorFlow opens the CUDA libraries by name while it runs, and uses the CPU in silence when one is not
+// found: so the binding itself links those of `linked`, and they are loaded before TensorFlow asks.
 
 const TENSORFLOW_FILES = [
   { from: 'tensorflow/libtensorflow_cc.so.2', to: 'lib/libtensorflow_cc.so.2' },
@@ -78,8 +79,26 @@ const CUDA = [
   },
 ].map((wheel) => ({ ...wheel, files: CUDA_FILES }));
 
-/** Everything that one kind of device needs. `unpackedMegabytes` is what the cache holds in the end. */
+const LINKED_CUDA = [
+  'nvidia/cuda_runtime/lib/libcudart.so.12',
+  'nvidia/cublas/lib/libcublasLt.so.12',
+  'nvidia/cublas/lib/libcublas.so.12',
+  'nvidia/cufft/lib/libcufft.so.11',
+  'nvidia/nvjitlink/lib/libnvJitLink.so.12',
+  'nvidia/cusparse/lib/libcusparse.so.12',
+  'nvidia/cusolver/lib/libcusolver.so.11',
+  'nvidia/cudnn/lib/libcudnn.so.9',
+  'nvidia/cuda_nvrtc/lib/libnvrtc.so.12',
+];
+
+/** Everything that one kind of device needs. `linked` are paths in the unpacked folder; `unpackedMegabytes` is its size. */
 export const ENGINE_VARIANTS = {
-  cpu: { variant: 'cpu', version: '2.21.0', wheels: [TENSORFLOW_CPU], unpackedMegabytes: 1100 },
-  gpu: { variant: 'gpu', version: '2.21.0', wheels: [TENSORFLOW_GPU, ...CUDA], unpackedMegabytes: 6000 },
+  cpu: { variant: 'cpu', version: '2.21.0', wheels: [TENSORFLOW_CPU], linked: [], unpackedMegabytes: 1000 },
+  gpu: {
+    variant: 'gpu',
+    version: '2.21.0',
+    wheels: [TENSORFLOW_GPU, ...CUDA],
+    linked: LINKED_CUDA,
+    unpackedMegabytes: 5400,
+  },
 };
