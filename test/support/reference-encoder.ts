@@ -224,8 +224,9 @@ export class ReferenceEncoder {
     const { hiddenSize, activation, intermediateSize } = this.config;
     const width = this.config.neuronsByLayer[layer];
     const before = this.dense(`layers.${layer}.ffn_in`, hidden, hiddenSize);
-    const features = before.map((x) => activate(activation, x).value);
-    const slopes = before.map((x) => activate(activation, x).slope);
+    const activated = Array.from(before, (x) => activate(activation, x));
+    const features = Float64Array.from(activated, ({ value }) => value);
+    const slopes = Float64Array.from(activated, ({ slope }) => slope);
     const masked = features.map((value, at) => value * masks.neurons[layer * intermediateSize + (at % width)]);
     const output = this.project(`layers.${layer}.ffn_out`, masked, width, hidden);
     return { input: hidden, features, output, slopes };
