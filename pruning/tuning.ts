@@ -51,6 +51,8 @@ export interface ScaleSolution {
   readonly heldOutBefore: number | null;
   /** The same for the kept rung as solved on the fitted sums alone. */
   readonly heldOutAfter: number | null;
+  /** True where the scales come from fitted and held-out sums together, false where from the fitted ones alone. */
+  readonly refitted: boolean;
   /** The constant that was fitted and dropped; 0 without an offset. */
   readonly offset: number;
 }
@@ -74,21 +76,23 @@ export function solveScales(problem: ScaleProblem): ScaleSolution {
   const residual = (scales: Float64Array) => (judge ? meanSquaredResidual(judge, scales) : null);
   const ones = new Float64Array(fitSystem.scales).fill(1);
   const before = residual(ones);
-  const unscaled = { scales: ones, tried: [], heldOutBefore: before, heldOutAfter: before, offset: 0 };
+  const unscaled = { scales: ones, tried: [], heldOutBefore: before, heldOutAfter: before, refitted: false, offset: 0 };
   if (fitSystem.scales === 0) return { ...unscaled, rung: 'empty' };
   if (fit.positions === 0) return { ...unscaled, rung: 'unscaled' };
 
   const { kept, tried } = climb(fitSystem, { settings, algebra, before, residual });
   if (kept === null) return { ...unscaled, rung: 'unscaled', tried };
   // A system that could be solved on a part can be solved on the whole; where rounding says otherwise the part's stands.
-  const refitted = settings.refitOnAll && judge ? kept.rung.solve(addSystems(fitSystem, judge), algebra) : null;
-  const solution = refitted !== null && allFinite(refitted) ? refitted : kept.solution;
+  const onAll = settings.refitOnAll && judge ? kept.rung.solve(addSystems(fitSystem, judge), algebra) : null;
+  const refitted = onAll !== null && allFinite(onAll);
+  const solution = refitted ? onAll : kept.solution;
   return {
     scales: solution.subarray(0, fitSystem.scales).map((x) => x + 1),
     rung: kept.rung.name,
     tried,
     heldOutBefore: before,
     heldOutAfter: kept.heldOut,
+    refitted,
     offset: withOffset ? solution[fitSystem.scales] + 1 : 0,
   };
 }

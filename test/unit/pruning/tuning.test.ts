@@ -161,6 +161,7 @@ test('refitOnAll solves the kept rung on fit and held-out sums together; the jud
   const refit = scaleProblem(problem, {}, target);
   const once = solveScales({ ...refit, settings: { ...DEFAULT_TUNING_SETTINGS, refitOnAll: false } });
   const twice = solveScales(refit);
+  assert.deepEqual([once.refitted, twice.refitted], [false, true]);
   assert.deepEqual(twice.tried, once.tried);
   assert.equal(twice.heldOutAfter, once.heldOutAfter);
   const projection = outputProjection(problem.weight, { features: 5, hiddenSize: 4, blockSize: 1 }, plainLinearAlgebra);
