@@ -43,7 +43,7 @@ export function fakeEngine(folder, files = FILES) {
   execFileSync('python3', ['-m', 'zipfile', '-c', file, 'tensorflow'], { cwd: path.join(folder, 'wheel') });
   const sha256 = createHash('sha256').update(fs.readFileSync(file)).digest('hex');
   const wheel = { name: 'fake', version: '1.0', megabytes: 1, sha256, files: RULES };
-  return { file, engine: { variant: 'cpu', version: '1.0', wheels: [wheel], unpackedMegabytes: 1 } };
+  return { file, engine: { variant: 'cpu', version: '1.0', wheels: [wheel], linked: [], unpackedMegabytes: 1 } };
 }
 
 /** A context whose downloads copy `file` and are listed in `fetched`; what is told to the user is in `said`. */
