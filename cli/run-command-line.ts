@@ -1,11 +1,11 @@
 // From the words of the command line to an exit code. Every failure leaves as one line on standard error.
 import { Command, CommanderError } from 'commander';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
+import { espalierVersion } from '../shared/rpc/version.ts';
 import { addEvaluateCommand } from './commands/evaluate.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import type { CliContext } from './context.ts';
-import { readVersion } from './version.ts';
 
 const EXAMPLES = `
 Examples:
@@ -39,7 +39,7 @@ function buildProgram(context: CliContext): Command {
   const program = new Command('espalier')
     .description('Prunes fine-tuned transformers after training.')
     .usage('COMMAND [options]')
-    .version(readVersion())
+    .version(espalierVersion())
     .exitOverride()
     // What commander would write to standard error comes back as an exception and is told in one line.
     .configureOutput({ writeOut: (text) => context.stdout.write(text), writeErr: () => {} })

@@ -16,7 +16,7 @@ export function pruneReport(changes: Partial<PruneReport> = {}): PruneReport {
     method: 'tune',
     damping: 'ridge',
     budget: 0.5,
-    task: 'classification',
+    task: 'single-label-classification',
     metric: 'accuracy',
     quality: { dense: 0.9243, search: 0.85, rearrange: 0.88, tune: 0.9128 },
     scores: {},

@@ -50,7 +50,7 @@ it('renderEvaluateReport puts the first metric first', () => {
     espalier: '0.1.0',
     model: { name: 'bert', digest: 'aa', type: 'bert' },
     data: { digest: 'bb', rows: 10, truncated: 1 },
-    task: 'classification',
+    task: 'single-label-classification',
     metric: 'f1',
     scores: { accuracy: 0.5, f1: 0.25 },
     samples: 10,
@@ -72,7 +72,7 @@ time        2.0 s
 it('renderDescription lists heads and neurons by layer', () => {
   const text = renderDescription({
     type: 'bert',
-    task: 'single-label',
+    task: 'single-label-classification',
     layers: 2,
     hiddenSize: 32,
     headsByLayer: [4, 1],
