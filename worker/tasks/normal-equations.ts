@@ -41,6 +41,7 @@ export async function tuningPair(context: TaskContext, input: TuningInput): Prom
   return {
     key: hash.digest('hex'),
     plan: input.plan,
+    dense: await context.models.dense(input.model),
     teacher: await context.models.pruned(input.model, input.teacher),
     student: await context.models.pruned(input.model, withoutScales(input.student)),
     masks: input.student,
@@ -117,7 +118,9 @@ function batchSums(
   const teacher = early ? pick(state.teacher) : state.teacher;
   const found = features(forward, pair.student, step, student, batch);
   if (found === null) throw new EspalierError('internal', `sub-layer ${step}: got no features, expected some`);
-  const taught = output(forward, pair.teacher, step, features(forward, pair.teacher, step, teacher, batch), teacher);
+  // The published target: the teacher's masks act on everything before an FFN, whose own neurons all count.
+  const teaching = early ? pair.dense : pair.teacher;
+  const taught = output(forward, teaching, step, features(forward, teaching, step, teacher, batch), teacher);
   const target = ops.sub(taught, base(forward, pair.student, step, student));
   const x = early ? found : pick(found);
   const r = early ? target : pick(target);

@@ -31,6 +31,8 @@ export interface TuningPair {
   readonly key: string;
   readonly plan: Plan;
   readonly teacher: EncoderWeights;
+  /** The model that both were made from. */
+  readonly dense: EncoderWeights;
   /** The student without any scale. */
   readonly student: EncoderWeights;
   /** Masks of the student with the scales found so far. */

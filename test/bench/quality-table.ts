@@ -1,0 +1,59 @@
+// The quality study as Markdown: every cell beside the published method, and the two criteria that it must meet.
+import { PUBLISHED } from './published-quality.ts';
+import type { QualityRecord } from './quality.ts';
+
+const DEV_ROWS: Readonly<Record<string, number>> = { sst2: 872, mrpc: 408, stsb: 1500, mnli: 6238, squad: 1638 };
+
+/** Mean and sample standard deviation. */
+function summary(values: readonly number[]): { mean: number; deviation: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, deviation: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
+}
+
+/** One table a model, then the verdict. A cell holds when our mean is at least the published mean less twice the
+ * standard error of the difference, less one row of the evaluation data. */
+export function qualityTable(records: readonly QualityRecord[]): string {
+  const lines: string[] = [];
+  const differences: number[] = [];
+  const failed: string[] = [];
+  for (const [model, published] of Object.entries(PUBLISHED)) {
+    const own = records.filter((record) => record.model === model);
+    if (own.length === 0) continue;
+    const row = 100 / DEV_ROWS[model.split('-')[1]];
+    const dense = own[0].quality.dense ?? Number.NaN;
+    lines.push(
+      '',
+      `### ${model}: ${published.metric}, dense ${(100 * dense).toFixed(2)} (published run ${published.dense.toFixed(2)})`,
+      '',
+    );
+    lines.push(
+      '| MACs | search | rearranged | tuned | published, exact solves | difference | least | MACs used, most |',
+      '|---|---|---|---|---|---|---|---|',
+    );
+    for (const [budget, cell] of Object.entries(published.budgets)) {
+      const runs = own.filter((record) => record.budget === Number(budget));
+      if (runs.length === 0) continue;
+      const stage = (name: 'search' | 'rearrange' | 'tune') =>
+        summary(runs.map(({ quality }) => 100 * (quality[name] ?? Number.NaN)));
+      const text = ({ mean, deviation }: { mean: number; deviation: number }) =>
+        `${mean.toFixed(2)} ± ${deviation.toFixed(2)}`;
+      const tuned = stage('tune');
+      const least = cell.mean - 2 * Math.sqrt((tuned.deviation ** 2 + cell.deviation ** 2) / 5) - row;
+      const difference = tuned.mean - cell.mean;
+      differences.push(difference);
+      const holds = tuned.mean >= least;
+      if (!holds) failed.push(`${model} at ${budget}`);
+      const most = Math.max(...runs.map(({ macs }) => macs));
+      lines.push(
+        `| ${budget} | ${text(stage('search'))} | ${text(stage('rearrange'))} | ${holds ? text(tuned) : `**${text(tuned)}**`} | ${text(cell)} | ${difference >= 0 ? '+' : ''}${difference.toFixed(2)} | ${least.toFixed(2)} | ${most.toFixed(4)} |`,
+      );
+    }
+  }
+  const mean = summary(differences).mean;
+  const verdict = [
+    `Cells: ${differences.length}. Below their least: ${failed.length === 0 ? 'none' : failed.join(', ')}.`,
+    `Average difference over all cells: ${mean >= 0 ? '+' : ''}${mean.toFixed(3)} points (at least -0.1 asked).`,
+  ];
+  return `${[...verdict, ...lines].join('\n')}\n`;
+}

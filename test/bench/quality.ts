@@ -1,0 +1,139 @@
+// Quality of the method on the development models: every model, seed and budget, stage by stage, beside the published
+// method. Resumable: a model and seed that is done is not run again. Takes hours on two cores, minutes on a GPU.
+//   node dist/test/bench/quality.js --models FOLDER --data FOLDER --results FILE [--seeds 0,1,2,3,4] [--only MODEL,…]
+//     [--damping ridge|reference] [--device cpu|gpu] [--workers N] [--table FILE]
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { runPruneJob } from '../../coordinator/prune-job.ts';
+import type { PruneReport } from '../../coordinator/prune-report.ts';
+import type { PruneSettings } from '../../coordinator/prune-settings.ts';
+import { PUBLISHED } from './published-quality.ts';
+import { qualityTable } from './quality-table.ts';
+
+/** One pruned model of the study. */
+export interface QualityRecord {
+  readonly model: string;
+  readonly seed: number;
+  readonly budget: number;
+  readonly quality: PruneReport['quality'];
+  readonly scores: PruneReport['scores'];
+  /** MACs left, as a fraction of the dense model's. */
+  readonly macs: number;
+  readonly heads: readonly number[];
+  readonly neurons: readonly number[];
+  readonly tuning: readonly { layer: number; subLayer: string; rung: string; largestScale: number }[];
+  readonly seconds: PruneReport['seconds'];
+  readonly device: string;
+  readonly damping: string;
+}
+
+const BUDGETS = ['0.7', '0.6', '0.5', '0.4', '0.3'];
+const SAMPLES = 2048;
+
+const { values: flags } = parseArgs({
+  options: {
+    models: { type: 'string' },
+    data: { type: 'string' },
+    results: { type: 'string' },
+    table: { type: 'string' },
+    seeds: { type: 'string', default: '0,1,2,3,4' },
+    only: { type: 'string', default: Object.keys(PUBLISHED).join(',') },
+    damping: { type: 'string', default: 'ridge' },
+    device: { type: 'string', default: 'auto' },
+    workers: { type: 'string' },
+  },
+});
+if (!flags.models || !flags.data || !flags.results) throw new Error('quality: expected --models, --data and --results');
+
+const records = await readRecords(flags.results);
+for (const model of flags.only.split(',')) {
+  for (const seed of flags.seeds.split(',').map(Number)) {
+    if (records.some((record) => record.model === model && record.seed === seed)) continue;
+    const start = performance.now();
+    records.push(...(await run(model, seed)));
+    await writeAside(flags.results, `${JSON.stringify(records, null, 1)}\n`);
+    process.stdout.write(`${model} seed ${seed}: ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
+  }
+}
+const table = qualityTable(records);
+if (flags.table) await writeAside(flags.table, table);
+process.stdout.write(table);
+
+async function run(model: string, seed: number): Promise<QualityRecord[]> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-quality-'));
+  const data = path.join(flags.data!, model.split('-')[1]);
+  const settings: PruneSettings = {
+    model: path.join(flags.models!, model),
+    data: path.join(data, 'train.jsonl'),
+    evaluation: path.join(data, 'dev.jsonl'),
+    columns: {},
+    budgets: BUDGETS.map((text) => ({ text, value: Number(text) })),
+    out: path.join(folder, 'out'),
+    force: false,
+    resume: false,
+    seed,
+    samples: SAMPLES,
+    replacement: false,
+    fisherGroup: null,
+    labels: 'data',
+    method: 'tune',
+    damping: flags.damping as PruneSettings['damping'],
+    macsLength: null,
+    maxLength: null,
+    stride: 128,
+    metric: null,
+    dtype: null,
+    workers: {
+      local: flags.workers === undefined ? null : Number(flags.workers),
+      addresses: [],
+      device: flags.device as 'auto' | 'cpu' | 'gpu',
+    },
+  };
+  try {
+    const reports = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
+    return reports.map((report) => recordOf(model, report));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function recordOf(model: string, report: PruneReport): QualityRecord {
+  const { seed, budget, quality, scores, heads, neurons, seconds, damping } = report;
+  const tuning = report.tuning.map(({ layer, subLayer, rung, largestScale }) => ({
+    layer,
+    subLayer,
+    rung,
+    largestScale,
+  }));
+  const { kind, model: device } = report.deviceClass;
+  return {
+    model,
+    seed,
+    budget,
+    quality,
+    scores,
+    macs: report.macs.pruned / report.macs.dense,
+    heads,
+    neurons,
+    tuning,
+    seconds,
+    device: `${kind} ${device}`,
+    damping,
+  };
+}
+
+async function readRecords(file: string): Promise<QualityRecord[]> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as QualityRecord[];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+async function writeAside(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.part`, text);
+  await rename(`${file}.part`, file);
+}
