@@ -32,6 +32,7 @@ export class Engine {
    * objects). Scopes nest; what an inner scope returns belongs to the outer one. */
   scope<T>(body: () => T): T {
     const outer = this.scopes;
+    if (outer.length === 0) this.dropManyConstants();
     const made: DeviceTensor[] = [];
     this.scopes = [...outer, made];
     let result: T;
@@ -92,7 +93,7 @@ export class Engine {
     return new Float64Array(words.buffer, words.byteOffset, words.length / 2);
   }
 
-  /** An int32 tensor that lives as long as the engine: shapes, axes, permutations. */
+  /** An int32 tensor for shapes, axes, permutations: the engine's own, there at least until the outermost scope ends. */
   constant(values: readonly number[], shape: number[] = [values.length]): DeviceTensor {
     const key = `i${shape.join(',')}:${values.join(',')}`;
     return this.cached(key, () => ({
@@ -102,7 +103,7 @@ export class Engine {
     }));
   }
 
-  /** A float32 scalar that lives as long as the engine. */
+  /** A float32 scalar of the engine's own, there at least until the outermost scope ends. */
   scalar(value: number): DeviceTensor {
     return this.cached(`f${value}`, () => ({
       id: this.binding.createTensor([], FLOAT, Float32Array.of(value)),
@@ -131,12 +132,14 @@ export class Engine {
     return tensor;
   }
 
+  // Shapes of micro-batches come and go: a long list is dropped when no scope is open, so that none is in use.
+  private dropManyConstants(): void {
+    if (this.constants.size <= MOST_CONSTANTS) return;
+    for (const tensor of this.constants.values()) this.binding.deleteTensor(tensor.id);
+    this.constants.clear();
+  }
+
   private cached(key: string, make: () => DeviceTensor): DeviceTensor {
-    // Shapes of micro-batches come and go: between tasks, when no scope is open, a long list is dropped.
-    if (this.constants.size > MOST_CONSTANTS && this.scopes.length === 0) {
-      for (const tensor of this.constants.values()) this.binding.deleteTensor(tensor.id);
-      this.constants.clear();
-    }
     let tensor = this.constants.get(key);
     if (tensor === undefined) {
       tensor = make();
