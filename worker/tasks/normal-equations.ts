@@ -32,8 +32,10 @@ export async function runNormalEquations(context: TaskContext, input: NormalEqua
   return sumsToTensors(await subLayerSums(context, input, input.shards));
 }
 
-/** Teacher and student of a task, from the cache of models. */
+/** Teacher and student of a task, from the cache of models. @throws EspalierError "protocol" for a layer that they lack. */
 export async function tuningPair(context: TaskContext, input: TuningInput): Promise<TuningPair> {
+  if (!(input.layer < input.student.layers))
+    throw new EspalierError('protocol', `layer: got ${input.layer}, expected 0 to ${input.student.layers - 1}`);
   const hash = createHash('sha256')
     .update(ModelCache.key(input.model))
     .update(input.planDigest)
@@ -57,8 +59,6 @@ export async function subLayerSums(
   shardsOf(input.plan, shards);
   const pair = await tuningPair(context, input);
   const step = stepOf(input.layer, input.subLayer);
-  if (input.layer >= pair.student.layers.length)
-    throw new EspalierError('protocol', `layer: got ${input.layer}, expected one of ${pair.student.layers.length}`);
   return foldTree(shards.first, shards.end, (shard) => shardSums(context, pair, shard, step), addSums);
 }
 

@@ -196,8 +196,10 @@ async function sums(source: SumSource__Output, paths: BlobPaths): Promise<SumSou
 }
 
 function bits(name: string, bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length !== length || bytes.some((bit) => bit > 1))
-    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length}, each 0 or 1`);
+  if (bytes.length !== length)
+    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length}`);
+  const at = bytes.findIndex((bit) => bit > 1);
+  if (at >= 0) throw new EspalierError('protocol', `${name} ${at}: got ${bytes[at]}, expected 0 or 1`);
   return new Uint8Array(bytes);
 }
 
@@ -205,6 +207,7 @@ function floats(name: string, bytes: Uint8Array, length: number): Float32Array {
   if (bytes.length !== length * 4)
     throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length * 4}`);
   const values = viewAs('F32', bytes) as Float32Array;
-  if (!values.every(Number.isFinite)) throw new EspalierError('protocol', `${name}: got a number that is not finite`);
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw new EspalierError('protocol', `${name} ${at}: got ${values[at]}, expected a finite number`);
   return values.slice();
 }
