@@ -1,6 +1,8 @@
 // One micro-batch on the device: samples padded to one length.
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { MicroBatch } from '../../dataset/plan.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 
 export interface DeviceBatch {
@@ -22,19 +24,24 @@ export interface DeviceBatch {
   readonly firstRows: DeviceTensor;
 }
 
+/** What a model can take. */
+type BatchLimits = Pick<ModelConfig, 'maxTokens' | 'vocabularySize' | 'typeVocabularySize' | 'padTokenId'>;
+
 // Large enough that exp() of a masked score is exactly 0 in float32.
 const MASKED = -1e9;
 
-/** Uploads a micro-batch. The tensors belong to the scope that is open. */
+/** Uploads a micro-batch for a model. The tensors belong to the scope that is open.
+ * @throws EspalierError "protocol" when a sample does not fit the model. */
 export function uploadBatch(
   engine: Engine,
   samples: readonly EncodedSample[],
   batch: MicroBatch,
-  padTokenId: number,
+  config: BatchLimits,
 ): DeviceBatch {
   const count = batch.members.length;
   const { tokens } = batch;
-  const tokenIds = new Int32Array(count * tokens).fill(padTokenId);
+  checkBatch(samples, batch, config);
+  const tokenIds = new Int32Array(count * tokens).fill(config.padTokenId);
   const typeIds = new Int32Array(count * tokens);
   const bias = new Float32Array(count * tokens).fill(MASKED);
   const lengths = new Int32Array(count);
@@ -62,4 +69,25 @@ export function uploadBatch(
       [count],
     ),
   };
+}
+
+function checkBatch(samples: readonly EncodedSample[], batch: MicroBatch, config: BatchLimits): void {
+  const { maxTokens, vocabularySize, typeVocabularySize } = config;
+  if (!(batch.members.length > 0 && batch.tokens >= 1 && batch.tokens <= maxTokens))
+    throw new EspalierError(
+      'protocol',
+      `batch: got ${batch.members.length} samples of ${batch.tokens} tokens, expected samples of 1 to ${maxTokens}`,
+    );
+  for (const member of batch.members) {
+    const { tokenIds, typeIds } = samples[member]!;
+    if (tokenIds.length < 1) throw new EspalierError('protocol', `sample ${member}: got no token, expected one`);
+    checkIds(`sample ${member}: token`, tokenIds, vocabularySize);
+    // A model without types reads none.
+    if (typeVocabularySize > 0) checkIds(`sample ${member}: type`, typeIds, typeVocabularySize);
+  }
+}
+
+function checkIds(name: string, ids: Int32Array | Uint8Array, end: number): void {
+  for (const id of ids)
+    if (!(id >= 0 && id < end)) throw new EspalierError('protocol', `${name}: got ${id}, expected 0 to ${end - 1}`);
 }

@@ -1,6 +1,7 @@
 // Losses of single samples and their gradients with respect to the logits, on the host in float64: logits are small, and
 // one plain formula a task is easier to trust than a graph.
-import type { TaskKind } from '../../checkpoint/model-config.ts';
+import type { ModelConfig, TaskKind } from '../../checkpoint/model-config.ts';
+import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import { EspalierError } from '../../shared/errors.ts';
 
 export interface SampleLoss {
@@ -9,12 +10,48 @@ export interface SampleLoss {
   readonly gradient: Float64Array;
 }
 
+/** Checks that a sample has the target that its loss needs (see EncodedSample.target).
+ * @throws EspalierError "protocol" that begins with `name`. */
+export function checkTarget(
+  { task, outputs }: Pick<ModelConfig, 'task' | 'outputs'>,
+  { tokenIds, target }: Pick<EncodedSample, 'tokenIds' | 'target'>,
+  name: string,
+): void {
+  const { count, expected, fits } = expectedTarget(task, outputs, tokenIds.length);
+  if (target.length !== count)
+    throw new EspalierError('protocol', `${name}: got a target of ${target.length} numbers, expected ${count}`);
+  for (const value of target)
+    if (!fits(value)) throw new EspalierError('protocol', `${name}: got target ${value}, expected ${expected}`);
+}
+
+function expectedTarget(task: TaskKind, outputs: number, tokens: number) {
+  const below = (end: number) => (value: number) => Number.isInteger(value) && value >= 0 && value < end;
+  const isClass = below(outputs);
+  const classes = `a class from 0 to ${outputs - 1}`;
+  switch (task) {
+    case 'single-label-classification':
+      return { count: 1, expected: classes, fits: isClass };
+    case 'multi-label-classification':
+      return { count: outputs, expected: '0 to 1', fits: (value: number) => value >= 0 && value <= 1 };
+    case 'regression':
+      return { count: outputs, expected: 'a finite number', fits: Number.isFinite };
+    case 'token-classification':
+      return {
+        count: tokens,
+        expected: `${classes}, or -100`,
+        fits: (value: number) => value === -100 || isClass(value),
+      };
+    case 'question-answering':
+      return { count: 2, expected: `a token from 0 to ${tokens - 1}`, fits: below(tokens) };
+  }
+}
+
 /** Loss of one sample.
  * - single-label: cross-entropy · multi-label: mean binary cross-entropy over the labels · regression: mean squared error
  * - token-classification: mean cross-entropy over the tokens whose target is not -100; 0 where there is none
  * - question-answering: mean of the start and the end cross-entropy over the sample's own tokens
  * @param logits [outputs], or row-major [tokens, outputs] by unpadded token.
- * @param target see EncodedSample.target. */
+ * @param target see EncodedSample.target; `checkTarget` holds for it. */
 export function sampleLoss(
   task: TaskKind,
   logits: ArrayLike<number>,
@@ -38,8 +75,6 @@ export function sampleLoss(
 // −log softmax(z)[c]; gradient softmax(z) − 1_c.
 function crossEntropy(logits: ArrayLike<number>, target: number): SampleLoss {
   const size = logits.length;
-  if (!(target >= 0 && target < size))
-    throw new EspalierError('data_label', `target: got ${target}, expected 0 to ${size - 1}`);
   let largest = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < size; i++) largest = Math.max(largest, logits[i]!);
   let total = 0;

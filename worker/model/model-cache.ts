@@ -52,7 +52,7 @@ export class ModelCache {
         pruned.delete(oldest);
         disposePruned(this.ops.engine, value);
       }
-      found = pruneWeights(this.ops, weights, masks);
+      found = this.ops.engine.scope(() => pruneWeights(this.ops, weights, masks));
     } else pruned.delete(key);
     pruned.set(key, found);
     return found;
@@ -76,7 +76,7 @@ export class ModelCache {
       const files = model.weights.map(({ path, digest }) => ({ path, label: digest.slice(0, 12) }));
       const checkpoint = await openCheckpointFiles(model.configJson, files, `model ${key.slice(0, 12)}`);
       try {
-        entry = { weights: loadWeights(this.ops, checkpoint), pruned: new Map() };
+        entry = { weights: this.ops.engine.scope(() => loadWeights(this.ops, checkpoint)), pruned: new Map() };
       } finally {
         await checkpoint.close();
       }

@@ -3,13 +3,13 @@ import type { Plan } from '../../dataset/plan.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
-import type { DeviceBatch } from '../model/device-batch.ts';
+import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { lastQueries } from '../model/forward.ts';
 import { headForward } from '../model/head.ts';
 import type { LocalModel } from '../model/model-cache.ts';
 import { sampleLogits } from '../model/sample-logits.ts';
-import { batchFor, type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
+import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface EvaluateInput {
   readonly model: LocalModel;
@@ -34,7 +34,7 @@ export async function runEvaluate(context: TaskContext, input: EvaluateInput): P
     for (const batch of shard.batches) {
       context.checkCancelled();
       const { logits, lengths } = engine.scope(() => {
-        const device = batchFor(context, input.plan, batch, weights.config);
+        const device = uploadBatch(engine, input.plan.samples, batch, weights.config);
         return { logits: engine.downloadFloat32(modelLogits(context, weights, device)), lengths: device.lengths };
       });
       batch.members.forEach((member, i) => {

@@ -4,14 +4,14 @@ import { gramOfRows } from '../../pruning/fisher.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { layerBackward } from '../model/backward.ts';
-import type { DeviceBatch } from '../model/device-batch.ts';
+import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { type LayerPass, lastQueries } from '../model/forward.ts';
 import { headBackward, headForward } from '../model/head.ts';
-import { sampleLoss } from '../model/losses.ts';
+import { checkTarget, sampleLoss } from '../model/losses.ts';
 import type { LocalModel } from '../model/model-cache.ts';
 import { sampleLogits } from '../model/sample-logits.ts';
-import { batchFor, type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
+import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface FisherInput {
   readonly model: LocalModel;
@@ -71,7 +71,8 @@ function batchGradients(
   const last = weights.layers.length - 1;
   const groups = Math.ceil((shard.endSample - shard.firstSample) / plan.groupSize);
   return engine.scope(() => {
-    const device = batchFor(context, plan, batch, weights.config);
+    const device = uploadBatch(engine, plan.samples, batch, weights.config);
+    for (const member of batch.members) checkTarget(weights.config, plan.samples[member], `sample ${member}`);
     // [groups, b]: 1 where a sample belongs to a group, so that a product sums a group's samples.
     const membership = new Float32Array(groups * device.samples);
     batch.members.forEach((member, i) => {

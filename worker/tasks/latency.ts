@@ -19,9 +19,9 @@ export interface LatencyInput {
 export async function runLatency(context: TaskContext, input: LatencyInput): Promise<NamedTensor[]> {
   const { engine, models } = context;
   const { batchSize, tokens, repeats, students } = input;
-  const { vocabularySize, padTokenId } = (await models.dense(input.model)).config;
+  const { config } = await models.dense(input.model);
   const sample = {
-    tokenIds: Int32Array.from({ length: tokens }, (_, i) => (i * 7919) % vocabularySize),
+    tokenIds: Int32Array.from({ length: tokens }, (_, i) => (i * 7919) % config.vocabularySize),
     typeIds: new Uint8Array(tokens),
     target: new Float32Array(0),
   };
@@ -33,7 +33,7 @@ export async function runLatency(context: TaskContext, input: LatencyInput): Pro
       const weights = student === null ? await models.dense(input.model) : await models.pruned(input.model, student);
       const start = performance.now();
       engine.scope(() =>
-        engine.downloadFloat32(modelLogits(context, weights, uploadBatch(engine, [sample], batch, padTokenId))),
+        engine.downloadFloat32(modelLogits(context, weights, uploadBatch(engine, [sample], batch, config))),
       );
       if (repeat >= 0) seconds[index * repeats + repeat] = (performance.now() - start) / 1000;
     }

@@ -1,11 +1,8 @@
 // What every task may use. Tasks are pure functions of their input; the context holds caches and devices, never results.
-
-import type { EncodedSample } from '../../dataset/encoded-sample.ts';
-import type { MicroBatch, Plan, Shard } from '../../dataset/plan.ts';
+import type { Plan, Shard } from '../../dataset/plan.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { Forward } from '../model/forward.ts';
 import type { ModelCache } from '../model/model-cache.ts';
 import type { TuningStates } from '../tuning/tuning-states.ts';
@@ -34,23 +31,4 @@ export function shardsOf(plan: Plan, { first, end }: ShardRange): readonly Shard
       `shards: got ${first} to ${end}, expected a range within 0 to ${plan.shards.length}`,
     );
   return plan.shards.slice(first, end);
-}
-
-/** Uploads a micro-batch for a model. @throws EspalierError "protocol" when a sample does not fit the model. */
-export function batchFor(
-  context: TaskContext,
-  plan: Plan,
-  batch: MicroBatch,
-  config: { maxTokens: number; vocabularySize: number; padTokenId: number },
-): DeviceBatch {
-  if (batch.tokens > config.maxTokens || batch.tokens < 1)
-    throw new EspalierError('protocol', `batch: got ${batch.tokens} tokens, expected 1 to ${config.maxTokens}`);
-  for (const member of batch.members) checkTokens(plan.samples[member], member, config.vocabularySize);
-  return uploadBatch(context.engine, plan.samples, batch, config.padTokenId);
-}
-
-function checkTokens(sample: EncodedSample, member: number, vocabularySize: number): void {
-  for (const id of sample.tokenIds)
-    if (id < 0 || id >= vocabularySize)
-      throw new EspalierError('protocol', `sample ${member}: got token ${id}, expected 0 to ${vocabularySize - 1}`);
 }

@@ -61,9 +61,9 @@ export class TuningStates {
     try {
       shard.batches.forEach((_, index) => {
         const state = this.advance(pair, shard, index, found, step);
+        batches.push(state);
         this.forward.ops.engine.scope(() => use(state, index));
-        if (keep) batches.push(state);
-        else this.release([state]);
+        if (!keep) this.release(batches.splice(0));
       });
     } catch (error) {
       this.release(batches);
@@ -96,22 +96,28 @@ export class TuningStates {
   private advance(pair: TuningPair, shard: Shard, index: number, found: ShardState | null, step: number): BatchState {
     const { engine } = this.forward.ops;
     let state = found === null ? this.embed(pair, shard, index) : found.batches[index];
-    for (let at = found?.step ?? 0; at < step; at++) {
-      const before = state;
-      const next = engine.scope(() => this.next(pair, at, before));
-      engine.dispose(before.student);
-      if (before.teacher !== before.student) engine.dispose(before.teacher);
-      state = { batch: before.batch, ...next };
+    try {
+      for (let at = found?.step ?? 0; at < step; at++) {
+        const before = state;
+        const next = engine.scope(() => this.next(pair, at, before));
+        engine.dispose(before.student);
+        if (before.teacher !== before.student) engine.dispose(before.teacher);
+        state = { batch: before.batch, ...next };
+      }
+    } catch (error) {
+      this.release([state]);
+      throw error;
     }
     return state;
   }
 
   private embed(pair: TuningPair, shard: Shard, index: number): BatchState {
     const { engine } = this.forward.ops;
-    const { config } = pair.student;
-    const batch = uploadBatch(engine, pair.plan.samples, shard.batches[index], config.padTokenId);
-    const student = engine.scope(() => this.forward.embed(pair.student, batch));
-    return { batch, student, teacher: student };
+    return engine.scope(() => {
+      const batch = uploadBatch(engine, pair.plan.samples, shard.batches[index], pair.student.config);
+      const student = engine.scope(() => this.forward.embed(pair.student, batch));
+      return { batch, student, teacher: student };
+    });
   }
 
   private next(
