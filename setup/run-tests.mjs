@@ -9,7 +9,7 @@ import { runInForeground } from './program.mjs';
 const COMPILED_FOLDERS = ['dist/test/unit', 'dist/test/integration', 'dist/test/e2e'];
 const SETUP_FOLDER = 'test/setup';
 
-/** @returns the exit code of the first part that failed, or 0. */
+/** Runs both parts even when the first fails. @returns the exit code of the tests, or else of the lint. */
 export async function runTests(context, words = []) {
   const files = listTestFiles(context.root).filter(
     (file) => words.length === 0 || words.some((word) => file.includes(word)),
@@ -17,13 +17,16 @@ export async function runTests(context, words = []) {
   if (files.length === 0) throw new SetupProblem(`no test file matches: ${words.join(' ')}`);
 
   console.log('test: lint and format (biome ci)');
-  const lintCode = await runInForeground(context, ['node_modules/@biomejs/biome/bin/biome', 'ci']);
-  if (lintCode !== 0) return lintCode;
+  const colours = process.stdout.isTTY ? [] : ['--colors=off'];
+  const lintCode = await runInForeground(context, ['node_modules/@biomejs/biome/bin/biome', 'ci', ...colours]);
 
   console.log(`test: ${files.length} files`);
   const env = { TF_CPP_MIN_LOG_LEVEL: '2', ...context.env };
   const flags = ['--enable-source-maps', '--test', '--test-concurrency=2', '--test-reporter=spec'];
-  return runInForeground(context, [...flags, ...files], env);
+  const testCode = await runInForeground(context, [...flags, ...files], env);
+  if (lintCode !== 0)
+    console.log('test: lint or format failed, see the top; `npx biome check --write` corrects most of it');
+  return testCode || lintCode;
 }
 
 /** Paths of all test files relative to the root, sorted. Node 20 knows no globs. */
