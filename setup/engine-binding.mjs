@@ -71,10 +71,10 @@ function findPlaces({ root }) {
   };
 }
 
-/** Version and target of g++, or undefined when there is none. */
+/** Version of g++, or undefined when there is none. */
 async function describeCompiler({ env, signal }) {
-  const { code, stdout } = await capture('g++', ['-dumpfullversion', '-dumpmachine'], { env, signal });
-  return code === 0 ? stdout.trim().split('\n').join(' ') : undefined;
+  const { code, stdout } = await capture('g++', ['-dumpfullversion'], { env, signal });
+  return code === 0 ? stdout.trim() : undefined;
 }
 
 function bindingKey(context, places, compiler) {
