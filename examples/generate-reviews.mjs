@@ -157,7 +157,7 @@ function createDraw(seed) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const [file, count = '1000', seed = '1'] = process.argv.slice(2);
-  if (file === undefined || !/^\d+$/.test(count) || !/^\d+$/.test(seed)) {
+  if (file === undefined || file.startsWith('-') || !/^\d+$/.test(count) || !/^\d+$/.test(seed)) {
     console.error('usage: node examples/generate-reviews.mjs FILE [COUNT] [SEED]');
     process.exitCode = 2;
   } else {
