@@ -1,0 +1,172 @@
+// Runs the command as a user does, in a process of its own with a cache folder of its own.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after } from 'node:test';
+import type { EvaluateReport } from '../../coordinator/evaluate-settings.ts';
+import type { PruneReport } from '../../coordinator/prune-report.ts';
+import { ERROR_CODES, type ErrorCode } from '../../shared/errors.ts';
+import { projectRoot } from '../../shared/project-root.ts';
+import { descendantsOf, isRunning } from './processes.ts';
+import { until } from './until.ts';
+
+/** Longest that any command of these tests takes on a busy machine. */
+const DEADLINE_MS = 120_000;
+
+export interface Finished {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly seconds: number;
+}
+
+/** A command that runs. */
+export interface Running {
+  readonly pid: number;
+  readonly finished: Promise<Finished>;
+  /** What it has printed to standard error so far. */
+  stderr(): string;
+  /** Resolves as soon as standard error holds the text. */
+  printed(text: string | RegExp): Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  /** To its whole process group, as a terminal does. */
+  killGroup(signal: NodeJS.Signals): void;
+}
+
+export interface Workspace {
+  /** Folder that is removed after the tests of the file. */
+  readonly folder: string;
+  path(...parts: string[]): string;
+  start(args: readonly string[], env?: NodeJS.ProcessEnv): Running;
+  run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Finished>;
+  /** Prunes with --json, which must succeed, on one worker unless the arguments say how many. */
+  prune(...args: string[]): Promise<PruneReport[]>;
+  evaluate(...args: string[]): Promise<EvaluateReport>;
+}
+
+/** A folder for the tests of one file. Call it at the top of the file. */
+export async function openWorkspace(): Promise<Workspace> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-e2e-'));
+  const running = new Set<ChildProcess>();
+  after(async () => {
+    for (const child of running) child.kill('SIGKILL');
+    await rm(folder, { recursive: true, force: true });
+  });
+  const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Running => {
+    const child = spawn(process.execPath, [path.join(projectRoot(), 'cli/espalier.mjs'), ...args], {
+      cwd: folder,
+      // A group of its own, so that a test can signal all of it.
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, XDG_CACHE_HOME: path.join(folder, 'cache'), NODE_OPTIONS: '', ...env },
+    });
+    running.add(child);
+    const finished = finish(child);
+    void finished.finally(() => running.delete(child));
+    return finished.handle;
+  };
+  const run = (args: readonly string[], env?: NodeJS.ProcessEnv) => start(args, env).finished;
+  const json = async (args: readonly string[]) => {
+    const workers = args.some((arg) => arg === '--workers' || arg === '--worker') ? [] : ['--workers', '1'];
+    const { code, stdout, stderr } = await run([...args, ...workers, '--json']);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  return {
+    folder,
+    path: (...parts) => path.join(folder, ...parts),
+    start,
+    run,
+    prune: async (...args) => (await json(['prune', ...args])).runs,
+    evaluate: (...args) => json(['evaluate', ...args]),
+  };
+}
+
+function finish(child: ChildProcess): Promise<Finished> & { handle: Running } {
+  const begin = performance.now();
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const finished = new Promise<Finished>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`still running after ${DEADLINE_MS} ms; standard error: ${stderr}`));
+    }, DEADLINE_MS);
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, stdout, stderr, seconds: (performance.now() - begin) / 1000 });
+    });
+  });
+  const pid = child.pid ?? 0;
+  const handle: Running = {
+    pid,
+    finished,
+    stderr: () => stderr,
+    printed: (text) =>
+      until(
+        `${text} on standard error`,
+        () => {
+          if (typeof text === 'string' ? stderr.includes(text) : text.test(stderr)) return true;
+          assert.equal(child.exitCode ?? child.signalCode, null, `ended before it printed ${text}: ${stderr}`);
+          return false;
+        },
+        DEADLINE_MS,
+      ),
+    kill: (signal) => process.kill(pid, signal),
+    killGroup: (signal) => process.kill(-pid, signal),
+  };
+  return Object.assign(finished, { handle });
+}
+
+/** All processes that the command has started, noted now, are gone within a deadline. */
+export async function noneLeft(pids: readonly number[], deadlineMs = 3_000): Promise<void> {
+  await until(`processes ${pids.join(', ')} are gone`, () => !pids.some(isRunning), deadlineMs);
+}
+
+/** The command and its descendants. */
+export function family({ pid }: Running): number[] {
+  return [pid, ...descendantsOf(pid)];
+}
+
+/** The one line of standard error that tells of a failure; other lines may only be progress and notices. */
+export function errorLine({ stderr }: Finished): string {
+  assert.doesNotMatch(stderr, /^\s+at /m, 'a stack trace');
+  const lines = stderr.split('\n').filter((line) => line.startsWith('espalier: '));
+  assert.equal(lines.length, 1, stderr);
+  assert.equal(stderr.trimEnd().split('\n').at(-1), lines[0], 'the error comes last');
+  return lines[0];
+}
+
+/** Asserts that a command failed with this code and the exit code that belongs to it, in one line that holds the texts. */
+export function assertFailed(finished: Finished, code: ErrorCode, ...texts: string[]): void {
+  const line = errorLine(finished);
+  assert.ok(line.startsWith(`espalier: [${code}] `), line);
+  for (const text of texts) assert.ok(line.includes(text), `expected "${text}" in: ${line}`);
+  assert.equal(finished.code, ERROR_CODES[code].exitCode);
+  assert.equal(finished.stdout, '');
+}
+
+/** Asserts that neither the output nor anything of its run is there. */
+export function assertNothingWritten(out: string): void {
+  const parent = path.dirname(out);
+  if (!existsSync(parent)) return;
+  const name = path.basename(out);
+  assert.deepEqual(
+    readdirSync(parent).filter((entry) => entry === name || entry.startsWith(`.${name}.`)),
+    [],
+  );
+}
+
+export function readJson<T>(...parts: string[]): T {
+  return JSON.parse(readFileSync(path.join(...parts), 'utf8')) as T;
+}
