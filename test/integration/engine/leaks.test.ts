@@ -1,0 +1,197 @@
+// Nothing stays on the device after a task but what the caches keep, however the task ends. Constants (shapes, axes,
+// factors) stay by design: the first round makes them, after which the count of tensors must not move at all.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
+import { EspalierError } from '../../../shared/errors.ts';
+import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
+import { Engine } from '../../../worker/engine/engine.ts';
+import { Kernels } from '../../../worker/engine/kernels.ts';
+import { Ops } from '../../../worker/engine/ops.ts';
+import { Forward } from '../../../worker/model/forward.ts';
+import { ModelCache } from '../../../worker/model/model-cache.ts';
+import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
+import { runFisher } from '../../../worker/tasks/fisher.ts';
+import { runLatency } from '../../../worker/tasks/latency.ts';
+import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
+import { runSolve } from '../../../worker/tasks/solve.ts';
+import type { TaskContext } from '../../../worker/tasks/task-context.ts';
+import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
+import { testPlan } from '../../support/engine.ts';
+import { byName } from './results.ts';
+import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, type TinyModel, tinyModel } from './tiny-model.ts';
+
+const LENGTHS = [12, 5, 1, 7, 9, 3, 12, 8, 4, 11, 6];
+const TEACHER = halfMasks('teacher');
+const STUDENT: Masks = { ...halfMasks('student'), headScales: new Float32Array(LAYERS * HEADS).fill(0.9) };
+
+/** A binding of which the n-th call that makes tensors fails, and a context that uses it. */
+function fragileContext(stateBytes: number) {
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+  const binding = loadBinding();
+  const control = { calls: 0, failAt: Number.POSITIVE_INFINITY, checks: 0, cancelAt: Number.POSITIVE_INFINITY };
+  const count = () => {
+    control.calls += 1;
+    if (control.calls === control.failAt) throw new Error('failed on purpose');
+  };
+  const fragile: TensorflowBinding = {
+    createTensor(...args) {
+      count();
+      return binding.createTensor(...args);
+    },
+    executeOp(...args) {
+      count();
+      return binding.executeOp(...args);
+    },
+    deleteTensor: (id) => binding.deleteTensor(id),
+    tensorDataSync: (id) => binding.tensorDataSync(id),
+    getNumOfTensors: () => binding.getNumOfTensors(),
+    isUsingGpuDevice: () => binding.isUsingGpuDevice(),
+    TF_Version: binding.TF_Version,
+    TF_ATTR_TYPE: binding.TF_ATTR_TYPE,
+    TF_ATTR_BOOL: binding.TF_ATTR_BOOL,
+    TF_ATTR_INT: binding.TF_ATTR_INT,
+    TF_ATTR_FLOAT: binding.TF_ATTR_FLOAT,
+  };
+  const engine = new Engine(fragile);
+  const ops = new Ops(engine);
+  const forward = new Forward(ops, new Kernels(ops));
+  const context: TaskContext = {
+    ...{ engine, ops, forward },
+    models: new ModelCache(ops),
+    states: new TuningStates(forward, stateBytes),
+    checkCancelled() {
+      control.checks += 1;
+      if (control.checks === control.cancelAt) throw new EspalierError('cancelled', 'nobody waits');
+    },
+  };
+  return { context, control };
+}
+
+/** Tasks of every kind; the tuning tasks leave hidden states behind for each other. */
+function tasksOf({ config, model }: TinyModel): Record<string, (context: TaskContext) => Promise<unknown>> {
+  const samples = randomSamples(config, LENGTHS);
+  const plan = testPlan(samples, { groupSize: 2, tokensPerBatch: 24, tokensPerShard: 30 });
+  const shards = { first: 0, end: plan.shards.length };
+  const tuning = { model, plan, planDigest: 'plan', teacher: TEACHER, student: STUDENT, layer: 1 };
+  const settings = DEFAULT_TUNING_SETTINGS;
+  const heldOut = { kind: 'shards', shards: { first: 2, end: shards.end } } as const;
+  return {
+    fisher: (context) => runFisher(context, { model, plan, shards, gram: false }),
+    'fisher grams': (context) => runFisher(context, { model, plan, shards, gram: true }),
+    evaluate: (context) => runEvaluate(context, { model, plan, shards, student: null }),
+    'evaluate a student': (context) => runEvaluate(context, { model, plan, shards, student: STUDENT }),
+    'normal equations': async (context) => {
+      await runNormalEquations(context, { ...tuning, layer: 0, subLayer: 'ffn', shards: { first: 0, end: 2 } });
+      await runNormalEquations(context, { ...tuning, subLayer: 'attention', shards });
+      await runNormalEquations(context, { ...tuning, subLayer: 'ffn', shards });
+    },
+    'solve from shards': (context) => {
+      const fit = { kind: 'shards', shards: { first: 0, end: 2 } } as const;
+      return runSolve(context, { ...tuning, subLayer: 'attention', fit, heldOut, settings });
+    },
+    'solve from sums': async (context) => {
+      const sums = await runNormalEquations(context, { ...tuning, layer: 2, subLayer: 'ffn', shards });
+      const fit = { kind: 'sums', tensors: byName(sums) } as const;
+      return runSolve(context, { ...tuning, layer: 2, subLayer: 'ffn', fit, heldOut: null, settings });
+    },
+    latency: (context) => {
+      const students = [null, STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];
+      return runLatency(context, { model, students, batchSize: 2, tokens: 5, repeats: 2 });
+    },
+  };
+}
+
+function clear({ states, models }: TaskContext): void {
+  states.clear();
+  models.clear();
+}
+
+const PLENTY = 1e9;
+const LITTLE = 10_000;
+
+for (const head of ['SequenceClassification', 'TokenClassification'] as const) {
+  test(`${head}: tasks that succeed leave nothing but constants, once`, async (t) => {
+    const tasks = tasksOf(await tinyModel(t, 'Bert', head));
+    for (const stateBytes of [PLENTY, LITTLE, 0]) {
+      const { context } = fragileContext(stateBytes);
+      const counts: number[] = [];
+      for (let round = 0; round < 3; round++) {
+        for (const run of Object.values(tasks)) await run(context);
+        clear(context);
+        counts.push(context.engine.tensorCount);
+      }
+      assert.deepEqual(counts, new Array(3).fill(counts[0]));
+    }
+  });
+
+  test(`${head}: tasks cancelled at any micro-batch leave nothing`, async (t) => {
+    const tasks = tasksOf(await tinyModel(t, 'Bert', head));
+    for (const stateBytes of [PLENTY, 0]) {
+      const { context, control } = fragileContext(stateBytes);
+      for (const [name, run] of Object.entries(tasks)) {
+        control.checks = 0;
+        await run(context);
+        clear(context);
+        const checks = control.checks;
+        assert.ok(checks > 0, `${name} can be cancelled`);
+        const before = context.engine.tensorCount;
+        for (let at = 1; at <= checks; at++) {
+          Object.assign(control, { checks: 0, cancelAt: at });
+          await assert.rejects(run(context), { code: 'cancelled' });
+          control.cancelAt = Number.POSITIVE_INFINITY;
+          clear(context);
+          assert.equal(context.engine.tensorCount, before, `${name}, cancelled at check ${at} of ${checks}`);
+        }
+      }
+    }
+  });
+
+  test(`${head}: tasks of which any single TensorFlow call fails leave nothing, and the next one works`, async (t) => {
+    const tasks = tasksOf(await tinyModel(t, 'Bert', head));
+    for (const stateBytes of [PLENTY, 0]) {
+      const { context, control } = fragileContext(stateBytes);
+      for (const [name, run] of Object.entries(tasks)) {
+        // Constants are made in the first run, so that the second makes all its calls in the order of the failing ones.
+        for (let round = 0; round < 2; round++) {
+          control.calls = 0;
+          await run(context);
+          clear(context);
+        }
+        const { calls } = control;
+        const before = context.engine.tensorCount;
+        // Every 61st call, another one for each kind of task: all sorts of calls are met.
+        for (let at = 1 + name.length; at <= calls; at += 61) {
+          Object.assign(control, { calls: 0, failAt: at });
+          await assert.rejects(run(context), /failed on purpose/);
+          control.failAt = Number.POSITIVE_INFINITY;
+          clear(context);
+          assert.equal(context.engine.tensorCount, before, `${name}, call ${at} of ${calls}`);
+        }
+        await run(context);
+        clear(context);
+        assert.equal(context.engine.tensorCount, before, `${name}, after its failures`);
+      }
+    }
+  });
+}
+
+test('hidden states of a failed task do not spoil the next: caches need not be cleared', async (t) => {
+  const tasks = tasksOf(await tinyModel(t, 'Bert', 'SequenceClassification'));
+  const { context, control } = fragileContext(PLENTY);
+  const run = tasks['normal equations'];
+  await run(context);
+  await run(context);
+  const before = context.engine.tensorCount;
+  control.checks = 0;
+  for (let at = 1; at <= 10; at++) {
+    Object.assign(control, { checks: 0, cancelAt: at });
+    await assert.rejects(run(context), { code: 'cancelled' });
+  }
+  control.cancelAt = Number.POSITIVE_INFINITY;
+  await run(context);
+  assert.equal(context.engine.tensorCount, before);
+  clear(context);
+});
