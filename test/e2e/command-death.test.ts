@@ -1,0 +1,90 @@
+// The command itself is killed or interrupted in the middle of a run: no process is left, no output is there, and the
+// run can be resumed or started anew.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { before, test } from 'node:test';
+import { exampleRun, tunedSubLayers } from '../support/example-run.ts';
+import { errorLine, type Finished, family, noneLeft, openWorkspace, type Running } from '../support/run-cli.ts';
+import { until } from '../support/until.ts';
+
+const workspace = await openWorkspace();
+let undisturbed = '';
+
+before(async () => {
+  undisturbed = digestOf(await run('undisturbed'));
+});
+
+async function run(out: string, ...flags: string[]): Promise<Finished> {
+  return workspace.run(await exampleRun(workspace, out, '--workers', '2', ...flags));
+}
+
+function digestOf({ code, stdout, stderr }: Finished): string {
+  assert.equal(code, 0, stderr);
+  return (JSON.parse(stdout) as { runs: { digest: string }[] }).runs[0].digest;
+}
+
+/** Starts a run and does something to it as soon as a few sub-layers are tuned. @returns how it ended. */
+async function disturb(out: string, disturbance: (running: Running) => void): Promise<Finished> {
+  const running = workspace.start(await exampleRun(workspace, out, '--workers', '2'));
+  await tunedSubLayers(workspace, out, 2);
+  const members = family(running);
+  assert.ok(members.length >= 3, 'the command and two workers');
+  disturbance(running);
+  const finished = await running.finished;
+  await noneLeft(members);
+  assert.ok(!existsSync(workspace.path(out)), 'no output');
+  return finished;
+}
+
+test('kill -9 leaves no process and no output, and --resume goes on', async () => {
+  const killed = await disturb('killed', ({ kill }) => kill('SIGKILL'));
+  assert.equal(killed.signal, 'SIGKILL');
+  const resumed = await run('killed', '--resume');
+  assert.equal(digestOf(resumed), undisturbed);
+  assert.match(resumed.stderr, /^fisher +reused$/m);
+  assert.ok(!existsSync(workspace.path('.killed.espalier')));
+});
+
+test('kill -9 while workers start leaves no process', async () => {
+  const running = workspace.start(await exampleRun(workspace, 'starting', '--workers', '2'));
+  await until('both workers are forked', () => family(running).length >= 3);
+  const members = family(running);
+  running.kill('SIGKILL');
+  await running.finished;
+  await noneLeft(members);
+});
+
+test('without --resume a new run starts over', async () => {
+  await disturb('again', ({ kill }) => kill('SIGKILL'));
+  const again = await run('again');
+  assert.equal(digestOf(again), undisturbed);
+  assert.doesNotMatch(again.stderr, /reused/);
+});
+
+test('Ctrl-C ends it with 130, says how to resume, and resuming works', async () => {
+  const interrupted = await disturb('interrupted', ({ killGroup }) => killGroup('SIGINT'));
+  assert.equal(interrupted.code, 130);
+  assert.equal(
+    errorLine(interrupted),
+    'espalier: [cancelled] interrupted by SIGINT; run the same command with --resume to go on from here',
+  );
+  assert.equal(interrupted.stdout, '');
+  const resumed = await run('interrupted', '--resume');
+  assert.equal(digestOf(resumed), undisturbed);
+  assert.match(resumed.stderr, /^fisher +reused$/m);
+});
+
+test('SIGINT and SIGTERM to the command alone do the same', async () => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const ended = await disturb(`${signal.toLowerCase()}`, ({ kill }) => kill(signal));
+    assert.equal(ended.code, 130);
+    assert.match(errorLine(ended), new RegExp(`^espalier: \\[cancelled\\] interrupted by ${signal}; .* --resume`));
+  }
+});
+
+test('--resume with other settings is refused and keeps the state', async () => {
+  const refused = await run('sigint', '--resume', '--seed', '5');
+  assert.equal(refused.code, 5);
+  assert.match(errorLine(refused), /^espalier: \[resume_mismatch\] .*sigint: the earlier run differs: .*seed/);
+  assert.ok(existsSync(workspace.path('.sigint.espalier/run.json')));
+});

@@ -1,0 +1,45 @@
+// Runs of the example model on generated reviews: seconds long, so that a test can reach into the middle of one.
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { projectRoot } from '../../shared/project-root.ts';
+import type { Workspace } from './run-cli.ts';
+import { until } from './until.ts';
+
+const DEADLINE_MS = 60_000;
+
+/** Words of a command line that prunes the example model to one half; generates its data on the first call. */
+export async function exampleRun(workspace: Workspace, out: string, ...flags: string[]): Promise<string[]> {
+  const data = workspace.path('reviews.jsonl');
+  const dev = workspace.path('reviews-dev.jsonl');
+  if (!existsSync(dev)) {
+    await generateReviews(data, 800, 1);
+    await generateReviews(dev, 200, 2);
+  }
+  const model = path.join(projectRoot(), 'examples/mini-sst2');
+  return [
+    ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5', '--samples', '512'],
+    ...['--out', workspace.path(out), '--json', ...flags],
+  ];
+}
+
+/** Resolves when the run of `out` has stored the tuning of this many sub-layers, and is not yet done with it. */
+export async function tunedSubLayers(workspace: Workspace, out: string, count: number): Promise<void> {
+  const stages = workspace.path(`.${out}.espalier/stages`);
+  await until(`${count} sub-layers are tuned`, () => storedReports(stages) >= count, DEADLINE_MS);
+}
+
+function storedReports(stages: string): number {
+  if (!existsSync(stages)) return 0;
+  const plan = readdirSync(stages).find((name) => /^plan-[0-9a-f]+$/.test(name));
+  const record = path.join(stages, plan ?? '', 'budget-0.5/tune.tensors.json');
+  if (!existsSync(record)) return 0;
+  return (JSON.parse(readFileSync(record, 'utf8')) as { body: { meta: { reports: unknown[] } } }).body.meta.reports
+    .length;
+}
+
+async function generateReviews(file: string, count: number, seed: number): Promise<void> {
+  const program = path.join(projectRoot(), 'examples/generate-reviews.mjs');
+  await promisify(execFile)(process.execPath, [program, file, String(count), String(seed)]);
+}
