@@ -144,7 +144,7 @@ export class Ops {
     return this.engine.op('Sum', [x, this.engine.constant(axes)], [type('T', DOUBLE), INDEX, bool('keep_dims', false)]);
   }
 
-  /** Lower Cholesky factor of a float64 matrix. @throws EspalierError "engine" when it is not positive definite. */
+  /** Lower Cholesky factor of a float64 matrix, of which the lower triangle is read; NaN when it is not positive definite. */
   cholesky64(matrix: DeviceTensor): DeviceTensor {
     return this.engine.op('Cholesky', [matrix], [type('T', DOUBLE)]);
   }
