@@ -1,0 +1,147 @@
+// Well-formed requests for a RequestRunner, to be spoilt field by field.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type test from 'node:test';
+import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
+import type { Plan } from '../../../dataset/plan.ts';
+import { encodePlan } from '../../../dataset/plan-blob.ts';
+import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
+import type { RunRequest } from '../../../shared/rpc/protocol.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
+import { type BlobPaths, RequestRunner } from '../../../worker/tasks/read-request.ts';
+import { testContext, testPlan } from '../../support/engine.ts';
+import { assertSameBits } from './results.ts';
+import {
+  HEADS,
+  halfMasks,
+  LAYERS,
+  NEURONS,
+  randomSamples,
+  type TinyModel,
+  temporaryFolder,
+  tinyModel,
+} from './tiny-model.ts';
+
+type Fisher = NonNullable<RunRequest['fisher']>;
+type Evaluate = NonNullable<RunRequest['evaluate']>;
+type NormalEquations = NonNullable<RunRequest['normalEquations']>;
+type Solve = NonNullable<RunRequest['solve']>;
+type Latency = NonNullable<RunRequest['latency']>;
+export type MaskSet = NonNullable<Evaluate['student']>;
+type BlobRef = NonNullable<Fisher['plan']>;
+
+/** A runner, blobs for it, and a well-formed request of each kind. */
+export class Desk {
+  readonly tiny: TinyModel;
+  readonly samples: EncodedSample[];
+  readonly plan: BlobRef;
+  private readonly context = testContext();
+  private readonly runner = new RequestRunner(this.context);
+  private readonly folder: string;
+  private readonly paths: Record<string, string> = {};
+
+  private constructor(tiny: TinyModel, folder: string) {
+    this.tiny = tiny;
+    this.folder = folder;
+    this.samples = randomSamples(tiny.config, [5, 3, 7, 4, 6, 2]);
+    this.plan = { digest: '', sizeBytes: 0 };
+  }
+
+  static async open(
+    t: test.TestContext,
+    head: 'SequenceClassification' | 'TokenClassification' | 'QuestionAnswering',
+    fields: { labels?: number; problem?: string } = {},
+  ): Promise<Desk> {
+    const desk = new Desk(await tinyModel(t, 'Bert', head, fields), await temporaryFolder(t));
+    Object.assign(desk.plan, await desk.put(encodePlan(planOf(desk.samples))));
+    t.after(() => {
+      desk.context.states.clear();
+      desk.context.models.clear();
+    });
+    return desk;
+  }
+
+  async put(bytes: Uint8Array): Promise<BlobRef> {
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    this.paths[digest] = path.join(this.folder, digest);
+    await writeFile(this.paths[digest], bytes);
+    return { digest, sizeBytes: bytes.length };
+  }
+
+  get model(): NonNullable<Fisher['model']> {
+    const { configJson, weights } = this.tiny.model;
+    for (const weight of weights) this.paths[weight.digest] = weight.path;
+    return { configJson, weights: weights.map(({ digest }) => ({ digest, sizeBytes: 0 })) };
+  }
+
+  fisher(changes: Partial<Fisher> = {}): RunRequest {
+    const fisher = { model: this.model, plan: this.plan, shards: { first: 0, end: 2 }, gram: false, ...changes };
+    return { taskId: 'fisher', task: 'fisher', fisher };
+  }
+
+  evaluate(changes: Partial<Evaluate> = {}): RunRequest {
+    const shards = { first: 0, end: 2 };
+    const evaluate = { model: this.model, plan: this.plan, shards, student: maskSet(halfMasks('student')), ...changes };
+    return { taskId: 'evaluate', task: 'evaluate', evaluate };
+  }
+
+  normalEquations(changes: Partial<NormalEquations> = {}): RunRequest {
+    const normalEquations = { ...this.tuning(), shards: { first: 0, end: 2 }, ...changes };
+    return { taskId: 'normal-equations', task: 'normalEquations', normalEquations };
+  }
+
+  solve(changes: Partial<Solve> = {}): RunRequest {
+    const settingsJson = JSON.stringify(DEFAULT_TUNING_SETTINGS);
+    const fit = { shards: { first: 0, end: 2 }, source: 'shards' } as const;
+    return {
+      taskId: 'solve',
+      task: 'solve',
+      solve: { ...this.tuning(), fit, heldOut: null, settingsJson, ...changes },
+    };
+  }
+
+  latency(changes: Partial<Latency> = {}): RunRequest {
+    const students = [maskSet(halfMasks('student')), emptySet()];
+    const latency = { model: this.model, students, batchSize: 2, tokens: 3, repeats: 1, ...changes };
+    return { taskId: 'latency', task: 'latency', latency };
+  }
+
+  run(request: RunRequest, paths: BlobPaths = this.paths): Promise<NamedTensor[]> {
+    return this.runner.run(request, paths);
+  }
+
+  /** The request is refused with this text, and a good one is answered as ever. */
+  async refuses(request: RunRequest, text: RegExp): Promise<void> {
+    const before = await this.run(this.evaluate());
+    await assert.rejects(this.run(request), { code: 'protocol', message: text });
+    assertSameBits(await this.run(this.evaluate()), before, 'afterwards');
+  }
+
+  private tuning() {
+    const [teacher, student] = [denseMasks(LAYERS, HEADS, NEURONS), halfMasks('student')].map(maskSet);
+    return { model: this.model, plan: this.plan, teacher, student, layer: 1, subLayer: 'ffn' };
+  }
+}
+
+export function planOf(samples: readonly EncodedSample[]): Plan {
+  return testPlan(samples, { groupSize: 3, tokensPerShard: 12 });
+}
+
+export function maskSet(masks: Masks): MaskSet {
+  const bytes = ({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array) =>
+    Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+  return {
+    headMask: bytes(masks.headMask),
+    neuronMask: bytes(masks.neuronMask),
+    headScales: bytes(masks.headScales),
+    neuronScales: bytes(masks.neuronScales),
+  };
+}
+
+export function emptySet(): MaskSet {
+  const none = Buffer.alloc(0);
+  return { headMask: none, neuronMask: none, headScales: none, neuronScales: none };
+}
