@@ -42,6 +42,11 @@ export class WorkerLink {
     });
   }
 
+  /** True while nobody listens at the address. */
+  get isRefused(): boolean {
+    return this.connection.channel.getConnectivityState(false) === connectivityState.TRANSIENT_FAILURE;
+  }
+
   /** Follows until `close`. */
   async follow(): Promise<void> {
     let pauseMs = FIRST_PAUSE_MS;

@@ -82,7 +82,10 @@ export class WorkerPool {
 
   /** Resolves when every address was tried and one worker at least has joined. @throws EspalierError "no_workers". */
   async ready(signal?: AbortSignal): Promise<void> {
-    await unlessAborted(Promise.all([...this.#members.values()].map(({ link }) => link.tried)), signal);
+    const links = [...this.#members.values()].map(({ link }) => link);
+    await unlessAborted(Promise.all(links.map(({ tried }) => tried)), signal);
+    // A wrong address is told at once; one that neither answers nor refuses has the grace period.
+    if (this.#joined.size === 0 && links.every(({ isRefused }) => isRefused)) throw this.#noWorkers();
     let unsubscribe = () => {};
     const decided = new Promise<void>((resolve, reject) => {
       const look = () => {
