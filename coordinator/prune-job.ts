@@ -48,10 +48,11 @@ const LATENCY = { batchSize: 8, repeats: 15 };
 const BLOB_CACHE_BYTES = 20e9;
 
 /** Prunes a model to every budget of the settings and writes `out`. @throws EspalierError; the output is then as before,
- * and what was finished is kept for `resume`. */
+ * and what was finished is kept for `resume`, unless the model's numbers are not finite. */
 export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: RunContext): Promise<PruneReport[]> {
   const releases = new Releases();
   const start = performance.now();
+  let isHopeless = false;
   try {
     onEvent({ kind: 'stage-started', stage: 'load', steps: 1 });
     const inputs = await openInputs(settings, releases, onEvent);
@@ -62,7 +63,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
       fingerprint: fingerprint(settings, inputs),
       onNotice: (text) => onEvent({ kind: 'notice', text }),
     });
-    releases.add(() => folder.close());
+    releases.add(() => (isHopeless ? folder.abandon() : folder.close()));
     await folder.requireSpace(outputBytes(settings, inputs));
     signal.throwIfAborted();
     const blobs = await BlobStore.open(cacheFolder('blobs'), { limitBytes: BLOB_CACHE_BYTES });
@@ -92,6 +93,10 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     signal.throwIfAborted();
     await folder.commit();
     return reports;
+  } catch (caught) {
+    // Resumed, the same inputs would give the same numbers.
+    isHopeless = caught instanceof EspalierError && caught.code === 'not_finite';
+    throw caught;
   } finally {
     await releases.run();
   }
