@@ -26,7 +26,7 @@ export async function exampleRun(workspace: Workspace, out: string, ...flags: st
 
 /** Resolves when the run of `out` has stored the tuning of this many sub-layers, and is not yet done with it. */
 export async function tunedSubLayers(workspace: Workspace, out: string, count: number): Promise<void> {
-  const stages = workspace.path(`.${out}.espalier/stages`);
+  const stages = workspace.path(path.dirname(out), `.${path.basename(out)}.espalier/stages`);
   await until(`${count} sub-layers are tuned`, () => storedReports(stages) >= count, DEADLINE_MS);
 }
 

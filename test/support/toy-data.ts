@@ -64,19 +64,22 @@ export function toyRows(
   return Array.from({ length: count }, () => MAKERS[kind](random, labels));
 }
 
-/** Writes rows as the file's ending says. @returns the file. */
+/** Writes rows as the file's ending says; in TSV as GLUE has it, without quotes. @returns the file. */
 export async function writeRows(file: string, rows: readonly ToyRow[]): Promise<string> {
-  const separator = file.endsWith('.csv') ? ',' : '\t';
-  const text = file.endsWith('.jsonl')
+  const table = [Object.keys(rows[0]), ...rows.map(Object.values)].map((cells) => cells.map(cellText));
+  const lines = file.endsWith('.jsonl')
     ? rows.map((row) => JSON.stringify(row))
-    : [Object.keys(rows[0]), ...rows.map(Object.values)].map((cells) => cells.map(cell).join(separator));
-  await writeFile(file, `${text.join('\n')}\n`);
+    : table.map((cells) => (file.endsWith('.csv') ? cells.map(quoted).join(',') : cells.join('\t')));
+  await writeFile(file, `${lines.join('\n')}\n`);
   return file;
 }
 
-function cell(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return /[,"\t\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+function cellText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function quoted(text: string): string {
+  return /[,"\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function words(random: RandomStream, least: number, most: number): string[] {
