@@ -205,8 +205,17 @@ export function toEspalierError(caught: unknown): EspalierError {
   const error = caught instanceof Error ? caught : new Error(String(caught));
   const errno = (error as NodeJS.ErrnoException).code;
   if (error.name === 'AbortError') return new EspalierError('cancelled', 'interrupted', { cause: caught });
-  if (errno === 'ENOSPC' || errno === 'EDQUOT') return new EspalierError('disk_full', error.message, { cause: caught });
+  if (errno === 'ENOSPC' || errno === 'EDQUOT' || errno === 'EFBIG')
+    return new EspalierError('disk_full', error.message, { cause: caught });
   if (errno === 'EACCES' || errno === 'EROFS' || errno === 'EPERM')
     return new EspalierError('output_unwritable', error.message, { cause: caught });
   return new EspalierError('internal', error.message, { cause: caught });
+}
+
+/** What was caught while `file` was written; one that tells of a full disk names the file, which the system's own does
+ * not once the file is open. */
+export function namingFile(file: string, caught: unknown): unknown {
+  const error = toEspalierError(caught);
+  if (error.code !== 'disk_full' || error.message.includes(file)) return caught;
+  return new EspalierError('disk_full', `${file}: ${error.message}`, { cause: caught });
 }

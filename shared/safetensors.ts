@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { EspalierError } from './errors.ts';
+import { EspalierError, namingFile } from './errors.ts';
 import {
   buildHeader,
   type HeaderEntry,
@@ -88,7 +88,7 @@ export async function writeSafetensors(
   } catch (error) {
     await handle.close();
     await rm(path, { force: true });
-    throw error;
+    throw namingFile(path, error);
   }
   await handle.close();
   return { sha256: hash.digest('hex'), bytes: fileBytes };

@@ -2,6 +2,7 @@
 // rename, fsync of the folder.
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { namingFile } from '../../shared/errors.ts';
 
 /** Writes `chunks` one after the other as the file at `path`, making its folder where it is missing. */
 export async function writeFileAtomically(path: string, chunks: readonly (string | Uint8Array)[]): Promise<void> {
@@ -19,7 +20,7 @@ export async function writeFileAtomically(path: string, chunks: readonly (string
     await rename(temporary, path);
   } catch (caught) {
     await rm(temporary, { force: true });
-    throw caught;
+    throw namingFile(path, caught);
   }
   await syncPath(folder);
 }

@@ -11,7 +11,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { EspalierError, toEspalierError } from '../errors.ts';
+import { EspalierError, namingFile, toEspalierError } from '../errors.ts';
 import { evictOldest, removeLeftovers } from './blob-eviction.ts';
 import { readChunks } from './blob-source.ts';
 import { checkDigest } from './digest.ts';
@@ -106,7 +106,7 @@ export class BlobStore {
       await rename(aside, target);
     } catch (caught) {
       await rm(aside, { force: true });
-      throw toEspalierError(caught);
+      throw toEspalierError(namingFile(target, caught));
     }
     await this.#grew(digest, sizeBytes);
     return target;

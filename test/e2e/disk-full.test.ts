@@ -52,7 +52,7 @@ test('room that runs out in the middle ends the run, which can be resumed', asyn
     for (;;) await appendFile(filler, Buffer.alloc(1 << 16));
   }, /ENOSPC/);
   const finished = await run.finished;
-  assertFailed(finished, 'disk_full', 'ENOSPC');
+  assertFailed(finished, 'disk_full', 'small/', 'ENOSPC: no space left on device');
   await noneLeft(members);
   assert.ok(!existsSync(workspace.path('small/out')));
 
