@@ -78,6 +78,11 @@ export class Ops {
     return this.engine.op('Softmax', [x], [T]);
   }
 
+  /** The same numbers under a name of its own (memory is shared until one of them is released). */
+  copy(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Identity', [x], [T]);
+  }
+
   /** Mean over the last axis, kept with size 1. */
   meanLast(x: DeviceTensor): DeviceTensor {
     return this.engine.op('Mean', [x, this.engine.constant([-1])], KEEP);

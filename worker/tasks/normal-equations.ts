@@ -9,9 +9,13 @@ import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { type LocalModel, ModelCache, masksKey } from '../model/model-cache.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
-import { base, features, output, projection, stepOf } from '../tuning/sub-layer.ts';
-import type { BatchState, TuningPair } from '../tuning/tuning-states.ts';
+import { base, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
+import { type Ahead, type BatchState, nextTeacher, type TuningPair } from '../tuning/tuning-states.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
+
+/** Positions that one float32 product sums over, at least: fewer would cost more in additions of float64 sums, more
+ * would lose digits. Part of what makes results equal, like the plan. */
+const PRODUCT_POSITIONS = 2048;
 
 export interface TuningInput {
   readonly model: LocalModel;
@@ -62,26 +66,34 @@ export async function subLayerSums(
   return foldTree(shards.first, shards.end, (shard) => shardSums(context, pair, shard, step), addSums);
 }
 
+// Float32 products of a few thousand positions at a time, summed in float64 on the device.
 function shardSums(context: TaskContext, pair: TuningPair, shard: number, step: number): SubLayerSums {
-  const { engine, ops, states } = context;
+  const { engine, states } = context;
   const width = projection(pair.student, step)?.shape[0] ?? 0;
   const { hiddenSize } = pair.student.config;
   if (width === 0) throw new EspalierError('protocol', `sub-layer ${step}: got no kept variable, expected one`);
-  // Float32 products of a micro-batch, summed over micro-batches in float64 on the device.
-  let totals: DeviceTensor[] | null = null;
+  const waiting: Observations[] = [];
+  let totals: DeviceTensor[] = [];
   let positions = 0;
+  const flush = () => {
+    const before = totals;
+    totals = engine.scope(() => addProducts(context, before, waiting));
+    engine.keep(totals);
+    for (const tensor of [...before, ...waiting.splice(0).flatMap(({ x, r }) => [x, r])]) engine.dispose(tensor);
+  };
   try {
     states.visit(pair, shard, step, (state) => {
       context.checkCancelled();
-      const sums = engine.scope(() => batchSums(context, pair, state, step));
-      positions += sums.positions;
-      const before = totals;
-      totals = before === null ? sums.parts : before.map((total, i) => ops.add(total, sums.parts[i]));
-      engine.keep(totals);
-      if (before !== null) for (const total of before) engine.dispose(total);
+      const { observations, ahead } = observe(context, pair, state, step);
+      const { x, r } = observations;
+      engine.keep([x, r]);
+      waiting.push(observations);
+      positions += x.shape[0];
+      if (waiting.reduce((sum, found) => sum + found.x.shape[0], 0) >= PRODUCT_POSITIONS) flush();
+      return ahead;
     });
-    if (totals === null) throw new EspalierError('internal', `shard ${shard}: got no micro-batch, expected one`);
-    const [gram, cross, featureSums, targetSum, targetSquares] = (totals as DeviceTensor[]).map((total) =>
+    if (waiting.length > 0) flush();
+    const [gram, cross, featureSums, targetSum, targetSquares] = totals.map((total) =>
       engine.scope(() => engine.downloadFloat64(total)),
     );
     return {
@@ -95,44 +107,73 @@ function shardSums(context: TaskContext, pair: TuningPair, shard: number, step: 
       positions,
     };
   } finally {
-    for (const total of totals ?? []) engine.dispose(total);
+    for (const tensor of [...totals, ...waiting.flatMap(({ x, r }) => [x, r])]) engine.dispose(tensor);
   }
 }
 
-// XᵀX, XᵀR, column sums of X, sum of R and of R², float64 tensors of one micro-batch.
-function batchSums(
+/** Positions of a micro-batch that count. */
+interface Observations {
+  /** Student's features, [positions, features]. */
+  readonly x: DeviceTensor;
+  /** What they should add up to: the teacher's output less the student's bias and residual, [positions, D]. */
+  readonly r: DeviceTensor;
+}
+
+function observe(
   context: TaskContext,
   pair: TuningPair,
-  state: BatchState,
+  { batch, student, teacher }: BatchState,
   step: number,
-): { parts: DeviceTensor[]; positions: number } {
+): { observations: Observations; ahead: Ahead | null } {
   const { forward, ops } = context;
-  const { batch } = state;
-  // After the last layer of a sequence classifier only first tokens are read, so only they count in its FFN.
-  const lastFfn = step === 2 * pair.student.layers.length - 1 && pair.student.headDense !== null;
-  const rows = lastFfn ? batch.firstRows : batch.tokenRows;
-  const pick = (x: DeviceTensor) => (rows === null ? x : ops.gather(x, rows));
-  // The FFN works row by row, so rows are picked before it; attention needs all of them.
-  const early = step % 2 === 1;
-  const student = early ? pick(state.student) : state.student;
-  const teacher = early ? pick(state.teacher) : state.teacher;
-  const found = features(forward, pair.student, step, student, batch);
-  if (found === null) throw new EspalierError('internal', `sub-layer ${step}: got no features, expected some`);
+  const ffn = step % 2 === 1;
   // The published target: the teacher's masks act on everything before an FFN, whose own neurons all count.
-  const teaching = early ? pair.dense : pair.teacher;
-  const taught = output(forward, teaching, step, features(forward, teaching, step, teacher, batch), teacher);
-  const target = ops.sub(taught, base(forward, pair.student, step, student));
-  const x = early ? found : pick(found);
-  const r = early ? target : pick(target);
+  const teaching = ffn ? pair.dense : pair.teacher;
+  // After the last layer of a sequence classifier only first tokens are read, so only they count in its FFN.
+  if (step === 2 * pair.student.layers.length - 1 && pair.student.headDense !== null) {
+    const [own, taught] = [student, teacher].map((x) => ops.gather(x, batch.firstRows));
+    const x = present(features(forward, pair.student, step, own, batch), step);
+    const target = output(forward, teaching, step, features(forward, teaching, step, taught, batch), taught);
+    return { observations: { x, r: ops.sub(target, base(forward, pair.student, step, own)) }, ahead: null };
+  }
+  const pick = (x: DeviceTensor) => (batch.tokenRows === null ? x : ops.gather(x, batch.tokenRows));
+  const found = present(features(forward, pair.student, step, student, batch), step);
+  const target = output(forward, teaching, step, features(forward, teaching, step, teacher, batch), teacher);
+  const r = pick(ops.sub(target, base(forward, pair.student, step, student)));
+  const next = ffn ? nextTeacher(forward, pair, step, teacher, batch) : normalize(forward, pair.teacher, step, target);
+  // A tensor has one owner: where all rows count, the features are waiting for their product already.
+  const x = batch.tokenRows === null ? ops.copy(found) : pick(found);
+  return { observations: { x, r }, ahead: { features: found, teacher: next } };
+}
+
+function present(found: DeviceTensor | null, step: number): DeviceTensor {
+  if (found === null) throw new EspalierError('internal', `sub-layer ${step}: got no features, expected some`);
+  return found;
+}
+
+// XᵀX, XᵀR, column sums of X, sum of R and of R², float64, added to `totals` where there are some.
+function addProducts(
+  { ops }: TaskContext,
+  totals: readonly DeviceTensor[],
+  waiting: readonly Observations[],
+): DeviceTensor[] {
+  const x = ops.concat(
+    waiting.map((found) => found.x),
+    0,
+  );
+  const r = ops.concat(
+    waiting.map((found) => found.r),
+    0,
+  );
   const wide = ops.toFloat64(r);
-  const parts = [
+  const sums = [
     ops.toFloat64(ops.matMul(x, x, true, false)),
     ops.toFloat64(ops.matMul(x, r, true, false)),
     ops.toFloat64(ops.sum(x, [0])),
     ops.sum64(wide, [0, 1]),
     ops.sum64(ops.mul(wide, wide), [0, 1]),
   ];
-  return { parts, positions: x.shape[0] };
+  return totals.length === 0 ? sums : sums.map((sum, i) => ops.add(totals[i], sum));
 }
 
 function packUpper(matrix: Float64Array, size: number): Float64Array {

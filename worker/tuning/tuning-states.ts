@@ -2,7 +2,7 @@
 // dropped is computed again from the embeddings: the same operations in the same order, hence the same bits.
 import type { Plan, Shard } from '../../dataset/plan.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import type { DeviceTensor } from '../engine/engine.ts';
+import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
@@ -16,7 +16,19 @@ export interface BatchState {
   readonly student: DeviceTensor;
   /** Teacher's hidden states, [b·n, D]. */
   readonly teacher: DeviceTensor;
+  /** What summing this sub-layer has computed already of the way to the next; null: to be computed again. */
+  readonly ahead: Ahead | null;
 }
+
+/** Parts of a sub-layer's output that do not depend on its scales. */
+export interface Ahead {
+  /** Student's features, [b·n, features]; null where nothing is kept. */
+  readonly features: DeviceTensor | null;
+  /** Teacher's hidden states after the sub-layer, [b·n, D]. */
+  readonly teacher: DeviceTensor;
+}
+
+const FLOAT_BYTES = 4;
 
 interface ShardState {
   readonly key: string;
@@ -51,18 +63,28 @@ export class TuningStates {
   }
 
   /** Runs `use` on each micro-batch's states before sub-layer `step`, from what is kept or from the embeddings, and keeps
-   * them for the next sub-layer where the limit allows. `use` runs in a scope of its own; it must not keep tensors. */
-  visit(pair: TuningPair, shardIndex: number, step: number, use: (state: BatchState, index: number) => void): void {
+   * them for the next sub-layer where the limit allows, with what `use` returns of the way there. `use` runs in a scope
+   * of its own; it must not keep other tensors. */
+  visit(pair: TuningPair, shardIndex: number, step: number, use: (state: BatchState) => Ahead | null): void {
+    const { engine } = this.forward.ops;
     const shard = pair.plan.shards[shardIndex];
     const found = this.take(pair, shardIndex, step);
-    const bytes = stateBytes(shard, pair.student.config.hiddenSize);
-    const keep = this.bytes + bytes <= this.limitBytes;
+    const rows = shard.batches.reduce((sum, batch) => sum + batch.members.length * batch.tokens, 0);
+    const { hiddenSize } = pair.student.config;
+    const stateBytes = rows * (2 * hiddenSize + 4) * FLOAT_BYTES;
+    const aheadBytes = rows * (hiddenSize + (projection(pair.student, step)?.shape[0] ?? 0)) * FLOAT_BYTES;
+    const keep = this.bytes + stateBytes <= this.limitBytes;
+    const keepAhead = this.bytes + stateBytes + aheadBytes <= this.limitBytes;
     const batches: BatchState[] = [];
     try {
       shard.batches.forEach((_, index) => {
         const state = this.advance(pair, shard, index, found, step);
         batches.push(state);
-        this.forward.ops.engine.scope(() => use(state, index));
+        const ahead = engine.scope(() => use(state));
+        if (keep && keepAhead) {
+          releaseAhead(engine, state.ahead);
+          batches[index] = { ...state, ahead };
+        } else releaseAhead(engine, ahead);
         if (!keep) this.release(batches.splice(0));
       });
     } catch (error) {
@@ -71,6 +93,7 @@ export class TuningStates {
       throw error;
     }
     if (!keep) return;
+    const bytes = stateBytes + (keepAhead ? aheadBytes : 0);
     this.kept.set(shardIndex, { key: stateKey(pair, step), step, bytes, batches });
     this.bytes += bytes;
   }
@@ -100,9 +123,10 @@ export class TuningStates {
       for (let at = found?.step ?? 0; at < step; at++) {
         const before = state;
         const next = engine.scope(() => this.next(pair, at, before));
-        engine.dispose(before.student);
-        if (before.teacher !== before.student) engine.dispose(before.teacher);
-        state = { batch: before.batch, ...next };
+        // The teacher's next states may have been computed ahead: they live on.
+        for (const tensor of [before.student, before.teacher, before.ahead?.features])
+          if (tensor) engine.dispose(tensor);
+        state = { batch: before.batch, ...next, ahead: null };
       }
     } catch (error) {
       this.release([state]);
@@ -116,37 +140,32 @@ export class TuningStates {
     return engine.scope(() => {
       const batch = uploadBatch(engine, pair.plan.samples, shard.batches[index], pair.student.config);
       const student = engine.scope(() => this.forward.embed(pair.student, batch));
-      return { batch, student, teacher: student };
+      return { batch, student, teacher: student, ahead: null };
     });
   }
 
   private next(
     pair: TuningPair,
     step: number,
-    { batch, student, teacher }: BatchState,
+    { batch, student, teacher, ahead }: BatchState,
   ): { student: DeviceTensor; teacher: DeviceTensor } {
     const { forward } = this;
     const { ops } = forward;
-    const taught = normalize(
-      forward,
-      pair.teacher,
-      step,
-      output(forward, pair.teacher, step, features(forward, pair.teacher, step, teacher, batch), teacher),
-    );
-    let found = features(forward, pair.student, step, student, batch);
+    let found = ahead === null ? features(forward, pair.student, step, student, batch) : ahead.features;
     const scales = featureScales(pair.masks, step, pair.student.config.headSize);
     const kernel = projection(pair.student, step);
     if (found !== null && kernel !== null && scales !== null)
       found = ops.mul(found, ops.engine.upload(scales, [1, scales.length]));
     return {
-      teacher: taught,
+      teacher: ahead?.teacher ?? nextTeacher(forward, pair, step, teacher, batch),
       student: normalize(forward, pair.student, step, output(forward, pair.student, step, found, student)),
     };
   }
 
   private release(batches: readonly BatchState[]): void {
     const { engine } = this.forward.ops;
-    for (const { batch, student, teacher } of batches) {
+    for (const { batch, student, teacher, ahead } of batches) {
+      releaseAhead(engine, ahead);
       for (const tensor of [student, teacher, batch.tokenIds, batch.typeIds, batch.firstRows]) engine.dispose(tensor);
       for (const tensor of [batch.paddingBias, batch.tokenRows]) if (tensor !== null) engine.dispose(tensor);
     }
@@ -157,7 +176,20 @@ function stateKey(pair: TuningPair, step: number): string {
   return `${pair.key}/${step}/${prefixKey(pair.masks, step)}`;
 }
 
-// Two hidden states and what the batch holds, in bytes.
-function stateBytes(shard: Shard, hiddenSize: number): number {
-  return shard.batches.reduce((sum, batch) => sum + batch.members.length * batch.tokens * (2 * hiddenSize + 4) * 4, 0);
+/** The teacher's hidden states after a sub-layer, under its masks. @param teacher before it, [b·n, D]. */
+export function nextTeacher(
+  forward: Forward,
+  pair: TuningPair,
+  step: number,
+  teacher: DeviceTensor,
+  batch: DeviceBatch,
+): DeviceTensor {
+  const found = features(forward, pair.teacher, step, teacher, batch);
+  return normalize(forward, pair.teacher, step, output(forward, pair.teacher, step, found, teacher));
+}
+
+function releaseAhead(engine: Engine, ahead: Ahead | null): void {
+  if (ahead === null) return;
+  if (ahead.features !== null) engine.dispose(ahead.features);
+  engine.dispose(ahead.teacher);
 }
