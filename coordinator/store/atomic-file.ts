@@ -1,6 +1,6 @@
 // Writing to disk so that a crash at any moment leaves the old file or the new one, whole: temporary file, fsync,
 // rename, fsync of the folder.
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { namingFile } from '../../shared/errors.ts';
 
@@ -23,22 +23,6 @@ export async function writeFileAtomically(path: string, chunks: readonly (string
     throw namingFile(path, caught);
   }
   await syncPath(folder);
-}
-
-/** Makes a folder and those above it where they are missing. Node's own recursive mkdir does not end where a folder that
- * exists answers that there is no such file, as /proc does. */
-export async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (caught) {
-    const { code } = caught as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
-    if (code !== 'ENOENT' || dirname(path) === path) throw caught;
-    await makeFolder(dirname(path));
-    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
-      if (again.code !== 'EEXIST') throw again;
-    });
-  }
 }
 
 /** Flushes one file, or the list of names in one folder, to disk. */

@@ -4,7 +4,7 @@
 import { mkdir, realpath, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
-import { makeFolder } from './atomic-file.ts';
+import { makeFolder } from '../../shared/make-folder.ts';
 import { fingerprintDifferences } from './fingerprint.ts';
 import { commitOutput, isThere, type OutputPaths, outputPaths, recoverOutput, removeState } from './output-commit.ts';
 import { acquireRunLock, type RunLock } from './run-lock.ts';

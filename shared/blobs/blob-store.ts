@@ -12,6 +12,7 @@ import { link, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { EspalierError, namingFile, toEspalierError } from '../errors.ts';
+import { makeFolder } from '../make-folder.ts';
 import { evictOldest, removeLeftovers } from './blob-eviction.ts';
 import { readChunks } from './blob-source.ts';
 import { checkDigest } from './digest.ts';
@@ -34,8 +35,8 @@ export class BlobStore {
   static async open(dir: string, options: { limitBytes: number }): Promise<BlobStore> {
     const store = new BlobStore(path.resolve(dir), options.limitBytes);
     try {
-      await mkdir(store.#sha256Dir, { recursive: true });
-      await mkdir(store.#incomingDir, { recursive: true });
+      await makeFolder(store.#sha256Dir);
+      await makeFolder(store.#incomingDir);
       await removeLeftovers(store.#incomingDir);
       await store.#evict();
     } catch (caught) {
