@@ -40,7 +40,12 @@ export class BlobStore {
       await removeLeftovers(store.#incomingDir);
       await store.#evict();
     } catch (caught) {
-      throw toEspalierError(caught);
+      const error = toEspalierError(caught);
+      if ((caught as NodeJS.ErrnoException).syscall === undefined || error.code === 'disk_full') throw error;
+      throw new EspalierError('output_unwritable', `${dir}: the cache folder cannot be used: ${error.message}`, {
+        cause: caught,
+        action: 'set XDG_CACHE_HOME, or --blob-dir of a worker, to a folder that can be written',
+      });
     }
     return store;
   }

@@ -464,6 +464,17 @@ describe('output', () => {
     );
   });
 
+  test('a cache folder that cannot be used', async () => {
+    const model = await writeToyModel(workspace.path('cache-model'));
+    const data = await writeRows(workspace.path('cache.jsonl'), toyRows('sentence', { count: 5 }));
+    const words = ['prune', model, '--data', data, '--budget', '0.5', '--out', workspace.path('cache-out')];
+    for (const cache of [data, '/proc/espalier']) {
+      const finished = await workspace.run(words, { XDG_CACHE_HOME: cache });
+      assertFailed(finished, 'output_unwritable', `${cache}/espalier/blobs: the cache folder`, 'set XDG_CACHE_HOME');
+      assert.ok(finished.seconds < QUICK_SECONDS);
+    }
+  });
+
   test('where the kernel lets nobody write', async () => {
     const model = await writeToyModel(workspace.path('proc-model'));
     const data = await writeRows(workspace.path('proc.jsonl'), toyRows('sentence', { count: 5 }));
