@@ -7,6 +7,19 @@ import type { MicroBatch, Plan, Shard } from './plan.ts';
 
 const SCHEMA = '1';
 
+const TENSORS: Readonly<Record<string, DType>> = {
+  token_ids: 'I32',
+  type_ids: 'U8',
+  targets: 'F32',
+  sample_lengths: 'I32',
+  target_lengths: 'I32',
+  batch_members: 'I32',
+  batch_sizes: 'I32',
+  batch_tokens: 'I32',
+  shard_samples: 'I32',
+  shard_batches: 'I32',
+};
+
 export function encodePlan(plan: Plan): Uint8Array {
   const lengths = plan.samples.map((sample) => sample.tokenIds.length);
   const targetLengths = plan.samples.map((sample) => sample.target.length);
@@ -14,7 +27,6 @@ export function encodePlan(plan: Plan): Uint8Array {
   const tensors = [
     vector(
       'token_ids',
-      'I32',
       concatenate(
         Int32Array,
         plan.samples.map((sample) => sample.tokenIds),
@@ -22,7 +34,6 @@ export function encodePlan(plan: Plan): Uint8Array {
     ),
     vector(
       'type_ids',
-      'U8',
       concatenate(
         Uint8Array,
         plan.samples.map((sample) => sample.typeIds),
@@ -30,17 +41,15 @@ export function encodePlan(plan: Plan): Uint8Array {
     ),
     vector(
       'targets',
-      'F32',
       concatenate(
         Float32Array,
         plan.samples.map((sample) => sample.target),
       ),
     ),
-    vector('sample_lengths', 'I32', Int32Array.from(lengths)),
-    vector('target_lengths', 'I32', Int32Array.from(targetLengths)),
+    vector('sample_lengths', Int32Array.from(lengths)),
+    vector('target_lengths', Int32Array.from(targetLengths)),
     vector(
       'batch_members',
-      'I32',
       concatenate(
         Int32Array,
         batches.map((batch) => batch.members),
@@ -48,22 +57,18 @@ export function encodePlan(plan: Plan): Uint8Array {
     ),
     vector(
       'batch_sizes',
-      'I32',
       Int32Array.from(batches, (batch) => batch.members.length),
     ),
     vector(
       'batch_tokens',
-      'I32',
       Int32Array.from(batches, (batch) => batch.tokens),
     ),
     vector(
       'shard_samples',
-      'I32',
       Int32Array.from(plan.shards, (shard) => shard.endSample - shard.firstSample),
     ),
     vector(
       'shard_batches',
-      'I32',
       Int32Array.from(plan.shards, (shard) => shard.batches.length),
     ),
   ];
@@ -81,7 +86,11 @@ export function decodePlan(bytes: Uint8Array): Plan {
     throw new EspalierError('protocol', `plan: got schema ${metadata.schema}, expected ${SCHEMA}`);
   const get = <T extends TensorData>(name: string): T => {
     const tensor = tensors.get(name);
-    if (tensor === undefined) throw new EspalierError('protocol', `plan: got no ${name}, expected one`);
+    if (tensor?.dtype !== TENSORS[name])
+      throw new EspalierError(
+        'protocol',
+        `plan: ${name}: got ${tensor?.dtype ?? 'nothing'}, expected ${TENSORS[name]}`,
+      );
     return tensor.data as T;
   };
   const tokenIds = splitBy(get<Int32Array>('token_ids'), get<Int32Array>('sample_lengths'), 'token_ids');
@@ -114,17 +123,37 @@ export function decodePlan(bytes: Uint8Array): Plan {
       endSample: sample + count,
       batches: batches.slice(batch, batch + shardBatches[i]!),
     };
+    checkShard(shard, i);
     sample += count;
     batch += shardBatches[i]!;
     return shard;
   });
   if (sample !== samples.length || batch !== batches.length)
     throw new EspalierError('protocol', `plan: shards hold ${sample} samples, expected ${samples.length}`);
-  return { samples, groupSize: Number(metadata.group_size), shards, fitShards: Number(metadata.fit_shards) };
+  const groupSize = Number(metadata.group_size);
+  const fitShards = Number(metadata.fit_shards);
+  if (!Number.isInteger(groupSize) || groupSize < 1 || shards.some(({ firstSample }) => firstSample % groupSize !== 0))
+    throw new EspalierError('protocol', `plan: got groups of ${metadata.group_size}, expected shards of whole groups`);
+  if (!Number.isInteger(fitShards) || fitShards < 1 || fitShards > shards.length)
+    throw new EspalierError(
+      'protocol',
+      `plan: got ${metadata.fit_shards} fitted shards, expected 1 to ${shards.length}`,
+    );
+  return { samples, groupSize, shards, fitShards };
 }
 
-function vector(name: string, dtype: DType, data: TensorData): NamedTensor {
-  return { name, dtype, shape: [data.length], data };
+// Every sample of a shard is in one of its micro-batches, once.
+function checkShard({ firstSample, endSample, batches }: Shard, index: number): void {
+  const members = batches.flatMap((batch) => [...batch.members]).sort((a, b) => a - b);
+  if (members.length !== endSample - firstSample || members.some((member, i) => member !== firstSample + i))
+    throw new EspalierError(
+      'protocol',
+      `plan: shard ${index}: got micro-batches of ${members.length} samples, expected samples ${firstSample} to ${endSample - 1} once each`,
+    );
+}
+
+function vector(name: string, data: TensorData): NamedTensor {
+  return { name, dtype: TENSORS[name], shape: [data.length], data };
 }
 
 function concatenate<T extends Int32Array | Uint8Array | Float32Array>(

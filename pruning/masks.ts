@@ -11,8 +11,8 @@ export interface Masks {
   readonly headMask: Uint8Array;
   /** [layers * neurons], 1 kept, 0 pruned. */
   readonly neuronMask: Uint8Array;
-  /** [layers * heads]; multiplies a kept head's context. 1 before tuning. Float32 values, so that folding them into
-   * float32 weights gives the same bits in the worker and in the exporter. */
+  /** [layers * heads]; multiplies a kept head's context. 1 before tuning. Float32, as the weights that
+   * they are folded into. */
   readonly headScales: Float32Array;
   /** [layers * neurons]; multiplies a kept neuron's activation. 1 before tuning. */
   readonly neuronScales: Float32Array;

@@ -1,8 +1,10 @@
 // An engine in the test's own process, without gRPC, for tests of tasks.
+
+import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { makePlan, type Plan, type PlanLimits } from '../../dataset/plan.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
+import { makePlan, type Plan, type PlanLimits } from '../../dataset/plan.ts';
 import { Engine } from '../../worker/engine/engine.ts';
 import { Kernels } from '../../worker/engine/kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
@@ -10,7 +12,6 @@ import { Forward } from '../../worker/model/forward.ts';
 import { type LocalModel, ModelCache } from '../../worker/model/model-cache.ts';
 import type { TaskContext } from '../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../worker/tuning/tuning-states.ts';
-import { readFileSync } from 'node:fs';
 
 let shared: Engine | undefined;
 

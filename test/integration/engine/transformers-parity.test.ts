@@ -28,7 +28,9 @@ interface Expected {
 const TOLERANCE = 2e-5;
 const fixtures = path.join(projectRoot(), 'test/fixtures');
 
-for (const name of readdirSync(fixtures).filter((entry) => entry.startsWith('hf-')).sort()) {
+for (const name of readdirSync(fixtures)
+  .filter((entry) => entry.startsWith('hf-'))
+  .sort()) {
   test(`${name} agrees with transformers`, async () => {
     const folder = path.join(fixtures, name);
     const expected = JSON.parse(readFileSync(path.join(folder, 'expected.json'), 'utf8')) as Expected;
@@ -47,11 +49,26 @@ for (const name of readdirSync(fixtures).filter((entry) => entry.startsWith('hf-
     const rows = numbers(named(tensors, 'rows'));
     // transformers leaves padded positions in the loss of question answering, so only unpadded samples are comparable there.
     const width = rows.length / samples.length;
-    const full = samples.flatMap(({ tokenIds }, i) => (expected.logits || tokenIds.length === expected.inputs.input_ids[i].length ? [i] : []));
+    const full = samples.flatMap(({ tokenIds }, i) =>
+      expected.logits || tokenIds.length === expected.inputs.input_ids[i].length ? [i] : [],
+    );
     assert.ok(full.length > 0);
-    assert.ok(largestGap(full.map((i) => losses[i]), full.map((i) => expected.losses[i])) < TOLERANCE);
-    const gradients = full.flatMap((i) => [...expected.head_mask_gradients[i].flat(), ...expected.neuron_mask_gradients[i].flat()]);
-    assert.ok(largestGap(full.flatMap((i) => rows.slice(i * width, (i + 1) * width)), gradients) < TOLERANCE);
+    assert.ok(
+      largestGap(
+        full.map((i) => losses[i]),
+        full.map((i) => expected.losses[i]),
+      ) < TOLERANCE,
+    );
+    const gradients = full.flatMap((i) => [
+      ...expected.head_mask_gradients[i].flat(),
+      ...expected.neuron_mask_gradients[i].flat(),
+    ]);
+    assert.ok(
+      largestGap(
+        full.flatMap((i) => rows.slice(i * width, (i + 1) * width)),
+        gradients,
+      ) < TOLERANCE,
+    );
 
     context.models.clear();
     assert.ok(context.engine.tensorCount - before < 200, 'only cached constants stay');
@@ -73,7 +90,12 @@ function samplesOf({ inputs, labels, start_positions, end_positions }: Expected)
 
 function expectedLogits(expected: Expected, samples: readonly EncodedSample[]): number[] {
   if (expected.logits) return expected.logits.flat();
-  return samples.flatMap(({ tokenIds }, i) => Array.from(tokenIds, (_, t) => [expected.start_logits?.[i][t] ?? Number.NaN, expected.end_logits?.[i][t] ?? Number.NaN]).flat());
+  return samples.flatMap(({ tokenIds }, i) =>
+    Array.from(tokenIds, (_, t) => [
+      expected.start_logits?.[i][t] ?? Number.NaN,
+      expected.end_logits?.[i][t] ?? Number.NaN,
+    ]).flat(),
+  );
 }
 
 function named(tensors: readonly NamedTensor[], name: string): NamedTensor {

@@ -1,0 +1,38 @@
+// Settings of a benchmark's job: the paper's method at half of the MACs, nothing evaluated.
+import type { PruneSettings } from '../../coordinator/prune-settings.ts';
+
+export function benchSettings(options: {
+  model: string;
+  data: string;
+  out: string;
+  samples: number;
+  workers: string | undefined;
+  device: string;
+}): PruneSettings {
+  const { model, data, out, samples, workers, device } = options;
+  if (device !== 'auto' && device !== 'cpu' && device !== 'gpu')
+    throw new Error(`--device: got ${device}, expected auto, cpu or gpu`);
+  return {
+    model,
+    data,
+    evaluation: null,
+    columns: {},
+    budgets: [{ text: '0.5', value: 0.5 }],
+    out,
+    force: false,
+    resume: false,
+    seed: 0,
+    samples,
+    replacement: false,
+    fisherGroup: null,
+    labels: 'data',
+    method: 'tune',
+    damping: 'ridge',
+    macsLength: null,
+    maxLength: null,
+    stride: 128,
+    metric: null,
+    dtype: null,
+    workers: { local: workers === undefined ? null : Number(workers), addresses: [], device },
+  };
+}
