@@ -23,6 +23,7 @@ export interface QualityRecord {
   readonly macs: number;
   readonly heads: readonly number[];
   readonly neurons: readonly number[];
+  /** Rung and largest scale of each sub-layer that was tuned. */
   readonly tuning: readonly { layer: number; subLayer: string; rung: string; largestScale: number }[];
   readonly seconds: PruneReport['seconds'];
   readonly device: string;
@@ -48,12 +49,12 @@ const { values: flags } = parseArgs({
 if (!flags.models || !flags.data || !flags.results) throw new Error('quality: expected --models, --data and --results');
 
 const records = await readRecords(flags.results);
-for (const model of flags.only.split(',')) {
+for (const model of flags.only.split(',').filter((name) => name !== '')) {
   for (const seed of flags.seeds.split(',').map(Number)) {
     if (records.some((record) => record.model === model && record.seed === seed)) continue;
     const start = performance.now();
     records.push(...(await run(model, seed)));
-    await writeAside(flags.results, `${JSON.stringify(records, null, 1)}\n`);
+    await writeAside(flags.results, textOf(records));
     process.stdout.write(`${model} seed ${seed}: ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
   }
 }
@@ -131,6 +132,12 @@ async function readRecords(file: string): Promise<QualityRecord[]> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
+}
+
+// A line a record, in a fixed order, whatever the order of the runs.
+function textOf(list: readonly QualityRecord[]): string {
+  const sorted = [...list].sort((a, b) => a.model.localeCompare(b.model) || a.seed - b.seed || b.budget - a.budget);
+  return `[\n${sorted.map((record) => JSON.stringify(record)).join(',\n')}\n]\n`;
 }
 
 async function writeAside(file: string, text: string): Promise<void> {
