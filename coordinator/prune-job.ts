@@ -230,8 +230,8 @@ async function pruneAll(
       ? null
       : { ...inputs.evaluation, ...planned(inputs.evaluation.encoded.samples, 1, false) };
   const context: JobContext = { ...parts, checkpoint, model, calibration, evaluation };
-  // Another plan is another run: its stages lie apart.
-  const prefix = `plan-${calibration.blob.digest.slice(0, 16)}`;
+  // Another plan, or other batches of the evaluation data, is another run: its stages lie apart.
+  const prefix = `plan-${calibration.blob.digest.slice(0, 16)}-${tokensPerBatch}`;
 
   const dense =
     evaluation === null ? null : await storedQuality(context, model, null, { name: `${prefix}/quality-dense` });
@@ -258,11 +258,11 @@ async function pruneAll(
 
   const mean = planTokens(calibration.plan) / calibration.plan.samples.length;
   const latency: LatencyShape = { ...LATENCY, tokens: Math.max(1, Math.min(config.maxTokens, Math.round(mean))) };
-  const latencySeconds = await medianLatency(
-    context,
-    pruned.map(({ result }) => result.masks),
-    latency,
-  );
+  parts.emit({ kind: 'stage-started', stage: 'latency', steps: 1 });
+  const start = performance.now();
+  const masks = pruned.map(({ result }) => result.masks);
+  const latencySeconds = await medianLatency(context, masks, latency);
+  parts.emit({ kind: 'stage-finished', stage: 'latency', seconds: (performance.now() - start) / 1000, reused: false });
   return {
     calibration,
     dense: dense?.value ?? null,

@@ -31,6 +31,8 @@ export interface TuningReport {
   readonly heldOutBefore: number | null;
   readonly heldOutAfter: number | null;
   readonly largestScale: number;
+  /** Every rung that was tried, in order, with its held-out residual; null where it could not be solved or judged. */
+  readonly tried: readonly { readonly rung: string; readonly heldOut: number | null }[];
 }
 
 export interface PruneReport {

@@ -19,7 +19,7 @@ export function residualRight(system: ScaleSystem): Float64Array {
  * B = (M + I)⁻¹ and the Cayley transform N = (M − I) B = I − 2B, which commute, M² + I = ½ (M + I)(I + N²)(M + I) and
  *   x = (I + N) (I + N²)⁻¹ B r.
  * B needs one Cholesky factor of M + I; the eigenvalues of I + N² lie in [1, 2], so conjugate gradients end in about
- * 20 steps of two triangular solves at rounding level.
+ * 20 steps of four triangular solves at rounding level.
  * @returns x [size]; null when M + I is not positive definite, which rounding alone cannot cause. */
 export function solveReference(system: ScaleSystem, algebra: LinearAlgebra): Float64Array | null {
   const { matrix, size } = system;

@@ -59,12 +59,12 @@ export async function runTune(
       );
     const masks = withScales(progress.masks, layer, subLayer, kept, scales);
     const largestScale = scales.reduce((largest, scale) => Math.max(largest, Math.abs(scale)), 0);
-    const { rung, heldOutBefore, heldOutAfter } = report;
+    const { rung, heldOutBefore, heldOutAfter, tried } = report;
     progress = {
       masks,
       reports: [
         ...progress.reports,
-        { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, largestScale },
+        { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, largestScale, tried },
       ],
     };
     await onSolved(progress);
@@ -90,8 +90,10 @@ async function tuneSubLayer(
     subLayer,
   };
   const name = `${layer}.${subLayer}`;
-  const fitted = { first: 0, end: plan.fitShards };
-  const judging = { first: plan.fitShards, end: plan.shards.length };
+  // The published solution fits everything and judges nothing.
+  const fitEnd = input.settings.damping === 'reference' ? plan.shards.length : plan.fitShards;
+  const fitted = { first: 0, end: fitEnd };
+  const judging = { first: fitEnd, end: plan.shards.length };
   const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
 
   // One worker holds the whole tree and solves in place; of several, each sums its nodes and one solves.

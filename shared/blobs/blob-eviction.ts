@@ -44,8 +44,10 @@ async function listBlobs(sha256Dir: string): Promise<StoredBlob[]> {
       const linkFile = names.has(`${name}.link`) ? `${file}.link` : null;
       const found = await stat(file).catch(() => null);
       const used = linkFile === null ? found : await stat(linkFile).catch(() => null);
+      // The file that it links to was deleted by its owner.
+      if (found === null && linkFile !== null) for (const gone of [file, linkFile]) await rm(gone, { force: true });
       if (found === null || used === null) continue;
-      const sizeBytes = linkFile !== null && found.nlink > 1 ? 0 : found.size;
+      const sizeBytes = linkFile === null ? found.size : 0;
       blobs.push({ digest: prefix + name, file, linkFile, usedAtMs: used.mtimeMs, sizeBytes });
     }
   }

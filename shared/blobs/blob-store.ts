@@ -1,14 +1,14 @@
 // A folder of content-addressed blobs, shared by any number of processes of one machine.
 //
 //   <dir>/sha256/ab/cdef…        one blob; appears by a rename after its size and digest were checked, never changes
-//   <dir>/sha256/ab/cdef….link   beside a blob that is a hard link to a user's file: size and mtime at the time of linking
+//   <dir>/sha256/ab/cdef….link   beside a blob that is a symbolic link to a user's file: its size and mtime at that time
 //   <dir>/incoming/HOST.PID.N    written aside; what a killed process leaves is removed by the next one that opens the folder
 //
 // A blob's mtime (of its .link file, if there is one) says when it was last used: beyond the size limit the least
 // recently used go first, never one that this process has pinned. Another process may still need one that went: it
 // reports blob_missing, and gets the blob again.
 import { createHash, randomUUID } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { EspalierError, namingFile, toEspalierError } from '../errors.ts';
@@ -118,21 +118,22 @@ export class BlobStore {
     return target;
   }
 
-  /** Places a file of this machine, whose digest the caller has computed, by a hard link: no bytes are copied and none
-   * are taken from the limit. Where it cannot be linked (another disk, another owner) it is copied and checked. */
+  /** Places a file of this machine, whose digest the caller has computed, by a symbolic link: no bytes are copied,
+   * none are taken from the limit, and a file that its owner deletes is gone. Where links cannot be made it is copied and
+   * checked. */
   async link(file: string, digest: string): Promise<string> {
     const target = this.path(digest);
     if (await this.has(digest)) return target;
     const aside = this.#asidePath();
     try {
       await mkdir(path.dirname(target), { recursive: true });
-      await link(file, aside);
+      await symlink(path.resolve(file), aside);
     } catch {
       const { size } = await stat(file);
       return this.put(digest, size, readChunks(file));
     }
     try {
-      await writeFile(target + LINK_SUFFIX, linkRecord(await stat(aside, { bigint: true })));
+      await writeFile(target + LINK_SUFFIX, linkRecord(await stat(file, { bigint: true })));
       await rename(aside, target);
     } catch (caught) {
       throw toEspalierError(caught);

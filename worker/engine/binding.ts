@@ -1,5 +1,5 @@
 // Loads TensorFlow's native binding out of @tensorflow/tfjs-node-gpu: the only importer of that package. The binding is
-// driven directly, without tfjs's op layer: it halves the cost of an operation's call, and float64 tensors, which tfjs
+// driven directly, without tfjs's op layer: an operation's call costs a third less, and float64 tensors, which tfjs
 // cannot hold, work like all others (docs/adr/0002-engine.md).
 import { createRequire } from 'node:module';
 import { EspalierError } from '../../shared/errors.ts';

@@ -1,5 +1,5 @@
 // The gradient of a sample's loss with respect to the mask variables, layer by layer from the last to the first. Written
-// by hand: automatic differentiation in tfjs is 25 times slower (docs/adr/0002-engine.md), and no weight gradient is ever needed.
+// by hand: automatic differentiation in tfjs is many times slower (docs/adr/0002-engine.md), and no weight gradient is ever needed.
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { DeviceBatch } from './device-batch.ts';
 import type { EncoderWeights } from './encoder-weights.ts';

@@ -1,7 +1,7 @@
 // The blob folder: shared by processes, bounded, never wrong.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -105,6 +105,18 @@ test('a linked file that is written to is no longer the blob, and is not touched
   // It can be put again.
   await put(store, 1, 500);
   assert.equal(await store.has(digest), true);
+});
+
+test('a linked file that its owner deletes is gone, and its link with the next opening', async () => {
+  const file = path.join(folder, 'deleted.safetensors');
+  await writeFile(file, Buffer.alloc(500, 7));
+  const store = await open();
+  const { digest } = await blobOfFile(file);
+  const target = await store.link(file, digest);
+  await rm(file);
+  assert.equal(await store.has(digest), false);
+  await open();
+  await assert.rejects(lstat(target), { code: 'ENOENT' });
 });
 
 test('what a killed process was writing is removed, what a living one writes is not', async () => {
