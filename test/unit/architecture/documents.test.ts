@@ -14,8 +14,6 @@ const documents = [
     .map((name) => join('docs', name)),
 ];
 
-/** Made by a script that takes hours: a checkout may be without it until the script has run. */
-
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 
 /** Text outside of code blocks: what stands in those is an example, not a link. */
