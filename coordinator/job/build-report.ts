@@ -1,32 +1,31 @@
 // report.json of one budget from what the job measured.
 import path from 'node:path';
-import type { WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import { espalierVersion } from '../../shared/rpc/version.ts';
-import type { FinishedJob, PruneInputs } from '../prune-job.ts';
 import type { PruneReport, QualityByStage } from '../prune-report.ts';
 import type { PruneSettings } from '../prune-settings.ts';
-import type { PrunedBudget } from '../stages/prune-budget.ts';
+import type { MeasuredBudget } from '../stages/export.ts';
+import type { LatencyShape } from '../stages/latency.ts';
 import type { StoredScores } from '../stages/quality.ts';
 import type { Workers } from '../workers/workers.ts';
+import type { PlannedSamples } from './job-context.ts';
+import type { PruneInputs } from './prune-inputs.ts';
 
-/** One budget, pruned, written and measured as written. */
-export interface MeasuredBudget {
-  readonly budget: PruneSettings['budgets'][number];
-  readonly result: PrunedBudget;
-  readonly dtype: WeightDType;
-  /** Size of model.safetensors. */
-  readonly bytes: number;
-  /** SHA-256 of model.safetensors. */
-  readonly digest: string;
-  readonly scores: StoredScores | null;
-  /** Seconds of measuring it. */
-  readonly seconds: number;
+/** What all budgets share, and each of them. */
+export interface FinishedJob {
+  readonly calibration: PlannedSamples;
+  readonly dense: StoredScores | null;
+  readonly fisherSeconds: number;
+  readonly denseSeconds: number;
+  readonly latency: LatencyShape;
+  /** Median seconds of a forward pass: the dense model's, then each budget's. */
+  readonly latencySeconds: readonly number[];
+  readonly budgets: readonly MeasuredBudget[];
 }
 
 export function buildReport(
   settings: PruneSettings,
   inputs: PruneInputs,
-  workers: Workers,
+  workers: Pick<Workers, 'count' | 'deviceClass'>,
   job: FinishedJob,
   measured: MeasuredBudget,
   seconds: { load: number; total: number },

@@ -9,6 +9,12 @@ import type { RunFolder } from '../store/run-folder.ts';
 import type { Workers } from '../workers/workers.ts';
 import type { ModelBlobs } from './model-blobs.ts';
 
+/** Who runs a job: when it wants it to stop, and where it is told what happens. */
+export interface RunContext {
+  readonly signal: AbortSignal;
+  onEvent(event: JobEvent): void;
+}
+
 /** A plan that workers can be sent. */
 export interface PlannedSamples {
   readonly plan: Plan;

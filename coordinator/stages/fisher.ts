@@ -3,9 +3,31 @@ import { type FisherInformation, mergeFisher, packedLength } from '../../pruning
 import { foldTree } from '../../pruning/fold-tree.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
+import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { blobRef } from '../job/model-blobs.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
+
+/** Fisher information of the calibration samples, from the state or computed. @param name of the stored stage. */
+export function storedFisher(
+  context: JobContext,
+  name: string,
+): Promise<{ value: FisherInformation; seconds: number }> {
+  const { folder, calibration, checkpoint } = context;
+  return storedStage<FisherInformation>(context, 'fisher', {
+    name,
+    steps: calibration.plan.shards.length,
+    async read() {
+      const stored = await folder.readTensors(name);
+      if (stored === null) return null;
+      return {
+        value: fisherFromTensors(stored.tensors, checkpoint.config.layers),
+        seconds: Number(stored.meta.seconds),
+      };
+    },
+    run: (progress) => runFisher(context, progress),
+    write: (value, seconds) => folder.writeTensors(name, fisherToTensors(value), { seconds }),
+  });
+}
 
 /** Fisher information of the calibration samples: rows, or Grams where rows would outnumber a layer's variables.
  * @throws EspalierError "not_finite" when a loss or a gradient is not a finite number. */

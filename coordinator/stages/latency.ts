@@ -1,4 +1,5 @@
 // Measured speed: forward passes of the dense model and of each pruned one in turn, on one worker that does nothing else.
+import { planTokens } from '../../dataset/plan.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
@@ -10,12 +11,29 @@ export interface LatencyShape {
   readonly repeats: number;
 }
 
-/** Median seconds of a forward pass: the dense model's first, then those of `students`. */
-export async function medianLatency(
+const BATCH_SIZE = 8;
+const REPEATS = 15;
+
+/** Measures with samples of the calibration samples' mean length.
+ * @returns the shape of the batch, and median seconds: the dense model's first, then those of `students`. */
+export async function latencyStage(
   context: JobContext,
   students: readonly Masks[],
-  shape: LatencyShape,
-): Promise<number[]> {
+): Promise<{ shape: LatencyShape; seconds: readonly number[] }> {
+  const { plan } = context.calibration;
+  const mean = Math.round(planTokens(plan) / plan.samples.length);
+  const tokens = Math.max(1, Math.min(context.checkpoint.config.maxTokens, mean));
+  const shape: LatencyShape = { batchSize: BATCH_SIZE, repeats: REPEATS, tokens };
+  context.emit({ kind: 'stage-started', stage: 'latency', steps: 1 });
+  const start = performance.now();
+  const seconds = await medianLatency(context, students, shape);
+  const stageSeconds = (performance.now() - start) / 1000;
+  context.emit({ kind: 'stage-finished', stage: 'latency', seconds: stageSeconds, reused: false });
+  return { shape, seconds };
+}
+
+/** Median seconds of a forward pass: the dense model's first, then those of `students`. */
+async function medianLatency(context: JobContext, students: readonly Masks[], shape: LatencyShape): Promise<number[]> {
   const { workers, model, signal } = context;
   const empty = {
     headMask: Buffer.alloc(0),

@@ -1,0 +1,87 @@
+// What a prune job reads before any work, and what follows from it alone: costs, group size, the run's fingerprint, the
+// disk space that the output needs.
+import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { Releases } from '../../shared/lifecycle.ts';
+import type { JobEvent } from '../job-events.ts';
+import type { PruneSettings } from '../prune-settings.ts';
+import { drawSamples } from '../stages/plan.ts';
+import { type Costs, modelCosts } from './budget.ts';
+import type { Evaluation } from './job-context.ts';
+import { type ModelInput, openData, openEvaluation, openModel } from './open-inputs.ts';
+
+export interface PruneInputs {
+  readonly model: ModelInput;
+  readonly data: Dataset;
+  readonly drawn: EncodedDataset;
+  readonly evaluation: Evaluation | null;
+  readonly costs: Costs;
+  /** Samples a Fisher row. */
+  readonly groupSize: number;
+}
+
+/** Fisher groups as published: the batch sizes of the reference. */
+const USUAL_GROUP = 32;
+const USUAL_GROUP_OF_WINDOWS = 12;
+
+/** Opens and checks model and data and draws the samples; `releases` closes the model. Tells what was cut or is fewer
+ * than asked for. @throws EspalierError for anything that is wrong with them. */
+export async function openPruneInputs(
+  settings: PruneSettings,
+  releases: Releases,
+  onEvent: (event: JobEvent) => void,
+): Promise<PruneInputs> {
+  const model = await openModel(settings.model, releases);
+  const { config } = model.checkpoint;
+  if (config.raw.espalier !== undefined)
+    throw new EspalierError(
+      'model_unsupported',
+      `${settings.model}: got a model that is already pruned, expected a dense one`,
+      { action: 'give the model that it was made from' },
+    );
+  const data = await openData(settings.data, model, settings, settings.labels === 'data');
+  const evaluation = settings.evaluation === null ? null : await openEvaluation(settings.evaluation, model, settings);
+  const drawn = drawSamples(data, settings);
+  if (drawn.samples.length < settings.samples && !settings.replacement)
+    onEvent({
+      kind: 'notice',
+      text: `${settings.data}: all ${drawn.samples.length} samples are used, fewer than the ${settings.samples} asked for`,
+    });
+  for (const [file, encoded] of [
+    [settings.data, drawn],
+    [settings.evaluation, evaluation?.encoded],
+  ] as const)
+    if (encoded !== undefined && encoded.truncated > 0)
+      onEvent({
+        kind: 'notice',
+        text: `${file}: ${encoded.truncated} of ${encoded.samples.length} samples were longer than ${data.maxTokens} tokens and were cut`,
+      });
+  const tokens =
+    settings.macsLength ?? drawn.samples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0) / drawn.samples.length;
+  const costs = modelCosts(config, tokens, settings.budgets);
+  const groupSize =
+    settings.fisherGroup ?? (config.task === 'question-answering' ? USUAL_GROUP_OF_WINDOWS : USUAL_GROUP);
+  return { model, data, drawn, evaluation, costs, groupSize };
+}
+
+/** All that stored stages depend on; where the work runs is not part of it, but for the device class, which is stored
+ * with the plan. */
+export function runFingerprint(settings: PruneSettings, inputs: PruneInputs): object {
+  const { seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric } =
+    settings;
+  return {
+    model: inputs.model.digest.digest,
+    data: inputs.data.digest,
+    evaluation: inputs.evaluation?.dataset.digest ?? null,
+    budgets: settings.budgets.map(({ value }) => value),
+    fisherGroup: inputs.groupSize,
+    ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
+  };
+}
+
+/** Disk space that state and output need, about. */
+export function outputBytes(settings: PruneSettings, { model }: PruneInputs): number {
+  const elementBytes = (settings.dtype ?? model.checkpoint.dtype) === 'F32' ? 4 : 2;
+  const budgets = settings.budgets.reduce((sum, { value }) => sum + value, 0);
+  return settings.budgets.length * 2e6 + model.checkpoint.parameters * elementBytes * Math.max(1, budgets) + 64e6;
+}

@@ -1,0 +1,62 @@
+// Stage "export": a pruned model written, then opened and measured as it was written: what the report says is what the
+// user gets.
+import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
+import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
+import type { JobContext } from '../job/job-context.ts';
+import { modelBlobs } from '../job/model-blobs.ts';
+import type { PruneSettings } from '../prune-settings.ts';
+import type { PrunedBudget } from './prune-budget.ts';
+import { type StoredScores, storedQuality } from './quality.ts';
+
+/** One budget, pruned, written and measured as written. */
+export interface MeasuredBudget {
+  readonly budget: PruneSettings['budgets'][number];
+  readonly result: PrunedBudget;
+  readonly dtype: WeightDType;
+  /** Size of model.safetensors. */
+  readonly bytes: number;
+  /** SHA-256 of model.safetensors. */
+  readonly digest: string;
+  readonly scores: StoredScores | null;
+  /** Seconds of measuring it. */
+  readonly seconds: number;
+}
+
+/** Writes one budget's model into the run folder's staging and measures it. @param name of its stored quality. */
+export async function exportBudget(
+  context: JobContext,
+  { budget, result }: Pick<MeasuredBudget, 'budget' | 'result'>,
+  settings: Pick<PruneSettings, 'dtype'>,
+  name: string,
+): Promise<MeasuredBudget> {
+  const { checkpoint, blobs, folder } = context;
+  const directory = await folder.staging(budget.text);
+  context.emit({ kind: 'stage-started', stage: 'export', budget: budget.text, steps: 1 });
+  const start = performance.now();
+  const dtype = settings.dtype ?? checkpoint.dtype;
+  const { bytes } = await writePrunedCheckpoint(checkpoint, result.masks, dtype, directory);
+  const written = await openCheckpoint(directory);
+  try {
+    const model = await modelBlobs(written, blobs);
+    context.emit({
+      kind: 'stage-finished',
+      stage: 'export',
+      budget: budget.text,
+      seconds: (performance.now() - start) / 1000,
+      reused: false,
+    });
+    const scores =
+      context.evaluation === null ? null : await storedQuality(context, model, null, { name, budget: budget.text });
+    return {
+      budget,
+      result,
+      dtype,
+      bytes,
+      digest: String(model.ref.weights[0].digest),
+      scores: scores?.value ?? null,
+      seconds: scores?.seconds ?? 0,
+    };
+  } finally {
+    await written.close();
+  }
+}
