@@ -1,14 +1,14 @@
 // Stage "evaluate": outputs of a model over planned samples, from all workers, and their scores.
 import type { Masks } from '../../pruning/masks.ts';
-import { EspalierError } from '../../shared/errors.ts';
 import type { Evaluation, PlannedSamples, TaskEnvironment } from '../job/job-context.ts';
 import { TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { maskSet } from '../job/mask-set.ts';
 import { blobRef, type ModelBlobs } from '../job/model-blobs.ts';
+import { resultTensor } from '../job/result-tensor.ts';
 import type { TaskSpec } from '../workers/task-spec.ts';
 
 /** Logits of every sample in plan order: [outputs], or [tokens · outputs] where the task is by token.
- * @throws EspalierError "not_finite" when a model gives numbers that are not. */
+ * @throws EspalierError "not_finite" when a model gives numbers that are not, "protocol" for an answer of another size. */
 export async function modelOutputs(
   environment: TaskEnvironment,
   model: ModelBlobs,
@@ -38,19 +38,18 @@ export async function modelOutputs(
     onDone: () => progress(++done),
   });
   return results.flatMap((result, shard) => {
-    const logits = result.get('logits');
-    if (logits === undefined) throw new EspalierError('protocol', `evaluate/${shard}: got no logits, expected some`);
-    const values = logits.data as Float32Array;
-    if (!values.every(Number.isFinite))
-      throw new EspalierError('not_finite', `evaluate/${shard}: got logits that are not finite numbers`);
     const { firstSample, endSample } = plan.shards[shard];
     const { outputs, task } = model.config;
     const byToken = task === 'token-classification' || task === 'question-answering';
+    const lengths = plan.samples
+      .slice(firstSample, endSample)
+      .map(({ tokenIds }) => (byToken ? tokenIds.length : 1) * outputs);
+    const length = lengths.reduce((sum, own) => sum + own, 0);
+    const logits = resultTensor(result, `evaluate/${shard}`, 'logits', { dtype: 'F32', length });
     let offset = 0;
-    return plan.samples.slice(firstSample, endSample).map(({ tokenIds }) => {
-      const length = (byToken ? tokenIds.length : 1) * outputs;
-      offset += length;
-      return values.subarray(offset - length, offset);
+    return lengths.map((own) => {
+      offset += own;
+      return logits.subarray(offset - own, offset);
     });
   });
 }

@@ -1,10 +1,11 @@
 // Stage "fisher": gradients of the mask variables of all calibration samples, a shard a task.
+import type { Plan } from '../../dataset/plan.ts';
 import { type FisherInformation, mergeFisher, packedLength } from '../../pruning/fisher.ts';
 import { foldTree } from '../../pruning/fold-tree.ts';
-import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { blobRef } from '../job/model-blobs.ts';
+import { resultTensor } from '../job/result-tensor.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
 
 /** Fisher information of the calibration samples, from the state or computed. @param name of the stored stage. */
@@ -54,52 +55,34 @@ export async function runFisher(context: JobContext, progress: (done: number) =>
   );
   let done = 0;
   const results = await workers.runTasks(tasks, { signal, onDone: () => progress(++done) });
-  results.forEach(checkLosses);
-  if (!gram) return joinRows(results, rows, layers * (heads + intermediateSize));
-  const parts = results.map((result) => gramsOf(result, layers, heads, intermediateSize));
+  results.forEach((result, shard) => {
+    const { firstSample, endSample } = plan.shards[shard];
+    resultTensor(result, `fisher/${shard}`, 'losses', { dtype: 'F32', length: endSample - firstSample });
+  });
+  if (!gram) return joinRows(results, plan, layers * (heads + intermediateSize));
+  const parts = results.map((result, shard) => gramsOf(result, shard, layers, heads, intermediateSize));
   return foldTree(0, parts.length, (shard) => parts[shard], mergeFisher);
 }
 
-function checkLosses(result: TaskResult, shard: number): void {
-  const losses = tensor(result, 'losses').data as Float32Array;
-  const bad = losses.findIndex((loss) => !Number.isFinite(loss));
-  if (bad >= 0)
-    throw new EspalierError(
-      'not_finite',
-      `fisher/${shard}: sample ${bad}: got loss ${losses[bad]}, expected a finite number`,
-    );
-}
-
-function joinRows(results: readonly TaskResult[], rows: number, width: number): FisherInformation {
+function joinRows(results: readonly TaskResult[], plan: Plan, width: number): FisherInformation {
+  const rows = Math.ceil(plan.samples.length / plan.groupSize);
   const values = new Float32Array(rows * width);
-  let offset = 0;
-  for (const result of results) {
-    const part = tensor(result, 'rows').data as Float32Array;
-    if (offset + part.length > values.length)
-      throw new EspalierError('protocol', `fisher: got more than ${rows} rows, expected ${rows}`);
-    values.set(part, offset);
-    offset += part.length;
-  }
-  if (offset !== values.length)
-    throw new EspalierError('protocol', `fisher: got ${offset / width} rows, expected ${rows}`);
+  results.forEach((result, shard) => {
+    const { firstSample, endSample } = plan.shards[shard];
+    const length = Math.ceil((endSample - firstSample) / plan.groupSize) * width;
+    const part = resultTensor(result, `fisher/${shard}`, 'rows', { dtype: 'F32', length });
+    values.set(part, (firstSample / plan.groupSize) * width);
+  });
   return { form: 'rows', rows, values };
 }
 
-function gramsOf(result: TaskResult, layers: number, heads: number, neurons: number): FisherInformation {
+function gramsOf(result: TaskResult, shard: number, layers: number, heads: number, neurons: number): FisherInformation {
   const split = (name: string, size: number) => {
-    const data = tensor(result, name).data as Float64Array;
     const length = packedLength(size);
-    if (data.length !== layers * length)
-      throw new EspalierError('protocol', `${name}: got ${data.length} elements, expected ${layers * length}`);
+    const data = resultTensor(result, `fisher/${shard}`, name, { dtype: 'F64', length: layers * length });
     return Array.from({ length: layers }, (_, layer) => data.subarray(layer * length, (layer + 1) * length));
   };
   return { form: 'gram', headGrams: split('head_gram', heads), neuronGrams: split('neuron_gram', neurons) };
-}
-
-function tensor(result: TaskResult, name: string): NamedTensor {
-  const found = result.get(name);
-  if (found === undefined) throw new EspalierError('protocol', `fisher: got no ${name}, expected one`);
-  return found;
 }
 
 /** Fisher information as the tensors of a stored stage. */

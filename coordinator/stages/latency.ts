@@ -1,9 +1,9 @@
 // Measured speed: forward passes of the dense model and of each pruned one in turn, on one worker that does nothing else.
 import { planTokens } from '../../dataset/plan.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { EspalierError } from '../../shared/errors.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { maskSet } from '../job/mask-set.ts';
+import { resultTensor } from '../job/result-tensor.ts';
 
 export interface LatencyShape {
   readonly batchSize: number;
@@ -52,12 +52,8 @@ async function medianLatency(context: JobContext, students: readonly Masks[], sh
     [{ id: 'latency', blobs: model.blobs, request, exclusive: true, deadlineMs: TASK_DEADLINE_MS }],
     { signal },
   );
-  const seconds = result.get('seconds')?.data;
-  if (!(seconds instanceof Float64Array) || seconds.length !== (students.length + 1) * shape.repeats)
-    throw new EspalierError(
-      'protocol',
-      `latency: got ${seconds?.length ?? 0} figures, expected ${(students.length + 1) * shape.repeats}`,
-    );
+  const length = (students.length + 1) * shape.repeats;
+  const seconds = resultTensor(result, 'latency', 'seconds', { dtype: 'F64', length });
   return Array.from({ length: students.length + 1 }, (_, i) =>
     median(seconds.subarray(i * shape.repeats, (i + 1) * shape.repeats)),
   );

@@ -8,9 +8,11 @@ import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts'
 import { EspalierError } from '../../shared/errors.ts';
 import type { SumSource } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
 import { encodeSafetensors } from '../../shared/safetensors.ts';
+import type { TensorData } from '../../shared/tensor.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { maskSet } from '../job/mask-set.ts';
 import { blobRef } from '../job/model-blobs.ts';
+import { resultTensor } from '../job/result-tensor.ts';
 import type { TuningReport } from '../prune-report.ts';
 import type { TaskSpec } from '../workers/task-spec.ts';
 
@@ -51,12 +53,7 @@ export async function runTune(
   let progress: TuningProgress = input.resumed ?? { masks: input.student, reports: [] };
   const steps = tunableSteps(input.student);
   for (const { layer, subLayer, kept } of steps.slice(progress.reports.length)) {
-    const { scales, report } = await tuneSubLayer(context, input, progress.masks, layer, subLayer);
-    if (scales.length !== kept.length)
-      throw new EspalierError(
-        'protocol',
-        `layer ${layer} ${subLayer}: got ${scales.length} scales, expected ${kept.length}`,
-      );
+    const { scales, report } = await tuneSubLayer(context, input, progress.masks, layer, subLayer, kept.length);
     const masks = withScales(progress.masks, layer, subLayer, kept, scales);
     const largestScale = scales.reduce((largest, scale) => Math.max(largest, Math.abs(scale)), 0);
     const { rung, heldOutBefore, heldOutAfter, tried } = report;
@@ -78,7 +75,8 @@ async function tuneSubLayer(
   student: Masks,
   layer: number,
   subLayer: SubLayer,
-): Promise<{ scales: Float64Array; report: Omit<ScaleSolution, 'scales'> }> {
+  kept: number,
+): Promise<{ scales: Float64Array; report: SolveReport }> {
   const { calibration, model, workers, signal } = context;
   const { plan, blob } = calibration;
   const common = {
@@ -140,13 +138,34 @@ async function tuneSubLayer(
     ],
     { signal },
   );
-  const scales = result.get('scales')?.data;
-  const report = result.get('report')?.data;
-  if (!(scales instanceof Float64Array) || !(report instanceof Uint8Array))
-    throw new EspalierError('protocol', `solve/${name}: got no scales and report, expected both`);
-  if (!scales.every(Number.isFinite))
-    throw new EspalierError('not_finite', `solve/${name}: got scales that are not finite numbers`);
-  return { scales, report: JSON.parse(new TextDecoder().decode(report)) as Omit<ScaleSolution, 'scales'> };
+  const scales = resultTensor(result, `solve/${name}`, 'scales', { dtype: 'F64', length: kept });
+  if (!scales.every((scale) => Number.isFinite(Math.fround(scale))))
+    throw new EspalierError('not_finite', `solve/${name}: got a scale that no float32 holds`);
+  return { scales, report: readSolveReport(`solve/${name}`, result.get('report')?.data) };
+}
+
+type SolveReport = Omit<ScaleSolution, 'scales'>;
+
+// It goes into the user's report: what has another form is refused here, not told.
+function readSolveReport(task: string, bytes: TensorData | undefined): SolveReport {
+  const refuse = (got: string, cause?: unknown) =>
+    new EspalierError('protocol', `${task}: report: got ${got}, expected JSON of a rung and what was tried`, { cause });
+  if (!(bytes instanceof Uint8Array)) throw refuse('nothing');
+  let report: Partial<SolveReport> | null;
+  try {
+    report = JSON.parse(new TextDecoder().decode(bytes)) as Partial<SolveReport> | null;
+  } catch (cause) {
+    throw refuse('no JSON', cause);
+  }
+  const isResidual = (value: unknown) => value === null || typeof value === 'number';
+  const isWhole =
+    typeof report?.rung === 'string' &&
+    isResidual(report.heldOutBefore) &&
+    isResidual(report.heldOutAfter) &&
+    Array.isArray(report.tried) &&
+    report.tried.every((tried) => typeof tried?.rung === 'string' && isResidual(tried.heldOut));
+  if (!isWhole) throw refuse('another form');
+  return report as SolveReport;
 }
 
 function withScales(masks: Masks, layer: number, subLayer: SubLayer, kept: Int32Array, scales: Float64Array): Masks {
