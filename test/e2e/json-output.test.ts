@@ -29,6 +29,7 @@ test('--json prints one JSON object with the reports and nothing else; progress 
   for (const budget of ['0.4', '0.6'])
     stages.push(...['search', 'evaluate', 'rearrange', 'evaluate', 'tune'].map((stage) => `${stage} ${budget}`));
   for (const budget of ['0.4', '0.6']) stages.push(`export ${budget}`, `evaluate ${budget}`);
+  stages.push('latency');
   const finished = told.filter((line) => /^\w+( 0\.\d)? +[\d.]+ m?s\b/.test(line));
   assert.deepEqual(
     finished.map((line) => line.replace(/ +[\d.]+ m?s\b.*$/, '')),

@@ -32,7 +32,7 @@ export async function tunedSubLayers(workspace: Workspace, out: string, count: n
 
 function storedReports(stages: string): number {
   if (!existsSync(stages)) return 0;
-  const plan = readdirSync(stages).find((name) => /^plan-[0-9a-f]+$/.test(name));
+  const plan = readdirSync(stages).find((name) => /^plan-[0-9a-f]+-\d+$/.test(name));
   const record = path.join(stages, plan ?? '', 'budget-0.5/tune.tensors.json');
   if (!existsSync(record)) return 0;
   return (JSON.parse(readFileSync(record, 'utf8')) as { body: { meta: { reports: unknown[] } } }).body.meta.reports
