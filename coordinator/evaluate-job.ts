@@ -5,6 +5,7 @@ import { cacheFolder } from '../shared/cache-folder.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
 import type { EvaluateReport, EvaluateSettings } from './evaluate-settings.ts';
+import { withFittingBatches } from './job/fitting-batches.ts';
 import type { RunContext } from './job/job-context.ts';
 import { modelBlobs } from './job/model-blobs.ts';
 import { openEvaluation, openModel } from './job/open-inputs.ts';
@@ -37,26 +38,21 @@ export async function runEvaluateJob(
     releases.add(() => workers.close());
     onEvent({ kind: 'stage-finished', stage: 'load', seconds: (performance.now() - start) / 1000, reused: false });
 
-    const device = workers.deviceClass;
-    const planned = planSamples(samples, {
-      config,
-      device,
-      groupSize: 1,
-      tokensPerBatch: tokensPerBatch(device),
-      heldOut: false,
-    });
-    const steps = planned.plan.shards.length;
-    onEvent({ kind: 'stage-started', stage: 'evaluate', steps });
-    const began = performance.now();
     const environment = { workers, signal, emit: onEvent };
-    const scores = await measureQuality(
-      environment,
-      await modelBlobs(model.checkpoint, blobs),
-      null,
-      { ...evaluation, ...planned },
-      (done) => onEvent({ kind: 'stage-progress', stage: 'evaluate', done, steps }),
-    );
-    onEvent({ kind: 'stage-finished', stage: 'evaluate', seconds: (performance.now() - began) / 1000, reused: false });
+    const device = workers.deviceClass;
+    const named = await modelBlobs(model.checkpoint, blobs);
+    const scores = await withFittingBatches(tokensPerBatch(device), onEvent, async (limit) => {
+      const planned = planSamples(samples, { config, device, groupSize: 1, tokensPerBatch: limit, heldOut: false });
+      const steps = planned.plan.shards.length;
+      onEvent({ kind: 'stage-started', stage: 'evaluate', steps });
+      const began = performance.now();
+      const found = await measureQuality(environment, named, null, { ...evaluation, ...planned }, (done) =>
+        onEvent({ kind: 'stage-progress', stage: 'evaluate', done, steps }),
+      );
+      const seconds = (performance.now() - began) / 1000;
+      onEvent({ kind: 'stage-finished', stage: 'evaluate', seconds, reused: false });
+      return found;
+    });
     return {
       espalier: espalierVersion(),
       model: { name: path.basename(path.resolve(settings.model)), digest: model.digest.digest, type: config.modelType },

@@ -44,7 +44,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
       onNotice: (text) => onEvent({ kind: 'notice', text }),
     });
     releases.add(() => (isHopeless ? folder.abandon() : folder.close()));
-    await folder.requireSpace(outputBytes(settings, inputs));
+    await folder.requireSpace(outputBytes(settings, inputs.model.checkpoint));
     signal.throwIfAborted();
     const blobs = await BlobStore.open(cacheFolder('blobs'), { limitBytes: BLOB_CACHE_BYTES });
     const stored = await folder.readJson<StoredPlan>('plan');
@@ -65,12 +65,13 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
       pruneAll(settings, inputs, parts, limit),
     );
     const seconds = { load: loadSeconds, total: (performance.now() - start) / 1000 };
-    const reports = finished.budgets.map((budget) => buildReport(settings, inputs, workers, finished, budget, seconds));
-    for (const report of reports)
-      await writeFile(
-        path.join(await folder.staging(budgetText(settings, report)), 'report.json'),
-        `${JSON.stringify(report, null, 2)}\n`,
-      );
+    const reports: PruneReport[] = [];
+    for (const measured of finished.budgets) {
+      const report = buildReport(settings, inputs, workers, finished, measured, seconds);
+      const file = path.join(await folder.staging(measured.budget.text), 'report.json');
+      await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
+      reports.push(report);
+    }
     signal.throwIfAborted();
     await folder.commit();
     return reports;
@@ -88,6 +89,7 @@ interface StoredPlan {
   readonly deviceClass: DeviceClass;
 }
 
+// Everything between load and commit, with batches of one size.
 async function pruneAll(
   settings: PruneSettings,
   inputs: PruneInputs,
@@ -131,10 +133,4 @@ async function pruneAll(
     latencySeconds: latency.seconds,
     budgets,
   };
-}
-
-function budgetText(settings: PruneSettings, report: PruneReport): string {
-  const found = settings.budgets.find(({ value }) => value === report.budget);
-  if (found === undefined) throw new EspalierError('internal', `budget ${report.budget}: got no folder, expected one`);
-  return found.text;
 }

@@ -1,6 +1,8 @@
 // What a prune job reads before any work, and what follows from it alone: costs, group size, the run's fingerprint, the
 // disk space that the output needs.
+import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
+import { parameterCount } from '../../pruning/compact.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { JobEvent } from '../job-events.ts';
@@ -23,6 +25,10 @@ export interface PruneInputs {
 /** Fisher groups as published: the batch sizes of the reference. */
 const USUAL_GROUP = 32;
 const USUAL_GROUP_OF_WINDOWS = 12;
+/** Tokenizer, configuration and report of one written model. */
+const BESIDE_WEIGHTS_BYTES = 2e6;
+/** Stored stages. */
+const STATE_BYTES = 64e6;
 
 /** Opens and checks model and data and draws the samples; `releases` closes the model. Tells what was cut or is fewer
  * than asked for. @throws EspalierError for anything that is wrong with them. */
@@ -75,13 +81,19 @@ export function runFingerprint(settings: PruneSettings, inputs: PruneInputs): ob
     evaluation: inputs.evaluation?.dataset.digest ?? null,
     budgets: settings.budgets.map(({ value }) => value),
     fisherGroup: inputs.groupSize,
+    dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
     ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
   };
 }
 
-/** Disk space that state and output need, about. */
-export function outputBytes(settings: PruneSettings, { model }: PruneInputs): number {
-  const elementBytes = (settings.dtype ?? model.checkpoint.dtype) === 'F32' ? 4 : 2;
-  const budgets = settings.budgets.reduce((sum, { value }) => sum + value, 0);
-  return settings.budgets.length * 2e6 + model.checkpoint.parameters * elementBytes * Math.max(1, budgets) + 64e6;
+/** Disk space that state and output need, about: a budget cuts heads and neurons, every model written has all the rest. */
+export function outputBytes(
+  settings: Pick<PruneSettings, 'budgets' | 'dtype'>,
+  { config, dtype, parameters }: Pick<Checkpoint, 'config' | 'dtype' | 'parameters'>,
+): number {
+  const elementBytes = (settings.dtype ?? dtype) === 'F32' ? 4 : 2;
+  const none = config.headsByLayer.map(() => 0);
+  const rest = parameterCount(config, { headsByLayer: none, neuronsByLayer: none });
+  const written = settings.budgets.reduce((sum, { value }) => sum + rest + value * (parameters - rest), 0);
+  return written * elementBytes + settings.budgets.length * BESIDE_WEIGHTS_BYTES + STATE_BYTES;
 }
