@@ -21,56 +21,30 @@ const TENSORS: Readonly<Record<string, DType>> = {
 };
 
 export function encodePlan(plan: Plan): Uint8Array {
-  const lengths = plan.samples.map((sample) => sample.tokenIds.length);
-  const targetLengths = plan.samples.map((sample) => sample.target.length);
-  const batches = plan.shards.flatMap((shard) => shard.batches);
+  const { samples, shards } = plan;
+  const batches = shards.flatMap((shard) => shard.batches);
+  const tokenIds = samples.map((sample) => sample.tokenIds);
+  const typeIds = samples.map((sample) => sample.typeIds);
+  const targets = samples.map((sample) => sample.target);
+  const members = batches.map((batch) => batch.members);
+  const lengths = (parts: readonly { readonly length: number }[]) => Int32Array.from(parts, ({ length }) => length);
   const tensors = [
-    vector(
-      'token_ids',
-      concatenate(
-        Int32Array,
-        plan.samples.map((sample) => sample.tokenIds),
-      ),
-    ),
-    vector(
-      'type_ids',
-      concatenate(
-        Uint8Array,
-        plan.samples.map((sample) => sample.typeIds),
-      ),
-    ),
-    vector(
-      'targets',
-      concatenate(
-        Float32Array,
-        plan.samples.map((sample) => sample.target),
-      ),
-    ),
-    vector('sample_lengths', Int32Array.from(lengths)),
-    vector('target_lengths', Int32Array.from(targetLengths)),
-    vector(
-      'batch_members',
-      concatenate(
-        Int32Array,
-        batches.map((batch) => batch.members),
-      ),
-    ),
-    vector(
-      'batch_sizes',
-      Int32Array.from(batches, (batch) => batch.members.length),
-    ),
+    vector('token_ids', concatenate(Int32Array, tokenIds)),
+    vector('type_ids', concatenate(Uint8Array, typeIds)),
+    vector('targets', concatenate(Float32Array, targets)),
+    vector('sample_lengths', lengths(tokenIds)),
+    vector('target_lengths', lengths(targets)),
+    vector('batch_members', concatenate(Int32Array, members)),
+    vector('batch_sizes', lengths(members)),
     vector(
       'batch_tokens',
-      Int32Array.from(batches, (batch) => batch.tokens),
+      Int32Array.from(batches, ({ tokens }) => tokens),
     ),
     vector(
       'shard_samples',
-      Int32Array.from(plan.shards, (shard) => shard.endSample - shard.firstSample),
+      Int32Array.from(shards, ({ firstSample, endSample }) => endSample - firstSample),
     ),
-    vector(
-      'shard_batches',
-      Int32Array.from(plan.shards, (shard) => shard.batches.length),
-    ),
+    vector('shard_batches', lengths(shards.map((shard) => shard.batches))),
   ];
   return encodeSafetensors(tensors, {
     schema: SCHEMA,
@@ -96,14 +70,15 @@ export function decodePlan(bytes: Uint8Array): Plan {
   const tokenIds = splitBy(get<Int32Array>('token_ids'), get<Int32Array>('sample_lengths'), 'token_ids');
   const typeIds = splitBy(get<Uint8Array>('type_ids'), get<Int32Array>('sample_lengths'), 'type_ids');
   const targets = splitBy(get<Float32Array>('targets'), get<Int32Array>('target_lengths'), 'targets');
-  if (targets.length !== tokenIds.length)
-    throw new EspalierError('protocol', `plan: got ${targets.length} targets, expected ${tokenIds.length}`);
+  checkCount('target_lengths', targets.length, tokenIds.length);
   const samples = tokenIds.map(
     (ids, i): EncodedSample => ({ tokenIds: ids, typeIds: typeIds[i]!, target: targets[i]! }),
   );
   const members = splitBy(get<Int32Array>('batch_members'), get<Int32Array>('batch_sizes'), 'batch_members');
   const tokens = get<Int32Array>('batch_tokens');
+  checkCount('batch_tokens', tokens.length, members.length);
   const batches = members.map((list, i): MicroBatch => {
+    if (list.length === 0) throw new EspalierError('protocol', `plan: batch ${i}: got no sample, expected one`);
     for (const member of list) {
       const length = samples[member]?.tokenIds.length;
       if (length === undefined || length > tokens[i]!)
@@ -114,10 +89,17 @@ export function decodePlan(bytes: Uint8Array): Plan {
     }
     return { members: list, tokens: tokens[i]! };
   });
+  const shardSamples = get<Int32Array>('shard_samples');
   const shardBatches = get<Int32Array>('shard_batches');
+  checkCount('shard_batches', shardBatches.length, shardSamples.length);
   let sample = 0;
   let batch = 0;
-  const shards = Array.from(get<Int32Array>('shard_samples'), (count, i): Shard => {
+  const shards = Array.from(shardSamples, (count, i): Shard => {
+    if (count < 1 || shardBatches[i]! < 1)
+      throw new EspalierError(
+        'protocol',
+        `plan: shard ${i}: got ${count} samples in ${shardBatches[i]} micro-batches, expected at least one`,
+      );
     const shard = {
       firstSample: sample,
       endSample: sample + count,
@@ -128,8 +110,8 @@ export function decodePlan(bytes: Uint8Array): Plan {
     batch += shardBatches[i]!;
     return shard;
   });
-  if (sample !== samples.length || batch !== batches.length)
-    throw new EspalierError('protocol', `plan: shards hold ${sample} samples, expected ${samples.length}`);
+  checkCount('samples of all shards', sample, samples.length);
+  checkCount('micro-batches of all shards', batch, batches.length);
   const groupSize = Number(metadata.group_size);
   const fitShards = Number(metadata.fit_shards);
   if (!Number.isInteger(groupSize) || groupSize < 1 || shards.some(({ firstSample }) => firstSample % groupSize !== 0))
@@ -142,6 +124,10 @@ export function decodePlan(bytes: Uint8Array): Plan {
   return { samples, groupSize, shards, fitShards };
 }
 
+function checkCount(name: string, got: number, expected: number): void {
+  if (got !== expected) throw new EspalierError('protocol', `plan: ${name}: got ${got}, expected ${expected}`);
+}
+
 // Every sample of a shard is in one of its micro-batches, once.
 function checkShard({ firstSample, endSample, batches }: Shard, index: number): void {
   const members = batches.flatMap((batch) => [...batch.members]).sort((a, b) => a - b);
@@ -152,7 +138,7 @@ function checkShard({ firstSample, endSample, batches }: Shard, index: number): 
     );
 }
 
-function vector(name: string, data: TensorData): NamedTensor {
+function vector(name: keyof typeof TENSORS, data: TensorData): NamedTensor {
   return { name, dtype: TENSORS[name], shape: [data.length], data };
 }
 

@@ -36,7 +36,7 @@ export interface PlanLimits {
   readonly tokensPerShard: number;
   /** Shards to have at least, where there are groups enough. */
   readonly leastShards: number;
-  /** Part of the shards that is held out to judge tuning. */
+  /** Part of the shards that is held out to judge tuning, in [0, 1): at least one of several, unless 0. */
   readonly heldOut: number;
 }
 
@@ -54,7 +54,7 @@ export function makePlan(samples: readonly EncodedSample[], limits: PlanLimits):
     const endSample = Math.min(samples.length, Math.floor(((i + 1) * groups) / count) * limits.groupSize);
     return { firstSample, endSample, batches: packBatches(samples, firstSample, endSample, limits.tokensPerBatch) };
   });
-  const held = count === 1 ? 0 : Math.max(1, Math.round(count * limits.heldOut));
+  const held = count === 1 || limits.heldOut === 0 ? 0 : Math.max(1, Math.round(count * limits.heldOut));
   return { samples, groupSize: limits.groupSize, shards, fitShards: count - held };
 }
 

@@ -27,6 +27,9 @@ export interface DeviceBatch {
 /** What a model can take. */
 type BatchLimits = Pick<ModelConfig, 'maxTokens' | 'vocabularySize' | 'typeVocabularySize' | 'padTokenId'>;
 
+/** Padded tokens of one micro-batch: four times what a plan for a GPU asks for. */
+export const MOST_BATCH_TOKENS = 65536;
+
 // Large enough that exp() of a masked score is exactly 0 in float32.
 const MASKED = -1e9;
 
@@ -77,6 +80,11 @@ function checkBatch(samples: readonly EncodedSample[], batch: MicroBatch, config
     throw new EspalierError(
       'protocol',
       `batch: got ${batch.members.length} samples of ${batch.tokens} tokens, expected samples of 1 to ${maxTokens}`,
+    );
+  if (batch.members.length * batch.tokens > MOST_BATCH_TOKENS)
+    throw new EspalierError(
+      'protocol',
+      `batch: got ${batch.members.length} samples of ${batch.tokens} tokens, expected at most ${MOST_BATCH_TOKENS} tokens`,
     );
   for (const member of batch.members) {
     const { tokenIds, typeIds } = samples[member]!;

@@ -1,6 +1,7 @@
 // Task "fisher": gradients of the mask variables of some shards, summed by Fisher group (method: docs/method.md, "Importance").
 import type { Plan, Shard } from '../../dataset/plan.ts';
 import { gramOfRows } from '../../pruning/fisher.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { layerBackward } from '../model/backward.ts';
@@ -12,6 +13,9 @@ import { checkTarget, sampleLoss } from '../model/losses.ts';
 import type { LocalModel } from '../model/model-cache.ts';
 import { sampleLogits } from '../model/sample-logits.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
+
+/** Elements of the rows that one task may sum: 1 GiB in float64. */
+const MOST_GRADIENTS = 2 ** 27;
 
 export interface FisherInput {
   readonly model: LocalModel;
@@ -30,6 +34,11 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
   const samples = shards[shards.length - 1].endSample - firstSample;
   const groups = Math.ceil(samples / groupSize);
   const { heads, neurons } = widths(weights);
+  if (groups * (heads + neurons) > MOST_GRADIENTS)
+    throw new EspalierError(
+      'protocol',
+      `fisher: got ${groups} rows of ${heads + neurons}, expected at most ${MOST_GRADIENTS} gradients`,
+    );
   const sums = new Float64Array(groups * (heads + neurons));
   const losses = new Float32Array(samples);
   for (const shard of shards) {

@@ -1,5 +1,6 @@
 // Turns a RunRequest as it came over the wire into the input of a task, with everything that a peer can choose checked.
 import { readFile } from 'node:fs/promises';
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Plan } from '../../dataset/plan.ts';
 import { decodePlan } from '../../dataset/plan-blob.ts';
 import type { Masks, SubLayer } from '../../pruning/masks.ts';
@@ -13,6 +14,7 @@ import type { SumSource__Output } from '../../shared/rpc/generated/espalier/v1/S
 import type { RunRequest } from '../../shared/rpc/protocol.ts';
 import { decodeSafetensors } from '../../shared/safetensors.ts';
 import { type NamedTensor, viewAs } from '../../shared/tensor.ts';
+import { MOST_BATCH_TOKENS } from '../model/device-batch.ts';
 import type { LocalModel, ModelCache } from '../model/model-cache.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runFisher } from './fisher.ts';
@@ -24,7 +26,6 @@ import type { ShardRange, TaskContext } from './task-context.ts';
 /** Where the blobs of a request lie, by digest. */
 export type BlobPaths = Readonly<Record<string, string>>;
 
-const MOST_LATENCY_ROWS = 65536;
 const MOST_REPEATS = 1000;
 const MOST_STUDENTS = 64;
 
@@ -45,8 +46,10 @@ export class RequestRunner {
     switch (request.task) {
       case 'fisher': {
         const task = given(request.fisher, 'fisher');
+        const local = model(task.model, paths);
+        requireDense((await this.models.dense(local)).config, 'fisher');
         return runFisher(context, {
-          model: model(task.model, paths),
+          model: local,
           plan: await this.plan(task.plan, paths),
           shards: range(task.shards),
           gram: task.gram,
@@ -82,8 +85,8 @@ export class RequestRunner {
         const task = given(request.latency, 'latency');
         const local = model(task.model, paths);
         const { config } = await this.models.dense(local);
-        within('batch_size', task.batchSize, 1, MOST_LATENCY_ROWS);
-        within('tokens', task.tokens, 1, Math.min(config.maxTokens, Math.floor(MOST_LATENCY_ROWS / task.batchSize)));
+        within('batch_size', task.batchSize, 1, MOST_BATCH_TOKENS);
+        within('tokens', task.tokens, 1, Math.min(config.maxTokens, Math.floor(MOST_BATCH_TOKENS / task.batchSize)));
         within('repeats', task.repeats, 1, MOST_REPEATS);
         within('students', task.students.length, 1, MOST_STUDENTS);
         const students = await Promise.all(
@@ -142,9 +145,9 @@ export class RequestRunner {
   }
 
   private async masks(local: LocalModel, set: MaskSet__Output): Promise<Masks> {
-    const { layers, heads, intermediateSize, headsByLayer, neuronsByLayer } = (await this.models.dense(local)).config;
-    if (headsByLayer.some((count) => count !== heads) || neuronsByLayer.some((count) => count !== intermediateSize))
-      throw new EspalierError('protocol', 'masks: got a model that is already pruned, expected a dense one');
+    const { config } = await this.models.dense(local);
+    requireDense(config, 'masks');
+    const { layers, heads, intermediateSize } = config;
     return {
       layers,
       heads,
@@ -155,6 +158,13 @@ export class RequestRunner {
       neuronScales: floats('neuron_scales', set.neuronScales, layers * intermediateSize),
     };
   }
+}
+
+// Masks, and gradients of them, have a place for every head and neuron.
+function requireDense(config: ModelConfig, name: string): void {
+  const { heads, intermediateSize, headsByLayer, neuronsByLayer } = config;
+  if (headsByLayer.some((count) => count !== heads) || neuronsByLayer.some((count) => count !== intermediateSize))
+    throw new EspalierError('protocol', `${name}: got a model that is already pruned, expected a dense one`);
 }
 
 function given<T>(value: T | null | undefined, name: string): T {
