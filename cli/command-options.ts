@@ -1,10 +1,14 @@
 // How flags are declared to commander: values are only collected here, as text; parse-*.ts judges them.
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { RawFlags } from './flag-reader.ts';
 
-/** Adds a flag that takes a value. Every value given is kept, so that a flag given twice can be refused. */
+/** Adds a flag that takes a value. Every value given is kept, so that a flag given twice can be refused. A value that
+ * looks like a flag is one: `--data --budget 0.5` forgot the file. */
 export function addValue(command: Command, flags: string, description: string): void {
-  const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
+  const collect = (value: string, earlier: readonly string[] = []) => {
+    if (value.startsWith('--')) throw new InvalidArgumentError('expected a value');
+    return [...earlier, value];
+  };
   command.addOption(new Option(flags, description).argParser(collect));
 }
 

@@ -39,7 +39,8 @@ export async function withProgress<Result>(
   output: OutputSettings,
   job: (jobContext: JobContext) => Promise<Result>,
 ): Promise<Result> {
-  const progress = new Progress({ sink: context.stderr, quiet: output.quiet, now: context.now });
+  const { stderr, env, now } = context;
+  const progress = new Progress({ sink: stderr, quiet: output.quiet, terminal: env.TERM, now });
   const close = () => progress.close();
   const forget = context.onExit(close);
   try {

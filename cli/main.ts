@@ -11,7 +11,10 @@ const LINGER_MS = 2000;
 // A reader that has gone (`espalier inspect DIR | head -1`) is no failure of the work.
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') process.exitCode = toEspalierError(error).exitCode;
+    if (error.code === 'EPIPE') return;
+    const failure = toEspalierError(error);
+    process.exitCode = failure.exitCode;
+    if (stream === process.stdout) reportError(failure, process);
   });
 
 for (const event of ['uncaughtException', 'unhandledRejection'] as const)

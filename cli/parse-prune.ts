@@ -1,7 +1,7 @@
 // From the words of `espalier prune` to the settings of a job. Pure: looks at no file.
-import { relative, resolve } from 'node:path';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
+import { outputProblem } from './output-inputs.ts';
 import { type OutputSettings, readColumns, readFolder, readLengths, readOutput, readWorkers } from './parse-common.ts';
 
 const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
@@ -39,7 +39,8 @@ export function parsePrune(
     dtype: dtype === null ? null : DTYPES[dtype],
     workers: readWorkers(flags),
   };
-  checkOut(flags, settings, cwd);
+  const problem = outputProblem(settings, cwd);
+  if (problem !== null) flags.problem(problem);
   const output = readOutput(flags);
   flags.throwProblems('prune');
   return { settings, output };
@@ -61,18 +62,4 @@ function readBudgets(flags: FlagReader): PruneSettings['budgets'] {
     else budgets.push({ text: text.startsWith('.') ? `0${text}` : text, value });
   }
   return budgets;
-}
-
-/** Refuses an output folder that --force would replace together with the inputs or the working folder. */
-function checkOut(flags: FlagReader, { out, model, data, evaluation }: PruneSettings, cwd: string): void {
-  if (out === '') return;
-  const inputs = { 'the model': model, '--data': data, '--eval': evaluation ?? '', 'the working folder': '.' };
-  for (const [name, input] of Object.entries(inputs)) {
-    if (input === '') continue;
-    const path = relative(resolve(cwd, out), resolve(cwd, input));
-    const inside = path !== '..' && !path.startsWith('../');
-    if (!inside) continue;
-    flags.problem(`--out: got ${out}, expected a folder that does not hold ${name}`);
-    return;
-  }
 }

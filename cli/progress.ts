@@ -14,6 +14,8 @@ export interface TextSink {
 export interface ProgressOptions {
   readonly sink: TextSink;
   readonly quiet: boolean;
+  /** TERM; a dumb terminal can draw nothing over and gets lines. */
+  readonly terminal?: string | undefined;
   /** Milliseconds of any clock that only goes forward. */
   readonly now: () => number;
 }
@@ -42,7 +44,7 @@ export class Progress {
 
   constructor(options: ProgressOptions) {
     this.#options = options;
-    this.#live = options.sink.isTTY === true;
+    this.#live = options.sink.isTTY === true && options.terminal !== 'dumb';
   }
 
   onEvent(event: JobEvent): void {

@@ -50,6 +50,9 @@ function buildProgram(context: CliContext): Command {
   return program;
 }
 
+const WRONG_VALUE = /^option '(--[a-z-]+) <[^>]*>' argument '(.*)' is invalid\. (.*)$/s;
+const TOO_MANY = /^too many arguments for '(.*)'\. Expected (\d+) arguments? but got (\d+)\.$/;
+
 /** "error: unknown option '--buget'\n(Did you mean --budget?)" → "unknown option '--buget'; did you mean --budget". */
 function usageError(error: CommanderError, words: readonly string[]): EspalierError {
   const [command = ''] = words;
@@ -58,6 +61,10 @@ function usageError(error: CommanderError, words: readonly string[]): EspalierEr
   const message =
     error.code === 'commander.help'
       ? 'no command given, expected prune, evaluate or inspect'
-      : error.message.replace(/^error: /, '').replace(/\n\(Did (you mean [^)?]*)\?\)/, '; did $1');
+      : error.message
+          .replace(/^error: /, '')
+          .replace(/\n\(Did (you mean [^)?]*)\?\)/, '; did $1')
+          .replace(WRONG_VALUE, '$1: got $2, $3')
+          .replace(TOO_MANY, 'got $3 arguments without a flag, expected $2');
   return new EspalierError('usage', message, { action });
 }

@@ -4,6 +4,7 @@ import { hasRunState } from '../../coordinator/store/run-folder.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { addDataOptions, addOutputOptions, addValue, addWorkerOptions, rawFlags } from '../command-options.ts';
 import { type CliContext, withProgress } from '../context.ts';
+import { refuseLinkedInputs } from '../output-inputs.ts';
 import { parsePrune } from '../parse-prune.ts';
 import { emphasisFor, renderPruneReports } from '../tables.ts';
 
@@ -45,6 +46,7 @@ export function addPruneCommand(program: Command, context: CliContext): void {
 
 async function runPrune(model: string | undefined, command: Command, context: CliContext): Promise<void> {
   const { settings, output } = parsePrune(model, rawFlags(command), context.cwd);
+  await refuseLinkedInputs(settings, context.cwd);
   const reports = await withProgress(context, output, (job) => context.jobs.prune(settings, job)).catch(
     async (caught: unknown) => {
       throw await withResumeHint(toEspalierError(caught), settings.out);

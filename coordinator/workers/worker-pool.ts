@@ -10,6 +10,7 @@ import { checkWorker, describeClass } from './device-class.ts';
 import { WorkerLink } from './worker-link.ts';
 
 const GRACE_MS = 10_000;
+const UNREACHABLE = 'cannot be reached';
 
 export type WorkerEvent = Extract<JobEvent, { kind: 'worker-joined' | 'worker-lost' | 'notice' }>;
 
@@ -86,6 +87,10 @@ export class WorkerPool {
     await unlessAborted(Promise.all(links.map(({ tried }) => tried)), signal);
     // A wrong address is told at once; one that neither answers nor refuses has the grace period.
     if (this.#joined.size === 0 && links.every(({ isRefused }) => isRefused)) throw this.#noWorkers();
+    if (this.#joined.size > 0)
+      for (const [address, { problem }] of this.#members)
+        if (!this.#joined.has(address) && problem.endsWith(UNREACHABLE))
+          this.#onEvent({ kind: 'notice', text: `worker ${address} ${UNREACHABLE}; it is tried again` });
     let unsubscribe = () => {};
     const decided = new Promise<void>((resolve, reject) => {
       const look = () => {
@@ -125,7 +130,7 @@ export class WorkerPool {
       lost: (reason) => this.#lose(member, reason),
       failed: (error) => this.#note(member, error),
     });
-    const member: Member = { link, latest: null, problem: 'cannot be reached' };
+    const member: Member = { link, latest: null, problem: UNREACHABLE };
     this.#members.set(address, member);
     void link.follow();
   }

@@ -172,6 +172,13 @@ test('nobody answers: no_workers says which addresses were tried', async () => {
   await assert.rejects(pool.ready(), { code: 'no_workers', message: /127\.0\.0\.1:1: cannot be reached/ });
 });
 
+test('an address that nobody answers at is told of when others do', async () => {
+  const worker = await fakeWorker();
+  const { events } = await schedulerFor([worker.address, '127.0.0.1:1']);
+  const notices = events.flatMap((event) => (event.kind === 'notice' ? event.text : []));
+  assert.deepEqual(notices, ['worker 127.0.0.1:1 cannot be reached; it is tried again']);
+});
+
 test('a failure that cannot pass ends the run at once and cancels the rest', async () => {
   const aborted: string[] = [];
   const run = async (request: RunRequest, signal: AbortSignal) => {

@@ -63,6 +63,8 @@ describe('command line', () => {
     [['prune', '--buget', '1'], "unknown option '--buget'; did you mean --budget; see `espalier prune --help`"],
     [['inspect', '--quiet'], "unknown option '--quiet'; see `espalier inspect --help`"],
     [['prune', '--data'], "option '--data <file>' argument missing; see `espalier prune --help`"],
+    [['prune', 'a', '--data', '--out', 'b'], '--data: got --out, expected a value; see `espalier prune --help`'],
+    [['prune', 'a', 'b', 'c'], 'got 3 arguments without a flag, expected 1; see `espalier prune --help`'],
     [['inspect'], 'DIR: missing; see `espalier inspect --help`'],
     [['evaluate', 'a'], '--data FILE: missing; see `espalier evaluate --help`'],
   ] as const)
@@ -125,6 +127,13 @@ describe('the process', () => {
     const shell = `"${process.execPath}" "${main}" prune --help | true; echo "\${PIPESTATUS[0]}"`;
     const { stdout, stderr } = spawnSync('bash', ['-c', shell], { encoding: 'utf8' });
     assert.deepEqual([stdout, stderr], ['0\n', '']);
+  });
+
+  it('says that standard output cannot be written', () => {
+    const shell = `"${process.execPath}" "${main}" --help > /dev/full`;
+    const { status, stderr } = spawnSync('bash', ['-c', shell], { encoding: 'utf8' });
+    assert.equal(status, 5);
+    assert.match(stderr, /^espalier: \[disk_full\] .*; free some space\n$/);
   });
 });
 

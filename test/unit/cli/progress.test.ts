@@ -106,6 +106,14 @@ describe('progress elsewhere', () => {
     assert.equal(sink.take(), `${lines.join('\n')}\n`);
   });
 
+  it('is the same on a terminal that cannot draw over a line', () => {
+    const sink = new FakeSink(true);
+    const progress = new Progress({ sink, quiet: false, terminal: 'dumb', now: () => 0 });
+    for (const event of [started, step(3), finished]) progress.onEvent(event);
+    progress.close();
+    assert.equal(sink.take(), 'fisher        3.2 s\n');
+  });
+
   it('writes nothing when quiet', () => {
     const sink = new FakeSink(true);
     const { progress, tell } = setUp(sink, true);
