@@ -30,6 +30,11 @@ export function addDataOptions(command: Command): void {
 export function addWorkerOptions(command: Command): void {
   addValue(command, '--workers <n>', 'worker processes on this machine (default: one a core, 0 with --worker)');
   addValue(command, '--worker <host:port>', 'worker that already runs; repeat it for more');
+  const variable = (name: string) => `(default: ESPALIER_TLS_${name})`;
+  addValue(command, '--tls-ca <file>', `authority of the certificates of --worker addresses ${variable('CA')}`);
+  addValue(command, '--tls-certificate <file>', `certificate of this command ${variable('CERTIFICATE')}`);
+  addValue(command, '--tls-key <file>', `its private key ${variable('KEY')}`);
+  command.option('--insecure', 'reach --worker addresses on other machines without TLS');
   addValue(command, '--device <kind>', 'auto, cpu or gpu (default: auto)');
 }
 

@@ -12,10 +12,12 @@ interface Range {
 
 export class FlagReader {
   readonly #flags: RawFlags;
+  readonly #env: NodeJS.ProcessEnv;
   readonly #problems: { readonly code: ErrorCode; readonly text: string }[] = [];
 
-  constructor(flags: RawFlags) {
+  constructor(flags: RawFlags, env: NodeJS.ProcessEnv = {}) {
     this.#flags = flags;
+    this.#env = env;
   }
 
   /** Notes a problem; `throwProblems` tells of it. */
@@ -39,6 +41,11 @@ export class FlagReader {
     if (values.length > 1) this.problem(`--${name}: got ${values.length} values, expected one`);
     if (values[0] === '') this.problem(`--${name}: got an empty value`);
     return values[0] ?? null;
+  }
+
+  /** The value of a flag, or else of its variable ("tls-ca": ESPALIER_TLS_CA), or null. */
+  textOrVariable(name: string): string | null {
+    return this.text(name) ?? (this.#env[`ESPALIER_${name.toUpperCase().replaceAll('-', '_')}`] || null);
   }
 
   /** The value of a flag that must be given; "" after noting that it is missing. */

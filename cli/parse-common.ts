@@ -1,6 +1,10 @@
 // The flags that several commands share, read from a FlagReader.
 import type { ColumnSettings, WorkerSettings } from '../coordinator/prune-settings.ts';
+import { isLoopback } from '../shared/rpc/loopback.ts';
+import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { FlagReader } from './flag-reader.ts';
+
+const TLS_NAMES = ['tls-ca', 'tls-certificate', 'tls-key'] as const;
 
 /** How a command talks to its user; no part of what the job is asked. */
 export interface OutputSettings {
@@ -45,12 +49,33 @@ export function readWorkers(flags: FlagReader): WorkerSettings {
   for (const address of addresses)
     if (!isAddress(address)) flags.problem(`--worker: got ${address}, expected host:port`);
   if (new Set(addresses).size < addresses.length) flags.problem('--worker: the same address is given twice');
+  const tls = readTls(flags);
+  const isOpen = (address: string) => isAddress(address) && !isLoopback(address.slice(0, address.lastIndexOf(':')));
+  const open = tls !== null || flags.switched('insecure') ? [] : addresses.filter(isOpen);
+  if (open.length > 0)
+    flags.problem(
+      `--worker: got ${open.join(', ')} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
+    );
   const min = addresses.length > 0 ? 0 : 1;
   return {
     local: flags.integer('workers', { min, max: 1024 }, addresses.length > 0 ? 0 : null),
     addresses,
+    tls: addresses.length > 0 ? tls : null,
     device: flags.choice('device', ['auto', 'cpu', 'gpu'], 'auto'),
   };
+}
+
+/** All three files or none. */
+function readTls(flags: FlagReader): TlsFiles | null {
+  const given = TLS_NAMES.map((name) => flags.textOrVariable(name));
+  const missing = TLS_NAMES.filter((_, i) => given[i] === null);
+  if (missing.length === TLS_NAMES.length) return null;
+  if (missing.length > 0)
+    flags.problem(
+      `${missing.map((name) => `--${name}`).join(', ')}: missing; TLS takes all of --${TLS_NAMES.join(', --')}`,
+    );
+  const [ca, certificate, key] = given.map((file) => file ?? '');
+  return { ca, certificate, key };
 }
 
 function isAddress(text: string): boolean {

@@ -4,12 +4,14 @@ import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { type OutputSettings, readColumns, readFolder, readLengths, readOutput, readWorkers } from './parse-common.ts';
 
 /** @param model the folder operand.
+ * @param env variables that stand in for flags.
  * @throws EspalierError "usage" that tells of every problem at once. */
 export function parseEvaluate(
   model: string | undefined,
   rawFlags: RawFlags,
+  env: NodeJS.ProcessEnv = {},
 ): { readonly settings: EvaluateSettings; readonly output: OutputSettings } {
-  const flags = new FlagReader(rawFlags);
+  const flags = new FlagReader(rawFlags, env);
   const settings: EvaluateSettings = {
     model: readFolder(flags, model, 'DIR'),
     data: flags.required('data', 'FILE'),

@@ -9,13 +9,15 @@ const COUNT = { min: 1, max: 2 ** 31 - 1 };
 
 /** @param model the folder operand.
  * @param cwd folder that relative paths start at.
+ * @param env variables that stand in for flags.
  * @throws EspalierError "usage" or "budget_out_of_range" that tells of every problem at once. */
 export function parsePrune(
   model: string | undefined,
   rawFlags: RawFlags,
   cwd: string,
+  env: NodeJS.ProcessEnv = {},
 ): { readonly settings: PruneSettings; readonly output: OutputSettings } {
-  const flags = new FlagReader(rawFlags);
+  const flags = new FlagReader(rawFlags, env);
   const dtype = flags.choice('dtype', Object.keys(DTYPES) as (keyof typeof DTYPES)[], null);
   const settings: PruneSettings = {
     model: readFolder(flags, model, 'MODEL'),

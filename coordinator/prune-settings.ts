@@ -1,4 +1,5 @@
 // What a prune job is asked to do: the one object that the command line (and later the job API) fills and the job reads.
+import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { DType } from '../shared/tensor.ts';
 
 /** Last stage that a job runs: the paper's whole method is "tune". */
@@ -59,5 +60,7 @@ export interface WorkerSettings {
   readonly local: number | null;
   /** host:port of workers that already run. */
   readonly addresses: readonly string[];
+  /** What those at `addresses` are reached with; null, or left out: no TLS. */
+  readonly tls?: TlsFiles | null;
   readonly device: 'auto' | 'cpu' | 'gpu';
 }

@@ -19,6 +19,8 @@ type GrpcStatusName =
   | 'NOT_FOUND'
   | 'RESOURCE_EXHAUSTED'
   | 'FAILED_PRECONDITION'
+  | 'UNAUTHENTICATED'
+  | 'PERMISSION_DENIED'
   | 'ABORTED'
   | 'UNAVAILABLE'
   | 'INTERNAL'
@@ -130,6 +132,18 @@ export const ERROR_CODES = {
     grpcStatus: 'UNAVAILABLE',
     retryable: true,
     action: 'check that the worker runs and can be reached',
+  },
+  tls: {
+    exitCode: 6,
+    grpcStatus: 'UNAUTHENTICATED',
+    retryable: false,
+    action: 'check the certificates of both sides and the authority that each trusts',
+  },
+  wrong_role: {
+    exitCode: 6,
+    grpcStatus: 'PERMISSION_DENIED',
+    retryable: false,
+    action: 'use a certificate that was made for this role',
   },
   worker_busy: { exitCode: 6, grpcStatus: 'RESOURCE_EXHAUSTED', retryable: true, action: 'wait or add workers' },
   blob_missing: { exitCode: 6, grpcStatus: 'NOT_FOUND', retryable: true, action: 'send the blob and try again' },

@@ -1,6 +1,8 @@
 // Configuration of a worker process: flags > environment (ESPALIER_…) > defaults, read once into one object.
 import path from 'node:path';
 import { EspalierError } from '../shared/errors.ts';
+import { isLoopback } from '../shared/rpc/loopback.ts';
+import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 
 export type Device = 'auto' | 'cpu' | 'gpu';
 
@@ -18,6 +20,8 @@ export interface WorkerConfig {
   readonly device: Device;
   /** Tasks that may wait behind the one that computes. */
   readonly queue: number;
+  /** null: no TLS, and whoever reaches the port is served. */
+  readonly tls: TlsFiles | null;
 }
 
 export type WorkerCommand =
@@ -46,9 +50,16 @@ const SETTINGS = {
   },
   device: { defaultText: 'auto', help: 'cpu, gpu or auto', problem: oneOf('auto', 'cpu', 'gpu') },
   queue: { defaultText: '4', help: 'tasks that may wait behind the one that computes', problem: integer(0, 64) },
+  'tls-ca': { defaultText: '', help: "authority of the coordinators' certificates", problem: anything },
+  'tls-certificate': { defaultText: '', help: "this worker's certificate", problem: anything },
+  'tls-key': { defaultText: '', help: 'its private key', problem: anything },
 } as const satisfies Record<string, Setting>;
 
 type SettingName = keyof typeof SETTINGS;
+
+const TLS_NAMES = ['tls-ca', 'tls-certificate', 'tls-key'] as const;
+
+const SWITCHES = ['print-config', 'help', 'insecure'];
 
 const NAMES = Object.keys(SETTINGS) as SettingName[];
 
@@ -72,12 +83,28 @@ export function parseWorkerConfig(
     if (expected !== null) problems.push(`${source}: got "${text}", expected ${expected}`);
     texts[name] = text;
   }
+  const tls = readTls(texts, problems);
+  if (tls === null && !switches.has('insecure') && !isLoopback(texts.host))
+    problems.push(
+      `--host: got ${texts.host} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
+    );
   if (problems.length > 0)
     throw new EspalierError('usage', problems.join('; '), { action: 'see the flags with --help' });
-  return { kind: switches.has('print-config') ? 'print-config' : 'serve', config: configOf(texts) };
+  return { kind: switches.has('print-config') ? 'print-config' : 'serve', config: configOf(texts, tls) };
 }
 
-function configOf(texts: Readonly<Record<SettingName, string>>): WorkerConfig {
+/** All three files or none. */
+function readTls(texts: Readonly<Record<SettingName, string>>, problems: string[]): TlsFiles | null {
+  const missing = TLS_NAMES.filter((name) => texts[name] === '');
+  if (missing.length === TLS_NAMES.length) return null;
+  if (missing.length > 0)
+    problems.push(
+      `${missing.map((name) => `--${name}`).join(', ')}: missing; TLS takes all of --${TLS_NAMES.join(', --')}`,
+    );
+  return { ca: texts['tls-ca'], certificate: texts['tls-certificate'], key: texts['tls-key'] };
+}
+
+function configOf(texts: Readonly<Record<SettingName, string>>, tls: TlsFiles | null): WorkerConfig {
   return {
     host: texts.host,
     port: Number(texts.port),
@@ -87,6 +114,7 @@ function configOf(texts: Readonly<Record<SettingName, string>>): WorkerConfig {
     memoryBytes: texts['memory-gb'] === 'auto' ? null : Number(texts['memory-gb']) * GB,
     device: texts.device as Device,
     queue: Number(texts.queue),
+    tls,
   };
 }
 
@@ -95,7 +123,7 @@ function readFlags(argv: readonly string[], problems: string[]) {
   const switches = new Set<string>();
   for (let i = 0; i < argv.length; i += 1) {
     const [, name = '', inline] = /^--([^=]+)(?:=(.*))?$/s.exec(argv[i]) ?? [];
-    if ((name === 'print-config' || name === 'help') && inline === undefined) switches.add(name);
+    if (SWITCHES.includes(name) && inline === undefined) switches.add(name);
     else if (!Object.hasOwn(SETTINGS, name)) problems.push(`${argv[i]}: unknown`);
     else if (given.has(name)) problems.push(`--${name}: given twice`);
     else if (inline !== undefined) given.set(name, inline);
@@ -118,9 +146,17 @@ function environmentName(name: SettingName): string {
 function helpText(env: Readonly<Record<string, string | undefined>>): string {
   const lines = NAMES.map(
     (name) =>
-      `  --${name.padEnd(14)} ${SETTINGS[name].help} (${environmentName(name)}; default ${defaultOf(name, env) || 'none'})`,
+      `  --${name.padEnd(15)} ${SETTINGS[name].help} (${environmentName(name)}; default ${defaultOf(name, env) || 'none'})`,
   );
-  return ['Usage: worker [flags]', ...lines, '  --print-config   show the settings in force and end', ''].join('\n');
+  const switches = [
+    '  --insecure        listen without TLS where other machines can connect',
+    '  --print-config    show the settings in force and end',
+  ];
+  return ['Usage: worker [flags]', ...lines, ...switches, ''].join('\n');
+}
+
+function anything(): null {
+  return null;
 }
 
 function filled(text: string): string | null {

@@ -7,6 +7,8 @@ import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { toEspalierError } from '../shared/errors.ts';
 import { onSignals, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
+import { Tls } from '../shared/rpc/tls.ts';
+import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
 import { createEngineExecutor } from './engine-executor.ts';
 import { startWorkerServer } from './service/worker-server.ts';
@@ -39,14 +41,17 @@ async function serve(config: WorkerConfig): Promise<void> {
   const drainAsked = new Promise<void>((resolve) => {
     onSignals(signals, { drain: () => resolve(), force: killSelf });
   });
+  const tls = config.tls === null ? null : await openTls(config.tls);
+  releases.add(() => tls?.close());
   const blobs = await BlobStore.open(config.blobDir, { limitBytes: config.blobLimitBytes });
   const executor = await createEngineExecutor(config, blobs);
   releases.add(() => executor.close());
   const { host, port, queue: maxWaiting } = config;
-  const server = await startWorkerServer({ host, port, executor, blobs, maxWaiting, log });
+  const server = await startWorkerServer({ host, port, executor, blobs, maxWaiting, tls, log });
   releases.add(() => server.close());
   announce({ kind: 'ready', port: server.port });
-  log.info('serving', { host, port: server.port, ...executor.describe() });
+  const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
+  log.info('serving', { host, port: server.port, tls: tls !== null, ...certificate, ...executor.describe() });
 
   await drainAsked;
   log.info('draining');
@@ -54,6 +59,13 @@ async function serve(config: WorkerConfig): Promise<void> {
   await server.drain(DRAIN_MS);
   await releases.run();
   process.exit(0);
+}
+
+function openTls(files: TlsFiles): Promise<Tls> {
+  return Tls.open(files, 'worker', {
+    onReload: (validTo) => log.info('certificate renewed', { validTo }),
+    onProblem: (error) => log.warning('certificate not renewed', { error }),
+  });
 }
 
 function followParent(): void {

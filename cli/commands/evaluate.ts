@@ -28,7 +28,7 @@ export function addEvaluateCommand(program: Command, context: CliContext): void 
 }
 
 async function runEvaluate(model: string | undefined, command: Command, context: CliContext): Promise<void> {
-  const { settings, output } = parseEvaluate(model, rawFlags(command));
+  const { settings, output } = parseEvaluate(model, rawFlags(command), context.env);
   const report = await withProgress(context, output, (job) => context.jobs.evaluate(settings, job)).catch(
     (caught: unknown) => {
       const error = toEspalierError(caught);

@@ -45,7 +45,7 @@ export function addPruneCommand(program: Command, context: CliContext): void {
 }
 
 async function runPrune(model: string | undefined, command: Command, context: CliContext): Promise<void> {
-  const { settings, output } = parsePrune(model, rawFlags(command), context.cwd);
+  const { settings, output } = parsePrune(model, rawFlags(command), context.cwd, context.env);
   await refuseLinkedInputs(settings, context.cwd);
   const reports = await withProgress(context, output, (job) => context.jobs.prune(settings, job)).catch(
     async (caught: unknown) => {

@@ -9,6 +9,9 @@ const START_TIMEOUT_MS = 120_000;
 const CLOSE_GRACE_MS = 5_000;
 const KEPT_STDERR_LINES = 8;
 
+/** Certificates of the command are not the workers': they listen on the loopback address, without TLS. */
+const NO_TLS = { ESPALIER_TLS_CA: '', ESPALIER_TLS_CERTIFICATE: '', ESPALIER_TLS_KEY: '' };
+
 export interface LocalClusterOptions {
   readonly count: number;
   /** Shared by all of them and by the coordinator: what lies there is never copied. */
@@ -89,7 +92,7 @@ class LocalWorker {
       {
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
         execArgv: ['--enable-source-maps'],
-        env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', ...options.env?.(index) },
+        env: { ...process.env, ...NO_TLS, TF_CPP_MIN_LOG_LEVEL: '2', ...options.env?.(index) },
       },
     );
     this.#keepLastLines();

@@ -7,13 +7,16 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { connectivityState } from '@grpc/grpc-js';
-import { EspalierError, toEspalierError } from '../../shared/errors.ts';
+import { type EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { connectWorker, type WorkerConnection } from '../../shared/rpc/channel.ts';
+import { connectionFailure } from '../../shared/rpc/connection-failure.ts';
 import type { WorkerDescription } from '../../shared/rpc/protocol.ts';
 import { fromStatus } from '../../shared/rpc/status.ts';
+import type { Tls } from '../../shared/rpc/tls.ts';
 
 const CONNECT_MS = 2_000;
 const DESCRIBE_MS = 10_000;
+const ASK_WHY_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 
@@ -30,13 +33,15 @@ export class WorkerLink {
   readonly connection: WorkerConnection;
   readonly #closed = new AbortController();
   readonly #events: LinkEvents;
+  readonly #tls: Tls | null;
   /** Resolves when the first try has ended, well or badly. */
   readonly tried: Promise<void>;
   #markTried: () => void = () => {};
 
-  constructor(address: string, events: LinkEvents) {
-    this.connection = connectWorker(address);
+  constructor(address: string, tls: Tls | null, events: LinkEvents) {
+    this.connection = connectWorker(address, tls);
     this.#events = events;
+    this.#tls = tls;
     this.tried = new Promise((resolve) => {
       this.#markTried = resolve;
     });
@@ -82,11 +87,24 @@ export class WorkerLink {
   }
 
   #untilConnected(): Promise<void> {
-    const { worker, address } = this.connection;
+    const { worker } = this.connection;
     return new Promise((resolve, reject) => {
       worker.waitForReady(Date.now() + CONNECT_MS, (error) => {
-        if (error) reject(new EspalierError('worker_unavailable', `${address}: cannot be reached`, { cause: error }));
+        if (error) void this.#whyNotConnected().then(reject);
         else resolve();
+      });
+    });
+  }
+
+  /** A call that does not wait for a connection fails with the reason why there is none: that of its first try only,
+   * hence a channel of its own. */
+  #whyNotConnected(): Promise<EspalierError> {
+    const { address } = this.connection;
+    const { worker, close } = connectWorker(address, this.#tls);
+    return new Promise((resolve) => {
+      worker.describe({}, { deadline: Date.now() + ASK_WHY_MS }, (error) => {
+        close();
+        resolve(connectionFailure(address, error?.details ?? '', this.#tls !== null));
       });
     });
   }

@@ -5,6 +5,7 @@ import { unlessAborted } from '../../shared/rpc/abort.ts';
 import { BlobUploader } from '../../shared/rpc/blob-upload.ts';
 import type { WorkerConnection } from '../../shared/rpc/channel.ts';
 import type { DeviceClass, WorkerDescription } from '../../shared/rpc/protocol.ts';
+import type { Tls } from '../../shared/rpc/tls.ts';
 import type { JobEvent } from '../job-events.ts';
 import { checkWorker, describeClass } from './device-class.ts';
 import { WorkerLink } from './worker-link.ts';
@@ -17,6 +18,8 @@ export type WorkerEvent = Extract<JobEvent, { kind: 'worker-joined' | 'worker-lo
 export interface WorkerPoolOptions {
   /** host:port of each worker, distinct. */
   readonly addresses: readonly string[];
+  /** What to connect to an address with; null, or left out: no TLS. */
+  readonly tlsFor?: (address: string) => Tls | null;
   /** Class of a job that goes on; null: the first worker decides. */
   readonly deviceClass?: DeviceClass | null;
   /** How long tasks wait for a worker when there is none. */
@@ -38,6 +41,8 @@ interface Member {
   /** The last worker that joined here: comes back as it was when only the connection dropped. */
   latest: PooledWorker | null;
   problem: string;
+  /** Why it cannot join before somebody changes a certificate, else null. */
+  refusal: EspalierError | null;
 }
 
 export class WorkerPool {
@@ -56,7 +61,7 @@ export class WorkerPool {
     this.#graceMs = options.graceMs ?? GRACE_MS;
     this.#onEvent = options.onEvent ?? (() => {});
     this.#deviceClass = options.deviceClass ?? null;
-    for (const address of new Set(options.addresses)) this.#follow(address);
+    for (const address of new Set(options.addresses)) this.#follow(address, options.tlsFor?.(address) ?? null);
     this.#watchEmptiness();
   }
 
@@ -81,12 +86,14 @@ export class WorkerPool {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when every address was tried and one worker at least has joined. @throws EspalierError "no_workers". */
+  /** Resolves when every address was tried and one worker at least has joined. @throws EspalierError "no_workers", or "tls" or
+   * "wrong_role" when that is what keeps all of them away. */
   async ready(signal?: AbortSignal): Promise<void> {
     const links = [...this.#members.values()].map(({ link }) => link);
     await unlessAborted(Promise.all(links.map(({ tried }) => tried)), signal);
     // A wrong address is told at once; one that neither answers nor refuses has the grace period.
-    if (this.#joined.size === 0 && links.every(({ isRefused }) => isRefused)) throw this.#noWorkers();
+    const isHopeless = this.#refusal() !== null || links.every(({ isRefused }) => isRefused);
+    if (this.#joined.size === 0 && isHopeless) throw this.#noWorkers();
     if (this.#joined.size > 0)
       for (const [address, { problem }] of this.#members)
         if (!this.#joined.has(address) && problem.endsWith(UNREACHABLE))
@@ -124,13 +131,13 @@ export class WorkerPool {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  #follow(address: string): void {
-    const link = new WorkerLink(address, {
+  #follow(address: string, tls: Tls | null): void {
+    const link = new WorkerLink(address, tls, {
       joined: (description) => this.#join(member, description),
       lost: (reason) => this.#lose(member, reason),
       failed: (error) => this.#note(member, error),
     });
-    const member: Member = { link, latest: null, problem: UNREACHABLE };
+    const member: Member = { link, latest: null, problem: UNREACHABLE, refusal: null };
     this.#members.set(address, member);
     void link.follow();
   }
@@ -145,6 +152,7 @@ export class WorkerPool {
       const uploader = new BlobUploader(connection.blobs, address);
       member.latest = { address, instanceId, memoryBytes, connection, uploader };
     }
+    member.refusal = null;
     this.#joined.set(address, member.latest);
     this.#onEvent({ kind: 'worker-joined', worker: address, device: describeClass(deviceClass) });
     this.#changed();
@@ -160,6 +168,7 @@ export class WorkerPool {
   #note(member: Member, error: EspalierError): void {
     const isNew = member.problem !== error.message;
     member.problem = error.message;
+    member.refusal = error.code === 'tls' || error.code === 'wrong_role' ? error : null;
     if (isNew && error.code !== 'worker_unavailable') this.#onEvent({ kind: 'notice', text: error.line });
   }
 
@@ -183,11 +192,19 @@ export class WorkerPool {
     }
   }
 
+  /** The first refusal, when every address has one. */
+  #refusal(): EspalierError | null {
+    const refusals = [...this.#members.values()].map(({ refusal }) => refusal);
+    return this.#removed.length === 0 && refusals.every((refusal) => refusal !== null) ? (refusals[0] ?? null) : null;
+  }
+
   #noWorkers(): EspalierError {
     const problems = [...this.#members.values()].map(({ link, problem }) =>
       problem.startsWith(link.connection.address) ? problem : `${link.connection.address}: ${problem}`,
     );
     const all = [...this.#removed, ...problems];
+    const refusal = this.#refusal();
+    if (refusal !== null) return new EspalierError(refusal.code, all.join('; '), { action: refusal.action });
     return new EspalierError('no_workers', `no worker is left; ${all.length > 0 ? all.join('; ') : 'none was given'}`);
   }
 }

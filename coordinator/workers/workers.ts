@@ -1,8 +1,11 @@
 // The workers of a job, from settings to an object that runs tasks: forked here, or running elsewhere, or both.
 import { readdirSync } from 'node:fs';
 import { availableParallelism, freemem } from 'node:os';
+import type { EspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
+import { Tls } from '../../shared/rpc/tls.ts';
+import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
 import type { WorkerSettings } from '../prune-settings.ts';
 import { LocalCluster, type LocalClusterOptions } from './local-cluster.ts';
 import { type RunOptions, Scheduler } from './scheduler.ts';
@@ -37,7 +40,7 @@ export interface Workers {
 }
 
 /** Starts the local workers and connects to all. @throws EspalierError what a local worker said that did not start,
- * "no_workers" when none can be reached. */
+ * "tls" when the certificates cannot be used, "no_workers" when no worker can be reached. */
 export async function openWorkers(options: OpenWorkersOptions): Promise<Workers> {
   const releases = new Releases();
   try {
@@ -56,6 +59,8 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
     if (pool === null) gone.push([address, reason]);
     else pool.remove(address, reason);
   };
+  const tls = settings.tls ? await openTls(settings.tls, options.onEvent) : null;
+  releases.add(() => tls?.close());
   const plan = planLocal(settings);
   const local = await LocalCluster.start({
     ...plan,
@@ -65,7 +70,11 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
     ...(signal && { signal }),
   });
   releases.add(() => local.close());
-  const opened = new WorkerPool({ ...options, addresses: [...local.addresses, ...settings.addresses] });
+  const opened = new WorkerPool({
+    ...options,
+    addresses: [...local.addresses, ...settings.addresses],
+    tlsFor: (address) => (settings.addresses.includes(address) ? tls : null),
+  });
   pool = opened;
   releases.add(() => opened.close());
   for (const [address, reason] of gone) opened.remove(address, reason);
@@ -86,6 +95,12 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
     runTasks: (tasks, run) => scheduler.runTasks(tasks, run),
     close: () => releases.run(),
   };
+}
+
+function openTls(files: TlsFiles, onEvent: OpenWorkersOptions['onEvent']): Promise<Tls> {
+  const onProblem = (error: EspalierError) =>
+    onEvent?.({ kind: 'notice', text: `certificate not renewed: ${error.line}` });
+  return Tls.open(files, 'coordinator', { onProblem });
 }
 
 /** How many workers to fork, and what each of them sees: one a GPU where GPUs are used, else one a core. */

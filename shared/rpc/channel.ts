@@ -1,6 +1,7 @@
 // Options of every connection between coordinator and worker, and the client side of one.
 import { Channel, type ChannelOptions, credentials } from '@grpc/grpc-js';
 import { type BlobsClient, protocol, type WorkerClient } from './protocol.ts';
+import { serverNameOptions, type Tls } from './tls.ts';
 
 const MIB = 1024 * 1024;
 
@@ -44,16 +45,19 @@ export interface WorkerConnection {
   close(): void;
 }
 
-/** Opens a connection to `host:port`. Nothing is sent before the first call. */
-export function connectWorker(address: string): WorkerConnection {
-  const insecure = credentials.createInsecure();
-  const channel = new Channel(address, insecure, CLIENT_OPTIONS);
+/** Opens a connection to `host:port`, where a worker must prove with its certificate that it is one, or, without `tls`,
+ * where anything may listen and listen in. Nothing is sent before the first call. */
+export function connectWorker(address: string, tls: Tls | null = null): WorkerConnection {
+  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+  const channelCredentials = tls === null ? credentials.createInsecure() : tls.channelCredentials(host, 'worker');
+  const options = tls === null ? CLIENT_OPTIONS : { ...CLIENT_OPTIONS, ...serverNameOptions(host) };
+  const channel = new Channel(address, channelCredentials, options);
   const shared = { channelOverride: channel };
   return {
     address,
     channel,
-    worker: new (protocol().Worker)(address, insecure, shared),
-    blobs: new (protocol().Blobs)(address, insecure, shared),
+    worker: new (protocol().Worker)(address, channelCredentials, shared),
+    blobs: new (protocol().Blobs)(address, channelCredentials, shared),
     close: () => channel.close(),
   };
 }

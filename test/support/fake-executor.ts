@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BlobStore } from '../../shared/blobs/blob-store.ts';
-import { SILENT_LOG } from '../../shared/log.ts';
+import { type Log, SILENT_LOG } from '../../shared/log.ts';
 import type { DeviceClass, RunRequest } from '../../shared/rpc/protocol.ts';
+import type { Tls } from '../../shared/rpc/tls.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { startWorkerServer, type WorkerServer } from '../../worker/service/worker-server.ts';
 import type { TaskExecutor } from '../../worker/task-executor.ts';
@@ -68,6 +69,8 @@ export interface FakeWorkerOptions {
   readonly maxWaiting?: number;
   readonly limitBytes?: number;
   readonly blobDir?: string;
+  readonly tls?: Tls;
+  readonly log?: Log;
 }
 
 export interface FakeWorker {
@@ -90,7 +93,8 @@ export async function startFakeWorker(options: FakeWorkerOptions = {}): Promise<
     executor,
     blobs,
     maxWaiting: options.maxWaiting ?? 4,
-    log: SILENT_LOG,
+    tls: options.tls ?? null,
+    log: options.log ?? SILENT_LOG,
   });
   const close = async () => {
     await server.close();

@@ -11,14 +11,20 @@ export interface HandWorker {
   readonly pid: number;
   readonly port: number;
   readonly address: string;
+  /** What it has logged so far. */
+  log(): string;
   /** Ends it. Resolves when it is gone. */
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
 /** Resolves when the worker serves. It is ended after the tests of the file. */
-export async function startWorker(blobDir: string, port = 0): Promise<HandWorker> {
+export async function startWorker(
+  blobDir: string,
+  port = 0,
+  where: readonly string[] = ['--host', '127.0.0.1'],
+): Promise<HandWorker> {
   const program = path.join(projectRoot(), 'dist/worker/main.js');
-  const flags = ['--host', '127.0.0.1', '--port', String(port), '--device', 'cpu', '--blob-dir', blobDir];
+  const flags = [...where, '--port', String(port), '--device', 'cpu', '--blob-dir', blobDir];
   const child = spawn(process.execPath, [program, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
   after(() => child.kill('SIGKILL'));
   let log = '';
@@ -33,6 +39,7 @@ export async function startWorker(blobDir: string, port = 0): Promise<HandWorker
     pid: child.pid ?? 0,
     port: bound,
     address: `127.0.0.1:${bound}`,
+    log: () => log,
     kill(signal) {
       child.kill(signal);
       return gone;

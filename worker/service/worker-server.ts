@@ -9,6 +9,8 @@ import { within } from '../../shared/lifecycle.ts';
 import type { Log } from '../../shared/log.ts';
 import { SERVER_OPTIONS } from '../../shared/rpc/channel.ts';
 import { protocol } from '../../shared/rpc/protocol.ts';
+import { requireRole } from '../../shared/rpc/roles.ts';
+import type { Tls } from '../../shared/rpc/tls.ts';
 import type { TaskExecutor } from '../task-executor.ts';
 import { blobsService } from './blobs-service.ts';
 import { TaskQueue } from './task-queue.ts';
@@ -25,6 +27,8 @@ export interface WorkerServerOptions {
   readonly blobs: BlobStore;
   /** Tasks that may wait behind the one that computes. */
   readonly maxWaiting: number;
+  /** Serves coordinators with a certificate only; null: whoever reaches the port. */
+  readonly tls?: Tls | null;
   readonly log: Log;
 }
 
@@ -38,15 +42,17 @@ export interface WorkerServer {
 
 /** Starts to serve. @throws EspalierError "usage" when the port cannot be had. */
 export async function startWorkerServer(options: WorkerServerOptions): Promise<WorkerServer> {
-  const { executor, blobs, log } = options;
+  const { executor, blobs, log, tls = null } = options;
   const queue = new TaskQueue(options.maxWaiting);
   const stop = new AbortController();
-  const server = new Server(SERVER_OPTIONS);
+  const interceptors = tls === null ? [] : [requireRole('coordinator', log)];
+  const server = new Server({ ...SERVER_OPTIONS, interceptors });
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
   server.addService(protocol().Worker.service, workerService({ executor, blobs, queue, stopped: stop.signal, log }));
   server.addService(protocol().Blobs.service, blobsService(blobs));
   health.addToServer(server);
-  const port = await listen(server, options.host, options.port);
+  const credentials = tls === null ? ServerCredentials.createInsecure() : tls.serverCredentials();
+  const port = await listen(server, credentials, options.host, options.port);
 
   const leaving = new EspalierError('worker_unavailable', `${options.host}:${port}: the worker is shutting down`);
   const refuseMore = () => {
@@ -68,10 +74,10 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
   return { port, drain, close };
 }
 
-function listen(server: Server, host: string, port: number): Promise<number> {
+function listen(server: Server, credentials: ServerCredentials, host: string, port: number): Promise<number> {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, boundPort) => {
+    server.bindAsync(address, credentials, (error, boundPort) => {
       if (error === null) resolve(boundPort);
       else reject(new EspalierError('usage', `${address}: cannot be listened on: ${error.message}`, { cause: error }));
     });

@@ -21,6 +21,7 @@ test('defaults', () => {
     memoryBytes: null,
     device: 'auto',
     queue: 4,
+    tls: null,
   });
 });
 
@@ -54,6 +55,31 @@ test('every problem is reported at once, with its name, what was got and what wa
 
 test('without a home the blob folder must be given', () => {
   assert.throws(() => parseWorkerConfig([], {}), { code: 'usage', message: /^--blob-dir: got ""/ });
+});
+
+test('TLS takes all three files, from flags or the environment', () => {
+  const argv = ['--host', '0.0.0.0', '--tls-certificate', 'w.pem', '--tls-key=k.pem'];
+  assert.deepEqual(configOf(argv, { ...HOME, ESPALIER_TLS_CA: 'ca.pem' }).tls, {
+    ca: 'ca.pem',
+    certificate: 'w.pem',
+    key: 'k.pem',
+  });
+  assert.throws(() => parseWorkerConfig(argv, HOME), {
+    code: 'usage',
+    message: '--tls-ca: missing; TLS takes all of --tls-ca, --tls-certificate, --tls-key',
+  });
+});
+
+test('without TLS only this machine is served, unless --insecure is given', () => {
+  for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+    assert.equal(configOf(['--host', host]).host, host);
+  for (const host of ['0.0.0.0', '::', '10.0.0.7', 'worker1.example', '127.example']) {
+    assert.throws(() => parseWorkerConfig(['--host', host], HOME), {
+      code: 'usage',
+      message: `--host: got ${host} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
+    });
+    assert.equal(configOf(['--insecure', '--host', host]).tls, null);
+  }
 });
 
 test('--print-config and --help', () => {

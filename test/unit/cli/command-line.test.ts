@@ -14,7 +14,7 @@ const FLAGS = [
   ...['data', 'eval', 'budget', 'out', 'force', 'resume', 'method', 'damping', 'seed', 'samples', 'replacement'],
   ...['fisher-group', 'labels', 'macs-length', 'dtype', 'metric', 'max-length', 'stride', 'text-column'],
   ...['text-pair-column', 'label-column', 'question-column', 'context-column', 'answers-column', 'workers', 'worker'],
-  ...['device', 'json', 'quiet'],
+  ...['tls-ca', 'tls-certificate', 'tls-key', 'insecure', 'device', 'json', 'quiet'],
 ];
 const PRUNE = ['prune', 'bert', '--data', 'a.csv', '--budget', '0.5', '--out', 'pruned'];
 

@@ -5,8 +5,8 @@ import { parseEvaluate } from '../../../cli/parse-evaluate.ts';
 import { parsePrune } from '../../../cli/parse-prune.ts';
 
 const NEEDED: RawFlags = { data: ['train.jsonl'], budget: ['0.5'], out: ['pruned'] };
-const parse = (flags: RawFlags, model: string | undefined = 'bert') =>
-  parsePrune(model, { ...NEEDED, ...flags }, '/home');
+const parse = (flags: RawFlags, model: string | undefined = 'bert', env: Record<string, string> = {}) =>
+  parsePrune(model, { ...NEEDED, ...flags }, '/home', env);
 const ACTION = 'see `espalier prune --help`';
 
 describe('parsePrune', () => {
@@ -33,7 +33,7 @@ describe('parsePrune', () => {
         stride: 128,
         metric: null,
         dtype: null,
-        workers: { local: null, addresses: [], device: 'auto' },
+        workers: { local: null, addresses: [], tls: null, device: 'auto' },
       },
       output: { json: false, quiet: false },
     });
@@ -65,6 +65,9 @@ describe('parsePrune', () => {
       'answers-column': ['f'],
       workers: ['2'],
       worker: ['gpu-1:50051', '[::1]:50052'],
+      'tls-ca': ['ca.pem'],
+      'tls-certificate': ['coordinator.pem'],
+      'tls-key': ['coordinator-key.pem'],
       device: ['gpu'],
       json: true,
       quiet: true,
@@ -81,7 +84,12 @@ describe('parsePrune', () => {
       context: 'e',
       answers: 'f',
     });
-    assert.deepEqual(settings.workers, { local: 2, addresses: ['gpu-1:50051', '[::1]:50052'], device: 'gpu' });
+    assert.deepEqual(settings.workers, {
+      local: 2,
+      addresses: ['gpu-1:50051', '[::1]:50052'],
+      tls: { ca: 'ca.pem', certificate: 'coordinator.pem', key: 'coordinator-key.pem' },
+      device: 'gpu',
+    });
     const { force, resume, seed, samples, replacement, fisherGroup, labels, method, damping } = settings;
     assert.deepEqual(
       [force, resume, seed, samples, replacement, fisherGroup, labels, method, damping],
@@ -93,11 +101,34 @@ describe('parsePrune', () => {
   });
 
   it('forks no workers of its own beside workers that already run, unless asked to', () => {
-    assert.equal(parse({ worker: ['a:1'] }).settings.workers.local, 0);
-    assert.equal(parse({ worker: ['a:1'], workers: ['0'] }).settings.workers.local, 0);
+    assert.equal(parse({ worker: ['localhost:1'] }).settings.workers.local, 0);
+    assert.equal(parse({ worker: ['localhost:1'], workers: ['0'] }).settings.workers.local, 0);
+  });
+
+  it('takes TLS from the environment where no flag says otherwise, for workers that already run', () => {
+    const env = { ESPALIER_TLS_CA: 'a', ESPALIER_TLS_CERTIFICATE: 'b', ESPALIER_TLS_KEY: 'c' };
+    const { workers } = parse({ worker: ['gpu-1:1'], 'tls-ca': ['d'] }, 'bert', env).settings;
+    assert.deepEqual(workers.tls, { ca: 'd', certificate: 'b', key: 'c' });
+    assert.equal(parse({}, 'bert', env).settings.workers.tls, null);
+  });
+
+  it('reaches other machines without TLS only when told to', () => {
+    for (const address of ['127.0.0.1:1', '127.9.9.9:1', 'localhost:1', '[::1]:1'])
+      assert.equal(parse({ worker: [address] }).settings.workers.tls, null);
+    assert.equal(parse({ worker: ['gpu-1:1'], insecure: true }).settings.workers.tls, null);
   });
 
   for (const [flags, code, message] of [
+    [
+      { worker: ['gpu-1:1', 'localhost:2', '[fe80::1]:3'] },
+      'usage',
+      '--worker: got gpu-1:1, [fe80::1]:3 without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure',
+    ],
+    [
+      { worker: ['gpu-1:1'], 'tls-key': ['k.pem'] },
+      'usage',
+      '--tls-ca, --tls-certificate: missing; TLS takes all of --tls-ca, --tls-certificate, --tls-key',
+    ],
     [{ budget: ['1.5'] }, 'budget_out_of_range', '--budget: got 1.5, expected more than 0 and less than 1'],
     [{ budget: ['0,1'] }, 'budget_out_of_range', /got 0, expected .*; --budget: got 1, expected/],
     [{ budget: ['-0.5'] }, 'budget_out_of_range', /got -0\.5/],
@@ -122,7 +153,7 @@ describe('parsePrune', () => {
     [{ workers: ['0'] }, 'usage', /--workers: got 0, expected a whole number from 1 to 1024/],
     [{ worker: ['gpu-1'] }, 'usage', '--worker: got gpu-1, expected host:port'],
     [{ worker: ['gpu-1:70000'] }, 'usage', /got gpu-1:70000/],
-    [{ worker: ['a:1', 'a:1'] }, 'usage', '--worker: the same address is given twice'],
+    [{ worker: ['[::1]:1', '[::1]:1'] }, 'usage', '--worker: the same address is given twice'],
     [{ metric: [''] }, 'usage', '--metric: got an empty value'],
     [{ out: ['.'] }, 'usage', '--out: got ., expected a folder that does not hold the model'],
     [{ out: ['../'] }, 'usage', /does not hold the model/],
@@ -153,7 +184,7 @@ describe('parseEvaluate', () => {
       metric: 'mcc',
       maxLength: null,
       stride: 128,
-      workers: { local: 1, addresses: [], device: 'auto' },
+      workers: { local: 1, addresses: [], tls: null, device: 'auto' },
     });
   });
 

@@ -1,0 +1,157 @@
+#!/usr/bin/env node
+// Makes certificates for development and small set-ups: an authority, and a worker's and a coordinator's certificate of
+// it, each with its role (docs/adr/0010-mutual-tls.md). Private keys can be read by their owner only. Nothing that is
+// there is ever overwritten, and files come to their place when all of them are made.
+
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+const HELP = `Usage: node deploy/make-certificates.mjs --out DIR --host NAME [--host NAME ...] [options]
+
+Writes ca.pem, worker.pem, coordinator.pem, and the private key of each as *-key.pem.
+
+  --out DIR         folder to write; made where it is missing
+  --host NAME       name or IP address by which coordinators reach workers; repeat it for more
+  --authority DIR   sign with the ca.pem and ca-key.pem of this folder instead of making an authority: to renew
+  --days N          how long the certificates are valid, 1 to 3650 (default: 365; an authority that is made: 3650)
+
+Example:
+  node deploy/make-certificates.mjs --out certificates --host gpu-1.example --host 10.0.0.7
+`;
+
+const ROLES = ['worker', 'coordinator'];
+const AUTHORITY_DAYS = 3650;
+const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+
+class Problem extends Error {}
+
+function main() {
+  const settings = readFlags();
+  if (settings === null) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const { out, authority } = settings;
+  const names = [...(authority === null ? ['ca-key.pem'] : []), 'ca.pem'];
+  names.push(...ROLES.flatMap((role) => [`${role}-key.pem`, `${role}.pem`]));
+  fs.mkdirSync(out, { recursive: true });
+  const present = names.filter((name) => fs.existsSync(path.join(out, name)));
+  if (present.length > 0) throw new Problem(`${out}: has ${present.join(', ')} already; choose another --out`);
+
+  process.umask(0o077);
+  const aside = fs.mkdtempSync(path.join(out, '.making-'));
+  try {
+    if (authority === null) makeAuthority(aside);
+    else fs.copyFileSync(path.join(authority, 'ca.pem'), path.join(aside, 'ca.pem'));
+    for (const role of ROLES) makeCertificate(aside, role, authority ?? aside, settings);
+    for (const name of names) {
+      const file = path.join(aside, name);
+      fs.chmodSync(file, name.endsWith('-key.pem') ? 0o600 : 0o644);
+      // Unlike a rename, a link fails where another has come in between.
+      fs.linkSync(file, path.join(out, name));
+    }
+  } finally {
+    fs.rmSync(aside, { recursive: true });
+  }
+  for (const name of names) process.stdout.write(`${path.join(out, name)}\n`);
+}
+
+/** The checked flags, or null when help was asked for. @throws Problem that tells of everything at once. */
+function readFlags() {
+  const text = { type: 'string' };
+  const options = { out: text, host: { ...text, multiple: true }, authority: text, days: text };
+  let values;
+  try {
+    ({ values } = parseArgs({ options: { ...options, help: { type: 'boolean' } } }));
+  } catch (error) {
+    throw new Problem(`${error.message}; see --help`);
+  }
+  if (values.help) return null;
+  const { out, host: hosts = [], authority = null, days = '365' } = values;
+  const problems = [];
+  if (!out) problems.push('--out DIR: missing');
+  if (hosts.length === 0) problems.push('--host NAME: missing');
+  for (const host of hosts)
+    if (!isHost(host)) problems.push(`--host: got ${host}, expected a host name or an IP address`);
+  if (!/^\d{1,4}$/.test(days) || Number(days) < 1 || Number(days) > 3650)
+    problems.push(`--days: got ${days}, expected a whole number from 1 to 3650`);
+  for (const name of authority === null ? [] : ['ca.pem', 'ca-key.pem'])
+    if (!fs.existsSync(path.join(authority, name)))
+      problems.push(`--authority: got ${authority}, which has no ${name}`);
+  if (problems.length > 0) throw new Problem(`${problems.join('; ')}; see --help`);
+  return { out, hosts, authority, days };
+}
+
+/** Names end up in a file that openssl reads as settings: nothing but letters, digits, dots and hyphens. */
+function isHost(text) {
+  return net.isIP(text) !== 0 || /^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(text);
+}
+
+function makeAuthority(folder) {
+  openssl([
+    ...[
+      'req',
+      '-x509',
+      '-sha256',
+      ...KEY,
+      '-days',
+      String(AUTHORITY_DAYS),
+      '-subj',
+      '/CN=Espalier development authority',
+    ],
+    ...['-addext', 'basicConstraints=critical,CA:TRUE,pathlen:0', '-addext', 'keyUsage=critical,keyCertSign,cRLSign'],
+    ...['-keyout', path.join(folder, 'ca-key.pem'), '-out', path.join(folder, 'ca.pem')],
+  ]);
+}
+
+function makeCertificate(folder, role, authority, { hosts, days }) {
+  const file = (ending) => path.join(folder, `${role}${ending}`);
+  const names = role === 'worker' ? hosts.map((host) => `${net.isIP(host) ? 'IP' : 'DNS'}:${host}`) : [];
+  fs.writeFileSync(
+    file('.ext'),
+    [
+      'basicConstraints=critical,CA:FALSE',
+      'keyUsage=critical,digitalSignature',
+      // Both for either: a wrong role is then told in words, and not by a connection that is cut.
+      'extendedKeyUsage=serverAuth,clientAuth',
+      `subjectAltName=${[`URI:espalier:role:${role}`, ...names].join(',')}`,
+      '',
+    ].join('\n'),
+  );
+  openssl([
+    'req',
+    '-new',
+    '-sha256',
+    ...KEY,
+    '-subj',
+    `/CN=espalier ${role}`,
+    '-keyout',
+    file('-key.pem'),
+    '-out',
+    file('.csr'),
+  ]);
+  openssl([
+    ...['x509', '-req', '-sha256', '-in', file('.csr'), '-days', days, '-extfile', file('.ext'), '-out', file('.pem')],
+    ...['-CA', path.join(authority, 'ca.pem'), '-CAkey', path.join(authority, 'ca-key.pem')],
+    ...['-set_serial', `0x01${randomBytes(15).toString('hex')}`],
+  ]);
+}
+
+function openssl(args) {
+  const { status, stderr, error } = spawnSync('openssl', args, { encoding: 'utf8' });
+  if (error?.code === 'ENOENT') throw new Problem('openssl is not installed; on Debian: apt-get install openssl');
+  if (error) throw new Problem(`openssl: ${error.message}`);
+  if (status !== 0) throw new Problem(`openssl ${args[0]} failed: ${stderr.trim().split('\n').at(-1)}`);
+}
+
+try {
+  main();
+} catch (error) {
+  if (!(error instanceof Problem) && error.code === undefined) throw error;
+  process.stderr.write(`make-certificates: ${error.message}\n`);
+  process.exitCode = 1;
+}
