@@ -16,7 +16,7 @@ const STATE_SHARE = 0.5;
 const FREE_SHARE = 0.5;
 
 /** Starts the engine. @throws EspalierError "engine" when TensorFlow cannot be loaded or a GPU was asked for in vain. */
-export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStore): Promise<TaskExecutor> {
+export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStore): Promise<EngineExecutor> {
   setEnvironment(config);
   const memoryBytes = config.memoryBytes ?? Math.floor(Math.min(freemem(), totalmem()) * FREE_SHARE);
   const cancelled = new SharedArrayBuffer(4);
@@ -42,7 +42,10 @@ export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStor
   return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes);
 }
 
-class EngineExecutor implements TaskExecutor {
+export class EngineExecutor implements TaskExecutor {
+  /** Resolves with the reason when the engine's thread ends without `close`: no task can be answered any more. */
+  readonly died: Promise<EspalierError>;
+  private isClosing = false;
   private readonly thread: Worker;
   private readonly cancelled: Int32Array;
   private readonly blobs: BlobStore;
@@ -56,6 +59,13 @@ class EngineExecutor implements TaskExecutor {
     this.blobs = blobs;
     this.deviceClass = deviceClass;
     this.memoryBytes = memoryBytes;
+    this.died = new Promise((resolve) => {
+      // Without a listener an error between two tasks would be uncaught.
+      thread.on('error', (cause) => resolve(threadError(cause)));
+      thread.on('exit', (code) => {
+        if (!this.isClosing) resolve(threadEnded(code));
+      });
+    });
   }
 
   describe(): { readonly deviceClass: DeviceClass; readonly memoryBytes: number } {
@@ -90,6 +100,7 @@ class EngineExecutor implements TaskExecutor {
   }
 
   async close(): Promise<void> {
+    this.isClosing = true;
     await this.thread.terminate();
   }
 }
@@ -105,6 +116,14 @@ function setEnvironment(config: WorkerConfig): void {
   if (config.device === 'cpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
 }
 
+function threadError(cause: Error): EspalierError {
+  return new EspalierError('engine', `engine thread: ${cause.message}`, { cause });
+}
+
+function threadEnded(code: number): EspalierError {
+  return new EspalierError('engine', `engine thread ended with code ${code}`);
+}
+
 function nextMessage(thread: Worker): Promise<FromEngine> {
   return new Promise((resolve, reject) => {
     const settle = (finish: () => void) => {
@@ -114,10 +133,8 @@ function nextMessage(thread: Worker): Promise<FromEngine> {
       finish();
     };
     const onMessage = (message: FromEngine) => settle(() => resolve(message));
-    const onError = (cause: Error) =>
-      settle(() => reject(new EspalierError('engine', `engine thread: ${cause.message}`, { cause })));
-    const onExit = (code: number) =>
-      settle(() => reject(new EspalierError('engine', `engine thread ended with code ${code}`)));
+    const onError = (cause: Error) => settle(() => reject(threadError(cause)));
+    const onExit = (code: number) => settle(() => reject(threadEnded(code)));
     thread.on('message', onMessage);
     thread.on('error', onError);
     thread.on('exit', onExit);

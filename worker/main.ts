@@ -2,7 +2,7 @@
 //
 // Forked by a coordinator, it tells its port over the channel between them and ends the moment that channel closes:
 // nothing must outlive a parent that was killed. Started by hand or in a container, it logs its port. SIGTERM drains;
-// a second signal, or 10 seconds, ends it as it stands.
+// a second signal, or 10 seconds, ends it as it stands. It ends, too, when its engine dies.
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { toEspalierError } from '../shared/errors.ts';
 import { onSignals, Releases } from '../shared/lifecycle.ts';
@@ -53,6 +53,11 @@ async function serve(config: WorkerConfig): Promise<void> {
   const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
   log.info('serving', { host, port: server.port, tls: tls !== null, ...certificate, ...executor.describe() });
 
+  // Without its engine a worker would take tasks and never answer: as a dead process it is noticed and replaced.
+  void executor.died.then((error) => {
+    log.error('engine died', { error });
+    process.exit(error.exitCode);
+  });
   await drainAsked;
   log.info('draining');
   setTimeout(killSelf, DRAIN_MS + RELEASE_MS).unref();

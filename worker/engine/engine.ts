@@ -74,7 +74,11 @@ export class Engine {
 
   upload(data: Float32Array | Int32Array, shape: number[]): DeviceTensor {
     const dtype = data instanceof Float32Array ? FLOAT : INT32;
-    return this.track({ id: this.binding.createTensor(shape, dtype, data), shape, dtype });
+    const id = guarded(
+      () => this.binding.createTensor(shape, dtype, data),
+      () => `upload [${shape.join(',')}]`,
+    );
+    return this.track({ id, shape, dtype });
   }
 
   uploadFloat64(data: Float64Array, shape: number[]): DeviceTensor {
@@ -84,12 +88,12 @@ export class Engine {
   }
 
   downloadFloat32(tensor: DeviceTensor): Float32Array {
-    return this.binding.tensorDataSync(tensor.id) as Float32Array;
+    return this.download(tensor) as Float32Array;
   }
 
   downloadFloat64(tensor: DeviceTensor): Float64Array {
     const bits = this.op('Bitcast', [tensor], [type('T', DOUBLE), type('type', INT32)]);
-    const words = this.binding.tensorDataSync(bits.id) as Int32Array;
+    const words = this.download(bits) as Int32Array;
     return new Float64Array(words.buffer, words.byteOffset, words.length / 2);
   }
 
@@ -114,16 +118,18 @@ export class Engine {
 
   /** Runs one TensorFlow operation with one output. @throws EspalierError "out_of_memory" or "engine". */
   op(name: string, inputs: readonly DeviceTensor[], attributes: readonly OpAttribute[]): DeviceTensor {
-    let outputs: TensorMetadata[];
-    try {
-      outputs = this.binding.executeOp(name, this.attributes(attributes), inputs.map(idOf), 1);
-    } catch (cause) {
-      const message = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 300) : String(cause);
-      const shapes = inputs.map((input) => `[${input.shape.join(',')}]`).join(' ');
-      const exhausted = /OOM|RESOURCE_EXHAUSTED|ResourceExhausted|out of memory|TF_Status: 8/i.test(message);
-      throw new EspalierError(exhausted ? 'out_of_memory' : 'engine', `${name} ${shapes}: ${message}`, { cause });
-    }
+    const outputs = guarded(
+      () => this.binding.executeOp(name, this.attributes(attributes), inputs.map(idOf), 1),
+      () => `${name} ${inputs.map((input) => `[${input.shape.join(',')}]`).join(' ')}`,
+    );
     return this.track(outputs[0]!);
+  }
+
+  private download(tensor: DeviceTensor) {
+    return guarded(
+      () => this.binding.tensorDataSync(tensor.id),
+      () => `download [${tensor.shape.join(',')}]`,
+    );
   }
 
   private track(tensor: DeviceTensor): DeviceTensor {
@@ -172,6 +178,19 @@ const INT = 2;
 export const type = (name: string, value: number): OpAttribute => ({ name, type: TYPE, value });
 export const bool = (name: string, value: boolean): OpAttribute => ({ name, type: BOOL, value });
 export const int = (name: string, value: number): OpAttribute => ({ name, type: INT, value });
+
+// TensorFlow tells of memory that ran out in many words, at whichever call comes next on a GPU.
+function guarded<T>(call: () => T, name: () => string): T {
+  try {
+    return call();
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 300) : String(cause);
+    const isExhausted = /OOM|RESOURCE_EXHAUSTED|ResourceExhausted|out of memory|allocation failed|TF_Status: 8/i.test(
+      message,
+    );
+    throw new EspalierError(isExhausted ? 'out_of_memory' : 'engine', `${name()}: ${message}`, { cause });
+  }
+}
 
 function idOf(tensor: DeviceTensor): number {
   return tensor.id;

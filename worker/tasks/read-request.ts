@@ -40,8 +40,20 @@ export class RequestRunner {
     this.models = context.models;
   }
 
-  /** Runs the task of a request. @throws EspalierError "protocol" for a request that makes no sense. */
+  /** Runs the task of a request; out of memory, once more without anything that was kept, which no answer depends on.
+   * @throws EspalierError "protocol" for a request that makes no sense. */
   async run(request: RunRequest, paths: BlobPaths): Promise<NamedTensor[]> {
+    try {
+      return await this.runOnce(request, paths);
+    } catch (caught) {
+      if (!(caught instanceof EspalierError && caught.code === 'out_of_memory')) throw caught;
+      this.context.states.shrink();
+      this.models.clear();
+      return this.runOnce(request, paths);
+    }
+  }
+
+  private async runOnce(request: RunRequest, paths: BlobPaths): Promise<NamedTensor[]> {
     const { context } = this;
     switch (request.task) {
       case 'fisher': {

@@ -53,7 +53,7 @@ export interface TuningPair {
 
 export class TuningStates {
   private readonly forward: Forward;
-  private readonly limitBytes: number;
+  private limitBytes: number;
   private readonly kept = new Map<number, ShardState>();
   private bytes = 0;
 
@@ -73,6 +73,7 @@ export class TuningStates {
     const { hiddenSize } = pair.student.config;
     const stateBytes = rows * (2 * hiddenSize + 4) * FLOAT_BYTES;
     const aheadBytes = rows * (hiddenSize + (projection(pair.student, step)?.shape[0] ?? 0)) * FLOAT_BYTES;
+    if (this.bytes + stateBytes + aheadBytes > this.limitBytes) this.dropOthers(pair);
     const keep = this.bytes + stateBytes <= this.limitBytes;
     const keepAhead = this.bytes + stateBytes + aheadBytes <= this.limitBytes;
     const batches: BatchState[] = [];
@@ -81,10 +82,9 @@ export class TuningStates {
         const state = this.advance(pair, shard, index, found, step);
         batches.push(state);
         const ahead = engine.scope(() => use(state));
-        if (keep && keepAhead) {
-          releaseAhead(engine, state.ahead);
-          batches[index] = { ...state, ahead };
-        } else releaseAhead(engine, ahead);
+        releaseAhead(engine, state.ahead);
+        if (!keepAhead) releaseAhead(engine, ahead);
+        batches[batches.length - 1] = { ...state, ahead: keepAhead ? ahead : null };
         if (!keep) this.release(batches.splice(0));
       });
     } catch (error) {
@@ -98,11 +98,27 @@ export class TuningStates {
     this.bytes += bytes;
   }
 
+  /** After memory ran out: releases everything and keeps at most half as much from now on. */
+  shrink(): void {
+    if (this.bytes > 0) this.limitBytes = this.bytes / 2;
+    this.clear();
+  }
+
   /** Releases everything. */
   clear(): void {
     for (const state of this.kept.values()) this.release(state.batches);
     this.kept.clear();
     this.bytes = 0;
+  }
+
+  // A job that has ended, or was given to other workers, must not keep the next one from keeping anything.
+  private dropOthers(pair: TuningPair): void {
+    for (const [shard, state] of this.kept) {
+      if (state.key.startsWith(`${pair.key}/`)) continue;
+      this.kept.delete(shard);
+      this.bytes -= state.bytes;
+      this.release(state.batches);
+    }
   }
 
   // The kept state of a shard, when it lies on this pair's way to `step`; one of another run is released.
