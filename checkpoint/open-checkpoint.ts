@@ -1,6 +1,6 @@
 // Opens a model. An open checkpoint has exactly the weights that its config describes, in the shapes that it
 // describes; their values are read when they are asked for.
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EspalierError } from '../shared/errors.ts';
 import type { SafetensorsEntry } from '../shared/safetensors.ts';
@@ -58,7 +58,11 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
   if (!found?.isDirectory())
     throw new EspalierError('model_not_found', `${directory}: got ${found ? 'a file' : 'nothing'}, expected a folder`);
   const configPath = join(directory, 'config.json');
-  const configText = await readModelText(configPath);
+  const configText = await readModelText(configPath).catch(async (caught: EspalierError) => {
+    const inner = await modelInside(directory);
+    const action = `the models are in its folders: give ${inner}`;
+    throw inner === null ? caught : new EspalierError(caught.code, caught.message, { action, cause: caught });
+  });
   const config = readModelConfig(configText, configPath);
   const [architecture] = config.raw.architectures as string[];
   const { files, fileByTensor } = await findWeightFiles(directory, architecture);
@@ -75,6 +79,17 @@ export async function openCheckpointFiles(
 ): Promise<Checkpoint> {
   const config = readModelConfig(configText, `${source}: config.json`);
   return bind(source, null, config, configText, await openWeights(files, null));
+}
+
+/** The first model that lies in a folder which is none itself, as the output of `prune` is not; null without one. */
+async function modelInside(directory: string): Promise<string | null> {
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names.filter((name) => !name.startsWith('.')).sort()) {
+    const folder = join(directory, name);
+    const config = await stat(join(folder, 'config.json')).catch(() => null);
+    if (config?.isFile()) return folder;
+  }
+  return null;
 }
 
 async function bind(

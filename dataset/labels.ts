@@ -111,7 +111,7 @@ function finiteNumber(value: unknown): number | null {
 const SHOWN_NAMES = 12;
 
 function classNames({ labels, outputs }: ModelConfig): string {
-  const range = `0 to ${outputs - 1}`;
+  const range = `class 0 to ${outputs - 1}`;
   if (labels.length === 0 || labels.every((name, i) => name === `LABEL_${i}`)) return range;
   return `${range} or ${labels.slice(0, SHOWN_NAMES).join(', ')}${labels.length > SHOWN_NAMES ? ', …' : ''}`;
 }

@@ -342,12 +342,12 @@ describeMistakes('data', {
   'a label out of range': {
     code: 'data_label',
     data: ['data.jsonl', lines('{"sentence":"ba","label":7}')],
-    texts: ['DIR/data.jsonl:21: label: got 7, expected 0 to 1 or wilted, green'],
+    texts: ['DIR/data.jsonl:21: label: got 7, expected class 0 to 1 or wilted, green'],
   },
   'a label of another name': {
     code: 'data_label',
     data: ['data.jsonl', lines('{"sentence":"ba","label":"blue"}')],
-    texts: ['DIR/data.jsonl:21: label: got "blue", expected 0 to 1 or wilted, green'],
+    texts: ['DIR/data.jsonl:21: label: got "blue", expected class 0 to 1 or wilted, green'],
   },
   'a label that is no whole number': {
     code: 'data_label',

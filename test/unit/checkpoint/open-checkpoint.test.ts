@@ -135,6 +135,18 @@ describe('openCheckpoint', () => {
       await assert.rejects(openCheckpoint(folder), failure('model_not_found', text));
     });
 
+  it('names a model inside a folder that is none', async (test) => {
+    const folder = await copyOfFixture(test, BERT);
+    const outer = await temporaryFolder(test);
+    await mkdir(join(outer, '.state'));
+    await mkdir(join(outer, '0.4'));
+    await rename(folder, join(outer, '0.5'));
+    await assert.rejects(openCheckpoint(outer), (error: { action: string }) => {
+      assert.equal(error.action, `the models are in its folders: give ${join(outer, '0.5')}`);
+      return failure('model_not_found', `${outer}/config.json: no such file`)(error);
+    });
+  });
+
   it('says when the folder is a file', async () => {
     const path = join(fixture(BERT), 'config.json');
     await assert.rejects(openCheckpoint(path), failure('model_not_found', 'got a file, expected a folder'));

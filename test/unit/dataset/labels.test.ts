@@ -24,14 +24,14 @@ for (const value of [2, -1, 0.5, null, undefined, 'maybe', '', true, [1], '1.5']
     const got = value === undefined ? 'nothing' : JSON.stringify(value);
     assert.throws(
       () => classTargets(place(), rows(1, value)),
-      failsWith('data_label', `d.csv:3: label: got ${got}, expected 0 to 1 or no, yes`),
+      failsWith('data_label', `d.csv:3: label: got ${got}, expected class 0 to 1 or no, yes`),
     );
   });
 
 test('classes without names of their own are shown as a range', () => {
   assert.throws(
     () => classTargets(place(3, ['LABEL_0', 'LABEL_1', 'LABEL_2']), rows(3)),
-    failsWith('data_label', 'got 3, expected 0 to 2'),
+    failsWith('data_label', 'got 3, expected class 0 to 2'),
   );
 });
 
@@ -60,7 +60,7 @@ test('several labels: vectors and ids in one file, and single values, are refuse
   );
   assert.throws(
     () => multiLabelTargets(three, rows('x')),
-    failsWith('data_label', 'expected a list of labels: 0 to 2'),
+    failsWith('data_label', 'expected a list of labels: class 0 to 2'),
   );
   assert.throws(() => multiLabelTargets(three, rows(['w'])), failsWith('data_label', 'd.csv:2: label: got "w"'));
 });
@@ -89,7 +89,7 @@ test('words: one label each', () => {
   assert.throws(() => wordTargets(tags, rows('O'), [1]), failsWith('data_label', 'expected a list with a label'));
   assert.throws(
     () => wordTargets(tags, rows(['B-Y']), [1]),
-    failsWith('data_label', 'got "B-Y", expected 0 to 2 or O'),
+    failsWith('data_label', 'got "B-Y", expected class 0 to 2 or O'),
   );
 });
 

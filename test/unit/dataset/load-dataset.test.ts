@@ -171,7 +171,10 @@ test('all rows are checked, also those that are never asked for', async (t) => {
     { text: 'a', label: 0 },
     { text: 'b', label: 7 },
   ];
-  await assert.rejects(load(t, bad), failsWith('data_label', 'd.jsonl:2: label: got 7, expected 0 to 1 or no, yes'));
+  await assert.rejects(
+    load(t, bad),
+    failsWith('data_label', 'd.jsonl:2: label: got 7, expected class 0 to 1 or no, yes'),
+  );
   await assert.rejects(
     load(t, [{ text: 'a', label: 0 }, { label: 0 }]),
     failsWith('data_format', 'd.jsonl:2: text: got nothing, expected a text'),
@@ -193,7 +196,7 @@ test('labels that are not needed are left out with the reason', async (t) => {
   assert.deepEqual([hidden.hasLabels, hidden.labelProblem], [false, null]);
   const other = await load(t, [{ text: 'a', label: 9 }], {}, without);
   assert.equal(other.hasLabels, false);
-  assert.match(other.labelProblem ?? '', /d\.jsonl:1: label: got 9, expected 0 to 1/);
+  assert.match(other.labelProblem ?? '', /d\.jsonl:1: label: got 9, expected class 0 to 1/);
   await assert.rejects(
     load(t, [{ text: 'a', label: 9 }], {}, { ...without, columns: { label: 'label' } }),
     failsWith('data_label', 'got 9'),
