@@ -15,6 +15,8 @@ import { type WorkerEvent, WorkerPool } from './worker-pool.ts';
 /** Of the memory that is free at the start, for all local workers together. */
 const MEMORY_SHARE = 0.5;
 const LEAST_MEMORY_BYTES = 2e8;
+/** What a CPU worker should have: TensorFlow, a model and the hidden states of its shards. */
+const USUAL_MEMORY_BYTES = 1e9;
 
 export interface OpenWorkersOptions {
   readonly settings: WorkerSettings;
@@ -110,7 +112,10 @@ function planLocal({
   device,
 }: WorkerSettings): Pick<LocalClusterOptions, 'count' | 'env' | 'memoryBytes'> {
   const gpus = device === 'cpu' ? [] : visibleGpus();
-  const natural = gpus.length > 0 ? gpus.length : device === 'gpu' ? 1 : availableParallelism();
+  // A CPU worker keeps a copy of the model: many cores with little memory get fewer of them.
+  const fitting = Math.max(1, Math.floor((freemem() * MEMORY_SHARE) / USUAL_MEMORY_BYTES));
+  const cpus = Math.min(availableParallelism(), fitting);
+  const natural = gpus.length > 0 ? gpus.length : device === 'gpu' ? 1 : cpus;
   const count = local ?? (addresses.length > 0 ? 0 : natural);
   // A user's own setting reaches the workers through the environment.
   const isSet = process.env.ESPALIER_MEMORY_GB !== undefined;
