@@ -22,6 +22,7 @@ import { latencyStage } from './stages/latency.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
 import { pruneToBudget } from './stages/prune-budget.ts';
 import { storedQuality } from './stages/quality.ts';
+import { requireReplaceable } from './store/own-output.ts';
 import { openRunFolder, type RunFolder } from './store/run-folder.ts';
 import { openWorkers } from './workers/workers.ts';
 
@@ -35,6 +36,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
   let isHopeless = false;
   try {
     onEvent({ kind: 'stage-started', stage: 'load', steps: 1 });
+    if (settings.force) await requireReplaceable(settings.out);
     const inputs = await openPruneInputs(settings, releases, onEvent);
     const folder = await openRunFolder({
       out: settings.out,

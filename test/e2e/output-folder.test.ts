@@ -1,7 +1,7 @@
 // The output folder: one run at a time, never overwritten unasked, replaced whole.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { before, test } from 'node:test';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
 import { exampleRun, tunedSubLayers } from '../support/example-run.ts';
@@ -38,14 +38,19 @@ test('a second run into the same folder is refused, and the first is not disturb
 test('an output that is there is kept without --force and replaced whole with it', async () => {
   const first = await workspace.run(toyRun('kept'));
   assert.equal(first.code, 0, first.stderr);
-  await writeFile(at('kept/notes.txt'), 'mine');
   const report = () => readJson<PruneReport>(at('kept'), '0.5/report.json');
   const before = report();
 
   const refused = await workspace.run(toyRun('kept', '--seed', '1'));
   assertFailed(refused, 'output_exists', at('kept'), '--force');
   assert.deepEqual(report(), before);
-  assert.deepEqual(readdirSync(at('kept')).sort(), ['0.5', 'notes.txt']);
+  assert.deepEqual(readdirSync(at('kept')).sort(), ['0.5']);
+
+  await writeFile(at('kept/notes.txt'), 'mine');
+  const careful = await workspace.run(toyRun('kept', '--seed', '1', '--force'));
+  assertFailed(careful, 'output_exists', at('kept'), 'notes.txt');
+  assert.equal(await readFile(at('kept/notes.txt'), 'utf8'), 'mine');
+  await rm(at('kept/notes.txt'));
 
   const forced = await workspace.run(toyRun('kept', '--seed', '1', '--force'));
   assert.equal(forced.code, 0, forced.stderr);
@@ -54,15 +59,16 @@ test('an output that is there is kept without --force and replaced whole with it
 });
 
 test('--force that is interrupted leaves the old output whole', async () => {
-  await mkdir(at('old'));
-  await writeFile(at('old/notes.txt'), 'mine');
+  const first = await workspace.run(toyRun('old'));
+  assert.equal(first.code, 0, first.stderr);
+  const before = readJson<PruneReport>(at('old'), '0.5/report.json');
   const run = workspace.start(await exampleRun(workspace, 'old', '--force', '--workers', '2'));
   await tunedSubLayers(workspace, 'old', 1);
   const members = family(run);
   run.kill('SIGKILL');
   await run.finished;
   await noneLeft(members);
-  assert.deepEqual(readdirSync(at('old')), ['notes.txt']);
+  assert.deepEqual(readJson<PruneReport>(at('old'), '0.5/report.json'), before);
 });
 
 test('folders above the output are made', async () => {
