@@ -43,7 +43,7 @@ export function parsePrune(
   };
   const problem = outputProblem(settings, cwd);
   if (problem !== null) flags.problem(problem);
-  if (settings.metric !== null && settings.evaluation === null)
+  if (settings.metric && settings.evaluation === null)
     flags.problem(`--metric: got ${settings.metric} without --eval, expected samples to measure it on`);
   const output = readOutput(flags);
   flags.throwProblems('prune');

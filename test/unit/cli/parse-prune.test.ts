@@ -155,6 +155,7 @@ describe('parsePrune', () => {
     [{ worker: ['gpu-1:70000'] }, 'usage', /got gpu-1:70000/],
     [{ worker: ['[::1]:1', '[::1]:1'] }, 'usage', '--worker: the same address is given twice'],
     [{ metric: [''] }, 'usage', '--metric: got an empty value'],
+    [{ metric: ['f1'] }, 'usage', '--metric: got f1 without --eval, expected samples to measure it on'],
     [{ out: ['.'] }, 'usage', '--out: got ., expected a folder that does not hold the model'],
     [{ out: ['../'] }, 'usage', /does not hold the model/],
     [{ out: ['bert'] }, 'usage', /does not hold the model/],
