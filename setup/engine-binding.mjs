@@ -15,7 +15,12 @@ import { capture, captureOrFail, tellingLine } from './run-command.mjs';
 export const title = 'engine binding';
 export const tools = ['g++'];
 
-const FLAGS = ['-O2', '-shared', '-fPIC', '-std=c++17', '-DNAPI_VERSION=8', '-DBUILDING_NODE_EXTENSION'];
+// nodelete: Node unloads a binding with the last thread that uses it, TensorFlow's own threads still run in it, and the
+// process crashes.
+const FLAGS = [
+  ...['-O2', '-shared', '-fPIC', '-std=c++17', '-Wl,-z,nodelete'],
+  ...['-DNAPI_VERSION=8', '-DBUILDING_NODE_EXTENSION'],
+];
 const TENSORFLOW = ['lib/libtensorflow_cc.so.2', 'lib/libtensorflow_framework.so.2'];
 const BINDING = 'tfjs_binding.node';
 const MANIFEST = 'binding.json';
