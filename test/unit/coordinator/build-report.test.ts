@@ -1,0 +1,150 @@
+// report.json: every figure comes from where it was measured, and what was not measured is null.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { buildReport, type FinishedJob } from '../../../coordinator/job/build-report.ts';
+import { outputBytes, type PruneInputs } from '../../../coordinator/job/prune-inputs.ts';
+import type { PruneSettings } from '../../../coordinator/prune-settings.ts';
+import type { MeasuredBudget } from '../../../coordinator/stages/export.ts';
+import { planSamples } from '../../../coordinator/stages/plan.ts';
+import { parameterCount } from '../../../pruning/compact.ts';
+import { denseMasks } from '../../../pruning/masks.ts';
+import { espalierVersion } from '../../../shared/rpc/version.ts';
+import { benchSettings } from '../../bench/bench-settings.ts';
+import { FAKE_DEVICE } from '../../support/fake-executor.ts';
+import { samplesOf } from '../dataset/samples.ts';
+import { modelConfig } from './configs.ts';
+
+const BUDGETS = [
+  { text: '0.50', value: 0.5 },
+  { text: '0.3', value: 0.3 },
+];
+
+const SETTINGS: PruneSettings = {
+  ...benchSettings({ model: 'models/toy/', data: 'd', out: 'o', samples: 9, workers: '1', device: 'cpu' }),
+  budgets: BUDGETS,
+  seed: 11,
+};
+
+const CONFIG = modelConfig();
+const INPUTS = {
+  model: {
+    checkpoint: { config: CONFIG, parameters: 5000, dtype: 'F16' },
+    digest: { digest: 'model digest', files: [{ bytes: 600 }, { bytes: 400 }] },
+  },
+  data: { digest: 'data digest', rows: 100 },
+  drawn: { truncated: 2 },
+  evaluation: { dataset: { digest: 'evaluation digest', rows: 50 }, encoded: { truncated: 1 } },
+  costs: { tokens: 12.5, headCost: 1, neuronCost: 1, totalMacs: 1000 },
+  groupSize: 32,
+} as unknown as PruneInputs;
+
+const scores = (accuracy: number) => ({ primary: 'accuracy', values: { accuracy, f1: accuracy / 2 } });
+
+function measured(budget: (typeof BUDGETS)[number], accuracy: number): MeasuredBudget {
+  return {
+    budget,
+    dtype: 'F16',
+    bytes: 700,
+    digest: `digest at ${budget.text}`,
+    scores: scores(accuracy),
+    seconds: 4,
+    result: {
+      masks: denseMasks(2, 2, 6),
+      tuning: [],
+      heads: [1, 2],
+      neurons: [3, 0],
+      macs: 1000 * budget.value,
+      parameters: 3000,
+      seconds: { search: 1, rearrange: 2, tune: 3, evaluate: 10 },
+      scores: { search: scores(0.6), rearrange: scores(0.7) },
+    },
+  };
+}
+
+const JOB: FinishedJob = {
+  calibration: planSamples(samplesOf([3, 4, 5]), {
+    ...{ config: CONFIG, device: FAKE_DEVICE, groupSize: 1, tokensPerBatch: 64, heldOut: true },
+  }),
+  dense: scores(0.9),
+  fisherSeconds: 7,
+  denseSeconds: 100,
+  latency: { batchSize: 8, tokens: 4, repeats: 15 },
+  latencySeconds: [0.5, 0.3, 0.2],
+  budgets: [measured(BUDGETS[0], 0.8), measured(BUDGETS[1], 0.75)],
+};
+
+const WORKERS = { count: 2, deviceClass: FAKE_DEVICE };
+const SECONDS = { load: 5, total: 200 };
+
+test('every field', () => {
+  assert.deepEqual(buildReport(SETTINGS, INPUTS, WORKERS, JOB, JOB.budgets[1], SECONDS), {
+    espalier: espalierVersion(),
+    schema: 1,
+    model: { name: 'toy', digest: 'model digest', type: 'bert' },
+    data: { digest: 'data digest', rows: 100, truncated: 2 },
+    evaluation: { digest: 'evaluation digest', rows: 50, truncated: 1 },
+    seed: 11,
+    samples: 3,
+    replacement: false,
+    fisherGroup: 32,
+    labels: 'data',
+    method: 'tune',
+    damping: 'ridge',
+    budget: 0.3,
+    task: 'single-label-classification',
+    metric: 'accuracy',
+    quality: { dense: 0.9, search: 0.6, rearrange: 0.7, tune: 0.75 },
+    scores: {
+      dense: { accuracy: 0.9, f1: 0.45 },
+      search: { accuracy: 0.6, f1: 0.3 },
+      rearrange: { accuracy: 0.7, f1: 0.35 },
+      tune: { accuracy: 0.75, f1: 0.375 },
+    },
+    macs: { dense: 1000, pruned: 300 },
+    macsLength: 12.5,
+    parameters: { dense: 5000, pruned: 3000 },
+    bytes: { dense: 1000, pruned: 700 },
+    heads: [1, 2],
+    neurons: [3, 0],
+    tuning: [],
+    // The third figure: dense, then the budgets in their order.
+    latency: { batchSize: 8, tokens: 4, repeats: 15, denseSeconds: 0.5, prunedSeconds: 0.2 },
+    seconds: { load: 5, fisher: 7, search: 1, rearrange: 2, tune: 3, evaluate: 114, total: 200 },
+    workers: 2,
+    deviceClass: { ...FAKE_DEVICE },
+    plan: JOB.calibration.blob.digest,
+    dtype: 'F16',
+    digest: 'digest at 0.3',
+  });
+});
+
+test('nothing evaluated: no metric, no scores', () => {
+  const [one] = JOB.budgets;
+  const unmeasured = { ...one, scores: null, seconds: 0, result: { ...one.result, scores: {} } };
+  const job = { ...JOB, dense: null, denseSeconds: 0, budgets: [unmeasured] };
+  const report = buildReport(SETTINGS, { ...INPUTS, evaluation: null }, WORKERS, job, unmeasured, SECONDS);
+  assert.equal(report.evaluation, null);
+  assert.equal(report.metric, null);
+  assert.deepEqual(report.quality, { dense: null, search: null, rearrange: null, tune: null });
+  assert.deepEqual(report.scores, {});
+});
+
+test('a job that ends before tuning: what it wrote is measured as its last stage', () => {
+  const [one] = JOB.budgets;
+  const found = { ...one, result: { ...one.result, scores: { search: scores(0.6) } } };
+  const settings = { ...SETTINGS, method: 'rearrange' as const };
+  const report = buildReport(settings, INPUTS, WORKERS, { ...JOB, budgets: [found] }, found, SECONDS);
+  assert.deepEqual(report.quality, { dense: 0.9, search: 0.6, rearrange: 0.8, tune: null });
+});
+
+test('disk space: each model keeps its embeddings and head, and of the encoder what its budget says', () => {
+  const none = [0, 0];
+  const rest = parameterCount(CONFIG, { headsByLayer: none, neuronsByLayer: none });
+  const checkpoint = { config: CONFIG, dtype: 'F16' as const, parameters: rest + 1e9 };
+  const one = outputBytes({ budgets: [BUDGETS[0]], dtype: null }, checkpoint);
+  const both = outputBytes({ budgets: BUDGETS, dtype: null }, checkpoint);
+  // Two bytes an element and 2 MB beside the weights.
+  assert.equal(both - one, 2 * (rest + 0.3e9) + 2e6);
+  const wide = outputBytes({ budgets: [BUDGETS[0]], dtype: 'F32' }, checkpoint);
+  assert.equal(wide - one, 2 * (rest + 0.5e9));
+});
