@@ -4,6 +4,9 @@ import type { QualityRecord } from './quality.ts';
 
 const DEV_ROWS: Readonly<Record<string, number>> = { sst2: 872, mrpc: 408, stsb: 1500, mnli: 6238, squad: 1638 };
 
+/** Seeds that a published cell is the mean of. */
+const PUBLISHED_SEEDS = 5;
+
 /** Mean and sample standard deviation. */
 function summary(values: readonly number[]): { mean: number; deviation: number } {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -39,7 +42,8 @@ export function qualityTable(records: readonly QualityRecord[]): string {
       const text = ({ mean, deviation }: { mean: number; deviation: number }) =>
         `${mean.toFixed(2)} ± ${deviation.toFixed(2)}`;
       const tuned = stage('tune');
-      const least = cell.mean - 2 * Math.sqrt((tuned.deviation ** 2 + cell.deviation ** 2) / 5) - row;
+      const least =
+        cell.mean - 2 * Math.sqrt(tuned.deviation ** 2 / runs.length + cell.deviation ** 2 / PUBLISHED_SEEDS) - row;
       const difference = tuned.mean - cell.mean;
       differences.push(difference);
       const holds = tuned.mean >= least;

@@ -48,12 +48,17 @@ const { values: flags } = parseArgs({
 });
 if (!flags.models || !flags.data || !flags.results) throw new Error('quality: expected --models, --data and --results');
 
+const { damping } = flags;
+if (damping !== 'ridge' && damping !== 'reference')
+  throw new Error(`--damping: got ${damping}, expected ridge or reference`);
 const records = await readRecords(flags.results);
+if (records.some((record) => record.damping !== damping))
+  throw new Error(`${flags.results}: holds runs with another damping, expected ${damping} alone`);
 for (const model of flags.only.split(',').filter((name) => name !== '')) {
   for (const seed of flags.seeds.split(',').map(Number)) {
     if (records.some((record) => record.model === model && record.seed === seed)) continue;
     const start = performance.now();
-    records.push(...(await run(model, seed)));
+    records.push(...(await run(model, seed, damping)));
     await writeAside(flags.results, textOf(records));
     process.stdout.write(`${model} seed ${seed}: ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
   }
@@ -62,7 +67,7 @@ const table = qualityTable(records);
 if (flags.table) await writeAside(flags.table, table);
 process.stdout.write(table);
 
-async function run(model: string, seed: number): Promise<QualityRecord[]> {
+async function run(model: string, seed: number, damping: PruneSettings['damping']): Promise<QualityRecord[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'espalier-quality-'));
   const data = path.join(flags.data!, model.split('-')[1]);
   const settings: PruneSettings = {
@@ -80,7 +85,7 @@ async function run(model: string, seed: number): Promise<QualityRecord[]> {
     fisherGroup: null,
     labels: 'data',
     method: 'tune',
-    damping: flags.damping as PruneSettings['damping'],
+    damping,
     macsLength: null,
     maxLength: null,
     stride: 128,

@@ -272,6 +272,29 @@ test('a checkpoint that is pruned already takes no masks', async (t) => {
   assert.equal((await desk.run(desk.evaluate({ model, student: null }))).length, 1);
   await desk.refuses(desk.evaluate({ model }), /^masks: got a model that is already pruned, expected a dense one$/);
   await desk.refuses(desk.normalEquations({ model }), /^masks: got a model that is already pruned/);
+  await desk.refuses(desk.fisher({ model }), /^fisher: got a model that is already pruned, expected a dense one$/);
+});
+
+test('plans of a size that no plan has: micro-batches and rows of gradients', async (t) => {
+  const desk = await Desk.open(t, 'SequenceClassification');
+  const { tokenIds, typeIds, target } = desk.samples[0];
+  const short = { tokenIds: tokenIds.slice(0, 1), typeIds: typeIds.slice(0, 1), target };
+  const many = (count: number, tokensPerBatch: number) =>
+    encodePlan(
+      makePlan(new Array(count).fill(short), {
+        ...{ groupSize: 1, tokensPerBatch, tokensPerShard: 1e9, leastShards: 1, heldOut: 0 },
+      }),
+    );
+  const shards = { first: 0, end: 1 };
+  const wide = await desk.put(many(65_537, 1e9));
+  const text = /^batch: got 65537 samples of 1 tokens, expected at most 65536 tokens$/;
+  await desk.refuses(desk.evaluate({ plan: wide, shards }), text);
+  // 69 gradients of three layers with 3 heads and 20 neurons each.
+  const long = await desk.put(many(2_000_000, 64));
+  await desk.refuses(
+    desk.fisher({ plan: long, shards }),
+    /^fisher: got 2000000 rows of 69, expected at most 134217728/,
+  );
 });
 
 test('plans that do not hold together', async (t) => {
