@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { buildReport, type FinishedJob } from '../../../coordinator/job/build-report.ts';
-import { outputBytes, type PruneInputs } from '../../../coordinator/job/prune-inputs.ts';
+import type { PruneInputs } from '../../../coordinator/job/prune-inputs.ts';
 import type { PruneSettings } from '../../../coordinator/prune-settings.ts';
 import type { MeasuredBudget } from '../../../coordinator/stages/export.ts';
 import { planSamples } from '../../../coordinator/stages/plan.ts';
-import { parameterCount } from '../../../pruning/compact.ts';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { espalierVersion } from '../../../shared/rpc/version.ts';
 import { benchSettings } from '../../bench/bench-settings.ts';
@@ -135,16 +134,4 @@ test('a job that ends before tuning: what it wrote is measured as its last stage
   const settings = { ...SETTINGS, method: 'rearrange' as const };
   const report = buildReport(settings, INPUTS, WORKERS, { ...JOB, budgets: [found] }, found, SECONDS);
   assert.deepEqual(report.quality, { dense: 0.9, search: 0.6, rearrange: 0.8, tune: null });
-});
-
-test('disk space: each model keeps its embeddings and head, and of the encoder what its budget says', () => {
-  const none = [0, 0];
-  const rest = parameterCount(CONFIG, { headsByLayer: none, neuronsByLayer: none });
-  const checkpoint = { config: CONFIG, dtype: 'F16' as const, parameters: rest + 1e9 };
-  const one = outputBytes({ budgets: [BUDGETS[0]], dtype: null }, checkpoint);
-  const both = outputBytes({ budgets: BUDGETS, dtype: null }, checkpoint);
-  // Two bytes an element and 2 MB beside the weights.
-  assert.equal(both - one, 2 * (rest + 0.3e9) + 2e6);
-  const wide = outputBytes({ budgets: [BUDGETS[0]], dtype: 'F32' }, checkpoint);
-  assert.equal(wide - one, 2 * (rest + 0.5e9));
 });
