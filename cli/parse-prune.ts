@@ -50,9 +50,14 @@ export function parsePrune(
   return { settings, output };
 }
 
+/** A worker times at most 64 models in one task, the dense one among them. */
+const MOST_BUDGETS = 63;
+
 function readBudgets(flags: FlagReader): PruneSettings['budgets'] {
   const texts = flags.all('budget').flatMap((list) => list.split(','));
   if (texts.length === 0) flags.problem('--budget FRACTION: missing');
+  if (texts.length > MOST_BUDGETS)
+    flags.problem(`--budget: got ${texts.length} budgets, expected at most ${MOST_BUDGETS}`);
   const budgets: { readonly text: string; readonly value: number }[] = [];
   for (const text of texts.map((part) => part.trim())) {
     const value = /^-?(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : Number.NaN;

@@ -1,7 +1,7 @@
 // What a job has finished so far, as files of one folder: JSON values and sets of tensors under the names of stages.
 // Every file carries a digest; one that is cut short, changed or of another schema counts as missing and is told of.
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EspalierError } from '../../shared/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../shared/safetensors.ts';
@@ -52,8 +52,8 @@ export class StateFiles {
 
   /** The tensors stored under `stage` and what was stored with them, or null. */
   async readTensors(stage: string): Promise<StoredTensors | null> {
-    const record = await this.#readEnvelope<TensorsRecord>(this.#path(stage, '.tensors.json'), stage);
-    const bytes = record === null ? null : await readIfThere(this.#path(stage, '.safetensors'));
+    const record = await this.#readRecord(stage);
+    const bytes = record === null ? null : await readIfThere(this.#path(stage, tensorsSuffix(record.sha256)));
     if (record === null || bytes === null) return null;
     if (sha256(bytes) !== record.sha256) return this.#damaged(stage);
     return { tensors: decodeSafetensors(bytes, stage).tensors, meta: record.meta };
@@ -65,9 +65,17 @@ export class StateFiles {
     meta: Readonly<Record<string, unknown>> = {},
   ): Promise<void> {
     const bytes = encodeSafetensors(tensors);
-    await writeFileAtomically(this.#path(stage, '.safetensors'), [bytes]);
-    // The record comes last: without it, or with an older one, the tensors count as missing.
-    await this.writeJson(`${stage}.tensors`, { sha256: sha256(bytes), meta } satisfies TensorsRecord);
+    const digest = sha256(bytes);
+    const before = await this.#readRecord(stage);
+    await writeFileAtomically(this.#path(stage, tensorsSuffix(digest)), [bytes]);
+    // The record comes last and names its tensors: until it is there, the ones before them count.
+    await this.writeJson(`${stage}.tensors`, { sha256: digest, meta } satisfies TensorsRecord);
+    if (before !== null && before.sha256 !== digest)
+      await rm(this.#path(stage, tensorsSuffix(before.sha256)), { force: true });
+  }
+
+  #readRecord(stage: string): Promise<TensorsRecord | null> {
+    return this.#readEnvelope<TensorsRecord>(this.#path(stage, '.tensors.json'), stage);
   }
 
   async #readEnvelope<Body>(path: string, name: string): Promise<Body | null> {
@@ -92,6 +100,11 @@ export class StateFiles {
       throw new EspalierError('internal', `stage name: got ${name}, expected parts of a-z, 0-9, "." and "-"`);
     return join(this.#folder, name + suffix);
   }
+}
+
+/** Every version of a stage's tensors has a file of its own, so that writing one never harms the one before. */
+function tensorsSuffix(digest: string): string {
+  return `.${digest.slice(0, 16)}.safetensors`;
 }
 
 function sha256(content: string | Uint8Array): string {

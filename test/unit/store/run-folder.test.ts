@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { hasRunState, openRunFolder, type RunFolderOptions } from '../../../coordinator/store/run-folder.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
 
 const STEPS = ['sync', 'mark', 'move old aside', 'move new in place', 'remove old', 'remove state', 'done'];
 
@@ -67,8 +68,10 @@ describe('run folder', () => {
       const folder = await open();
       await folder.writeJson('plan', { order: [1, 2, 3] });
       await folder.writeTensors('fisher', [{ name: 'sum', dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) }]);
-      for (const file of ['plan.json', 'fisher.safetensors']) {
-        const path = join(parent, '.out.espalier/stages', file);
+      const stages = join(parent, '.out.espalier/stages');
+      const tensors = readdirSync(stages).find((name) => /^fisher\.[0-9a-f]{16}\.safetensors$/.test(name));
+      for (const file of ['plan.json', String(tensors)]) {
+        const path = join(stages, file);
         writeFileSync(path, damage(readFileSync(path)));
       }
       assert.equal(await folder.readJson('plan'), null);
@@ -79,6 +82,35 @@ describe('run folder', () => {
       ]);
       await folder.abandon();
     });
+
+  it('keeps the tensors before when a kill comes between new ones and their record', async () => {
+    const folder = await open();
+    const sum = (value: number): NamedTensor => ({
+      name: 'sum',
+      dtype: 'F32',
+      shape: [1],
+      data: Float32Array.of(value),
+    });
+    await folder.writeTensors('tune', [sum(1)], { solved: 1 });
+    const stages = join(parent, '.out.espalier/stages');
+    const record = readFileSync(join(stages, 'tune.tensors.json'));
+    const files = readdirSync(stages);
+    await folder.writeTensors('tune', [sum(2)], { solved: 2 });
+    assert.equal(readdirSync(stages).length, files.length, 'what was replaced is removed');
+    assert.deepEqual((await folder.readTensors('tune'))?.meta, { solved: 2 });
+    // As a kill after the tensors of the third write leaves it: its tensors, the record of the second.
+    const second = readFileSync(join(stages, 'tune.tensors.json'));
+    assert.notDeepEqual(second, record);
+    const kept = readdirSync(stages).find((name) => name.endsWith('.safetensors'));
+    const bytes = readFileSync(join(stages, String(kept)));
+    await folder.writeTensors('tune', [sum(3)], { solved: 3 });
+    writeFileSync(join(stages, String(kept)), bytes);
+    writeFileSync(join(stages, 'tune.tensors.json'), second);
+    const found = await folder.readTensors('tune');
+    assert.deepEqual(found?.meta, { solved: 2 });
+    assert.deepEqual(found?.tensors.get('sum')?.data, Float32Array.of(2));
+    await folder.abandon();
+  });
 
   it('refuses names that leave the folder and numbers that JSON cannot hold', async () => {
     const folder = await open();
