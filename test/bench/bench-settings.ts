@@ -1,4 +1,4 @@
-// Settings of a benchmark's job: the paper's method at half of the MACs, nothing evaluated.
+// Settings of a benchmark's job: the published method at half of the MACs, nothing evaluated.
 import type { PruneSettings } from '../../coordinator/prune-settings.ts';
 
 export function benchSettings(options: {

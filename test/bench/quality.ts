@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { runPruneJob } from '../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
 import type { PruneSettings } from '../../coordinator/prune-settings.ts';
+import { benchSettings } from './bench-settings.ts';
 import { PUBLISHED } from './published-quality.ts';
 import { qualityTable } from './quality-table.ts';
 
@@ -70,32 +71,20 @@ process.stdout.write(table);
 async function run(model: string, seed: number, damping: PruneSettings['damping']): Promise<QualityRecord[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'espalier-quality-'));
   const data = path.join(flags.data!, model.split('-')[1]);
+  const { workers, device } = flags;
   const settings: PruneSettings = {
-    model: path.join(flags.models!, model),
-    data: path.join(data, 'train.jsonl'),
+    ...benchSettings({
+      model: path.join(flags.models!, model),
+      data: path.join(data, 'train.jsonl'),
+      out: path.join(folder, 'out'),
+      samples: SAMPLES,
+      workers,
+      device,
+    }),
     evaluation: path.join(data, 'dev.jsonl'),
-    columns: {},
     budgets: BUDGETS.map((text) => ({ text, value: Number(text) })),
-    out: path.join(folder, 'out'),
-    force: false,
-    resume: false,
     seed,
-    samples: SAMPLES,
-    replacement: false,
-    fisherGroup: null,
-    labels: 'data',
-    method: 'tune',
     damping,
-    macsLength: null,
-    maxLength: null,
-    stride: 128,
-    metric: null,
-    dtype: null,
-    workers: {
-      local: flags.workers === undefined ? null : Number(flags.workers),
-      addresses: [],
-      device: flags.device as 'auto' | 'cpu' | 'gpu',
-    },
   };
   try {
     const reports = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
