@@ -1,10 +1,9 @@
 // The life of an evaluate job: the outputs of one checkpoint, dense or pruned, on all workers, and their scores.
 import path from 'node:path';
-import { BlobStore } from '../shared/blobs/blob-store.ts';
-import { cacheFolder } from '../shared/cache-folder.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
 import type { EvaluateReport, EvaluateSettings } from './evaluate-settings.ts';
+import { openBlobCache } from './job/blob-cache.ts';
 import { withFittingBatches } from './job/fitting-batches.ts';
 import type { RunContext } from './job/job-context.ts';
 import { modelBlobs } from './job/model-blobs.ts';
@@ -12,8 +11,6 @@ import { openEvaluation, openModel } from './job/open-inputs.ts';
 import { measureQuality } from './stages/evaluate.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
 import { openWorkers } from './workers/workers.ts';
-
-const BLOB_CACHE_BYTES = 20e9;
 
 /** Measures a checkpoint's quality. @throws EspalierError for anything wrong with model, data or workers. */
 export async function runEvaluateJob(
@@ -33,14 +30,14 @@ export async function runEvaluateJob(
         kind: 'notice',
         text: `${settings.data}: ${truncated} of ${samples.length} samples were too long and were cut`,
       });
-    const blobs = await BlobStore.open(cacheFolder('blobs'), { limitBytes: BLOB_CACHE_BYTES });
-    const workers = await openWorkers({ settings: settings.workers, blobDir: cacheFolder('blobs'), onEvent, signal });
+    const blobs = await openBlobCache();
+    const workers = await openWorkers({ settings: settings.workers, blobDir: blobs.folder, onEvent, signal });
     releases.add(() => workers.close());
     onEvent({ kind: 'stage-finished', stage: 'load', seconds: (performance.now() - start) / 1000, reused: false });
 
     const environment = { workers, signal, emit: onEvent };
     const device = workers.deviceClass;
-    const named = await modelBlobs(model.checkpoint, blobs);
+    const named = await modelBlobs(model.checkpoint, blobs.store);
     const scores = await withFittingBatches(tokensPerBatch(device), onEvent, async (limit) => {
       const planned = planSamples(samples, { config, device, groupSize: 1, tokensPerBatch: limit, heldOut: false });
       const steps = planned.plan.shards.length;

@@ -3,11 +3,11 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { EncodedSample } from '../dataset/encoded-sample.ts';
-import { BlobStore } from '../shared/blobs/blob-store.ts';
-import { cacheFolder } from '../shared/cache-folder.ts';
+import type { BlobStore } from '../shared/blobs/blob-store.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import type { DeviceClass } from '../shared/rpc/protocol.ts';
+import { openBlobCache } from './job/blob-cache.ts';
 import { buildReport, type FinishedJob } from './job/build-report.ts';
 import { withFittingBatches } from './job/fitting-batches.ts';
 import type { JobContext, RunContext, TaskEnvironment } from './job/job-context.ts';
@@ -25,8 +25,6 @@ import { storedQuality } from './stages/quality.ts';
 import { requireReplaceable } from './store/own-output.ts';
 import { openRunFolder, type RunFolder } from './store/run-folder.ts';
 import { openWorkers } from './workers/workers.ts';
-
-const BLOB_CACHE_BYTES = 20e9;
 
 /** Prunes a model to every budget of the settings and writes `out`. @throws EspalierError; the output is then as before,
  * and what was finished is kept for `resume`, unless the model's numbers are not finite. */
@@ -48,11 +46,11 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     releases.add(() => (isHopeless ? folder.abandon() : folder.close()));
     await folder.requireSpace(outputBytes(settings, inputs.model.checkpoint));
     signal.throwIfAborted();
-    const blobs = await BlobStore.open(cacheFolder('blobs'), { limitBytes: BLOB_CACHE_BYTES });
+    const blobs = await openBlobCache();
     const stored = await folder.readJson<StoredPlan>('plan');
     const workers = await openWorkers({
       settings: settings.workers,
-      blobDir: cacheFolder('blobs'),
+      blobDir: blobs.folder,
       deviceClass: stored?.deviceClass ?? null,
       onEvent,
       signal,
@@ -62,7 +60,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     onEvent({ kind: 'stage-finished', stage: 'load', seconds: loadSeconds, reused: false });
 
     const { deviceClass } = workers;
-    const parts = { workers, signal, emit: onEvent, folder, blobs };
+    const parts = { workers, signal, emit: onEvent, folder, blobs: blobs.store };
     const finished = await withFittingBatches(stored?.tokensPerBatch ?? tokensPerBatch(deviceClass), onEvent, (limit) =>
       pruneAll(settings, inputs, parts, limit),
     );

@@ -1,4 +1,5 @@
 // What a prune job is asked to do: the one object that the command line (and later the job API) fills and the job reads.
+import type { ColumnSettings } from '../dataset/columns.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { DType } from '../shared/tensor.ts';
 
@@ -8,15 +9,8 @@ export type Method = 'search' | 'rearrange' | 'tune';
 /** Damping of the tuning solves: "ridge" is Espalier's, "reference" the exact solution of the published system. */
 export type Damping = 'ridge' | 'reference';
 
-/** How columns of a data file are found; a field left out is guessed from the usual names. */
-export interface ColumnSettings {
-  readonly text?: string;
-  readonly textPair?: string;
-  readonly label?: string;
-  readonly question?: string;
-  readonly context?: string;
-  readonly answers?: string;
-}
+/** Part of the settings, named here for those who make them. */
+export type { ColumnSettings };
 
 export interface PruneSettings {
   /** Folder of the dense checkpoint. */

@@ -8,7 +8,8 @@ import type { BlobRef } from '../../shared/rpc/protocol.ts';
 
 export interface ModelBlobs {
   readonly config: ModelConfig;
-  readonly ref: { readonly configJson: string; readonly weights: readonly BlobRef[] };
+  /** How a task names it. */
+  readonly ref: { configJson: string; weights: BlobRef[] };
   readonly blobs: readonly BlobSource[];
 }
 

@@ -1,4 +1,5 @@
 // Stage "evaluate": outputs of a model over planned samples, from all workers, and their scores.
+import { hasHeadDense } from '../../checkpoint/weight-names.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { Evaluation, PlannedSamples, TaskEnvironment } from '../job/job-context.ts';
 import { TASK_DEADLINE_MS } from '../job/job-context.ts';
@@ -23,7 +24,7 @@ export async function modelOutputs(
       blobs: [...model.blobs, blob],
       request: {
         evaluate: {
-          model: { ...model.ref, weights: [...model.ref.weights] },
+          model: model.ref,
           plan: blobRef(blob),
           shards: { first: shard, end: shard + 1 },
           student: student === null ? null : maskSet(student),
@@ -39,8 +40,8 @@ export async function modelOutputs(
   });
   return results.flatMap((result, shard) => {
     const { firstSample, endSample } = plan.shards[shard];
-    const { outputs, task } = model.config;
-    const byToken = task === 'token-classification' || task === 'question-answering';
+    const { outputs } = model.config;
+    const byToken = !hasHeadDense(model.config);
     const lengths = plan.samples
       .slice(firstSample, endSample)
       .map(({ tokenIds }) => (byToken ? tokenIds.length : 1) * outputs);

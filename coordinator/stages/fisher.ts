@@ -44,7 +44,7 @@ export async function runFisher(context: JobContext, progress: (done: number) =>
       blobs: [...model.blobs, blob],
       request: {
         fisher: {
-          model: { ...model.ref, weights: [...model.ref.weights] },
+          model: model.ref,
           plan: blobRef(blob),
           shards: { first: shard, end: shard + 1 },
           gram,

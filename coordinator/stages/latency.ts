@@ -43,7 +43,7 @@ async function medianLatency(context: JobContext, students: readonly Masks[], sh
   };
   const request = {
     latency: {
-      model: { ...model.ref, weights: [...model.ref.weights] },
+      model: model.ref,
       students: [empty, ...students.map(maskSet)],
       ...shape,
     },

@@ -80,7 +80,7 @@ async function tuneSubLayer(
   const { calibration, model, workers, signal } = context;
   const { plan, blob } = calibration;
   const common = {
-    model: { ...model.ref, weights: [...model.ref.weights] },
+    model: model.ref,
     plan: blobRef(blob),
     teacher: maskSet(input.teacher),
     student: maskSet(student),

@@ -3,6 +3,7 @@
 
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
+import { hasHeadDense } from '../../checkpoint/weight-names.ts';
 import { keptIndices, type Masks } from '../../pruning/masks.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES, type NormWeights } from '../engine/kernels.ts';
@@ -89,7 +90,6 @@ export function loadWeights(ops: Ops, checkpoint: Checkpoint): EncoderWeights {
       ffnNorm: norm(`${name}.ffn_norm`),
     };
   });
-  const sequence = !['token-classification', 'question-answering'].includes(config.task);
   return {
     config,
     words: read('embeddings.word'),
@@ -97,7 +97,7 @@ export function loadWeights(ops: Ops, checkpoint: Checkpoint): EncoderWeights {
     types: config.typeVocabularySize === 0 ? null : read('embeddings.type'),
     embeddingNorm: norm('embeddings.norm'),
     layers,
-    headDense: sequence ? linear('head.dense') : null,
+    headDense: hasHeadDense(config) ? linear('head.dense') : null,
     headOutput: linear('head.output'),
   };
 }

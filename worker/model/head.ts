@@ -1,4 +1,5 @@
 // The head of a model: logits from the last hidden states, and the gradient back to them.
+import { headActivation } from '../../checkpoint/weight-names.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from './encoder-weights.ts';
@@ -16,7 +17,7 @@ export function headForward(forward: Forward, weights: EncoderWeights, x: Device
   const { ops } = forward;
   if (weights.headDense === null) return { logits: forward.linear(x, weights.headOutput), dense: null };
   const hidden = forward.linear(x, weights.headDense);
-  const dense = usesRelu(weights) ? ops.relu(hidden) : ops.tanh(hidden);
+  const dense = headActivation(weights.config) === 'relu' ? ops.relu(hidden) : ops.tanh(hidden);
   return { logits: forward.linear(dense, weights.headOutput), dense };
 }
 
@@ -31,10 +32,6 @@ export function headBackward(
   const dx = ops.matMul(gradient, weights.headOutput.kernel, false, true);
   if (weights.headDense === null) return dx;
   if (pass.dense === null) throw new EspalierError('internal', 'head: got no saved dense output, expected one');
-  const dh = usesRelu(weights) ? ops.reluGrad(dx, pass.dense) : ops.tanhGrad(pass.dense, dx);
+  const dh = headActivation(weights.config) === 'relu' ? ops.reluGrad(dx, pass.dense) : ops.tanhGrad(pass.dense, dx);
   return ops.matMul(dh, weights.headDense.kernel, false, true);
-}
-
-function usesRelu(weights: EncoderWeights): boolean {
-  return weights.config.modelType === 'distilbert';
 }
