@@ -26,7 +26,8 @@ type GrpcStatusName =
   | 'INTERNAL'
   | 'DEADLINE_EXCEEDED';
 
-// Exit codes: 2 usage, 3 model, 4 data, 5 output or disk, 6 workers, 7 numbers that are not finite, 70 a bug, 130 interrupted.
+// Exit codes: 2 usage, 3 model, 4 data, 5 output or disk, 6 workers, 7 numbers that are not finite, 8 jobs of a cluster,
+// 70 a bug, 130 interrupted.
 export const ERROR_CODES = {
   usage: { exitCode: 2, grpcStatus: 'INVALID_ARGUMENT', retryable: false, action: 'see `espalier --help`' },
   budget_out_of_range: {
@@ -173,6 +174,56 @@ export const ERROR_CODES = {
     grpcStatus: 'INVALID_ARGUMENT',
     retryable: false,
     action: 'check the model in the framework that it was trained in',
+  },
+  campaign_format: {
+    exitCode: 2,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'correct the campaign file',
+  },
+  bus_unavailable: {
+    exitCode: 8,
+    grpcStatus: 'UNAVAILABLE',
+    retryable: true,
+    action: 'check that NATS runs and can be reached with these credentials',
+  },
+  coordinator_unavailable: {
+    exitCode: 8,
+    grpcStatus: 'UNAVAILABLE',
+    retryable: true,
+    action: 'check that a coordinator runs and can be reached',
+  },
+  coordinator_lost: {
+    exitCode: 8,
+    grpcStatus: 'ABORTED',
+    retryable: false,
+    action: 'see the logs of the coordinators, then retry the job',
+  },
+  lease_lost: {
+    exitCode: 8,
+    grpcStatus: 'ABORTED',
+    retryable: true,
+    action: 'another coordinator goes on with the job',
+  },
+  job_not_found: { exitCode: 8, grpcStatus: 'NOT_FOUND', retryable: false, action: 'see `espalier list`' },
+  job_state: {
+    exitCode: 8,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'see `espalier status` of the job',
+  },
+  job_failed: { exitCode: 8, grpcStatus: 'ABORTED', retryable: false, action: 'see `espalier logs` of the job' },
+  store_full: {
+    exitCode: 8,
+    grpcStatus: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    action: 'delete finished jobs or give the store more room',
+  },
+  state_schema: {
+    exitCode: 8,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'use a coordinator of the newer version',
   },
   cancelled: { exitCode: 130, grpcStatus: 'CANCELLED', retryable: false, action: 'run again with --resume' },
   internal: {

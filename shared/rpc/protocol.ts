@@ -6,6 +6,7 @@ import { type GrpcObject, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { projectRoot } from '../project-root.ts';
 import type { ProtoGrpcType as BlobsProtocol } from './generated/blobs.ts';
+import type { ProtoGrpcType as JobsProtocol } from './generated/jobs.ts';
 import type { ProtoGrpcType as WorkerProtocol } from './generated/worker.ts';
 
 /** Raised with every change that an older peer would misread. */
@@ -26,14 +27,16 @@ export type {
 } from './generated/espalier/v1/RunRequest.ts';
 export type { WorkerClient, WorkerHandlers } from './generated/espalier/v1/Worker.ts';
 
-type Protocol = WorkerProtocol['espalier']['v1'] & BlobsProtocol['espalier']['v1'];
+const PROTO_FILES = ['worker', 'blobs', 'jobs'].map((name) => `espalier/v1/${name}.proto`);
+
+type Protocol = WorkerProtocol['espalier']['v1'] & BlobsProtocol['espalier']['v1'] & JobsProtocol['espalier']['v1'];
 
 let loaded: Protocol | undefined;
 
-/** The services `Worker` and `Blobs`; the files are read by the first call. */
+/** The services `Worker`, `Blobs`, `Jobs` and `Artifacts`; the files are read by the first call. */
 export function protocol(): Protocol {
   if (loaded === undefined) {
-    const definition = loadSync(['espalier/v1/worker.proto', 'espalier/v1/blobs.proto'], {
+    const definition = loadSync(PROTO_FILES, {
       includeDirs: [path.join(projectRoot(), 'protos')],
       longs: Number,
       enums: String,

@@ -4,7 +4,7 @@ import { EspalierError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { toStatus } from './status.ts';
 
-export type Role = 'worker' | 'coordinator';
+export type Role = 'worker' | 'coordinator' | 'submit' | 'read';
 
 const ROLE_URI = 'URI:espalier:role:';
 const HEALTH_SERVICE = '/grpc.health.v1.Health/';

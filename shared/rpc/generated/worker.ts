@@ -1,6 +1,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import type { MessageTypeDefinition } from '@grpc/proto-loader';
 
+import type { ActivationsTask as _espalier_v1_ActivationsTask, ActivationsTask__Output as _espalier_v1_ActivationsTask__Output } from './espalier/v1/ActivationsTask.ts';
 import type { BlobRef as _espalier_v1_BlobRef, BlobRef__Output as _espalier_v1_BlobRef__Output } from './espalier/v1/BlobRef.ts';
 import type { DescribeRequest as _espalier_v1_DescribeRequest, DescribeRequest__Output as _espalier_v1_DescribeRequest__Output } from './espalier/v1/DescribeRequest.ts';
 import type { DescribeResponse as _espalier_v1_DescribeResponse, DescribeResponse__Output as _espalier_v1_DescribeResponse__Output } from './espalier/v1/DescribeResponse.ts';
@@ -26,6 +27,7 @@ type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> 
 export interface ProtoGrpcType {
   espalier: {
     v1: {
+      ActivationsTask: MessageTypeDefinition<_espalier_v1_ActivationsTask, _espalier_v1_ActivationsTask__Output>
       BlobRef: MessageTypeDefinition<_espalier_v1_BlobRef, _espalier_v1_BlobRef__Output>
       DescribeRequest: MessageTypeDefinition<_espalier_v1_DescribeRequest, _espalier_v1_DescribeRequest__Output>
       DescribeResponse: MessageTypeDefinition<_espalier_v1_DescribeResponse, _espalier_v1_DescribeResponse__Output>

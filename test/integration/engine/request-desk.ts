@@ -89,7 +89,7 @@ export class Desk {
   }
 
   normalEquations(changes: Partial<NormalEquations> = {}): RunRequest {
-    const normalEquations = { ...this.tuning(), shards: { first: 0, end: 2 }, ...changes };
+    const normalEquations = { ...this.tuning(), shards: { first: 0, end: 2 }, states: null, ...changes };
     return { taskId: 'normal-equations', task: 'normalEquations', normalEquations };
   }
 

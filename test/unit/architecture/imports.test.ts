@@ -22,9 +22,17 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   '@huggingface/tokenizers': ['dataset/library-tokenizer.ts'],
   'csv-parse': ['dataset/read-rows.ts'],
   commander: ['cli'],
-  '@grpc/grpc-js': ['shared/rpc', 'worker/service', 'coordinator/workers'],
+  '@grpc/grpc-js': ['shared/rpc', 'worker/service', 'coordinator/workers', 'coordinator/api', 'cli/client'],
   '@grpc/proto-loader': ['shared/rpc'],
-  'grpc-health-check': ['worker/service'],
+  '@grpc/reflection': ['coordinator/api'],
+  'grpc-health-check': ['worker/service', 'coordinator/api'],
+  nats: ['shared/bus/nats-bus.ts'],
+  ajv: ['coordinator/campaign'],
+  yaml: ['coordinator/campaign'],
+  'prom-client': ['shared/telemetry'],
+  '@opentelemetry/api': ['shared/telemetry'],
+  '@opentelemetry/sdk-trace-base': ['shared/telemetry'],
+  '@opentelemetry/exporter-trace-otlp-http': ['shared/telemetry'],
 };
 
 interface Import {

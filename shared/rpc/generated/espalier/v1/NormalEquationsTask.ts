@@ -13,6 +13,7 @@ export interface NormalEquationsTask {
   'student'?: (_espalier_v1_MaskSet | null);
   'layer'?: (number);
   'subLayer'?: (string);
+  'states'?: (_espalier_v1_BlobRef | null);
 }
 
 export interface NormalEquationsTask__Output {
@@ -23,4 +24,5 @@ export interface NormalEquationsTask__Output {
   'student': (_espalier_v1_MaskSet__Output | null);
   'layer': (number);
   'subLayer': (string);
+  'states': (_espalier_v1_BlobRef__Output | null);
 }

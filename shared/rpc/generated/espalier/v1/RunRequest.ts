@@ -5,6 +5,7 @@ import type { NormalEquationsTask as _espalier_v1_NormalEquationsTask, NormalEqu
 import type { SolveTask as _espalier_v1_SolveTask, SolveTask__Output as _espalier_v1_SolveTask__Output } from '../../espalier/v1/SolveTask.ts';
 import type { EvaluateTask as _espalier_v1_EvaluateTask, EvaluateTask__Output as _espalier_v1_EvaluateTask__Output } from '../../espalier/v1/EvaluateTask.ts';
 import type { LatencyTask as _espalier_v1_LatencyTask, LatencyTask__Output as _espalier_v1_LatencyTask__Output } from '../../espalier/v1/LatencyTask.ts';
+import type { ActivationsTask as _espalier_v1_ActivationsTask, ActivationsTask__Output as _espalier_v1_ActivationsTask__Output } from '../../espalier/v1/ActivationsTask.ts';
 
 export interface RunRequest {
   'taskId'?: (string);
@@ -13,7 +14,8 @@ export interface RunRequest {
   'solve'?: (_espalier_v1_SolveTask | null);
   'evaluate'?: (_espalier_v1_EvaluateTask | null);
   'latency'?: (_espalier_v1_LatencyTask | null);
-  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency";
+  'activations'?: (_espalier_v1_ActivationsTask | null);
+  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency"|"activations";
 }
 
 export interface RunRequest__Output {
@@ -23,5 +25,6 @@ export interface RunRequest__Output {
   'solve'?: (_espalier_v1_SolveTask__Output | null);
   'evaluate'?: (_espalier_v1_EvaluateTask__Output | null);
   'latency'?: (_espalier_v1_LatencyTask__Output | null);
-  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency";
+  'activations'?: (_espalier_v1_ActivationsTask__Output | null);
+  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency"|"activations";
 }

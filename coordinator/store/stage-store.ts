@@ -1,0 +1,26 @@
+// Where a job keeps what its stages have finished: a folder (StateFiles) or the cluster's store. One conformance test runs
+// over both.
+import type { NamedTensor } from '../../shared/tensor.ts';
+
+export interface StoredTensors {
+  readonly tensors: ReadonlyMap<string, NamedTensor>;
+  readonly meta: Readonly<Record<string, unknown>>;
+}
+
+/** Values under names of parts of a-z, 0-9, "." and "-", joined by "/". A write is whole or not there, and is there when its
+ * promise resolves. What is damaged counts as missing. */
+export interface StageStore {
+  /** The value stored under `name`, or null. The caller knows its type: whoever wrote it had the same fingerprint. */
+  readJson<Value = unknown>(name: string): Promise<Value | null>;
+  /** @throws RangeError on a number that is not finite; EspalierError "lease_lost" where the job went to another. */
+  writeJson(name: string, value: unknown): Promise<void>;
+  /** The tensors stored under `name` and what was stored with them, or null. */
+  readTensors(name: string): Promise<StoredTensors | null>;
+  writeTensors(name: string, tensors: readonly NamedTensor[], meta?: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+/** A job's stages and the folders that its outputs are written to before they are published. */
+export interface JobHome extends StageStore {
+  /** Folder, made when missing, whose content becomes the output of this budget. */
+  staging(budget: string): Promise<string>;
+}

@@ -1,0 +1,27 @@
+// The workers of a cluster, as the jobs of one coordinator share them. `Workers` is what one job sees, local or not.
+import type { DeviceClass } from '../../shared/rpc/protocol.ts';
+import type { JobEvent } from '../job-events.ts';
+import type { Workers } from './workers.ts';
+
+export interface FleetJob {
+  readonly id: string;
+  readonly campaign: string;
+  readonly priority: number;
+  /** Class that the job was planned for; null: the class with the most free workers decides. */
+  readonly deviceClass: DeviceClass | null;
+  /** Digests of its weight files: workers that hold them are preferred. */
+  readonly models: readonly string[];
+  readonly onEvent: (event: JobEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface Fleet {
+  /** Joins a job; waits, for as long as it takes, until a worker of its class is there. Its `close` leaves again.
+   * @throws EspalierError "cancelled", or the reason of the signal. */
+  join(job: FleetJob): Promise<Workers>;
+  /** Workers that are there now. */
+  readonly size: number;
+  /** Tasks that wait for a worker, of all jobs. */
+  readonly pendingTasks: number;
+  close(): Promise<void>;
+}

@@ -1,0 +1,10 @@
+// Original file: protos/espalier/v1/jobs.proto
+
+
+export interface DeleteRequest {
+  'id'?: (string);
+}
+
+export interface DeleteRequest__Output {
+  'id': (string);
+}

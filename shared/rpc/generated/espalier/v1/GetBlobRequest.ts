@@ -1,0 +1,10 @@
+// Original file: protos/espalier/v1/jobs.proto
+
+
+export interface GetBlobRequest {
+  'digest'?: (string);
+}
+
+export interface GetBlobRequest__Output {
+  'digest': (string);
+}

@@ -1,0 +1,10 @@
+// Original file: protos/espalier/v1/jobs.proto
+
+
+export interface GetJobRequest {
+  'id'?: (string);
+}
+
+export interface GetJobRequest__Output {
+  'id': (string);
+}

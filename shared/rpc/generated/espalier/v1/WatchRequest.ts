@@ -1,0 +1,13 @@
+// Original file: protos/espalier/v1/jobs.proto
+
+import type { Long } from '@grpc/proto-loader';
+
+export interface WatchRequest {
+  'id'?: (string);
+  'afterSequence'?: (number | string | Long);
+}
+
+export interface WatchRequest__Output {
+  'id': (string);
+  'afterSequence': (number);
+}
