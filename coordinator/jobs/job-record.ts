@@ -28,7 +28,12 @@ export interface FileRef {
 
 /** Files that were uploaded, or a folder or file of a volume that the coordinators share. */
 export type FileSource =
-  | { readonly kind: 'blobs'; readonly files: readonly FileRef[] }
+  | {
+      readonly kind: 'blobs';
+      /** What messages and reports call it: the name of the user's folder or file. Never used as a path. */
+      readonly label: string;
+      readonly files: readonly FileRef[];
+    }
   | { readonly kind: 'volume'; readonly volume: string; readonly path: readonly string[] };
 
 /** What a job is asked to do; see PruneSettings for the meaning of each. */

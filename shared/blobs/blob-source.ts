@@ -9,6 +9,8 @@ export interface BlobSource {
   /** SHA-256, 64 lower-case hexadecimal digits. */
   readonly digest: string;
   readonly sizeBytes: number;
+  /** "store": it is in the cluster's object store, where workers get it by themselves; else whoever runs the task sends it. */
+  readonly origin?: 'store';
   open(): AsyncIterable<Uint8Array>;
 }
 
