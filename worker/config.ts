@@ -1,8 +1,21 @@
 // Configuration of a worker process: flags > environment (ESPALIER_…) > defaults, read once into one object.
 import path from 'node:path';
+import type { BusSettings } from '../shared/bus/bus.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { isLoopback } from '../shared/rpc/loopback.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
+import {
+  anything,
+  filled,
+  hostAndPort,
+  httpUrl,
+  integer,
+  natsServers,
+  number,
+  oneOf,
+  orElse,
+  type SettingCheck,
+} from './setting-checks.ts';
 
 export type Device = 'auto' | 'cpu' | 'gpu';
 
@@ -22,6 +35,24 @@ export interface WorkerConfig {
   readonly queue: number;
   /** null: no TLS, and whoever reaches the port is served. */
   readonly tls: TlsFiles | null;
+  /** NATS of the cluster; null: the worker serves those who know its address, and gets blobs from them alone. */
+  readonly bus: BusSettings | null;
+  /** Under which coordinators reach it; null: where it listens. */
+  readonly advertise: AdvertisedAddress | null;
+  readonly metricsHost: string;
+  /** 0: none. */
+  readonly metricsPort: number;
+  /** How long a worker that ends goes on with the task that it computes. */
+  readonly drainMs: number;
+  /** "auto": one a GPU, one on a CPU. More than one: this process supervises them. */
+  readonly workers: 'auto' | number;
+  readonly otlpEndpoint: string | null;
+}
+
+export interface AdvertisedAddress {
+  readonly host: string;
+  /** null: the port that the worker listens on. */
+  readonly port: number | null;
 }
 
 export type WorkerCommand =
@@ -31,11 +62,11 @@ export type WorkerCommand =
 interface Setting {
   readonly defaultText: string;
   readonly help: string;
-  /** What is allowed, or null when `text` is. */
-  readonly problem: (text: string) => string | null;
+  readonly problem: SettingCheck;
 }
 
 const GB = 1e9;
+const MOST_WORKERS = 64;
 
 const SETTINGS = {
   host: { defaultText: '127.0.0.1', help: 'address to listen on', problem: filled },
@@ -46,18 +77,43 @@ const SETTINGS = {
   'memory-gb': {
     defaultText: 'auto',
     help: 'memory that the engine may use',
-    problem: (text) => (text === 'auto' ? null : number(0.1, 1e5)(text) && 'a number in [0.1, 100000] or "auto"'),
+    problem: orElse('auto', number(0.1, 1e5)),
   },
   device: { defaultText: 'auto', help: 'cpu, gpu or auto', problem: oneOf('auto', 'cpu', 'gpu') },
   queue: { defaultText: '4', help: 'tasks that may wait behind the one that computes', problem: integer(0, 64) },
   'tls-ca': { defaultText: '', help: "authority of the coordinators' certificates", problem: anything },
   'tls-certificate': { defaultText: '', help: "this worker's certificate", problem: anything },
   'tls-key': { defaultText: '', help: 'its private key', problem: anything },
+  nats: { defaultText: '', help: 'NATS of the cluster, URLs separated by commas', problem: orElse('', natsServers) },
+  'nats-credentials': { defaultText: '', help: 'file with the credentials for NATS', problem: anything },
+  'nats-tls-ca': { defaultText: '', help: 'authority of the certificate of NATS', problem: anything },
+  'nats-tls-certificate': { defaultText: '', help: "this worker's certificate for NATS", problem: anything },
+  'nats-tls-key': { defaultText: '', help: 'its private key', problem: anything },
+  advertise: {
+    defaultText: '',
+    help: 'HOST:PORT, or HOST, under which coordinators reach this worker',
+    problem: orElse('', hostAndPort),
+  },
+  'metrics-host': { defaultText: '127.0.0.1', help: 'address of the metrics', problem: filled },
+  'metrics-port': { defaultText: '9471', help: 'port of the metrics, 0 for none', problem: integer(0, 65535) },
+  'drain-seconds': {
+    defaultText: '10',
+    help: 'how long a worker that ends goes on with its task',
+    problem: number(0, 3600),
+  },
+  workers: {
+    defaultText: 'auto',
+    help: 'processes: one supervises the others where there are several; auto for one a GPU',
+    problem: orElse('auto', integer(1, MOST_WORKERS)),
+  },
+  'otlp-endpoint': { defaultText: '', help: 'where traces are sent', problem: orElse('', httpUrl) },
 } as const satisfies Record<string, Setting>;
 
 type SettingName = keyof typeof SETTINGS;
 
 const TLS_NAMES = ['tls-ca', 'tls-certificate', 'tls-key'] as const;
+
+const NATS_TLS_NAMES = ['nats-tls-ca', 'nats-tls-certificate', 'nats-tls-key'] as const;
 
 const SWITCHES = ['print-config', 'help', 'insecure'];
 
@@ -80,7 +136,7 @@ export function parseWorkerConfig(
         ? [variable, env[variable]]
         : [`--${name}`, defaultOf(name, env)];
     const expected = SETTINGS[name].problem(text);
-    if (expected !== null) problems.push(`${source}: got "${text}", expected ${expected}`);
+    if (expected !== null) problems.push(`${source}: got "${withoutPassword(text)}", expected ${expected}`);
     texts[name] = text;
   }
   const tls = readTls(texts, problems);
@@ -88,9 +144,13 @@ export function parseWorkerConfig(
     problems.push(
       `--host: got ${texts.host} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
     );
+  const bus = readBus(texts, problems);
+  if (bus !== null && texts.advertise === '' && isAnyAddress(texts.host))
+    problems.push(`--advertise: missing; --host ${texts.host} names no address that coordinators could be told`);
+  checkPorts(texts, problems);
   if (problems.length > 0)
     throw new EspalierError('usage', problems.join('; '), { action: 'see the flags with --help' });
-  return { kind: switches.has('print-config') ? 'print-config' : 'serve', config: configOf(texts, tls) };
+  return { kind: switches.has('print-config') ? 'print-config' : 'serve', config: configOf(texts, tls, bus) };
 }
 
 /** All three files or none. */
@@ -104,7 +164,49 @@ function readTls(texts: Readonly<Record<SettingName, string>>, problems: string[
   return { ca: texts['tls-ca'], certificate: texts['tls-certificate'], key: texts['tls-key'] };
 }
 
-function configOf(texts: Readonly<Record<SettingName, string>>, tls: TlsFiles | null): WorkerConfig {
+/** Everything about NATS says nothing without its address. */
+function readBus(texts: Readonly<Record<SettingName, string>>, problems: string[]): BusSettings | null {
+  const more = ['nats-credentials', ...NATS_TLS_NAMES] as const;
+  if (texts.nats === '') {
+    const given = more.filter((name) => texts[name] !== '');
+    if (given.length > 0) problems.push(`--nats: missing; got ${given.map((name) => `--${name}`).join(', ')}`);
+    return null;
+  }
+  const [ca, certificate, key] = NATS_TLS_NAMES.map((name) => texts[name]);
+  if ((certificate === '') !== (key === ''))
+    problems.push('--nats-tls-certificate, --nats-tls-key: got one, expected both or none');
+  if (ca === '' && certificate !== '') problems.push('--nats-tls-ca: missing; got --nats-tls-certificate');
+  return {
+    servers: texts.nats.split(','),
+    credentials: texts['nats-credentials'] || null,
+    tls: ca === '' ? null : { ca, certificate: certificate || null, key: key || null },
+  };
+}
+
+/** Several workers take ports one after the other. */
+function checkPorts(texts: Readonly<Record<SettingName, string>>, problems: string[]): void {
+  const count = texts.workers === 'auto' ? 1 : Number(texts.workers);
+  for (const name of ['port', 'metrics-port'] as const) {
+    const first = Number(texts[name]);
+    if (first > 0 && first <= 65535 && first + count - 1 > 65535)
+      problems.push(`--${name}: got ${first} for ${count} workers, expected at most ${65536 - count}`);
+  }
+}
+
+/** Errors are logged: what stands before an @ could be a password. */
+function withoutPassword(text: string): string {
+  return text.replace(/\/\/[^@,]*@/g, '//…@');
+}
+
+function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || /^[0:]+$/.test(host);
+}
+
+function configOf(
+  texts: Readonly<Record<SettingName, string>>,
+  tls: TlsFiles | null,
+  bus: BusSettings | null,
+): WorkerConfig {
   return {
     host: texts.host,
     port: Number(texts.port),
@@ -115,7 +217,20 @@ function configOf(texts: Readonly<Record<SettingName, string>>, tls: TlsFiles | 
     device: texts.device as Device,
     queue: Number(texts.queue),
     tls,
+    bus,
+    advertise: advertisedOf(texts.advertise),
+    metricsHost: texts['metrics-host'],
+    metricsPort: Number(texts['metrics-port']),
+    drainMs: Number(texts['drain-seconds']) * 1000,
+    workers: texts.workers === 'auto' ? 'auto' : Number(texts.workers),
+    otlpEndpoint: texts['otlp-endpoint'] || null,
   };
+}
+
+function advertisedOf(text: string): AdvertisedAddress | null {
+  if (text === '') return null;
+  const [, host, port] = /^(\[.*\]|[^:]+)(?::(\d+))?$/.exec(text) ?? [];
+  return { host, port: port === undefined ? null : Number(port) };
 }
 
 function readFlags(argv: readonly string[], problems: string[]) {
@@ -146,37 +261,11 @@ function environmentName(name: SettingName): string {
 function helpText(env: Readonly<Record<string, string | undefined>>): string {
   const lines = NAMES.map(
     (name) =>
-      `  --${name.padEnd(15)} ${SETTINGS[name].help} (${environmentName(name)}; default ${defaultOf(name, env) || 'none'})`,
+      `  --${name.padEnd(20)} ${SETTINGS[name].help} (${environmentName(name)}; default ${defaultOf(name, env) || 'none'})`,
   );
   const switches = [
-    '  --insecure        listen without TLS where other machines can connect',
-    '  --print-config    show the settings in force and end',
+    '  --insecure             listen without TLS where other machines can connect',
+    '  --print-config         show the settings in force and end',
   ];
-  return ['Usage: worker [flags]', ...lines, ...switches, ''].join('\n');
-}
-
-function anything(): null {
-  return null;
-}
-
-function filled(text: string): string | null {
-  return text.trim() === '' ? 'a text that is not empty' : null;
-}
-
-function integer(least: number, most: number) {
-  return (text: string): string | null =>
-    /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most
-      ? null
-      : `a whole number in [${least}, ${most}]`;
-}
-
-function number(least: number, most: number) {
-  return (text: string): string | null =>
-    /^\d+(\.\d+)?$/.test(text) && Number(text) >= least && Number(text) <= most
-      ? null
-      : `a number in [${least}, ${most}]`;
-}
-
-function oneOf(...choices: string[]) {
-  return (text: string): string | null => (choices.includes(text) ? null : `one of ${choices.join(', ')}`);
+  return ['Usage: espalier worker [flags]', ...lines, ...switches, ''].join('\n');
 }

@@ -3,6 +3,8 @@
 // Forked by a coordinator, it tells its port over the channel between them and ends the moment that channel closes:
 // nothing must outlive a parent that was killed. Started by hand or in a container, it logs its port. SIGTERM drains;
 // a second signal, or 10 seconds, ends it as it stands. It ends, too, when its engine dies.
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { toEspalierError } from '../shared/errors.ts';
 import { onSignals, Releases } from '../shared/lifecycle.ts';
@@ -25,9 +27,18 @@ export type WorkerMessage =
   | { readonly kind: 'ready'; readonly port: number }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly action: string };
 
-async function main(): Promise<void> {
+/** The whole life of the process, which it ends. `espalier worker` comes in here, too. */
+export async function runWorker(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+  try {
+    await main(argv, env);
+  } catch (caught) {
+    fail(caught);
+  }
+}
+
+async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   if (isForked) followParent();
-  const command = parseWorkerConfig(process.argv.slice(2), process.env);
+  const command = parseWorkerConfig(argv, env);
   if (command.kind === 'help') process.stdout.write(command.text);
   else if (command.kind === 'print-config') process.stdout.write(`${JSON.stringify(command.config, null, 2)}\n`);
   else await serve(command.config);
@@ -87,11 +98,15 @@ function announce(message: WorkerMessage): void {
   process.send?.(message);
 }
 
-main().catch((caught) => {
+function fail(caught: unknown): void {
   const error = toEspalierError(caught);
   log.error('worker failed', { error, stack: error.code === 'internal' ? error.stack : undefined });
   const end = () => process.exit(error.exitCode);
   if (process.send === undefined) end();
   const failed: WorkerMessage = { kind: 'failed', code: error.code, message: error.message, action: error.action };
   process.send?.(failed, undefined, undefined, end);
-});
+}
+
+// As a program, but not where another one imports it for `runWorker`.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  void runWorker(process.argv.slice(2), process.env);

@@ -9,8 +9,20 @@ const START_TIMEOUT_MS = 120_000;
 const CLOSE_GRACE_MS = 5_000;
 const KEPT_STDERR_LINES = 8;
 
-/** Certificates of the command are not the workers': they listen on the loopback address, without TLS. */
-const NO_TLS = { ESPALIER_TLS_CA: '', ESPALIER_TLS_CERTIFICATE: '', ESPALIER_TLS_KEY: '' };
+/** Certificates of the command are not the workers': they listen on the loopback address, without TLS. And they are no
+ * part of a cluster that the user's settings may name. */
+const ALONE = {
+  ESPALIER_TLS_CA: '',
+  ESPALIER_TLS_CERTIFICATE: '',
+  ESPALIER_TLS_KEY: '',
+  ESPALIER_NATS: '',
+  ESPALIER_NATS_CREDENTIALS: '',
+  ESPALIER_NATS_TLS_CA: '',
+  ESPALIER_NATS_TLS_CERTIFICATE: '',
+  ESPALIER_NATS_TLS_KEY: '',
+  ESPALIER_ADVERTISE: '',
+  ESPALIER_OTLP_ENDPOINT: '',
+};
 
 export interface LocalClusterOptions {
   readonly count: number;
@@ -85,14 +97,15 @@ class LocalWorker {
   constructor(options: LocalClusterOptions, index: number) {
     const { blobDir, device, threads = 1 } = options;
     const memory = options.memoryBytes === undefined ? {} : { 'memory-gb': (options.memoryBytes / 1e9).toFixed(3) };
-    const flags = { host: '127.0.0.1', port: 0, 'blob-dir': blobDir, device, threads, ...memory };
+    const own = { host: '127.0.0.1', port: 0, 'metrics-port': 0, workers: 1 };
+    const flags = { ...own, 'blob-dir': blobDir, device, threads, ...memory };
     this.#child = fork(
       fileURLToPath(new URL('../../worker/main.js', import.meta.url)),
       Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
       {
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
         execArgv: ['--enable-source-maps'],
-        env: { ...process.env, ...NO_TLS, TF_CPP_MIN_LOG_LEVEL: '2', ...options.env?.(index) },
+        env: { ...process.env, ...ALONE, TF_CPP_MIN_LOG_LEVEL: '2', ...options.env?.(index) },
       },
     );
     this.#keepLastLines();

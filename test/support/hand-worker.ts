@@ -24,7 +24,7 @@ export async function startWorker(
   where: readonly string[] = ['--host', '127.0.0.1'],
 ): Promise<HandWorker> {
   const program = path.join(projectRoot(), 'dist/worker/main.js');
-  const flags = [...where, '--port', String(port), '--device', 'cpu', '--blob-dir', blobDir];
+  const flags = [...where, '--port', String(port), '--metrics-port', '0', '--device', 'cpu', '--blob-dir', blobDir];
   const child = spawn(process.execPath, [program, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
   after(() => child.kill('SIGKILL'));
   let log = '';

@@ -22,6 +22,13 @@ test('defaults', () => {
     device: 'auto',
     queue: 4,
     tls: null,
+    bus: null,
+    advertise: null,
+    metricsHost: '127.0.0.1',
+    metricsPort: 9471,
+    drainMs: 10_000,
+    workers: 'auto',
+    otlpEndpoint: null,
   });
 });
 
@@ -80,6 +87,45 @@ test('without TLS only this machine is served, unless --insecure is given', () =
     });
     assert.equal(configOf(['--insecure', '--host', host]).tls, null);
   }
+});
+
+test('NATS, the address that heartbeats say, and the rest of a cluster', () => {
+  const argv = ['--nats', 'nats://a:4222,tls://b:4222', '--nats-credentials=c.creds', '--advertise', 'w1.example:9000'];
+  const env = { ...HOME, ESPALIER_NATS_TLS_CA: 'ca.pem', ESPALIER_WORKERS: '3' };
+  const config = configOf([...argv, '--drain-seconds=2.5', '--otlp-endpoint', 'http://localhost:4318'], env);
+  assert.deepEqual(config.bus, {
+    servers: ['nats://a:4222', 'tls://b:4222'],
+    credentials: 'c.creds',
+    tls: { ca: 'ca.pem', certificate: null, key: null },
+  });
+  assert.deepEqual(config.advertise, { host: 'w1.example', port: 9000 });
+  assert.deepEqual(configOf(['--advertise=[::1]']).advertise, { host: '[::1]', port: null });
+  assert.equal(config.drainMs, 2500);
+  assert.equal(config.workers, 3);
+  assert.equal(config.otlpEndpoint, 'http://localhost:4318');
+});
+
+test('settings of NATS that make no sense are refused, and passwords are not repeated', () => {
+  assert.throws(() => parseWorkerConfig(['--nats-tls-ca', 'ca.pem'], HOME), {
+    code: 'usage',
+    message: '--nats: missing; got --nats-tls-ca',
+  });
+  assert.throws(() => parseWorkerConfig(['--nats=nats://n', '--host=0.0.0.0', '--insecure'], HOME), {
+    code: 'usage',
+    message: '--advertise: missing; --host 0.0.0.0 names no address that coordinators could be told',
+  });
+  assert.throws(
+    () => parseWorkerConfig(['--nats=nats://user:hunter2@n'], HOME),
+    (error: Error) => /without user and password/.test(error.message) && !error.message.includes('hunter2'),
+  );
+  assert.throws(() => parseWorkerConfig(['--nats=http://n', '--advertise=a:b:c', '--workers=0'], HOME), {
+    code: 'usage',
+    message: /--nats: got .*; --advertise: got .*; --workers: got "0"/,
+  });
+  assert.throws(() => parseWorkerConfig(['--port=65535', '--workers=2'], HOME), {
+    code: 'usage',
+    message: '--port: got 65535 for 2 workers, expected at most 65534',
+  });
 });
 
 test('--print-config and --help', () => {

@@ -13,9 +13,13 @@ test('SIGTERM drains a worker and ends it with exit code 0, not with a crash of 
   const folder = await mkdtemp(path.join(tmpdir(), 'espalier-end-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const program = path.join(projectRoot(), 'dist/worker/main.js');
-  const child = spawn(process.execPath, [program, '--port', '0', '--device', 'cpu', '--blob-dir', folder], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [program, '--port', '0', '--metrics-port', '0', '--device', 'cpu', '--blob-dir', folder],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
   t.after(() => child.kill('SIGKILL'));
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

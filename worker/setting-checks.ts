@@ -1,0 +1,59 @@
+// What the text of a setting may be. A check says what is allowed, or null where the text is.
+export type SettingCheck = (text: string) => string | null;
+
+export function anything(): null {
+  return null;
+}
+
+export function filled(text: string): string | null {
+  return text.trim() === '' ? 'a text that is not empty' : null;
+}
+
+export function integer(least: number, most: number): SettingCheck {
+  return (text) =>
+    /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most
+      ? null
+      : `a whole number in [${least}, ${most}]`;
+}
+
+export function number(least: number, most: number): SettingCheck {
+  return (text) =>
+    /^\d+(\.\d+)?$/.test(text) && Number(text) >= least && Number(text) <= most
+      ? null
+      : `a number in [${least}, ${most}]`;
+}
+
+export function oneOf(...choices: string[]): SettingCheck {
+  return (text) => (choices.includes(text) ? null : `one of ${choices.join(', ')}`);
+}
+
+/** One more text beside those that `check` allows; an empty one goes without saying. */
+export function orElse(word: string, check: SettingCheck): SettingCheck {
+  return (text) => {
+    const expected = text === word ? null : check(text);
+    return expected === null || word === '' ? expected : `${expected} or "${word}"`;
+  };
+}
+
+/** Passwords stand in the file of credentials: a command line is seen by every user of the machine. */
+export function natsServers(text: string): string | null {
+  const areUrls = text.split(',').every((part) => {
+    const url = urlOf(part);
+    return (url?.protocol === 'nats:' || url?.protocol === 'tls:') && url.username === '' && url.password === '';
+  });
+  return areUrls ? null : 'nats:// or tls:// URLs without user and password, separated by commas';
+}
+
+export function httpUrl(text: string): string | null {
+  const protocol = urlOf(text)?.protocol;
+  return protocol === 'http:' || protocol === 'https:' ? null : 'an http:// or https:// URL';
+}
+
+export function hostAndPort(text: string): string | null {
+  const [, port = '1'] = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(text) ?? ['', '0'];
+  return Number(port) >= 1 && Number(port) <= 65535 ? null : 'HOST or HOST:PORT';
+}
+
+function urlOf(text: string): URL | null {
+  return URL.canParse(text) ? new URL(text) : null;
+}
