@@ -241,12 +241,19 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 export class EspalierError extends Error {
   readonly code: ErrorCode;
   readonly action: string;
+  /** When to try again, as the one who refused estimates it; null: not said. */
+  readonly retryAfterMs: number | null;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; action?: string } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; action?: string; retryAfterMs?: number } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'EspalierError';
     this.code = code;
     this.action = options.action ?? ERROR_CODES[code].action;
+    this.retryAfterMs = options.retryAfterMs ?? null;
   }
 
   get exitCode(): number {

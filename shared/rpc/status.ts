@@ -7,6 +7,9 @@ import { ERROR_CODES, type ErrorCode, EspalierError, toEspalierError } from '../
 const CODE_KEY = 'espalier-code';
 // Binary, because header values must be ASCII and an action may quote a file name.
 const ACTION_KEY = 'espalier-action-bin';
+/** Milliseconds after which to try again, from a peer that is busy. */
+const RETRY_KEY = 'espalier-retry-ms';
+const MAX_RETRY_MS = 10 * 60_000;
 
 /** Trailing metadata has to fit a peer's header limit (16 KiB by default, percent-encoded). */
 const MAX_DETAILS = 2000;
@@ -17,6 +20,7 @@ export function toStatus(caught: unknown): StatusObject {
   const metadata = new MetadataClass();
   metadata.set(CODE_KEY, error.code);
   metadata.set(ACTION_KEY, Buffer.from(error.action.slice(0, MAX_DETAILS)));
+  if (error.retryAfterMs !== null) metadata.set(RETRY_KEY, `${Math.ceil(error.retryAfterMs)}`);
   return {
     code: status[ERROR_CODES[error.code].grpcStatus],
     details: error.message.slice(0, MAX_DETAILS),
@@ -32,9 +36,16 @@ export function fromStatus(caught: unknown, peer: string): EspalierError {
   if (isErrorCode(code)) {
     const action = caught.metadata.get(ACTION_KEY)[0];
     const options = action === undefined ? {} : { action: action.toString() };
-    return new EspalierError(code, caught.details, { cause: caught, ...options });
+    return new EspalierError(code, caught.details, { cause: caught, ...options, ...retryOf(caught.metadata) });
   }
   return new EspalierError(codeOfTransport(caught.code), `${peer}: ${caught.details}`, { cause: caught });
+}
+
+// A peer's word: never more than a bounded wait.
+function retryOf(metadata: Metadata): { retryAfterMs?: number } {
+  const text = metadata.get(RETRY_KEY)[0];
+  if (typeof text !== 'string' || !/^\d{1,9}$/.test(text)) return {};
+  return { retryAfterMs: Math.min(Number(text), MAX_RETRY_MS) };
 }
 
 function codeOfTransport(code: status): ErrorCode {
