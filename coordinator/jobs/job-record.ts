@@ -3,7 +3,7 @@
 //   queued ──claim──▶ running ──▶ done
 //     ▲                │  │  └──▶ failed      the error is permanent, or its coordinators died too often
 //     │                │  └─────▶ cancelled   after `cancelRequested`
-//     ├──hand back─────┘                      its coordinator drains; nothing is lost
+//     ├──hand back─────┘                      its coordinator drains, or what it needed was away; nothing is lost
 //     ├──retry── failed, cancelled            with all stored stages
 //     └── (a running job whose owner's lease has lapsed is claimed again: running → running, attempt + 1)
 //
@@ -14,7 +14,7 @@
 import type { Damping, Method } from '../prune-settings.ts';
 
 /** Raised when an older program could not read a record rightly; see `migrate-record.ts`. */
-export const RECORD_SCHEMA = 1;
+export const RECORD_SCHEMA = 2;
 
 export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 
@@ -101,6 +101,10 @@ export interface JobRecord {
   readonly attempt: number;
   /** Claims in a row that ended with a lapsed lease and stored nothing. */
   readonly deaths: number;
+  /** Claims in a row that were handed back for an error that may pass, and stored nothing. New in schema 2. */
+  readonly requeues: number;
+  /** The attempt that stored the newest stage; 0: none did. New in schema 2. */
+  readonly stageAttempt: number;
   /** While running: who may change the record. */
   readonly lease: { readonly owner: string; readonly attempt: number } | null;
   readonly stages: Readonly<Record<string, StageEntry>>;
@@ -117,5 +121,8 @@ export interface CampaignRecord {
   readonly id: string;
   readonly name: string;
   readonly createdAt: string;
+  /** Its jobs, in the order of the campaign. A job that no campaign lists never runs. */
   readonly jobs: readonly string[];
+  /** SHA-256 of what was submitted; null in those that were stored before schema 2. */
+  readonly content: string | null;
 }
