@@ -3,7 +3,7 @@
 // Every change is a compare-and-set of the whole record. When another change came between, the record is read again: with
 // owner and attempt unchanged the change is applied to the newer record, else the lease is lost and nothing is written.
 import type { JobEvent } from '../job-events.ts';
-import type { JobFailure, JobRecord, JobResult, JobState, StageEntry } from './job-record.ts';
+import type { JobFailure, JobRecord, JobState, StageEntry } from './job-record.ts';
 
 /** What else the log of a job's events holds, beside those of the stages. */
 export type LifeEvent =
