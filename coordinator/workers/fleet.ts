@@ -19,9 +19,11 @@ export interface Fleet {
   /** Joins a job; waits, for as long as it takes, until a worker of its class is there. Its `close` leaves again.
    * @throws EspalierError "cancelled", or the reason of the signal. */
   join(job: FleetJob): Promise<Workers>;
-  /** Workers that are there now. */
+  /** Workers that are there now and take tasks. */
   readonly size: number;
   /** Tasks that wait for a worker, of all jobs. */
   readonly pendingTasks: number;
+  /** Each worker that is there, and what share of the time since it joined, or of the last minute, it was computing. */
+  readonly workers: readonly { readonly address: string; readonly busyRatio: number }[];
   close(): Promise<void>;
 }
