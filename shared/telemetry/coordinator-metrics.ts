@@ -1,0 +1,216 @@
+// The metrics of a coordinator. What happens is counted by the methods; what is so at the moment is asked of `sources`
+// with every scrape.
+import { Counter, Gauge, Histogram } from 'prom-client';
+import { type BuildInfo, type Direction, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
+
+export const JOB_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
+export type JobStateLabel = (typeof JOB_STATES)[number];
+
+export const STAGES = ['load', 'fisher', 'search', 'rearrange', 'tune', 'export', 'evaluate', 'latency'] as const;
+export type StageLabel = (typeof STAGES)[number];
+
+/** Why a task was sent again. */
+export const RETRY_REASONS = ['worker_lost', 'worker_busy', 'blob', 'deadline', 'straggler', 'other'] as const;
+export type RetryReason = (typeof RETRY_REASONS)[number];
+
+/** What is so now. Each function is cheap and never throws; one that is left out has no metric. */
+export interface CoordinatorSources {
+  /** All jobs of the store, whoever runs them. */
+  readonly jobs?: () => Readonly<Record<JobStateLabel, number>>;
+  /** Age of the queued job that has waited longest, in seconds; 0: none is queued. */
+  readonly oldestQueuedSeconds?: () => number;
+  /** Jobs that this coordinator runs. */
+  readonly ownJobs?: () => number;
+  readonly tasksPending?: () => number;
+  readonly workers?: () => number;
+  /** Bytes in the object store and how many it may hold; null: not known yet. */
+  readonly store?: () => { readonly bytes: number; readonly limitBytes: number } | null;
+  readonly busConnected?: () => boolean;
+}
+
+const DROP_BUCKETS = [-0.02, -0.01, 0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1];
+const JOB_BUCKETS = [1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600, 10_800, 43_200];
+
+export class CoordinatorMetrics extends ProcessMetrics {
+  readonly #jobs: Counter<'state'>;
+  readonly #jobSeconds: Histogram;
+  readonly #stageSeconds: Histogram<'stage'>;
+  readonly #taskSeconds: Histogram<'kind'>;
+  readonly #taskRetries: Counter<'reason'>;
+  readonly #bytes: Counter<'direction'>;
+  readonly #accuracyDrop: Histogram;
+  readonly #leasesLost: Counter;
+  readonly #takeOvers: Counter;
+  readonly #reconnects: Counter;
+  readonly #apiCalls: Counter<'method' | 'status'>;
+
+  constructor(build: BuildInfo, sources: CoordinatorSources = {}) {
+    super(build);
+    const registers = [this.registry];
+    this.#jobs = new Counter({
+      name: 'espalier_jobs_total',
+      help: 'Changes of state that this coordinator made: jobs submitted or handed back (queued), claimed (running), ended.',
+      labelNames: ['state'],
+      registers,
+    });
+    this.#jobSeconds = new Histogram({
+      name: 'espalier_job_duration_seconds',
+      help: 'Seconds from the first claim of a job to its end as done.',
+      buckets: JOB_BUCKETS,
+      registers,
+    });
+    this.#stageSeconds = new Histogram({
+      name: 'espalier_stage_duration_seconds',
+      help: 'Seconds that a stage of a job took; stages that were taken from the store do not count.',
+      labelNames: ['stage'],
+      buckets: DURATION_BUCKETS,
+      registers,
+    });
+    this.#taskSeconds = new Histogram({
+      name: 'espalier_task_round_trip_seconds',
+      help: 'Seconds from sending a task to the last byte of its result, waiting on the worker included.',
+      labelNames: ['kind'],
+      buckets: DURATION_BUCKETS,
+      registers,
+    });
+    this.#taskRetries = new Counter({
+      name: 'espalier_task_retries_total',
+      help: 'Tasks that were sent once more, by reason.',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.#bytes = new Counter({
+      name: 'espalier_bytes_total',
+      help: 'Bytes of blobs and results that this process received and sent.',
+      labelNames: ['direction'],
+      registers,
+    });
+    this.#accuracyDrop = new Histogram({
+      name: 'espalier_accuracy_drop_ratio',
+      help: 'Quality of the dense model less that of a pruned one, as a ratio of 1; below 0 where pruning helped.',
+      buckets: DROP_BUCKETS,
+      registers,
+    });
+    this.#leasesLost = new Counter({
+      name: 'espalier_leases_lost_total',
+      help: 'Jobs that another coordinator took from this one while it ran them.',
+      registers,
+    });
+    this.#takeOvers = new Counter({
+      name: 'espalier_jobs_taken_over_total',
+      help: 'Jobs that this coordinator took from one whose lease had lapsed.',
+      registers,
+    });
+    this.#reconnects = new Counter({
+      name: 'espalier_bus_reconnects_total',
+      help: 'Times that the connection to NATS came back.',
+      registers,
+    });
+    this.#apiCalls = new Counter({
+      name: 'espalier_api_calls_total',
+      help: 'Calls of the job API that ended, by method and gRPC status.',
+      labelNames: ['method', 'status'],
+      registers,
+    });
+    for (const state of JOB_STATES) this.#jobs.inc({ state }, 0);
+    for (const reason of RETRY_REASONS) this.#taskRetries.inc({ reason }, 0);
+    for (const direction of ['received', 'sent'] as const) this.#bytes.inc({ direction }, 0);
+    this.#showSources(sources);
+  }
+
+  jobEntered(state: JobStateLabel): void {
+    this.#jobs.inc({ state });
+  }
+
+  jobDone(seconds: number): void {
+    this.#jobSeconds.observe(seconds);
+  }
+
+  stageFinished(stage: StageLabel, seconds: number): void {
+    this.#stageSeconds.observe({ stage }, seconds);
+  }
+
+  /** @param kind field of the request that holds the task: "fisher", "normal_equations". */
+  taskFinished(kind: string, seconds: number): void {
+    this.#taskSeconds.observe({ kind: taskKindLabel(kind) }, seconds);
+  }
+
+  taskRetried(reason: RetryReason): void {
+    this.#taskRetries.inc({ reason });
+  }
+
+  addBytes(direction: Direction, bytes: number): void {
+    this.#bytes.inc({ direction }, bytes);
+  }
+
+  /** @param drop dense less pruned, of a quality in [0, 1]. */
+  accuracyDropped(drop: number): void {
+    this.#accuracyDrop.observe(drop);
+  }
+
+  leaseLost(): void {
+    this.#leasesLost.inc();
+  }
+
+  jobTakenOver(): void {
+    this.#takeOvers.inc();
+  }
+
+  busReconnected(): void {
+    this.#reconnects.inc();
+  }
+
+  /** @param method of the protocol, "Submit"; @param status name of a gRPC status, "OK". */
+  apiCallEnded(method: string, status: string): void {
+    this.#apiCalls.inc({ method, status });
+  }
+
+  #showSources(sources: CoordinatorSources): void {
+    const { jobs, store, busConnected } = sources;
+    this.#show('espalier_tasks_pending', 'Tasks that wait for a worker.', sources.tasksPending);
+    this.#show('espalier_workers', 'Workers that can be used now.', sources.workers);
+    this.#show('espalier_jobs_owned', 'Jobs that this coordinator runs.', sources.ownJobs);
+    this.#show(
+      'espalier_queue_oldest_age_seconds',
+      'Age of the queued job that has waited longest, in seconds; 0: none.',
+      sources.oldestQueuedSeconds,
+    );
+    this.#show(
+      'espalier_bus_connected',
+      '1 while there is a connection to NATS, else 0.',
+      busConnected && (() => Number(busConnected())),
+    );
+    this.#show('espalier_store_bytes', 'Bytes in the object store.', store && (() => store()?.bytes ?? null));
+    this.#show(
+      'espalier_store_limit_bytes',
+      'Bytes that the object store may hold.',
+      store && (() => store()?.limitBytes ?? null),
+    );
+    if (jobs === undefined) return;
+    new Gauge({
+      name: 'espalier_jobs_in_state',
+      help: 'Jobs in the store by state, whoever runs them.',
+      labelNames: ['state'],
+      registers: [this.registry],
+      collect() {
+        const counts = jobs();
+        for (const state of JOB_STATES) this.set({ state }, counts[state]);
+      },
+    });
+  }
+
+  /** A gauge that is asked with every scrape; null: not shown this time. */
+  #show(name: string, help: string, read: (() => number | null) | undefined): void {
+    if (read === undefined) return;
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        const value = read();
+        if (value === null) this.remove();
+        else this.set(value);
+      },
+    });
+  }
+}

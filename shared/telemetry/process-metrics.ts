@@ -1,0 +1,57 @@
+// What the metrics of every process have in common: an own registry, Node's default metrics, the build, certificates.
+// Names begin with `espalier_`, units are base units, and labels take few values: never an id, an address or a name that
+// a user chose.
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+
+/** Seconds, from a task of the smallest model to a stage of the largest. */
+export const DURATION_BUCKETS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000];
+
+export const TASK_KINDS = ['fisher', 'normal_equations', 'solve', 'evaluate', 'latency', 'activations'] as const;
+export type TaskKind = (typeof TASK_KINDS)[number];
+
+/** As this process sees it: what came in, what it sent. */
+export type Direction = 'received' | 'sent';
+
+export interface BuildInfo {
+  readonly version: string;
+  readonly protocolVersion: number;
+}
+
+export class ProcessMetrics {
+  readonly registry = new Registry();
+  readonly #certificates = new Map<string, () => Date>();
+
+  constructor(build: BuildInfo) {
+    collectDefaultMetrics({ register: this.registry });
+    const info = new Gauge({
+      name: 'espalier_build_info',
+      help: 'Always 1; the labels say what runs.',
+      labelNames: ['version', 'protocol_version', 'node_version'],
+      registers: [this.registry],
+    });
+    info.set(
+      { version: build.version, protocol_version: String(build.protocolVersion), node_version: process.version },
+      1,
+    );
+    const certificates = this.#certificates;
+    new Gauge({
+      name: 'espalier_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate in use ends, in seconds since 1970; none without TLS.',
+      labelNames: ['certificate'],
+      registers: [this.registry],
+      collect() {
+        for (const [certificate, validTo] of certificates) this.set({ certificate }, validTo().getTime() / 1000);
+      },
+    });
+  }
+
+  /** Shows when a certificate of this process ends; asked anew with every scrape, since files are renewed. */
+  watchCertificate(certificate: 'grpc' | 'nats', validTo: () => Date): void {
+    this.#certificates.set(certificate, validTo);
+  }
+}
+
+/** `kind` of a task's request where it is one of ours, for a label. */
+export function taskKindLabel(kind: string): TaskKind | 'other' {
+  return TASK_KINDS.find((known) => known === kind) ?? 'other';
+}

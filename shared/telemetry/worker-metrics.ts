@@ -1,0 +1,129 @@
+// The metrics of a worker.
+import { Counter, Gauge, Histogram } from 'prom-client';
+import { BusyMeter } from './busy-meter.ts';
+import { type BuildInfo, type Direction, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
+
+export type TaskOutcome = 'done' | 'failed' | 'refused' | 'cancelled';
+export type CacheResult = 'hit' | 'miss';
+
+const OUTCOMES: readonly TaskOutcome[] = ['done', 'failed', 'refused', 'cancelled'];
+
+/** What is so now. Each function is cheap and never throws; one that is left out has no metric. */
+export interface WorkerSources {
+  /** Tasks that it has: computing, waiting or sending. */
+  readonly tasks?: () => number;
+  /** Bytes in the blob cache and how many it may hold. */
+  readonly cache?: () => { readonly bytes: number; readonly limitBytes: number };
+  /** The most memory of its GPU that this process has had; null: not known, or no GPU. */
+  readonly gpuMemoryPeakBytes?: () => number | null;
+  readonly busConnected?: () => boolean;
+}
+
+export class WorkerMetrics extends ProcessMetrics {
+  readonly #busy = new BusyMeter();
+  readonly #taskSeconds: Histogram<'kind'>;
+  readonly #tasks: Counter<'outcome'>;
+  readonly #bytes: Counter<'direction'>;
+  readonly #cache: Counter<'result'>;
+
+  constructor(build: BuildInfo, sources: WorkerSources = {}) {
+    super(build);
+    const registers = [this.registry];
+    const busy = this.#busy;
+    this.#taskSeconds = new Histogram({
+      name: 'espalier_task_duration_seconds',
+      help: 'Seconds that a task computed, without waiting for its turn and without sending its result.',
+      labelNames: ['kind'],
+      buckets: DURATION_BUCKETS,
+      registers,
+    });
+    this.#tasks = new Counter({
+      name: 'espalier_worker_tasks_total',
+      help: 'Tasks that ended, by how.',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#bytes = new Counter({
+      name: 'espalier_bytes_total',
+      help: 'Bytes of blobs and results that this process received and sent.',
+      labelNames: ['direction'],
+      registers,
+    });
+    this.#cache = new Counter({
+      name: 'espalier_cache_requests_total',
+      help: 'Blobs that tasks asked for: in the cache (hit) or not (miss).',
+      labelNames: ['result'],
+      registers,
+    });
+    new Gauge({
+      name: 'espalier_worker_busy_ratio',
+      help: 'Share of the last minute in which a task computed, 0 to 1.',
+      registers,
+      collect() {
+        this.set(busy.ratio());
+      },
+    });
+    for (const outcome of OUTCOMES) this.#tasks.inc({ outcome }, 0);
+    for (const direction of ['received', 'sent'] as const) this.#bytes.inc({ direction }, 0);
+    for (const result of ['hit', 'miss'] as const) this.#cache.inc({ result }, 0);
+    this.#showSources(sources);
+  }
+
+  /** A task begins to compute. The returned function is called when it has, once.
+   * @param kind field of the request that holds the task: "fisher", "normal_equations". */
+  taskStarted(kind: string): () => void {
+    const end = this.#busy.begin();
+    const startedAt = performance.now();
+    return () => {
+      end();
+      this.#taskSeconds.observe({ kind: taskKindLabel(kind) }, (performance.now() - startedAt) / 1000);
+    };
+  }
+
+  taskEnded(outcome: TaskOutcome): void {
+    this.#tasks.inc({ outcome });
+  }
+
+  addBytes(direction: Direction, bytes: number): void {
+    this.#bytes.inc({ direction }, bytes);
+  }
+
+  cacheRequested(result: CacheResult, count = 1): void {
+    this.#cache.inc({ result }, count);
+  }
+
+  #showSources({ tasks, cache, gpuMemoryPeakBytes, busConnected }: WorkerSources): void {
+    this.#show('espalier_worker_tasks', 'Tasks that compute, wait or send their result.', tasks);
+    this.#show('espalier_cache_bytes', 'Bytes in the blob cache.', cache && (() => cache().bytes));
+    this.#show(
+      'espalier_cache_limit_bytes',
+      'Bytes that the blob cache may hold.',
+      cache && (() => cache().limitBytes),
+    );
+    this.#show(
+      'espalier_gpu_memory_peak_bytes',
+      'The most memory of its GPU that this process has had, in bytes.',
+      gpuMemoryPeakBytes,
+    );
+    this.#show(
+      'espalier_bus_connected',
+      '1 while there is a connection to NATS, else 0.',
+      busConnected && (() => Number(busConnected())),
+    );
+  }
+
+  /** A gauge that is asked with every scrape; null: not shown this time. */
+  #show(name: string, help: string, read: (() => number | null) | undefined): void {
+    if (read === undefined) return;
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        const value = read();
+        if (value === null) this.remove();
+        else this.set(value);
+      },
+    });
+  }
+}
