@@ -6,7 +6,7 @@ import type { EvaluateReport, EvaluateSettings } from './evaluate-settings.ts';
 import { openBlobCache } from './job/blob-cache.ts';
 import { withFittingBatches } from './job/fitting-batches.ts';
 import type { RunContext } from './job/job-context.ts';
-import { modelBlobs } from './job/model-blobs.ts';
+import { localWeights, modelBlobs } from './job/model-blobs.ts';
 import { openEvaluation, openModel } from './job/open-inputs.ts';
 import { measureQuality } from './stages/evaluate.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
@@ -37,7 +37,7 @@ export async function runEvaluateJob(
 
     const environment = { workers, signal, emit: onEvent };
     const device = workers.deviceClass;
-    const named = await modelBlobs(model.checkpoint, blobs.store);
+    const named = await modelBlobs(model.checkpoint, localWeights(blobs.store));
     const scores = await withFittingBatches(tokensPerBatch(device), onEvent, async (limit) => {
       const planned = planSamples(samples, { config, device, groupSize: 1, tokensPerBatch: limit, heldOut: false });
       const steps = planned.plan.shards.length;

@@ -12,7 +12,8 @@ export type Damping = 'ridge' | 'reference';
 /** Part of the settings, named here for those who make them. */
 export type { ColumnSettings };
 
-export interface PruneSettings {
+/** What to prune and how, wherever the work runs and the output goes. */
+export interface PruneRequest {
   /** Folder of the dense checkpoint. */
   readonly model: string;
   /** Calibration samples: .jsonl, .csv or .tsv. */
@@ -22,10 +23,6 @@ export interface PruneSettings {
   readonly columns: ColumnSettings;
   /** Budgets as fractions of the encoder's MACs, each in (0, 1), distinct, as the user wrote them ("0.5" names the folder). */
   readonly budgets: readonly { readonly text: string; readonly value: number }[];
-  /** Folder to write; must not exist unless `force`. */
-  readonly out: string;
-  readonly force: boolean;
-  readonly resume: boolean;
   readonly seed: number;
   /** Calibration samples to draw. */
   readonly samples: number;
@@ -45,6 +42,14 @@ export interface PruneSettings {
   readonly metric: string | null;
   /** Data type of the written weights; null: as in the input. */
   readonly dtype: Extract<DType, 'F32' | 'F16' | 'BF16'> | null;
+}
+
+/** A job on one machine. */
+export interface PruneSettings extends PruneRequest {
+  /** Folder to write; must not exist unless `force`. */
+  readonly out: string;
+  readonly force: boolean;
+  readonly resume: boolean;
   /** Where the work runs. */
   readonly workers: WorkerSettings;
 }

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { espalierVersion } from '../../shared/rpc/version.ts';
 import type { PruneReport, QualityByStage } from '../prune-report.ts';
-import type { PruneSettings } from '../prune-settings.ts';
+import type { PruneRequest } from '../prune-settings.ts';
 import type { MeasuredBudget } from '../stages/export.ts';
 import type { LatencyShape } from '../stages/latency.ts';
 import type { StoredScores } from '../stages/quality.ts';
@@ -23,7 +23,7 @@ export interface FinishedJob {
 }
 
 export function buildReport(
-  settings: PruneSettings,
+  settings: PruneRequest,
   inputs: PruneInputs,
   workers: Pick<Workers, 'count' | 'deviceClass'>,
   job: FinishedJob,

@@ -3,11 +3,10 @@ import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import type { Plan } from '../../dataset/plan.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
-import type { BlobStore } from '../../shared/blobs/blob-store.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
-import type { RunFolder } from '../store/run-folder.ts';
+import type { JobHome } from '../store/stage-store.ts';
 import type { Workers } from '../workers/workers.ts';
-import type { ModelBlobs } from './model-blobs.ts';
+import type { ModelBlobs, WeightPlace } from './model-blobs.ts';
 
 /** Who runs a job: when it wants it to stop, and where it is told what happens. */
 export interface RunContext {
@@ -35,11 +34,15 @@ export interface TaskEnvironment {
   readonly emit: (event: JobEvent) => void;
 }
 
-export interface JobContext extends TaskEnvironment {
+/** What a job needs beside its settings and inputs, the same on one machine and in a cluster. */
+export interface PruneEnvironment extends TaskEnvironment {
+  readonly home: JobHome;
+  readonly weights: WeightPlace;
+}
+
+export interface JobContext extends PruneEnvironment {
   readonly checkpoint: Checkpoint;
   readonly model: ModelBlobs;
-  readonly blobs: BlobStore;
-  readonly folder: RunFolder;
   readonly calibration: PlannedSamples;
   readonly evaluation: (Evaluation & PlannedSamples) | null;
 }
@@ -50,7 +53,7 @@ export const TASK_DEADLINE_MS = 900_000;
 /** A stage with its output stored: taken from the state where it is there, else run, stored and timed.
  * @returns its value and the seconds that it took when it ran. */
 export async function storedStage<T>(
-  context: { folder: RunFolder; emit: (event: JobEvent) => void },
+  context: Pick<JobContext, 'emit'>,
   stage: Stage,
   options: {
     readonly name: string;

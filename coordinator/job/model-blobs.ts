@@ -13,14 +13,27 @@ export interface ModelBlobs {
   readonly blobs: readonly BlobSource[];
 }
 
-/** Hashes the weight files and puts them into the local workers' blob folder, so that those are not sent a copy. */
-export async function modelBlobs(checkpoint: Checkpoint, store: BlobStore): Promise<ModelBlobs> {
+/** Where weight files go before tasks name them, so that workers need not be sent each a copy. */
+export interface WeightPlace {
+  /** @param file absolute path of a file that no longer changes. */
+  place(file: string): Promise<BlobSource>;
+}
+
+/** The blob folder that local workers share with the command: a link is enough. */
+export function localWeights(store: BlobStore): WeightPlace {
+  return {
+    async place(file) {
+      const blob = await blobOfFile(file);
+      await store.link(file, blob.digest);
+      return blob;
+    },
+  };
+}
+
+/** Names a checkpoint's weight files and puts them where workers find them. */
+export async function modelBlobs(checkpoint: Checkpoint, weights: WeightPlace): Promise<ModelBlobs> {
   const blobs: BlobSource[] = [];
-  for (const file of checkpoint.weightFiles) {
-    const blob = await blobOfFile(path.resolve(file.path));
-    await store.link(path.resolve(file.path), blob.digest);
-    blobs.push(blob);
-  }
+  for (const file of checkpoint.weightFiles) blobs.push(await weights.place(path.resolve(file.path)));
   return { config: checkpoint.config, ref: { configJson: checkpoint.configText, weights: blobs.map(blobRef) }, blobs };
 }
 

@@ -6,16 +6,16 @@ import { parameterCount } from '../../pruning/compact.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { JobEvent } from '../job-events.ts';
-import type { PruneSettings } from '../prune-settings.ts';
+import type { PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
 import { type Costs, modelCosts } from './budget.ts';
 import type { Evaluation } from './job-context.ts';
 import { type ModelInput, openData, openEvaluation, openModel } from './open-inputs.ts';
 
 export interface PruneInputs {
-  readonly model: ModelInput;
-  readonly data: Dataset;
-  readonly drawn: EncodedDataset;
+  readonly model: Pick<ModelInput, 'checkpoint' | 'digest'>;
+  readonly data: Pick<Dataset, 'digest' | 'rows'>;
+  readonly drawn: Pick<EncodedDataset, 'samples' | 'truncated'>;
   readonly evaluation: Evaluation | null;
   readonly costs: Costs;
   /** Samples a Fisher row. */
@@ -33,7 +33,7 @@ const STATE_BYTES = 64e6;
 /** Opens and checks model and data and draws the samples; `releases` closes the model. Tells what was cut or is fewer
  * than asked for. @throws EspalierError for anything that is wrong with them. */
 export async function openPruneInputs(
-  settings: PruneSettings,
+  settings: PruneRequest,
   releases: Releases,
   onEvent: (event: JobEvent) => void,
 ): Promise<PruneInputs> {
@@ -67,12 +67,20 @@ export async function openPruneInputs(
   const costs = modelCosts(config, tokens, settings.budgets);
   const groupSize =
     settings.fisherGroup ?? (config.task === 'question-answering' ? USUAL_GROUP_OF_WINDOWS : USUAL_GROUP);
-  return { model, data, drawn, evaluation, costs, groupSize };
+  // The drawn samples are all that the job needs of the calibration data, which may be large.
+  return {
+    model: { checkpoint: model.checkpoint, digest: model.digest },
+    data: { digest: data.digest, rows: data.rows },
+    drawn: { samples: drawn.samples, truncated: drawn.truncated },
+    evaluation,
+    costs,
+    groupSize,
+  };
 }
 
 /** All that stored stages depend on; where the work runs is not part of it, but for the device class, which is stored
  * with the plan. */
-export function runFingerprint(settings: PruneSettings, inputs: PruneInputs): object {
+export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): object {
   const { seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric } =
     settings;
   return {
@@ -88,7 +96,7 @@ export function runFingerprint(settings: PruneSettings, inputs: PruneInputs): ob
 
 /** Disk space that state and output need, about: a budget cuts heads and neurons, every model written has all the rest. */
 export function outputBytes(
-  settings: Pick<PruneSettings, 'budgets' | 'dtype'>,
+  settings: Pick<PruneRequest, 'budgets' | 'dtype'>,
   { config, dtype, parameters }: Pick<Checkpoint, 'config' | 'dtype' | 'parameters'>,
 ): number {
   const elementBytes = (settings.dtype ?? dtype) === 'F32' ? 4 : 2;

@@ -4,13 +4,13 @@ import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoi
 import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
 import type { JobContext } from '../job/job-context.ts';
 import { modelBlobs } from '../job/model-blobs.ts';
-import type { PruneSettings } from '../prune-settings.ts';
+import type { PruneRequest } from '../prune-settings.ts';
 import type { PrunedBudget } from './prune-budget.ts';
 import { type StoredScores, storedQuality } from './quality.ts';
 
 /** One budget, pruned, written and measured as written. */
 export interface MeasuredBudget {
-  readonly budget: PruneSettings['budgets'][number];
+  readonly budget: PruneRequest['budgets'][number];
   readonly result: PrunedBudget;
   readonly dtype: WeightDType;
   /** Size of model.safetensors. */
@@ -22,22 +22,22 @@ export interface MeasuredBudget {
   readonly seconds: number;
 }
 
-/** Writes one budget's model into the run folder's staging and measures it. @param name of its stored quality. */
+/** Writes one budget's model into the staging of the job's home and measures it. @param name of its stored quality. */
 export async function exportBudget(
   context: JobContext,
   { budget, result }: Pick<MeasuredBudget, 'budget' | 'result'>,
-  settings: Pick<PruneSettings, 'dtype'>,
+  settings: Pick<PruneRequest, 'dtype'>,
   name: string,
 ): Promise<MeasuredBudget> {
-  const { checkpoint, blobs, folder } = context;
-  const directory = await folder.staging(budget.text);
+  const { checkpoint, weights, home } = context;
+  const directory = await home.staging(budget.text);
   context.emit({ kind: 'stage-started', stage: 'export', budget: budget.text, steps: 1 });
   const start = performance.now();
   const dtype = settings.dtype ?? checkpoint.dtype;
   const { bytes } = await writePrunedCheckpoint(checkpoint, result.masks, dtype, directory);
   const written = await openCheckpoint(directory);
   try {
-    const model = await modelBlobs(written, blobs);
+    const model = await modelBlobs(written, weights);
     context.emit({
       kind: 'stage-finished',
       stage: 'export',

@@ -13,12 +13,12 @@ export function storedFisher(
   context: JobContext,
   name: string,
 ): Promise<{ value: FisherInformation; seconds: number }> {
-  const { folder, calibration, checkpoint } = context;
+  const { home, calibration, checkpoint } = context;
   return storedStage<FisherInformation>(context, 'fisher', {
     name,
     steps: calibration.plan.shards.length,
     async read() {
-      const stored = await folder.readTensors(name);
+      const stored = await home.readTensors(name);
       if (stored === null) return null;
       return {
         value: fisherFromTensors(stored.tensors, checkpoint.config.layers),
@@ -26,7 +26,7 @@ export function storedFisher(
       };
     },
     run: (progress) => runFisher(context, progress),
-    write: (value, seconds) => folder.writeTensors(name, fisherToTensors(value), { seconds }),
+    write: (value, seconds) => home.writeTensors(name, fisherToTensors(value), { seconds }),
   });
 }
 

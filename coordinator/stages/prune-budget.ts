@@ -10,7 +10,7 @@ import type { Costs } from '../job/budget.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import { masksFromTensors, masksToTensors } from '../job/mask-set.ts';
 import type { TuningReport } from '../prune-report.ts';
-import type { Method, PruneSettings } from '../prune-settings.ts';
+import type { Method, PruneRequest } from '../prune-settings.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
 import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
 
@@ -39,7 +39,7 @@ export async function pruneToBudget(
   fisher: FisherInformation,
   costs: Costs,
   budget: { text: string; value: number },
-  settings: Pick<PruneSettings, 'method' | 'damping'>,
+  settings: Pick<PruneRequest, 'method' | 'damping'>,
   prefix: string,
 ): Promise<PrunedBudget> {
   const { config } = context.checkpoint;
@@ -113,11 +113,11 @@ function maskStage(
     budget,
     steps: 1,
     async read() {
-      const stored = await context.folder.readTensors(name);
+      const stored = await context.home.readTensors(name);
       return stored && { value: masksFromTensors(stored.tensors), seconds: Number(stored.meta.seconds) };
     },
     run: async () => make(),
-    write: (masks, seconds) => context.folder.writeTensors(name, masksToTensors(masks), { seconds }),
+    write: (masks, seconds) => context.home.writeTensors(name, masksToTensors(masks), { seconds }),
   });
 }
 
@@ -130,7 +130,7 @@ async function tuneStage(
   budget: string,
   name: string,
 ) {
-  const stored = await context.folder.readTensors(name);
+  const stored = await context.home.readTensors(name);
   const steps = tunableSteps(student).length;
   const resumed: TuningProgress | null = stored && {
     masks: masksFromTensors(stored.tensors),
@@ -145,7 +145,7 @@ async function tuneStage(
   const start = performance.now();
   const elapsed = () => before + (performance.now() - start) / 1000;
   const value = await runTune(context, { teacher, student, settings, resumed }, async (progress) => {
-    await context.folder.writeTensors(name, masksToTensors(progress.masks), {
+    await context.home.writeTensors(name, masksToTensors(progress.masks), {
       seconds: elapsed(),
       reports: progress.reports,
     });

@@ -20,13 +20,13 @@ export function storedQuality(
   student: Masks | null,
   options: { name: string; budget?: string },
 ): Promise<{ value: StoredScores; seconds: number }> {
-  const { evaluation, folder } = context;
+  const { evaluation, home } = context;
   if (evaluation === null) throw new EspalierError('internal', 'quality: got no evaluation data, expected some');
   return storedStage<StoredScores>(context, 'evaluate', {
     ...options,
     steps: evaluation.plan.shards.length,
-    read: () => folder.readJson<{ value: StoredScores; seconds: number }>(options.name),
+    read: () => home.readJson<{ value: StoredScores; seconds: number }>(options.name),
     run: (progress) => measureQuality(context, model, student, evaluation, progress),
-    write: (value, seconds) => folder.writeJson(options.name, { value, seconds }),
+    write: (value, seconds) => home.writeJson(options.name, { value, seconds }),
   });
 }

@@ -8,6 +8,7 @@ import { makeFolder } from '../../shared/make-folder.ts';
 import { fingerprintDifferences } from './fingerprint.ts';
 import { commitOutput, isThere, type OutputPaths, outputPaths, recoverOutput, removeState } from './output-commit.ts';
 import { acquireRunLock, type RunLock } from './run-lock.ts';
+import type { JobHome } from './stage-store.ts';
 import { StateFiles } from './state-files.ts';
 
 export interface RunFolderOptions {
@@ -45,7 +46,7 @@ export async function hasRunState(out: string): Promise<boolean> {
   return isThere(join(outputPaths(absolute, basename(absolute)).state, 'run.json'));
 }
 
-export class RunFolder {
+export class RunFolder implements JobHome {
   readonly #paths: OutputPaths;
   readonly #lock: RunLock;
   readonly #options: RunFolderOptions;

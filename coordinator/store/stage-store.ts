@@ -1,6 +1,9 @@
 // Where a job keeps what its stages have finished: a folder (StateFiles) or the cluster's store. One conformance test runs
 // over both.
+import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
+
+const STAGE_NAME = /^[a-z0-9-][a-z0-9.-]*(\/[a-z0-9-][a-z0-9.-]*)*$/;
 
 export interface StoredTensors {
   readonly tensors: ReadonlyMap<string, NamedTensor>;
@@ -23,4 +26,10 @@ export interface StageStore {
 export interface JobHome extends StageStore {
   /** Folder, made when missing, whose content becomes the output of this budget. */
   staging(budget: string): Promise<string>;
+}
+
+/** Lets a name through only when it can be part of a path. @throws EspalierError "internal" otherwise. */
+export function checkStageName(name: string): string {
+  if (STAGE_NAME.test(name)) return name;
+  throw new EspalierError('internal', `stage name: got ${name}, expected parts of a-z, 0-9, "." and "-"`);
 }

@@ -3,28 +3,21 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EspalierError } from '../../shared/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { writeFileAtomically } from './atomic-file.ts';
 import { canonicalJson } from './fingerprint.ts';
+import { checkStageName, type StageStore, type StoredTensors } from './stage-store.ts';
 
 /** Version of everything under the state folder; raised when an older program could not read it rightly. */
 export const STATE_SCHEMA = 1;
-
-const STAGE_NAME = /^[a-z0-9-][a-z0-9.-]*(\/[a-z0-9-][a-z0-9.-]*)*$/;
-
-export interface StoredTensors {
-  readonly tensors: ReadonlyMap<string, NamedTensor>;
-  readonly meta: Readonly<Record<string, unknown>>;
-}
 
 interface TensorsRecord {
   readonly sha256: string;
   readonly meta: Readonly<Record<string, unknown>>;
 }
 
-export class StateFiles {
+export class StateFiles implements StageStore {
   readonly #folder: string;
   readonly #onNotice: (text: string) => void;
 
@@ -96,9 +89,7 @@ export class StateFiles {
   }
 
   #path(name: string, suffix: string): string {
-    if (!STAGE_NAME.test(name))
-      throw new EspalierError('internal', `stage name: got ${name}, expected parts of a-z, 0-9, "." and "-"`);
-    return join(this.#folder, name + suffix);
+    return join(this.#folder, checkStageName(name) + suffix);
   }
 }
 

@@ -1,0 +1,96 @@
+// The stages of a prune job between load and commit, the same on one machine and in a cluster: plan, gradients, then every
+// budget. Each stage is stored in the job's home before the next begins (see job/job-context.ts), so that whoever calls
+// this again with the same home goes on after the last one.
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { EncodedSample } from '../dataset/encoded-sample.ts';
+import type { DeviceClass } from '../shared/rpc/protocol.ts';
+import type { FinishedJob } from './job/build-report.ts';
+import { withFittingBatches } from './job/fitting-batches.ts';
+import type { JobContext, PruneEnvironment } from './job/job-context.ts';
+import { modelBlobs } from './job/model-blobs.ts';
+import { drawnLabels } from './job/model-labels.ts';
+import type { PruneInputs } from './job/prune-inputs.ts';
+import type { PruneReport } from './prune-report.ts';
+import type { PruneRequest } from './prune-settings.ts';
+import { exportBudget, type MeasuredBudget } from './stages/export.ts';
+import { storedFisher } from './stages/fisher.ts';
+import { latencyStage } from './stages/latency.ts';
+import { planSamples, tokensPerBatch } from './stages/plan.ts';
+import { pruneToBudget } from './stages/prune-budget.ts';
+import { storedQuality } from './stages/quality.ts';
+import type { JobHome, StageStore } from './store/stage-store.ts';
+
+/** What a job's plan was made for; a job that goes on keeps to it. */
+export interface StoredPlan {
+  readonly tokensPerBatch: number;
+  readonly deviceClass: DeviceClass;
+}
+
+/** What an earlier run of the job was planned for; null: there was none. */
+export function storedPlan(home: StageStore): Promise<StoredPlan | null> {
+  return home.readJson<StoredPlan>('plan');
+}
+
+/** Prunes a model to every budget and writes each into its staging folder, all but the report. Plans again with smaller
+ * batches when a worker runs out of memory. @param stored of `storedPlan`; the workers are of its class. */
+export function pruneModel(
+  request: PruneRequest,
+  inputs: PruneInputs,
+  environment: PruneEnvironment,
+  stored: StoredPlan | null,
+): Promise<FinishedJob> {
+  const first = stored?.tokensPerBatch ?? tokensPerBatch(environment.workers.deviceClass);
+  return withFittingBatches(first, environment.emit, (limit) => pruneAll(request, inputs, environment, limit));
+}
+
+/** Puts a budget's report beside its model. */
+export async function writeReport(home: JobHome, budget: string, report: PruneReport): Promise<void> {
+  await writeFile(path.join(await home.staging(budget), 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+}
+
+// All of it, with batches of one size.
+async function pruneAll(
+  request: PruneRequest,
+  inputs: PruneInputs,
+  environment: PruneEnvironment,
+  tokensPerBatch: number,
+): Promise<FinishedJob> {
+  const { checkpoint } = inputs.model;
+  const { config } = checkpoint;
+  const { deviceClass } = environment.workers;
+  await environment.home.writeJson('plan', { tokensPerBatch, deviceClass } satisfies StoredPlan);
+  const model = await modelBlobs(checkpoint, environment.weights);
+  const planned = (samples: readonly EncodedSample[], groupSize: number, heldOut: boolean) =>
+    planSamples(samples, { config, device: deviceClass, groupSize, tokensPerBatch, heldOut });
+  let calibration = planned(inputs.drawn.samples, inputs.groupSize, true);
+  if (request.labels === 'model')
+    calibration = planned(await drawnLabels(environment, model, calibration, request.seed), inputs.groupSize, true);
+  const evaluation = inputs.evaluation && {
+    ...inputs.evaluation,
+    ...planned(inputs.evaluation.encoded.samples, 1, false),
+  };
+  const context: JobContext = { ...environment, checkpoint, model, calibration, evaluation };
+  // Another plan, or other batches of the evaluation data, is another run: its stages lie apart.
+  const prefix = `plan-${calibration.blob.digest.slice(0, 16)}-${tokensPerBatch}`;
+
+  const dense = evaluation && (await storedQuality(context, model, null, { name: `${prefix}/quality-dense` }));
+  const fisher = await storedFisher(context, `${prefix}/fisher`);
+  const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
+  for (const budget of request.budgets)
+    pruned.push({ budget, result: await pruneToBudget(context, fisher.value, inputs.costs, budget, request, prefix) });
+  const budgets: MeasuredBudget[] = [];
+  for (const found of pruned)
+    budgets.push(await exportBudget(context, found, request, `${prefix}/budget-${found.budget.value}/quality-result`));
+  const masks = pruned.map(({ result }) => result.masks);
+  const latency = await latencyStage(context, masks);
+  return {
+    calibration,
+    dense: dense?.value ?? null,
+    denseSeconds: dense?.seconds ?? 0,
+    fisherSeconds: fisher.seconds,
+    latency: latency.shape,
+    latencySeconds: latency.seconds,
+    budgets,
+  };
+}
