@@ -6,7 +6,13 @@ import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EspalierError } from '../../shared/errors.ts';
-import { identityOf, livenessOf, type ProcessIdentity } from './process-identity.ts';
+import {
+  formatIdentity,
+  identityOf,
+  livenessOf,
+  type ProcessIdentity,
+  parseIdentity,
+} from '../../shared/process-identity.ts';
 
 /** How long the run whose name sorts first waits for others that came at the same moment to give way. */
 const GIVE_WAY_MS = 300;
@@ -64,15 +70,4 @@ function locked(folder: string, name: string, file: string, holder: ProcessIdent
   if (livenessOf(holder) !== 'unknown') return new EspalierError('output_locked', message);
   const action = `wait for it, or remove ${join(folder, file)} if that run is gone`;
   return new EspalierError('output_locked', `${message} of another container`, { action });
-}
-
-function formatIdentity({ bootId, pidNamespace, pid, startTicks }: ProcessIdentity): string {
-  return `${bootId}-${pidNamespace}-${pid}-${startTicks}`;
-}
-
-function parseIdentity(text: string): ProcessIdentity | null {
-  const match = /^([0-9a-f]+)-(\d+)-(\d+)-(\d+)$/.exec(text);
-  if (match === null) return null;
-  const [, bootId = '', pidNamespace = '', pid = '', startTicks = ''] = match;
-  return { bootId, pidNamespace, pid: Number(pid), startTicks };
 }

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { identityOf, livenessOf } from '../../../coordinator/store/process-identity.ts';
 import { acquireRunLock } from '../../../coordinator/store/run-lock.ts';
+import { identityOf, livenessOf } from '../../../shared/process-identity.ts';
 
 describe('run lock', () => {
   let folder = '';

@@ -35,6 +35,19 @@ export function livenessOf(identity: ProcessIdentity): Liveness {
   return stat.state === 'Z' || stat.state === 'X' ? 'dead' : 'live';
 }
 
+/** As part of a file's name. */
+export function formatIdentity({ bootId, pidNamespace, pid, startTicks }: ProcessIdentity): string {
+  return `${bootId}-${pidNamespace}-${pid}-${startTicks}`;
+}
+
+/** Inverse of `formatIdentity`; null for any other text. */
+export function parseIdentity(text: string): ProcessIdentity | null {
+  const match = /^([0-9a-f]+)-(\d+)-(\d+)-(\d+)$/.exec(text);
+  if (match === null) return null;
+  const [, bootId = '', pidNamespace = '', pid = '', startTicks = ''] = match;
+  return { bootId, pidNamespace, pid: Number(pid), startTicks };
+}
+
 function readBootId(): string {
   return readOrNull(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().replaceAll('-', '')) ?? '0';
 }
