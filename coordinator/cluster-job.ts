@@ -1,10 +1,9 @@
 // One claimed job of a cluster, from its record to its results: inputs out of the object store or a volume, the same
 // stages as on one machine, results into the object store. Holds no state of its own that another coordinator would miss:
 // what has been finished is in the record.
-import type { BlobStore } from '../shared/blobs/blob-store.ts';
-import type { ObjectBucket } from '../shared/bus/bus.ts';
 import { EspalierError } from '../shared/errors.ts';
 import type { RunContext } from './job/job-context.ts';
+import type { JobResources } from './job-resources.ts';
 import type { JobResult, JobSpec, StageEntry } from './jobs/job-record.ts';
 import type { Fleet } from './workers/fleet.ts';
 
@@ -18,12 +17,9 @@ export interface ClusterJob extends RunContext {
   readonly stages: Readonly<Record<string, StageEntry>>;
   /** Puts one stage into the record, by compare-and-set. @throws EspalierError "lease_lost", "bus_unavailable". */
   commitStage(name: string, entry: StageEntry): Promise<void>;
-  readonly objects: ObjectBucket;
-  /** This coordinator's cache of objects, shared by its jobs. */
-  readonly blobs: BlobStore;
+  /** Shared by all jobs of this coordinator. */
+  readonly resources: JobResources;
   readonly fleet: Fleet;
-  /** Folders of the operator's by the name that specs call them. */
-  readonly volumes: ReadonlyMap<string, string>;
   /** A folder that no other job uses: made where it is missing, removed when the job ends. */
   readonly scratch: string;
 }

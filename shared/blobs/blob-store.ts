@@ -84,6 +84,11 @@ export class BlobStore {
     return digests.filter((_, i) => !present[i]);
   }
 
+  /** Takes a blob out of the folder; harmless when it is not there. */
+  remove(digest: string): Promise<void> {
+    return this.#remove(this.path(digest));
+  }
+
   /** Keeps these from being evicted by this process until the returned function is called. */
   pin(digests: readonly string[]): () => void {
     for (const digest of digests) this.#pins.set(digest, (this.#pins.get(digest) ?? 0) + 1);
