@@ -1,27 +1,22 @@
-// What a worker tells whoever counts: metrics are made of it. Nothing that it does depends on who listens.
-import type { RunRequest } from '../shared/rpc/protocol.ts';
+// What a worker tells whoever counts: its metrics are such a listener. Nothing that a worker does depends on who listens.
 
-export type TaskKind = NonNullable<RunRequest['task']>;
-
-export type TaskOutcome = 'done' | 'failed' | 'cancelled';
-
-/** How a blob that a task names was found: here already, pulled by this process, brought by another process of this
- * machine while this one waited, or not at all. */
-export type CacheResult = 'hit' | 'pulled' | 'waited' | 'missing' | 'failed';
+/** refused: there was no place, or the worker was ending. */
+export type TaskOutcome = 'done' | 'failed' | 'refused' | 'cancelled';
 
 export interface WorkerObserver {
-  /** A task has left the engine. `seconds`: how long it computed; 0 for one that never began. */
-  taskEnded(kind: TaskKind, outcome: TaskOutcome, seconds: number): void;
-  /** The engine began or stopped to compute. */
-  computing(isComputing: boolean): void;
-  cacheRequest(result: CacheResult): void;
-  /** pulled: from the object store; received: blobs from coordinators; sent: results. */
-  bytes(direction: 'pulled' | 'received' | 'sent', count: number): void;
+  /** A task begins to compute. @param kind field of the request that holds it. @returns to be called when it has. */
+  taskStarted(kind: string): () => void;
+  /** A call has ended. */
+  taskEnded(outcome: TaskOutcome): void;
+  /** received: blobs, from coordinators or the object store; sent: results. */
+  addBytes(direction: 'received' | 'sent', bytes: number): void;
+  /** A blob that a task names was here (hit) or had to be brought (miss). */
+  cacheRequested(result: 'hit' | 'miss', count?: number): void;
 }
 
 export const NO_OBSERVER: WorkerObserver = {
+  taskStarted: () => () => {},
   taskEnded: () => {},
-  computing: () => {},
-  cacheRequest: () => {},
-  bytes: () => {},
+  addBytes: () => {},
+  cacheRequested: () => {},
 };

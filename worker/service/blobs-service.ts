@@ -5,11 +5,12 @@ import { EspalierError } from '../../shared/errors.ts';
 import type { PutRequest__Output } from '../../shared/rpc/generated/espalier/v1/PutRequest.ts';
 import type { BlobsHandlers } from '../../shared/rpc/protocol.ts';
 import { toStatus } from '../../shared/rpc/status.ts';
+import type { WorkerObserver } from '../worker-observer.ts';
 
 const MAX_DIGESTS = 4096;
 const MAX_PUTS = 16;
 
-export function blobsService(blobs: BlobStore): BlobsHandlers {
+export function blobsService(blobs: BlobStore, observer: WorkerObserver): BlobsHandlers {
   let puts = 0;
   return {
     FindMissing: (call, callback) => {
@@ -26,7 +27,7 @@ export function blobsService(blobs: BlobStore): BlobsHandlers {
     },
     Put: (call, callback) => {
       puts += 1;
-      store(call, blobs, puts)
+      store(call, blobs, observer, puts)
         .then(
           () => callback(null, {}),
           (caught) => callback(toStatus(caught)),
@@ -41,6 +42,7 @@ export function blobsService(blobs: BlobStore): BlobsHandlers {
 async function store(
   call: ServerReadableStream<PutRequest__Output, unknown>,
   blobs: BlobStore,
+  observer: WorkerObserver,
   puts: number,
 ): Promise<void> {
   if (puts > MAX_PUTS) throw new EspalierError('worker_busy', `got a blob while ${MAX_PUTS} others are coming in`);
@@ -51,6 +53,7 @@ async function store(
   const { digest, sizeBytes } = header;
   // Sent by two coordinators at once, or twice by one that was cut off: the content is the same.
   await blobs.put(digest, sizeBytes, chunksOf(call, messages));
+  observer.addBytes('received', sizeBytes);
 }
 
 async function* chunksOf(

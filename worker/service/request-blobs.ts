@@ -1,5 +1,4 @@
-// Which blobs a task names, and whether they are here.
-import type { BlobStore } from '../../shared/blobs/blob-store.ts';
+// Which blobs a task names.
 import { checkDigest } from '../../shared/blobs/digest.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
@@ -14,19 +13,13 @@ export function blobsOf(request: RunRequest): BlobRef__Output[] {
   if (!task) missingTask();
   const refs: (BlobRef__Output | null | undefined)[] = [...(task.model?.weights ?? [])];
   if ('plan' in task) refs.push(task.plan);
+  if ('states' in task) refs.push(task.states);
   if ('fit' in task) refs.push(task.fit?.sums, task.heldOut?.sums);
   const named = refs.filter((ref) => ref !== null && ref !== undefined);
   if (named.length > MAX_BLOBS)
     throw new EspalierError('protocol', `${request.taskId}: got ${named.length} blobs, expected at most ${MAX_BLOBS}`);
   for (const { digest } of named) checkDigest(digest);
   return named;
-}
-
-/** @throws EspalierError "blob_missing" that names those which are not in the store. */
-export async function requireBlobs(blobs: BlobStore, refs: readonly BlobRef__Output[]): Promise<void> {
-  const present = await Promise.all(refs.map(({ digest, sizeBytes }) => blobs.has(digest, sizeBytes)));
-  const missing = refs.filter((_, i) => !present[i]).map(({ digest }) => digest);
-  if (missing.length > 0) throw new EspalierError('blob_missing', `not on this worker: ${missing.join(', ')}`);
 }
 
 function missingTask(): never {

@@ -1,6 +1,8 @@
 // The gRPC front of a worker: Worker, Blobs and Health on one port.
 //
-// serving → draining (refuses new tasks, finishes those it has) → closed. `close` goes there at once.
+// serving → draining (refuses new tasks, hands back those that wait, finishes the one that computes and results on their
+// way) → closed. `close` goes there at once.
+import { randomUUID } from 'node:crypto';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { BlobStore } from '../../shared/blobs/blob-store.ts';
@@ -12,7 +14,10 @@ import { protocol } from '../../shared/rpc/protocol.ts';
 import { requireRole } from '../../shared/rpc/roles.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
 import type { TaskExecutor } from '../task-executor.ts';
+import { NO_OBSERVER, type WorkerObserver } from '../worker-observer.ts';
+import { type BlobSupply, sentBlobs } from './blob-supply.ts';
 import { blobsService } from './blobs-service.ts';
+import { type DeviceTurns, OWN_DEVICE } from './device-turns.ts';
 import { TaskQueue } from './task-queue.ts';
 import { workerService } from './worker-service.ts';
 
@@ -29,12 +34,24 @@ export interface WorkerServerOptions {
   readonly maxWaiting: number;
   /** Serves coordinators with a certificate only; null: whoever reaches the port. */
   readonly tls?: Tls | null;
+  /** Where blobs come from that tasks name; left out: from coordinators alone. */
+  readonly supply?: BlobSupply;
+  /** Left out: the device is this process's own. */
+  readonly turns?: DeviceTurns;
+  readonly observer?: WorkerObserver;
+  /** Told when tasks come or go. */
+  readonly onChange?: () => void;
   readonly log: Log;
 }
 
 export interface WorkerServer {
   readonly port: number;
-  /** Finishes the tasks that it has, at most for `timeoutMs`, and closes. */
+  /** Random for each start. */
+  readonly instanceId: string;
+  /** Tasks that it has, and how many it takes. */
+  readonly tasks: number;
+  readonly taskLimit: number;
+  /** Refuses new tasks, hands back those that wait, finishes the others, at most for `timeoutMs`, and closes. */
   drain(timeoutMs: number): Promise<void>;
   /** Aborts every task and cuts every connection. */
   close(): Promise<void>;
@@ -42,14 +59,18 @@ export interface WorkerServer {
 
 /** Starts to serve. @throws EspalierError "usage" when the port cannot be had. */
 export async function startWorkerServer(options: WorkerServerOptions): Promise<WorkerServer> {
-  const { executor, blobs, log, tls = null } = options;
-  const queue = new TaskQueue(options.maxWaiting);
+  const { executor, blobs, log, tls = null, observer = NO_OBSERVER } = options;
+  const queue = new TaskQueue(options.maxWaiting, options.onChange);
+  const instanceId = randomUUID();
   const stop = new AbortController();
   const interceptors = tls === null ? [] : [requireRole('coordinator', log)];
   const server = new Server({ ...SERVER_OPTIONS, interceptors });
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
-  server.addService(protocol().Worker.service, workerService({ executor, blobs, queue, stopped: stop.signal, log }));
-  server.addService(protocol().Blobs.service, blobsService(blobs));
+  const supply = options.supply ?? sentBlobs(blobs, observer);
+  const turns = options.turns ?? OWN_DEVICE;
+  const parts = { executor, blobs, supply, turns, queue, observer, instanceId, stopped: stop.signal, log };
+  server.addService(protocol().Worker.service, workerService(parts));
+  server.addService(protocol().Blobs.service, blobsService(blobs, observer));
   health.addToServer(server);
   const credentials = tls === null ? ServerCredentials.createInsecure() : tls.serverCredentials();
   const port = await listen(server, credentials, options.host, options.port);
@@ -71,7 +92,16 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
     if ((await within(queue.idle(), timeoutMs)) === 'done') await within(goodbye, FLUSH_MS);
     await close();
   };
-  return { port, drain, close };
+  return {
+    port,
+    instanceId,
+    get tasks() {
+      return queue.size;
+    },
+    taskLimit: queue.limit,
+    drain,
+    close,
+  };
 }
 
 function listen(server: Server, credentials: ServerCredentials, host: string, port: number): Promise<number> {

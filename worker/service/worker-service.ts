@@ -1,17 +1,19 @@
 // The Worker service: says what this worker is, and runs tasks one after the other.
-
-import { randomUUID } from 'node:crypto';
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import type { BlobStore } from '../../shared/blobs/blob-store.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
+import { unlessAborted } from '../../shared/rpc/abort.ts';
 import type { Frame } from '../../shared/rpc/generated/espalier/v1/Frame.ts';
 import { PROTOCOL_VERSION, type RunRequest, type WorkerHandlers } from '../../shared/rpc/protocol.ts';
 import { toStatus } from '../../shared/rpc/status.ts';
 import { writeTensors } from '../../shared/rpc/tensor-stream.ts';
 import { espalierVersion } from '../../shared/rpc/version.ts';
 import type { TaskExecutor } from '../task-executor.ts';
-import { blobsOf, requireBlobs } from './request-blobs.ts';
+import type { TaskOutcome, WorkerObserver } from '../worker-observer.ts';
+import type { BlobSupply } from './blob-supply.ts';
+import type { DeviceTurns } from './device-turns.ts';
+import { blobsOf } from './request-blobs.ts';
 import type { TaskQueue } from './task-queue.ts';
 
 type RunCall = ServerWritableStream<RunRequest, Frame>;
@@ -20,51 +22,77 @@ export interface WorkerServiceParts {
   readonly executor: TaskExecutor;
   readonly blobs: BlobStore;
   readonly queue: TaskQueue;
+  readonly supply: BlobSupply;
+  readonly turns: DeviceTurns;
+  readonly observer: WorkerObserver;
+  readonly instanceId: string;
   /** Aborted when the worker will wait no longer for its tasks. */
   readonly stopped: AbortSignal;
   readonly log: Log;
 }
 
 export function workerService(parts: WorkerServiceParts): WorkerHandlers {
-  const instanceId = randomUUID();
+  const { instanceId } = parts;
   return {
     Describe: (_call, callback) => {
       const description = { version: espalierVersion(), protocolVersion: PROTOCOL_VERSION, instanceId };
       callback(null, { ...description, ...parts.executor.describe() });
     },
     Run: (call) => {
-      answer(parts, call).catch((caught) => {
-        const error = toEspalierError(caught);
-        if (error.code !== 'cancelled')
-          parts.log.warning('task failed', { taskId: call.request.taskId, code: error.code, error: error.message });
-        call.emit('error', toStatus(error));
-      });
+      const ended = (outcome: TaskOutcome) => parts.observer.taskEnded(outcome);
+      answer(parts, call).then(
+        () => ended('done'),
+        (caught) => {
+          const error = toEspalierError(caught);
+          ended(outcomeOf(error));
+          if (error.code !== 'cancelled')
+            parts.log.warning('task failed', { taskId: call.request.taskId, code: error.code, error: error.message });
+          call.emit('error', toStatus(error));
+        },
+      );
     },
   };
 }
 
 /** Runs the task of one call and streams its result; the call's end, early or not, aborts and releases everything. */
-async function answer({ executor, blobs, queue, stopped, log }: WorkerServiceParts, call: RunCall): Promise<void> {
+async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
+  const { executor, blobs, supply, turns, queue, stopped, observer, log } = parts;
   const { request } = call;
   const refs = blobsOf(request);
-  const leave = queue.admit();
+  const place = queue.admit(call.getPeer());
   const unpin = blobs.pin(refs.map(({ digest }) => digest));
   const gone = new AbortController();
   // Also a passed deadline arrives as "cancelled".
   call.on('cancelled', () => gone.abort(new EspalierError('cancelled', `${request.taskId}: the caller cancelled it`)));
-  const signal = AbortSignal.any([gone.signal, stopped]);
+  const signal = AbortSignal.any([gone.signal, stopped, place.handedBack]);
   try {
-    await requireBlobs(blobs, refs);
-    let startedAt = 0;
-    const tensors = await queue.compute(() => {
-      startedAt = performance.now();
-      return executor.run(request, signal);
+    await unlessAborted(supply.require(refs, signal), signal);
+    const tensors = await place.compute(async () => {
+      const leaveDevice = await turns.enter(request.task === 'latency' ? 'exclusive' : 'shared', signal);
+      const startedAt = performance.now();
+      const ended = observer.taskStarted(request.task ?? '');
+      try {
+        const result = await executor.run(request, signal);
+        log.info('task computed', { taskId: request.taskId, seconds: (performance.now() - startedAt) / 1000 });
+        return result;
+      } finally {
+        ended();
+        await leaveDevice();
+      }
     }, signal);
-    log.info('task computed', { taskId: request.taskId, seconds: (performance.now() - startedAt) / 1000 });
     await writeTensors(call, tensors);
+    observer.addBytes(
+      'sent',
+      tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
+    );
     call.end();
   } finally {
     unpin();
-    leave();
+    place.leave();
   }
+}
+
+function outcomeOf({ code }: EspalierError): TaskOutcome {
+  if (code === 'cancelled') return 'cancelled';
+  return code === 'worker_busy' || code === 'worker_unavailable' ? 'refused' : 'failed';
 }

@@ -1,0 +1,39 @@
+// Where the blobs come from that a task names.
+import type { BlobStore } from '../../shared/blobs/blob-store.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
+import type { WorkerObserver } from '../worker-observer.ts';
+
+export interface BlobSupply {
+  /** Resolves when all of them are in the cache. The caller has pinned them.
+   * @throws EspalierError "blob_missing" that names those which cannot be had, or the signal's reason. */
+  require(refs: readonly BlobRef__Output[], signal: AbortSignal): Promise<void>;
+}
+
+/** Only what coordinators have sent. */
+export function sentBlobs(blobs: BlobStore, observer: WorkerObserver): BlobSupply {
+  return {
+    async require(refs) {
+      const missing = await absent(blobs, refs, observer);
+      if (missing.length > 0) throw blobsMissing(missing);
+    },
+  };
+}
+
+/** Those that are not in the cache, each once. */
+export async function absent(
+  blobs: BlobStore,
+  refs: readonly BlobRef__Output[],
+  observer: WorkerObserver,
+): Promise<BlobRef__Output[]> {
+  const named = [...new Map(refs.map((ref) => [ref.digest, ref])).values()];
+  const present = await Promise.all(named.map(({ digest, sizeBytes }) => blobs.has(digest, sizeBytes)));
+  const missing = named.filter((_, i) => !present[i]);
+  observer.cacheRequested('hit', named.length - missing.length);
+  observer.cacheRequested('miss', missing.length);
+  return missing;
+}
+
+export function blobsMissing(refs: readonly BlobRef__Output[]): EspalierError {
+  return new EspalierError('blob_missing', `not on this worker: ${refs.map(({ digest }) => digest).join(', ')}`);
+}
