@@ -1,7 +1,8 @@
-// The metrics of a coordinator. What happens is counted by the methods; what is so at the moment is asked of `sources`
-// with every scrape.
+// The metrics of a coordinator. What happens is counted by the methods, which are those of the listener of its fleet
+// (coordinator/workers/fleet-listener.ts) among others; what is so at the moment is asked of `sources` with every scrape.
 import { Counter, Gauge, Histogram } from 'prom-client';
-import { type BuildInfo, type Direction, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
+import { ERROR_CODES, type ErrorCode } from '../errors.ts';
+import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
 
 export const JOB_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
 export type JobStateLabel = (typeof JOB_STATES)[number];
@@ -9,9 +10,14 @@ export type JobStateLabel = (typeof JOB_STATES)[number];
 export const STAGES = ['load', 'fisher', 'search', 'rearrange', 'tune', 'export', 'evaluate', 'latency'] as const;
 export type StageLabel = (typeof STAGES)[number];
 
-/** Why a task was sent again. */
-export const RETRY_REASONS = ['worker_lost', 'worker_busy', 'blob', 'deadline', 'straggler', 'other'] as const;
-export type RetryReason = (typeof RETRY_REASONS)[number];
+/** Why a task was sent again: the codes of failures that pass, and "slow" for one that was sent to a second worker. Any
+ * other shows as "other". */
+const RETRY_REASONS = [
+  ...(Object.keys(ERROR_CODES) as ErrorCode[]).filter((code) => ERROR_CODES[code].retryable),
+  'cancelled',
+  'slow',
+  'other',
+];
 
 /** What is so now. Each function is cheap and never throws; one that is left out has no metric. */
 export interface CoordinatorSources {
@@ -68,7 +74,7 @@ export class CoordinatorMetrics extends ProcessMetrics {
     });
     this.#taskSeconds = new Histogram({
       name: 'espalier_task_round_trip_seconds',
-      help: 'Seconds from sending a task to the last byte of its result, waiting on the worker included.',
+      help: 'Seconds from when the worker of a task could begin with it to the last byte of its result.',
       labelNames: ['kind'],
       buckets: DURATION_BUCKETS,
       registers,
@@ -81,7 +87,7 @@ export class CoordinatorMetrics extends ProcessMetrics {
     });
     this.#bytes = new Counter({
       name: 'espalier_bytes_total',
-      help: 'Bytes of blobs and results that this process received and sent.',
+      help: 'Bytes of blobs and results that came in from workers, clients and the object store, and that went out.',
       labelNames: ['direction'],
       registers,
     });
@@ -114,7 +120,7 @@ export class CoordinatorMetrics extends ProcessMetrics {
     });
     for (const state of JOB_STATES) this.#jobs.inc({ state }, 0);
     for (const reason of RETRY_REASONS) this.#taskRetries.inc({ reason }, 0);
-    for (const direction of ['received', 'sent'] as const) this.#bytes.inc({ direction }, 0);
+    for (const direction of ['in', 'out']) this.#bytes.inc({ direction }, 0);
     this.#showSources(sources);
   }
 
@@ -131,16 +137,17 @@ export class CoordinatorMetrics extends ProcessMetrics {
   }
 
   /** @param kind field of the request that holds the task: "fisher", "normal_equations". */
-  taskFinished(kind: string, seconds: number): void {
+  taskDone(kind: string, seconds: number): void {
     this.#taskSeconds.observe({ kind: taskKindLabel(kind) }, seconds);
   }
 
-  taskRetried(reason: RetryReason): void {
-    this.#taskRetries.inc({ reason });
+  taskRetried(_kind: string, reason: string): void {
+    this.#taskRetries.inc({ reason: RETRY_REASONS.includes(reason) ? reason : 'other' });
   }
 
-  addBytes(direction: Direction, bytes: number): void {
-    this.#bytes.inc({ direction }, bytes);
+  /** Payload between this coordinator and workers, the object store, and clients. */
+  bytes(direction: 'in' | 'out', count: number): void {
+    this.#bytes.inc({ direction }, count);
   }
 
   /** @param drop dense less pruned, of a quality in [0, 1]. */
@@ -167,21 +174,21 @@ export class CoordinatorMetrics extends ProcessMetrics {
 
   #showSources(sources: CoordinatorSources): void {
     const { jobs, store, busConnected } = sources;
-    this.#show('espalier_tasks_pending', 'Tasks that wait for a worker.', sources.tasksPending);
-    this.#show('espalier_workers', 'Workers that can be used now.', sources.workers);
-    this.#show('espalier_jobs_owned', 'Jobs that this coordinator runs.', sources.ownJobs);
-    this.#show(
+    this.show('espalier_tasks_pending', 'Tasks that wait for a worker.', sources.tasksPending);
+    this.show('espalier_workers', 'Workers that can be used now.', sources.workers);
+    this.show('espalier_jobs_owned', 'Jobs that this coordinator runs.', sources.ownJobs);
+    this.show(
       'espalier_queue_oldest_age_seconds',
       'Age of the queued job that has waited longest, in seconds; 0: none.',
       sources.oldestQueuedSeconds,
     );
-    this.#show(
+    this.show(
       'espalier_bus_connected',
       '1 while there is a connection to NATS, else 0.',
       busConnected && (() => Number(busConnected())),
     );
-    this.#show('espalier_store_bytes', 'Bytes in the object store.', store && (() => store()?.bytes ?? null));
-    this.#show(
+    this.show('espalier_store_bytes', 'Bytes in the object store.', store && (() => store()?.bytes ?? null));
+    this.show(
       'espalier_store_limit_bytes',
       'Bytes that the object store may hold.',
       store && (() => store()?.limitBytes ?? null),
@@ -195,21 +202,6 @@ export class CoordinatorMetrics extends ProcessMetrics {
       collect() {
         const counts = jobs();
         for (const state of JOB_STATES) this.set({ state }, counts[state]);
-      },
-    });
-  }
-
-  /** A gauge that is asked with every scrape; null: not shown this time. */
-  #show(name: string, help: string, read: (() => number | null) | undefined): void {
-    if (read === undefined) return;
-    new Gauge({
-      name,
-      help,
-      registers: [this.registry],
-      collect() {
-        const value = read();
-        if (value === null) this.remove();
-        else this.set(value);
       },
     });
   }

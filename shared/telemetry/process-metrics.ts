@@ -9,9 +9,6 @@ export const DURATION_BUCKETS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1
 export const TASK_KINDS = ['fisher', 'normal_equations', 'solve', 'evaluate', 'latency', 'activations'] as const;
 export type TaskKind = (typeof TASK_KINDS)[number];
 
-/** As this process sees it: what came in, what it sent. */
-export type Direction = 'received' | 'sent';
-
 export interface BuildInfo {
   readonly version: string;
   readonly protocolVersion: number;
@@ -48,6 +45,21 @@ export class ProcessMetrics {
   /** Shows when a certificate of this process ends; asked anew with every scrape, since files are renewed. */
   watchCertificate(certificate: 'grpc' | 'nats', validTo: () => Date): void {
     this.#certificates.set(certificate, validTo);
+  }
+
+  /** A gauge that is asked with every scrape; null: not shown this time. Without `read` there is no such metric. */
+  protected show(name: string, help: string, read: (() => number | null) | undefined): void {
+    if (read === undefined) return;
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        const value = read();
+        if (value === null) this.remove();
+        else this.set(value);
+      },
+    });
   }
 }
 

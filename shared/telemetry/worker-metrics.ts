@@ -1,12 +1,12 @@
-// The metrics of a worker.
+// The metrics of a worker. The methods are those of its observer (worker/worker-observer.ts).
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { BusyMeter } from './busy-meter.ts';
-import { type BuildInfo, type Direction, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
+import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
 
-export type TaskOutcome = 'done' | 'failed' | 'refused' | 'cancelled';
-export type CacheResult = 'hit' | 'miss';
-
-const OUTCOMES: readonly TaskOutcome[] = ['done', 'failed', 'refused', 'cancelled'];
+const OUTCOMES = ['done', 'failed', 'cancelled'] as const;
+const CACHE_RESULTS = ['hit', 'pulled', 'waited', 'missing', 'failed'] as const;
+/** pulled: from the object store; received: blobs from coordinators; sent: results. */
+const DIRECTIONS = ['pulled', 'received', 'sent'] as const;
 
 /** What is so now. Each function is cheap and never throws; one that is left out has no metric. */
 export interface WorkerSources {
@@ -21,6 +21,7 @@ export interface WorkerSources {
 
 export class WorkerMetrics extends ProcessMetrics {
   readonly #busy = new BusyMeter();
+  #endBusy: (() => void) | null = null;
   readonly #taskSeconds: Histogram<'kind'>;
   readonly #tasks: Counter<'outcome'>;
   readonly #bytes: Counter<'direction'>;
@@ -45,13 +46,13 @@ export class WorkerMetrics extends ProcessMetrics {
     });
     this.#bytes = new Counter({
       name: 'espalier_bytes_total',
-      help: 'Bytes of blobs and results that this process received and sent.',
+      help: 'Bytes that this worker pulled from the object store, received from coordinators, and sent as results.',
       labelNames: ['direction'],
       registers,
     });
     this.#cache = new Counter({
       name: 'espalier_cache_requests_total',
-      help: 'Blobs that tasks asked for: in the cache (hit) or not (miss).',
+      help: 'Blobs that tasks named: in the cache (hit), pulled, pulled meanwhile by another (waited), missing, or failed.',
       labelNames: ['result'],
       registers,
     });
@@ -64,66 +65,44 @@ export class WorkerMetrics extends ProcessMetrics {
       },
     });
     for (const outcome of OUTCOMES) this.#tasks.inc({ outcome }, 0);
-    for (const direction of ['received', 'sent'] as const) this.#bytes.inc({ direction }, 0);
-    for (const result of ['hit', 'miss'] as const) this.#cache.inc({ result }, 0);
+    for (const direction of DIRECTIONS) this.#bytes.inc({ direction }, 0);
+    for (const result of CACHE_RESULTS) this.#cache.inc({ result }, 0);
     this.#showSources(sources);
   }
 
-  /** A task begins to compute. The returned function is called when it has, once.
-   * @param kind field of the request that holds the task: "fisher", "normal_equations". */
-  taskStarted(kind: string): () => void {
-    const end = this.#busy.begin();
-    const startedAt = performance.now();
-    return () => {
-      end();
-      this.#taskSeconds.observe({ kind: taskKindLabel(kind) }, (performance.now() - startedAt) / 1000);
-    };
-  }
-
-  taskEnded(outcome: TaskOutcome): void {
+  /** A task has left the engine. @param kind field of the request that holds it: "fisher", "normal_equations". */
+  taskEnded(kind: string, outcome: (typeof OUTCOMES)[number], seconds: number): void {
     this.#tasks.inc({ outcome });
+    // One that was cancelled or failed half way tells nothing of how long such tasks take.
+    if (outcome === 'done') this.#taskSeconds.observe({ kind: taskKindLabel(kind) }, seconds);
   }
 
-  addBytes(direction: Direction, bytes: number): void {
-    this.#bytes.inc({ direction }, bytes);
+  computing(isComputing: boolean): void {
+    this.#endBusy?.();
+    this.#endBusy = isComputing ? this.#busy.begin() : null;
   }
 
-  cacheRequested(result: CacheResult, count = 1): void {
-    this.#cache.inc({ result }, count);
+  cacheRequest(result: (typeof CACHE_RESULTS)[number]): void {
+    this.#cache.inc({ result });
+  }
+
+  bytes(direction: (typeof DIRECTIONS)[number], count: number): void {
+    this.#bytes.inc({ direction }, count);
   }
 
   #showSources({ tasks, cache, gpuMemoryPeakBytes, busConnected }: WorkerSources): void {
-    this.#show('espalier_worker_tasks', 'Tasks that compute, wait or send their result.', tasks);
-    this.#show('espalier_cache_bytes', 'Bytes in the blob cache.', cache && (() => cache().bytes));
-    this.#show(
-      'espalier_cache_limit_bytes',
-      'Bytes that the blob cache may hold.',
-      cache && (() => cache().limitBytes),
-    );
-    this.#show(
+    this.show('espalier_worker_tasks', 'Tasks that compute, wait or send their result.', tasks);
+    this.show('espalier_cache_bytes', 'Bytes in the blob cache.', cache && (() => cache().bytes));
+    this.show('espalier_cache_limit_bytes', 'Bytes that the blob cache may hold.', cache && (() => cache().limitBytes));
+    this.show(
       'espalier_gpu_memory_peak_bytes',
       'The most memory of its GPU that this process has had, in bytes.',
       gpuMemoryPeakBytes,
     );
-    this.#show(
+    this.show(
       'espalier_bus_connected',
       '1 while there is a connection to NATS, else 0.',
       busConnected && (() => Number(busConnected())),
     );
-  }
-
-  /** A gauge that is asked with every scrape; null: not shown this time. */
-  #show(name: string, help: string, read: (() => number | null) | undefined): void {
-    if (read === undefined) return;
-    new Gauge({
-      name,
-      help,
-      registers: [this.registry],
-      collect() {
-        const value = read();
-        if (value === null) this.remove();
-        else this.set(value);
-      },
-    });
   }
 }

@@ -1,0 +1,180 @@
+// Every metric has a line in docs/metrics.md, and every line a metric; and what is told of shows.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { projectRoot } from '../../../../shared/project-root.ts';
+import { CoordinatorMetrics, type CoordinatorSources } from '../../../../shared/telemetry/coordinator-metrics.ts';
+import type { ProcessMetrics } from '../../../../shared/telemetry/process-metrics.ts';
+import { WorkerMetrics } from '../../../../shared/telemetry/worker-metrics.ts';
+
+const BUILD = { version: '1.2.3', protocolVersion: 1 };
+const NO_JOBS = { queued: 0, running: 0, done: 0, failed: 0, cancelled: 0 };
+const SOURCES: Required<CoordinatorSources> = {
+  jobs: () => ({ ...NO_JOBS, queued: 3 }),
+  oldestQueuedSeconds: () => 12.5,
+  ownJobs: () => 2,
+  tasksPending: () => 40,
+  workers: () => 4,
+  store: () => ({ bytes: 10, limitBytes: 100 }),
+  busConnected: () => true,
+};
+const WORKER_SOURCES = {
+  tasks: () => 1,
+  cache: () => ({ bytes: 5, limitBytes: 50 }),
+  gpuMemoryPeakBytes: (): number | null => 7e9,
+  busConnected: () => false,
+};
+
+/** Lines of the text format without comments: name with labels → value. */
+async function values(metrics: ProcessMetrics): Promise<Map<string, number>> {
+  const lines = (await metrics.registry.metrics()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+  );
+}
+
+/** The row of docs/metrics.md of each metric of a process that is ours. */
+function rowsOf(metrics: ProcessMetrics): string[] {
+  const all = metrics.registry.getMetricsAsArray().filter(({ name }) => name.startsWith('espalier_'));
+  return all
+    .map((metric) => {
+      const { labelNames = [] } = metric as { labelNames?: readonly string[] };
+      const labels = labelNames.map((label) => `\`${label}\``).join(', ');
+      return `| \`${metric.name}\` | ${String(metric.type)} | ${labels} | ${metric.help} |`;
+    })
+    .sort();
+}
+
+describe('docs/metrics.md', () => {
+  const text = readFileSync(join(projectRoot(), 'docs/metrics.md'), 'utf8');
+  const section = (title: string) =>
+    (text.split(`\n## ${title}\n`)[1] ?? '')
+      .split('\n## ')[0]
+      .split('\n')
+      .filter((line) => line.startsWith('| `espalier_'));
+
+  it('has every metric of a coordinator, and no other', () => {
+    assert.deepEqual(section('Coordinator').sort(), rowsOf(new CoordinatorMetrics(BUILD, SOURCES)));
+  });
+
+  it('has every metric of a worker, and no other', () => {
+    assert.deepEqual(section('Worker').sort(), rowsOf(new WorkerMetrics(BUILD, WORKER_SOURCES)));
+  });
+});
+
+describe('names', () => {
+  it('are ours, in base units, counters end in _total, and no label can hold an id', () => {
+    const known = ['state', 'stage', 'kind', 'reason', 'direction', 'result', 'outcome', 'method', 'status'];
+    known.push('certificate', 'version', 'protocol_version', 'node_version');
+    for (const metrics of [new CoordinatorMetrics(BUILD, SOURCES), new WorkerMetrics(BUILD, WORKER_SOURCES)])
+      for (const metric of metrics.registry.getMetricsAsArray()) {
+        const { name, help, type } = metric;
+        if (!name.startsWith('espalier_')) continue;
+        assert.match(name, /^espalier_[a-z]+(_[a-z]+)*$/);
+        assert.equal(name.endsWith('_total'), String(type) === 'counter', name);
+        assert.doesNotMatch(name, /_(ms|millis|minutes|mb|gb|percent)\b/);
+        assert.match(help, /^[A-Z0-9].*\.$/s, name);
+        if (/_(seconds|bytes)$/.test(name)) assert.match(help, /second|Age|byte/i, name);
+        for (const label of (metric as { labelNames?: readonly string[] }).labelNames ?? [])
+          assert.ok(known.includes(label), `${name} has the label ${label}`);
+      }
+  });
+});
+
+describe('a coordinator', () => {
+  it('shows what it was told of and what is so now', async () => {
+    const metrics = new CoordinatorMetrics(BUILD, SOURCES);
+    metrics.jobEntered('running');
+    metrics.jobEntered('done');
+    metrics.jobDone(50);
+    metrics.stageFinished('fisher', 2);
+    metrics.taskDone('normal_equations', 0.2);
+    metrics.taskRetried('fisher', 'worker_unavailable');
+    metrics.bytes('in', 1000);
+    metrics.accuracyDropped(0.004);
+    metrics.leaseLost();
+    metrics.jobTakenOver();
+    metrics.busReconnected();
+    metrics.apiCallEnded('Submit', 'OK');
+    metrics.watchCertificate('grpc', () => new Date(1_700_000_000_000));
+    const shown = await values(metrics);
+    const expected: readonly [name: string, value: number][] = [
+      ['espalier_jobs_total{state="running"}', 1],
+      ['espalier_jobs_total{state="failed"}', 0],
+      ['espalier_job_duration_seconds_sum', 50],
+      ['espalier_stage_duration_seconds_sum{stage="fisher"}', 2],
+      ['espalier_task_round_trip_seconds_count{kind="normal_equations"}', 1],
+      ['espalier_task_retries_total{reason="worker_unavailable"}', 1],
+      ['espalier_bytes_total{direction="in"}', 1000],
+      ['espalier_accuracy_drop_ratio_bucket{le="0.005"}', 1],
+      ['espalier_accuracy_drop_ratio_bucket{le="0.0025"}', 0],
+      ['espalier_leases_lost_total', 1],
+      ['espalier_jobs_taken_over_total', 1],
+      ['espalier_bus_reconnects_total', 1],
+      ['espalier_api_calls_total{method="Submit",status="OK"}', 1],
+      ['espalier_certificate_expiry_timestamp_seconds{certificate="grpc"}', 1_700_000_000],
+      ['espalier_tasks_pending', 40],
+      ['espalier_queue_oldest_age_seconds', 12.5],
+      ['espalier_workers', 4],
+      ['espalier_jobs_owned', 2],
+      ['espalier_jobs_in_state{state="queued"}', 3],
+      ['espalier_store_bytes', 10],
+      ['espalier_store_limit_bytes', 100],
+      ['espalier_bus_connected', 1],
+    ];
+    for (const [name, value] of expected) assert.equal(shown.get(name), value, name);
+  });
+
+  it('keeps to the labels that it knows, whatever it is told', async () => {
+    const metrics = new CoordinatorMetrics(BUILD);
+    metrics.taskDone('fisher/3 of job 0123', 1);
+    metrics.taskRetried('fisher', 'worker 10.0.0.1:7077 is gone');
+    const shown = await values(metrics);
+    assert.equal(shown.get('espalier_task_round_trip_seconds_count{kind="other"}'), 1);
+    assert.equal(shown.get('espalier_task_retries_total{reason="other"}'), 1);
+    for (const name of shown.keys()) assert.doesNotMatch(name, /0123|10\.0\.0\.1/);
+  });
+
+  it('shows nothing of what is not known', async () => {
+    const shown = await values(new CoordinatorMetrics(BUILD, { ...SOURCES, store: () => null }));
+    assert.equal(shown.has('espalier_store_bytes'), false);
+    assert.equal((await values(new CoordinatorMetrics(BUILD))).has('espalier_workers'), false);
+  });
+});
+
+describe('a worker', () => {
+  it('shows what it was told of and what is so now', async () => {
+    const metrics = new WorkerMetrics(BUILD, WORKER_SOURCES);
+    metrics.computing(true);
+    metrics.taskEnded('fisher', 'done', 0.5);
+    metrics.taskEnded('fisher', 'cancelled', 100);
+    metrics.bytes('pulled', 7);
+    metrics.cacheRequest('hit');
+    const shown = await values(metrics);
+    const expected: readonly [name: string, value: number][] = [
+      ['espalier_task_duration_seconds_sum{kind="fisher"}', 0.5],
+      ['espalier_worker_tasks_total{outcome="done"}', 1],
+      ['espalier_worker_tasks_total{outcome="cancelled"}', 1],
+      ['espalier_worker_tasks_total{outcome="failed"}', 0],
+      ['espalier_bytes_total{direction="pulled"}', 7],
+      ['espalier_bytes_total{direction="sent"}', 0],
+      ['espalier_cache_requests_total{result="hit"}', 1],
+      ['espalier_cache_requests_total{result="pulled"}', 0],
+      ['espalier_worker_tasks', 1],
+      ['espalier_cache_bytes', 5],
+      ['espalier_cache_limit_bytes', 50],
+      ['espalier_gpu_memory_peak_bytes', 7e9],
+      ['espalier_bus_connected', 0],
+    ];
+    for (const [name, value] of expected) assert.equal(shown.get(name), value, name);
+    assert.ok(shown.get('espalier_worker_busy_ratio')! > 0);
+    metrics.computing(false);
+    metrics.computing(false);
+  });
+
+  it('without a GPU shows no memory of one', async () => {
+    const shown = await values(new WorkerMetrics(BUILD, { ...WORKER_SOURCES, gpuMemoryPeakBytes: () => null }));
+    assert.equal(shown.has('espalier_gpu_memory_peak_bytes'), false);
+  });
+});
