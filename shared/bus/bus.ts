@@ -12,7 +12,8 @@ export interface KeyEntry {
   readonly revision: number;
 }
 
-/** A bucket of small values with compare-and-set. All errors are "bus_unavailable". */
+/** A bucket of small values with compare-and-set. All errors are "bus_unavailable", or "store_full" for one that is at its
+ * limit. After "bus_unavailable" of a change it is unknown whether it took place: read before trying again. */
 export interface KeyValueBucket {
   /** The newest version that is not deleted, read from the bucket's leader; else null. */
   get(key: string): Promise<KeyEntry | null>;
@@ -74,7 +75,7 @@ export interface EventLog {
 export interface StoredObject {
   readonly digest: string;
   readonly sizeBytes: number;
-  /** When it was stored. */
+  /** When it was put the last time, by the server's clock, to a minute: who puts what is there keeps it. */
   readonly storedAt: Date;
 }
 
@@ -88,8 +89,10 @@ export interface ObjectBucket {
   /** Its bytes, checked: ends with an error "blob_corrupt" when size or digest are wrong. @throws "blob_missing". */
   open(digest: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
   list(): AsyncIterable<StoredObject>;
-  /** Harmless when it is not there. Also removes chunks of uploads that never ended, older than `orphansOlderThanMs`. */
-  delete(digest: string): Promise<void>;
+  /** Harmless when it is not there. With `storedBefore`, an object stays that was put, or put again, since then.
+   * @returns whether it was there and is gone. */
+  delete(digest: string, storedBefore?: Date): Promise<boolean>;
+  /** Removes chunks of uploads that never ended and got their last chunk this long ago. @returns of how many uploads. */
   removeOrphans(olderThanMs: number): Promise<number>;
   usage(): Promise<StoreUsage>;
 }

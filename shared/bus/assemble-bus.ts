@@ -1,0 +1,85 @@
+// Puts a bus together over a link, and creates in NATS what it needs where it is asked to.
+import { EspalierError } from '../errors.ts';
+import type { Bus } from './bus.ts';
+import { NatsEventLog } from './event-log.ts';
+import { isRefusal, JetStream, NO_STREAM, Refusal } from './jet-stream.ts';
+import { NatsKeyValue } from './key-value.ts';
+import type { Link } from './link.ts';
+import { NatsObjectBucket } from './object-bucket.ts';
+import {
+  type BusLimits,
+  DEFAULT_LIMITS,
+  JOBS_BUCKET,
+  LEASES_BUCKET,
+  type StreamSettings,
+  streamTable,
+  WAKE_CONSUMER_SETTINGS,
+  WAKE_STREAM,
+} from './streams.ts';
+import { NatsWakeQueue } from './wake-queue.ts';
+
+export interface AssembleOptions {
+  readonly create: boolean;
+  readonly limits?: Partial<BusLimits>;
+}
+
+export async function assembleBus(link: Link, { create, limits }: AssembleOptions): Promise<Bus> {
+  const jetStream = new JetStream(link);
+  if (create) {
+    for (const settings of streamTable({ ...DEFAULT_LIMITS, ...limits })) await ensureStream(jetStream, settings);
+    await jetStream.api(`CONSUMER.DURABLE.CREATE.${WAKE_STREAM}.${WAKE_CONSUMER_SETTINGS.durable_name}`, {
+      stream_name: WAKE_STREAM,
+      config: WAKE_CONSUMER_SETTINGS,
+    });
+  }
+  return {
+    jobs: new NatsKeyValue(jetStream, JOBS_BUCKET),
+    leases: new NatsKeyValue(jetStream, LEASES_BUCKET),
+    wake: new NatsWakeQueue(jetStream),
+    events: new NatsEventLog(jetStream),
+    objects: new NatsObjectBucket(jetStream),
+    get isConnected() {
+      return link.isConnected;
+    },
+    publish(subject, payload) {
+      if (link.isConnected) link.publish(subject, payload);
+    },
+    subscribe(subject, onMessage) {
+      const subscription = link.subscribe(subject, (message) => onMessage(message.subject, message.data));
+      return () => subscription.end();
+    },
+    onReconnect: (listener) => link.onReconnect(listener),
+    close: () => link.close(),
+  };
+}
+
+/** Coordinators start at the same time: each creates or brings up to date, and none minds that another was faster. */
+async function ensureStream(jetStream: JetStream, settings: StreamSettings): Promise<void> {
+  const { name } = settings;
+  let existing: { config: Record<string, unknown> };
+  try {
+    existing = await jetStream.api(`STREAM.INFO.${name}`);
+  } catch (caught) {
+    if (!isRefusal(caught, NO_STREAM)) throw caught;
+    existing = await change(jetStream, 'CREATE', settings);
+  }
+  const { config } = existing;
+  const isSame = Object.entries(settings).every(
+    ([key, value]) => JSON.stringify(config[key] ?? null) === JSON.stringify(value),
+  );
+  if (!isSame) await change(jetStream, 'UPDATE', { ...config, ...settings });
+}
+
+async function change(
+  jetStream: JetStream,
+  verb: 'CREATE' | 'UPDATE',
+  settings: StreamSettings,
+): Promise<{ config: Record<string, unknown> }> {
+  try {
+    return await jetStream.api(`STREAM.${verb}.${settings.name}`, settings);
+  } catch (caught) {
+    if (!(caught instanceof Refusal) || caught.code !== 'store_full') throw caught;
+    const problem = `${settings.name}: NATS does not grant it ${settings.max_bytes} bytes: ${caught.message}`;
+    throw new EspalierError('store_full', problem, { action: 'lower the limit, or give JetStream more room' });
+  }
+}

@@ -1,0 +1,180 @@
+// JetStream's requests over a link: JSON in, JSON out (the server's public API, stable across its 2.x versions). Its
+// refusals are told apart by their number; those that nobody expects end as "bus_unavailable" or "store_full".
+import { EspalierError } from '../errors.ts';
+import type { Headers, Link, LinkMessage } from './link.ts';
+
+/** A refusal of JetStream. */
+export class Refusal extends EspalierError {
+  readonly number: number;
+
+  constructor(subject: string, { err_code: number = 0, code, description = 'no reason given' }: ApiError) {
+    const isFull = FULL.has(number) || (number === STORE_FAILED && /maximum (bytes|messages)/.test(description));
+    super(isFull ? 'store_full' : 'bus_unavailable', `${subject}: ${description} (${number || code})`);
+    this.number = number;
+  }
+}
+
+interface ApiError {
+  readonly code: number;
+  readonly err_code?: number;
+  readonly description?: string;
+}
+
+export const NO_MESSAGE = 10037;
+export const NO_STREAM = 10059;
+export const WRONG_LAST_SEQUENCE = 10071;
+const WRONG_LAST_SEQUENCE_CONSTANT = 10164;
+export const STORE_FAILED = 10077;
+// No room in the account, on the server, or on its disk.
+const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
+
+/** A message as the stream has it. */
+export interface StoredMessage {
+  readonly subject: string;
+  readonly sequence: number;
+  readonly time: Date;
+  readonly data: Uint8Array;
+  header(name: string): string;
+}
+
+export interface BatchRequest {
+  /** First sequence to look at. */
+  readonly from: number;
+  /** May end in `.>`. */
+  readonly subject: string;
+  readonly count: number;
+  readonly bytes?: number;
+}
+
+export class JetStream {
+  readonly link: Link;
+
+  constructor(link: Link) {
+    this.link = link;
+  }
+
+  /** @throws Refusal, or "bus_unavailable" when no answer came. */
+  async api<Answer>(subject: string, body: object = {}): Promise<Answer> {
+    const address = `$JS.API.${subject}`;
+    return parse<Answer>(address, await this.link.request(address, encode(body)));
+  }
+
+  /** Stores a message. @returns its sequence, and whether its `Nats-Msg-Id` was there already. */
+  async store(
+    subject: string,
+    data: Uint8Array,
+    headers?: Headers,
+  ): Promise<{ readonly seq: number; readonly duplicate?: boolean }> {
+    return parse(subject, await this.link.request(subject, data, headers && { headers }));
+  }
+
+  /** Stores a message when the newest of its subject has this sequence; 0: when there is none.
+   * @returns its sequence, or null when another is the newest. */
+  async storeAfter(subject: string, data: Uint8Array, sequence: number, headers: Headers = {}): Promise<number | null> {
+    const expected = { 'Nats-Expected-Last-Subject-Sequence': String(sequence) };
+    try {
+      return (await this.store(subject, data, { ...headers, ...expected })).seq;
+    } catch (caught) {
+      if (isRefusal(caught, WRONG_LAST_SEQUENCE) || isRefusal(caught, WRONG_LAST_SEQUENCE_CONSTANT)) return null;
+      throw caught;
+    }
+  }
+
+  /** The newest message of a subject, from the stream's leader. */
+  async newest(stream: string, subject: string): Promise<StoredMessage | null> {
+    let found: { message: { subject: string; seq: number; time: string; data?: string; hdrs?: string } };
+    try {
+      found = await this.api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject });
+    } catch (caught) {
+      if (isRefusal(caught, NO_MESSAGE)) return null;
+      throw caught;
+    }
+    const { message } = found;
+    const headers = parseHeaders(Buffer.from(message.hdrs ?? '', 'base64').toString());
+    return {
+      subject: message.subject,
+      sequence: message.seq,
+      time: new Date(message.time),
+      data: Buffer.from(message.data ?? '', 'base64'),
+      header: (name) => headers.get(name.toLowerCase()) ?? '',
+    };
+  }
+
+  /** Messages of a subject in order, from any replica: at most so many, and about so many bytes; at least one if there is
+   * one. Each is handed over as it comes. @returns how many came. */
+  batch(stream: string, request: BatchRequest, onMessage: (message: StoredMessage) => void): Promise<number> {
+    const address = `$JS.API.DIRECT.GET.${stream}`;
+    const { from, subject, count, bytes } = request;
+    const body = encode({ seq: from, next_by_subj: subject, batch: count, ...(bytes && { max_bytes: bytes }) });
+    const { link } = this;
+    return new Promise((resolve, reject) => {
+      let got = 0;
+      const inbox = link.inbox();
+      const end = Date.now() + link.timeoutMs;
+      const fail = (reason: string) =>
+        done(() => reject(new EspalierError('bus_unavailable', `${address}: ${reason}`)));
+      const subscription = link.subscribe(
+        inbox,
+        (message) => take(message),
+        (error) => fail(error.message),
+      );
+      let timer = setTimeout(() => fail('timeout'), link.timeoutMs);
+      let again: NodeJS.Timeout | undefined;
+      const done = (settle: () => void) => {
+        clearTimeout(timer);
+        clearTimeout(again);
+        subscription.end();
+        settle();
+      };
+      const send = () => link.whenConnected().then(() => link.publish(address, body, { reply: inbox }), reject);
+      const take = (message: LinkMessage) => {
+        const { status } = message;
+        if (status === null) {
+          got += 1;
+          clearTimeout(timer);
+          timer = setTimeout(() => fail('timeout'), link.timeoutMs);
+          onMessage(directMessage(message));
+        } else if (status.code === 204 || status.code === 404) done(() => resolve(got));
+        else if (status.code === 503 && Date.now() < end) again = setTimeout(send, 250);
+        else fail(`${status.code} ${status.description}`);
+      };
+      void send();
+    });
+  }
+}
+
+export function isRefusal(caught: unknown, number: number): boolean {
+  return caught instanceof Refusal && caught.number === number;
+}
+
+const encode = (body: object) => new TextEncoder().encode(JSON.stringify(body));
+
+function parse<Answer>(subject: string, message: LinkMessage): Answer {
+  let answer: Answer & { readonly error?: ApiError };
+  try {
+    answer = JSON.parse(new TextDecoder().decode(message.data));
+  } catch {
+    throw new EspalierError('bus_unavailable', `${subject}: got an answer that is no JSON`);
+  }
+  if (answer.error) throw new Refusal(subject, answer.error);
+  return answer;
+}
+
+function directMessage(message: LinkMessage): StoredMessage {
+  return {
+    subject: message.header('Nats-Subject'),
+    sequence: Number(message.header('Nats-Sequence')),
+    time: new Date(message.header('Nats-Time-Stamp')),
+    data: message.data,
+    header: (name) => message.header(name),
+  };
+}
+
+function parseHeaders(text: string): ReadonlyMap<string, string> {
+  const lines = text.split('\r\n').slice(1);
+  return new Map(
+    lines
+      .filter((line) => line.includes(':'))
+      .map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
+  );
+}

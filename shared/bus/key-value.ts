@@ -1,0 +1,91 @@
+// A bucket in the layout of NATS key-value stores: one message a key, on `$KV.<bucket>.<key>`; a key's revision is the
+// sequence of its message, and compare-and-set is the server's check of it.
+import { EspalierError } from '../errors.ts';
+import type { KeyEntry, KeyValueBucket, StoreUsage } from './bus.ts';
+import type { JetStream } from './jet-stream.ts';
+import type { LinkMessage } from './link.ts';
+import { readOrdered } from './ordered-reader.ts';
+import { streamUsage } from './stream-usage.ts';
+
+// Watchers that were away for longer than that see the loss of a key only by asking for it.
+const DELETED_SECONDS = 86_400;
+const KEY = /^[A-Za-z0-9_=/-]+(\.[A-Za-z0-9_=/-]+)*$/;
+
+export class NatsKeyValue implements KeyValueBucket {
+  readonly #jetStream: JetStream;
+  readonly #stream: string;
+  readonly #prefix: string;
+
+  constructor(jetStream: JetStream, bucket: string) {
+    this.#jetStream = jetStream;
+    this.#stream = `KV_${bucket}`;
+    this.#prefix = `$KV.${bucket}.`;
+  }
+
+  async get(key: string): Promise<KeyEntry | null> {
+    const found = await this.#newest(key);
+    return found === null || found.value === null ? null : found;
+  }
+
+  async create(key: string, value: Uint8Array): Promise<number | null> {
+    const subject = this.#subject(key);
+    const revision = await this.#jetStream.storeAfter(subject, value, 0);
+    if (revision !== null) return revision;
+    // A mark of a deleted key may be there.
+    const found = await this.#newest(key);
+    if (found !== null && found.value !== null) return null;
+    return this.#jetStream.storeAfter(subject, value, found?.revision ?? 0);
+  }
+
+  update(key: string, value: Uint8Array, revision: number): Promise<number | null> {
+    return this.#jetStream.storeAfter(this.#subject(key), value, revision);
+  }
+
+  async delete(key: string, revision: number): Promise<boolean> {
+    const headers = { 'KV-Operation': 'DEL', 'Nats-TTL': `${DELETED_SECONDS}s` };
+    const mark = await this.#jetStream.storeAfter(this.#subject(key), new Uint8Array(), revision, headers);
+    return mark !== null;
+  }
+
+  watch(prefix: string, onEntry: (entry: KeyEntry) => void, signal: AbortSignal): Promise<void> {
+    if (prefix !== '' && (!prefix.endsWith('.') || !KEY.test(prefix.slice(0, -1))))
+      throw new EspalierError('internal', `got prefix ${prefix}, expected one of whole words that ends with a dot`);
+    return new Promise((resolve, reject) => {
+      let isCaughtUp = false;
+      const read = {
+        stream: this.#stream,
+        subject: `${this.#prefix}${prefix}>`,
+        from: 'newest' as const,
+        onMessage: (revision: number, message: LinkMessage) => {
+          const key = message.subject.slice(this.#prefix.length);
+          const value = isDeletion(message) ? null : message.data;
+          if (value !== null || isCaughtUp) onEntry({ key, value, revision });
+        },
+        onCaughtUp: () => {
+          isCaughtUp = true;
+          resolve();
+        },
+      };
+      readOrdered(this.#jetStream, read, signal).then(resolve, reject);
+    });
+  }
+
+  usage(): Promise<StoreUsage> {
+    return streamUsage(this.#jetStream, this.#stream);
+  }
+
+  async #newest(key: string): Promise<KeyEntry | null> {
+    const found = await this.#jetStream.newest(this.#stream, this.#subject(key));
+    return found && { key, value: isDeletion(found) ? null : found.data, revision: found.sequence };
+  }
+
+  #subject(key: string): string {
+    if (!KEY.test(key)) throw new EspalierError('internal', `got key ${key}, expected words with dots between`);
+    return this.#prefix + key;
+  }
+}
+
+function isDeletion(message: { header(name: string): string }): boolean {
+  // A mark that the server itself put, when a key's own time was over, has another header.
+  return message.header('KV-Operation') !== '' || message.header('Nats-Marker-Reason') !== '';
+}

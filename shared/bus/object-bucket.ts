@@ -1,0 +1,193 @@
+// Blobs in NATS, by digest.
+//
+// An object: absent → sending (chunks that nothing names) → there → absent. The message that names an upload is the only
+// thing that makes it an object, and the server takes it only when nobody was faster; the same check lets a deletion
+// pass by an object that was asked for again meanwhile. What a process that died leaves behind are chunks that nothing
+// names: `removeOrphans`.
+import { checkDigest } from '../blobs/digest.ts';
+import { EspalierError } from '../errors.ts';
+import type { ObjectBucket, StoredObject, StoreUsage } from './bus.ts';
+import type { JetStream } from './jet-stream.ts';
+import {
+  ALL_CHUNKS,
+  ALL_OBJECTS,
+  chunkSubject,
+  decodeInfo,
+  encodeInfo,
+  newUpload,
+  type ObjectInfo,
+  objectSubject,
+  uploadOf,
+} from './object-layout.ts';
+import { readChunks } from './object-reader.ts';
+import { sendChunks } from './object-writer.ts';
+import { streamUsage } from './stream-usage.ts';
+import { OBJECTS_STREAM } from './streams.ts';
+
+// An object that is put again counts as new, so that whoever collects old ones leaves it; not more often than this.
+const REFRESH_MS = 60_000;
+const DELETED_SECONDS = 3_600;
+const TRIES = 8;
+const PAGE = 256;
+
+interface Found {
+  readonly info: ObjectInfo | null;
+  /** Of the message that says so; 0: there is none. */
+  readonly sequence: number;
+  readonly storedAt: Date;
+}
+
+export class NatsObjectBucket implements ObjectBucket {
+  readonly #jetStream: JetStream;
+
+  constructor(jetStream: JetStream) {
+    this.#jetStream = jetStream;
+  }
+
+  async find(digest: string): Promise<StoredObject | null> {
+    const { info, storedAt } = await this.#newest(digest);
+    return info && { digest, sizeBytes: info.sizeBytes, storedAt };
+  }
+
+  async put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void> {
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
+      throw new EspalierError('protocol', `${digest}: got a size of ${sizeBytes} bytes`);
+    const before = await this.#keep(digest, sizeBytes, await this.#newest(digest));
+    if (before === null) return;
+    await this.#checkRoom(digest, sizeBytes);
+    const upload = newUpload();
+    let count: number;
+    try {
+      count = await sendChunks(this.#jetStream, upload, { digest, sizeBytes }, chunks, signal);
+    } catch (caught) {
+      await this.#removeChunks(upload).catch(() => {});
+      throw caught;
+    }
+    // From here on a failure may mean that the object is there: its chunks stay until it is known that nothing names them.
+    const isOurs = await this.#name({ digest, sizeBytes, chunks: count, upload }, before.sequence);
+    if (!isOurs) await this.#removeChunks(upload);
+  }
+
+  async *open(digest: string, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const { info } = await this.#newest(digest);
+    if (info === null) throw new EspalierError('blob_missing', `${digest}: not in the object store`);
+    const isThere = async () => (await this.#newest(digest)).info?.upload === info.upload;
+    yield* readChunks(this.#jetStream, info, isThere, signal);
+  }
+
+  async *list(): AsyncGenerator<StoredObject, void, undefined> {
+    for await (const { info, storedAt } of this.#all())
+      yield { digest: info.digest, sizeBytes: info.sizeBytes, storedAt };
+  }
+
+  async delete(digest: string, storedBefore?: Date): Promise<boolean> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const { info, sequence, storedAt } = await this.#newest(digest);
+      if (info === null || (storedBefore !== undefined && storedAt >= storedBefore)) return false;
+      const headers = { 'Nats-Rollup': 'sub', 'Nats-TTL': `${DELETED_SECONDS}s` };
+      const subject = objectSubject(digest);
+      const mark = await this.#jetStream.storeAfter(subject, encodeInfo(info, true), sequence, headers);
+      if (mark === null) continue;
+      await this.#removeChunks(info.upload);
+      return true;
+    }
+    return false;
+  }
+
+  async removeOrphans(olderThanMs: number): Promise<number> {
+    const { uploads, now } = await this.#uploads();
+    for await (const { info } of this.#all()) uploads.delete(info.upload);
+    let removed = 0;
+    for (const upload of uploads) {
+      const last = await this.#jetStream.newest(OBJECTS_STREAM, chunkSubject(upload));
+      // Both times are the server's.
+      if (last === null || now.getTime() - last.time.getTime() < olderThanMs) continue;
+      await this.#removeChunks(upload);
+      removed += 1;
+    }
+    return removed;
+  }
+
+  usage(): Promise<StoreUsage> {
+    return streamUsage(this.#jetStream, OBJECTS_STREAM);
+  }
+
+  async #newest(digest: string): Promise<Found> {
+    const found = await this.#jetStream.newest(OBJECTS_STREAM, objectSubject(checkDigest(digest)));
+    if (found === null) return { info: null, sequence: 0, storedAt: new Date(0) };
+    const info = decodeInfo(found.data);
+    return { info: info?.digest === digest ? info : null, sequence: found.sequence, storedAt: found.time };
+  }
+
+  /** Makes an object that is there count as new. @returns null, or what is there when it is gone. */
+  async #keep(digest: string, sizeBytes: number, found: Found): Promise<Found | null> {
+    if (found.info === null) return found;
+    if (found.info.sizeBytes !== sizeBytes)
+      throw new EspalierError(
+        'blob_corrupt',
+        `${digest}: got ${sizeBytes} bytes, ${found.info.sizeBytes} are stored under this name`,
+      );
+    if (Date.now() - found.storedAt.getTime() < REFRESH_MS) return null;
+    if ((await this.#store(found.info, found.sequence)) !== null) return null;
+    const other = await this.#newest(digest);
+    return other.info === null ? other : null;
+  }
+
+  /** Makes an upload an object. @returns false when another upload of the same content was faster. */
+  async #name(info: ObjectInfo, sequence: number): Promise<boolean> {
+    for (let tries = 0, after = sequence; tries < TRIES; tries += 1) {
+      if ((await this.#store(info, after)) !== null) return true;
+      const other = await this.#newest(info.digest);
+      if (other.info !== null) return false;
+      after = other.sequence;
+    }
+    throw new EspalierError('bus_unavailable', `${info.digest}: changed ${TRIES} times while it was stored`);
+  }
+
+  #store(info: ObjectInfo, after: number): Promise<number | null> {
+    return this.#jetStream.storeAfter(objectSubject(info.digest), encodeInfo(info), after, { 'Nats-Rollup': 'sub' });
+  }
+
+  async #checkRoom(digest: string, sizeBytes: number): Promise<void> {
+    const { bytes, limitBytes } = await this.usage();
+    if (bytes + sizeBytes > limitBytes)
+      throw new EspalierError(
+        'store_full',
+        `${digest}: got ${sizeBytes} bytes, the store has room for ${Math.max(0, limitBytes - bytes)} of its ${limitBytes}`,
+      );
+  }
+
+  async #removeChunks(upload: string): Promise<void> {
+    await this.#jetStream.api(`STREAM.PURGE.${OBJECTS_STREAM}`, { filter: chunkSubject(upload) });
+  }
+
+  async *#all(): AsyncGenerator<{ info: ObjectInfo; storedAt: Date }, void, undefined> {
+    for (let from = 1, got = PAGE; got === PAGE; ) {
+      const page: { info: ObjectInfo; storedAt: Date }[] = [];
+      got = await this.#jetStream.batch(OBJECTS_STREAM, { from, subject: ALL_OBJECTS, count: PAGE }, (message) => {
+        from = message.sequence + 1;
+        const info = decodeInfo(message.data);
+        if (info !== null) page.push({ info, storedAt: message.time });
+      });
+      yield* page;
+    }
+  }
+
+  /** Uploads that have chunks, and the server's time. */
+  async #uploads(): Promise<{ uploads: Set<string>; now: Date }> {
+    const uploads = new Set<string>();
+    for (;;) {
+      const request = { subjects_filter: ALL_CHUNKS, offset: uploads.size };
+      const { state, total, ts } = await this.#jetStream.api<SubjectsPage>(`STREAM.INFO.${OBJECTS_STREAM}`, request);
+      const before = uploads.size;
+      for (const subject of Object.keys(state.subjects ?? {})) uploads.add(uploadOf(subject));
+      if (uploads.size >= (total ?? 0) || uploads.size === before) return { uploads, now: new Date(ts) };
+    }
+  }
+}
+
+interface SubjectsPage {
+  readonly state: { readonly subjects?: Readonly<Record<string, number>> };
+  readonly total?: number;
+  readonly ts: string;
+}

@@ -1,0 +1,123 @@
+// A real nats-server with JetStream, on a free port of 127.0.0.1 that it keeps when it is started again.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { BusSettings } from '../../shared/bus/bus.ts';
+import { cacheFolder } from '../../shared/cache-folder.ts';
+import { until } from './until.ts';
+
+/** The binary of the set-up, or the one that ESPALIER_NATS_SERVER names. */
+export function natsServerBinary(): string {
+  const named = process.env.ESPALIER_NATS_SERVER;
+  const file = named || path.join(cacheFolder('nats'), 'nats-server');
+  if (!existsSync(file)) throw new Error(`${file}: no nats-server; run npm run setup or set ESPALIER_NATS_SERVER`);
+  return file;
+}
+
+export interface NatsServerOptions {
+  /** More for its configuration file, which has the size of the store; store and address are given by flags. */
+  readonly config?: string;
+  /** Host of `url`: what a certificate names. */
+  readonly host?: string;
+  readonly scheme?: 'nats' | 'tls';
+}
+
+/** Whoever starts it removes it. */
+export class NatsServer {
+  readonly folder: string;
+  readonly #options: NatsServerOptions;
+  #port = 0;
+  #process: ChildProcess | null = null;
+  #output = '';
+
+  private constructor(options: NatsServerOptions) {
+    this.folder = mkdtempSync(path.join(tmpdir(), 'espalier-nats-'));
+    this.#options = options;
+  }
+
+  static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
+    const server = new NatsServer(options);
+    try {
+      await server.start();
+      return server;
+    } catch (caught) {
+      await server.remove();
+      throw caught;
+    }
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get url(): string {
+    return `${this.#options.scheme ?? 'nats'}://${this.#options.host ?? '127.0.0.1'}:${this.#port}`;
+  }
+
+  get pid(): number {
+    return this.#process!.pid!;
+  }
+
+  /** What it wrote to its log, of all its lives. */
+  get log(): string {
+    return this.#output;
+  }
+
+  settings(replaced: Partial<BusSettings> = {}): BusSettings {
+    return { servers: [this.url], credentials: null, tls: null, ...replaced };
+  }
+
+  /** Starts it on its store, and on the port that it had. */
+  async start(): Promise<void> {
+    const ports = mkdtempSync(path.join(this.folder, 'ports-'));
+    const flags = ['-a', '127.0.0.1', '-js', '-sd', path.join(this.folder, 'store')];
+    flags.push('-p', this.#port === 0 ? '-1' : String(this.#port), '--ports_file_dir', ports);
+    const config = path.join(this.folder, 'nats.conf');
+    // Streams reserve what they may take; by default the server gives no more than the disk has.
+    writeFileSync(config, `jetstream { max_file_store: 1TB }\n${this.#options.config ?? ''}`);
+    flags.push('-c', config);
+    const started = spawn(natsServerBinary(), flags, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#process = started;
+    const from = this.#output.length;
+    started.stderr!.on('data', (text: Buffer) => {
+      this.#output = (this.#output + text.toString()).slice(-1_000_000);
+    });
+    const isReady = () => this.#output.includes('Server is ready', from) && readdirSync(ports).length > 0;
+    await until('nats-server to start', () => isReady() || started.exitCode !== null, 20_000);
+    if (started.exitCode !== null) throw new Error(`nats-server ended: ${this.#output.slice(from)}`);
+    if (this.#port !== 0) return;
+    const listed = JSON.parse(readFileSync(path.join(ports, readdirSync(ports)[0]!), 'utf8')) as { nats: string[] };
+    this.#port = Number(new URL(listed.nats[0]!).port);
+  }
+
+  /** Ends it, by default as a crash does; its store stays. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<void> {
+    const running = this.#process;
+    this.#process = null;
+    if (running === null || running.exitCode !== null || running.signalCode !== null) return;
+    const ended = once(running, 'exit');
+    running.kill('SIGCONT');
+    running.kill(signal);
+    await ended;
+  }
+
+  async restart(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<void> {
+    await this.stop(signal);
+    await this.start();
+  }
+
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  async remove(): Promise<void> {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
