@@ -2,6 +2,7 @@
 //
 //   <dir>/sha256/ab/cdef…        one blob; appears by a rename after its size and digest were checked, never changes
 //   <dir>/sha256/ab/cdef….link   beside a blob that is a symbolic link to a user's file: its size and mtime at that time
+//   <dir>/locks/…                who brings which blob (object-cache.ts), who computes on a CPU that workers share
 //   <dir>/incoming/HOST.PID.N    written aside; what a killed process leaves is removed by the next one that opens the folder
 //
 // A blob's mtime (of its .link file, if there is one) says when it was last used: beyond the size limit the least
@@ -12,6 +13,7 @@ import { mkdir, open, readFile, rename, rm, stat, symlink, utimes, writeFile } f
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { EspalierError, namingFile, toEspalierError } from '../errors.ts';
+import { removeDeadLocks } from '../exclusive/folder-lock.ts';
 import { makeFolder } from '../make-folder.ts';
 import { evictOldest, removeLeftovers } from './blob-eviction.ts';
 import { readChunks } from './blob-source.ts';
@@ -25,6 +27,8 @@ export class BlobStore {
   readonly #pins = new Map<string, number>();
   #bytesAtScan = 0;
   #bytesSinceScan = 0;
+  /** Of blobs that are being written. */
+  #incomingBytes = 0;
 
   private constructor(dir: string, limitBytes: number) {
     this.#dir = dir;
@@ -37,7 +41,9 @@ export class BlobStore {
     try {
       await makeFolder(store.#sha256Dir);
       await makeFolder(store.#incomingDir);
+      await makeFolder(store.locksFolder);
       await removeLeftovers(store.#incomingDir);
+      await removeDeadLocks(store.locksFolder);
       await store.#evict();
     } catch (caught) {
       const error = toEspalierError(caught);
@@ -48,6 +54,11 @@ export class BlobStore {
       });
     }
     return store;
+  }
+
+  /** For locks among the processes that share the folder. */
+  get locksFolder(): string {
+    return path.join(this.#dir, 'locks');
   }
 
   get limitBytes(): number {
@@ -110,6 +121,7 @@ export class BlobStore {
     const target = this.path(digest);
     this.#checkSize(digest, sizeBytes);
     const aside = this.#asidePath();
+    const written = await this.#makeRoom(sizeBytes);
     try {
       await writeChecked(aside, digest, sizeBytes, chunks);
       await mkdir(path.dirname(target), { recursive: true });
@@ -118,6 +130,8 @@ export class BlobStore {
     } catch (caught) {
       await rm(aside, { force: true });
       throw toEspalierError(namingFile(target, caught));
+    } finally {
+      written();
     }
     await this.#grew(digest, sizeBytes);
     return target;
@@ -175,6 +189,15 @@ export class BlobStore {
     await rm(file + LINK_SUFFIX, { force: true });
   }
 
+  /** Evicts so that this much more fits, but for what is pinned. The returned function says that the writing has ended. */
+  async #makeRoom(sizeBytes: number): Promise<() => void> {
+    this.#incomingBytes += sizeBytes;
+    if (this.#bytesAtScan + this.#bytesSinceScan + this.#incomingBytes > this.#limitBytes) await this.#evict();
+    return () => {
+      this.#incomingBytes -= sizeBytes;
+    };
+  }
+
   async #grew(digest: string, sizeBytes: number): Promise<void> {
     this.#bytesSinceScan += sizeBytes;
     // Other processes add to the folder too, unseen until the next look at it.
@@ -186,7 +209,7 @@ export class BlobStore {
 
   async #evict(): Promise<void> {
     const isPinned = (digest: string) => this.#pins.has(digest);
-    this.#bytesAtScan = await evictOldest(this.#sha256Dir, this.#limitBytes, isPinned);
+    this.#bytesAtScan = await evictOldest(this.#sha256Dir, this.#limitBytes - this.#incomingBytes, isPinned);
     this.#bytesSinceScan = 0;
   }
 }
