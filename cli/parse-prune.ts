@@ -1,4 +1,5 @@
 // From the words of `espalier prune` to the settings of a job. Pure: looks at no file.
+import { readBudgets } from '../coordinator/job/read-budgets.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { outputProblem } from './output-inputs.ts';
@@ -24,7 +25,7 @@ export function parsePrune(
     data: flags.required('data', 'FILE'),
     evaluation: flags.text('eval'),
     columns: readColumns(flags),
-    budgets: readBudgets(flags),
+    budgets: budgetsOf(flags),
     out: flags.required('out', 'DIR'),
     force: flags.switched('force'),
     resume: flags.switched('resume'),
@@ -50,25 +51,10 @@ export function parsePrune(
   return { settings, output };
 }
 
-/** A worker times at most 64 models in one task, the dense one among them. */
-const MOST_BUDGETS = 63;
-
-function readBudgets(flags: FlagReader): PruneSettings['budgets'] {
+function budgetsOf(flags: FlagReader): PruneSettings['budgets'] {
   const texts = flags.all('budget').flatMap((list) => list.split(','));
   if (texts.length === 0) flags.problem('--budget FRACTION: missing');
-  if (texts.length > MOST_BUDGETS)
-    flags.problem(`--budget: got ${texts.length} budgets, expected at most ${MOST_BUDGETS}`);
-  const budgets: { readonly text: string; readonly value: number }[] = [];
-  for (const text of texts.map((part) => part.trim())) {
-    const value = /^-?(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
-    const same = budgets.find((budget) => budget.value === value);
-    if (Number.isNaN(value))
-      flags.problem(`--budget: got ${text === '' ? 'nothing' : text}, expected a decimal fraction such as 0.5`);
-    else if (!(value > 0 && value < 1))
-      flags.problem(`--budget: got ${text}, expected more than 0 and less than 1`, 'budget_out_of_range');
-    else if (same !== undefined) flags.problem(`--budget: got ${same.text} and ${text}, expected distinct budgets`);
-    // The text names a folder, which should not be a hidden one.
-    else budgets.push({ text: text.startsWith('.') ? `0${text}` : text, value });
-  }
+  const { budgets, problems } = readBudgets(texts);
+  for (const { text, code } of problems) flags.problem(`--budget: ${text}`, code);
   return budgets;
 }

@@ -8,22 +8,34 @@ import type { Bus } from '../../shared/bus/bus.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { within } from '../../shared/lifecycle.ts';
 import type { Log } from '../../shared/log.ts';
-import { protocolDefinition } from '../../shared/rpc/protocol.ts';
+import { protocol, protocolDefinition } from '../../shared/rpc/protocol.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
-import type { ApiStore } from './api-store.ts';
+import type { JobStore } from '../jobs/job-store.ts';
+import { artifactsService } from './artifacts-service.ts';
+import { blobsService } from './blobs-service.ts';
+import { jobsService } from './jobs-service.ts';
+import { MOST_REQUEST_BYTES, MOST_RESPONSE_BYTES } from './limits.ts';
+import { OpenCalls } from './open-calls.ts';
+import { requireRoles } from './require-roles.ts';
 
 const HEALTH_NAMES = ['', 'espalier.v1.Jobs', 'espalier.v1.Artifacts', 'espalier.v1.Blobs'];
-const MIB = 1024 * 1024;
 const FLUSH_MS = 1_000;
+const SERVER_OPTIONS = {
+  'grpc.max_receive_message_length': MOST_REQUEST_BYTES,
+  'grpc.max_send_message_length': MOST_RESPONSE_BYTES,
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 20_000,
+  'grpc.max_concurrent_streams': 256,
+};
 
 export interface ApiServerOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  readonly store: ApiStore;
+  readonly store: JobStore;
   readonly bus: Pick<Bus, 'objects' | 'events'>;
   /** Names of the volumes that the coordinators share. */
-  readonly volumes: ReadonlySet<string>;
+  readonly volumes: { has(name: string): boolean };
   /** Serves peers with a certificate and a role only; null: whoever reaches the port. */
   readonly tls: Tls | null;
   readonly log: Log;
@@ -39,27 +51,46 @@ export interface ApiServer {
 
 /** Starts to serve. @throws EspalierError "usage" when the port cannot be had. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { tls } = options;
+  const { store, bus, volumes, tls, log } = options;
+  const { objects } = bus;
+  const watchesEnd = new AbortController();
+  const stop = new AbortController();
+  const calls = new OpenCalls();
   const server = new Server({
-    'grpc.max_receive_message_length': 8 * MIB,
-    'grpc.max_send_message_length': 16 * MIB,
-    'grpc.keepalive_time_ms': 10_000,
-    'grpc.keepalive_timeout_ms': 20_000,
-    'grpc.max_concurrent_streams': 256,
+    ...SERVER_OPTIONS,
+    interceptors: [calls.interceptor, ...(tls === null ? [] : [requireRoles(log)])],
   });
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
+  const { Jobs, Blobs, Artifacts } = protocol();
+  server.addService(Jobs.service, jobsService({ store, bus, volumes, stopped: watchesEnd.signal, log }));
+  server.addService(Blobs.service, blobsService({ objects, stopped: stop.signal, log }));
+  server.addService(Artifacts.service, artifactsService({ store, objects, stopped: stop.signal, log }));
   health.addToServer(server);
-  new ReflectionService(protocolDefinition()).addToServer(server);
+  new ReflectionService(protocolDefinition(), { services: HEALTH_NAMES.filter((name) => name !== '') }).addToServer(
+    server,
+  );
   const credentials = tls === null ? ServerCredentials.createInsecure() : tls.serverCredentials();
   const port = await listen(server, credentials, options.host, options.port);
-  const close = async () => {
+
+  const leaving = new EspalierError(
+    'coordinator_unavailable',
+    `${options.host}:${port}: the coordinator is shutting down`,
+  );
+  const refuseMore = () => {
     for (const name of HEALTH_NAMES) health.setStatus(name, 'NOT_SERVING');
+    // A watch goes on with another coordinator from the last event that it got.
+    watchesEnd.abort(leaving);
+  };
+  const close = async () => {
+    refuseMore();
+    stop.abort(leaving);
     server.forceShutdown();
   };
   const drain = async (timeoutMs: number) => {
-    for (const name of HEALTH_NAMES) health.setStatus(name, 'NOT_SERVING');
+    refuseMore();
     const goodbye = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    await within(goodbye, Math.max(timeoutMs, FLUSH_MS));
+    // Tells peers to go, while the calls that run go on. It waits for open health watches too: hence the flush limit.
+    if ((await within(calls.idle(), timeoutMs)) === 'done') await within(goodbye, FLUSH_MS);
     await close();
   };
   return { port, drain, close };

@@ -3,8 +3,10 @@
 
 export interface GetBlobRequest {
   'digest'?: (string);
+  'jobId'?: (string);
 }
 
 export interface GetBlobRequest__Output {
   'digest': (string);
+  'jobId': (string);
 }

@@ -1,0 +1,81 @@
+// Jobs.Submit: the campaign is checked with the schema and the code of the client, whatever that has found.
+import type { Bus } from '../../shared/bus/bus.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { SubmitRequest__Output } from '../../shared/rpc/generated/espalier/v1/SubmitRequest.ts';
+import { throwProblems } from '../campaign/campaign-problem.ts';
+import { checkSchema } from '../campaign/check-schema.ts';
+import { expandCampaign } from '../campaign/expand-campaign.ts';
+import { jobSpecs } from '../campaign/job-specs.ts';
+import type { FileRef } from '../jobs/job-record.ts';
+import type { JobStore, Submitted } from '../jobs/job-store.ts';
+import { LARGEST_FILE_BYTES, MOST_CAMPAIGN_CHARACTERS, MOST_INPUTS } from './limits.ts';
+import { checkClientKey } from './request-fields.ts';
+import { requireRoom } from './store-room.ts';
+
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const BLOBS_AT_ONCE = 16;
+
+export interface SubmitParts {
+  readonly store: Pick<JobStore, 'submit'>;
+  readonly objects: Bus['objects'];
+  readonly volumes: { has(name: string): boolean };
+}
+
+/** @throws EspalierError "usage", "campaign_format" with all that is wrong, "blob_missing", "store_full", "job_state". */
+export async function submit(
+  { store, objects, volumes }: SubmitParts,
+  request: SubmitRequest__Output,
+  traceparent: string | null,
+): Promise<Submitted> {
+  const clientKey = checkClientKey(request.clientKey);
+  if (request.inputs.length > MOST_INPUTS)
+    throw new EspalierError('limit_exceeded', `got ${request.inputs.length} inputs, expected at most ${MOST_INPUTS}`);
+  const checked = checkSchema(parseJson(request.campaignJson));
+  if ('problems' in checked) {
+    throwProblems(checked.problems);
+    throw new EspalierError('internal', 'campaign: refused without a problem');
+  }
+  const { campaign } = checked;
+  const expanded = expandCampaign(campaign);
+  throwProblems(expanded.problems);
+  const specs = jobSpecs(expanded.jobs, { inputs: request.inputs, volumes, largestFileBytes: LARGEST_FILE_BYTES });
+  throwProblems(specs.problems);
+  await requireRoom(objects, 0);
+  return store.submit(
+    {
+      clientKey,
+      name: campaign.name,
+      jobs: specs.jobs,
+      traceparent: traceparent !== null && TRACEPARENT.test(traceparent) ? traceparent : null,
+    },
+    () => requireBlobs(objects, specs.files),
+  );
+}
+
+function parseJson(text: string): unknown {
+  if (text.length > MOST_CAMPAIGN_CHARACTERS)
+    throw new EspalierError(
+      'limit_exceeded',
+      `campaign_json: got ${text.length} characters, expected at most ${MOST_CAMPAIGN_CHARACTERS}`,
+    );
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new EspalierError('campaign_format', `campaign_json: ${(cause as Error).message.slice(0, 200)}`, { cause });
+  }
+}
+
+async function requireBlobs(objects: Bus['objects'], files: readonly FileRef[]): Promise<void> {
+  for (let start = 0; start < files.length; start += BLOBS_AT_ONCE)
+    await Promise.all(
+      files.slice(start, start + BLOBS_AT_ONCE).map(async ({ name, digest, sizeBytes }) => {
+        const found = await objects.find(digest);
+        if (found === null) throw new EspalierError('blob_missing', `${digest}: ${name} is not in the store`);
+        if (found.sizeBytes !== sizeBytes)
+          throw new EspalierError(
+            'campaign_format',
+            `${digest}: ${name}: got ${sizeBytes} bytes, the blob has ${found.sizeBytes}`,
+          );
+      }),
+    );
+}

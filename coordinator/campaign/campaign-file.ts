@@ -1,0 +1,36 @@
+// A campaign as its file says it, after the schema has passed it (campaign.schema.json, which describes every field).
+
+/** A path from the campaign file on, or one of a volume that the coordinators share. */
+export type CampaignInput = string | { readonly volume: string; readonly path: string };
+
+export interface CampaignSettings {
+  readonly model?: CampaignInput;
+  readonly data?: CampaignInput;
+  readonly eval?: CampaignInput;
+  readonly budgets?: readonly (number | string)[];
+  readonly method?: 'search' | 'rearrange' | 'tune';
+  readonly damping?: 'ridge' | 'reference';
+  readonly priority?: number;
+  readonly samples?: number;
+  readonly seed?: number;
+  readonly replacement?: boolean;
+  readonly labels?: 'data' | 'model';
+  readonly 'fisher-group'?: number;
+  readonly 'macs-length'?: number;
+  readonly 'max-length'?: number;
+  readonly stride?: number;
+  readonly metric?: string;
+  readonly dtype?: 'float32' | 'float16' | 'bfloat16';
+  readonly 'text-column'?: string;
+  readonly 'text-pair-column'?: string;
+  readonly 'label-column'?: string;
+  readonly 'question-column'?: string;
+  readonly 'context-column'?: string;
+  readonly 'answers-column'?: string;
+}
+
+export interface CampaignFile {
+  readonly name: string;
+  readonly defaults?: CampaignSettings;
+  readonly jobs: readonly (CampaignSettings & { readonly name?: string })[];
+}

@@ -1,0 +1,53 @@
+// What is wrong with a campaign: one entry a mistake, told with its place, as many as there is room for.
+import { type ErrorCode, EspalierError } from '../../shared/errors.ts';
+
+export interface CampaignProblem {
+  readonly code: ErrorCode;
+  /** Keys and positions that lead to the place; empty: the campaign as a whole. */
+  readonly path: readonly (string | number)[];
+  /** What was got and what was expected. */
+  readonly text: string;
+}
+
+/** As many as a terminal or an error is asked to hold. */
+export const MOST_PROBLEMS = 100;
+const LONGEST_VALUE = 60;
+
+/** ['jobs', 3, 'model'] → "jobs[3].model". */
+export function pathText(path: readonly (string | number)[]): string {
+  const text = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${shortened(part)}`)).join('');
+  return text.replace(/^\./, '');
+}
+
+/** A value as messages show it: JSON, cut where it is long. */
+export function valueText(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing';
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === 'object') return 'keys with values';
+  return typeof value === 'string' ? `"${shortened(value)}"` : String(value);
+}
+
+/** One line: "jobs[3].model: [model_not_found] …". */
+export function problemText({ path, code, text }: CampaignProblem): string {
+  return `${path.length === 0 ? '' : `${pathText(path)}: `}[${code}] ${text}`;
+}
+
+/** The code that all problems share, else "campaign_format". */
+export function sharedCode(problems: readonly CampaignProblem[]): ErrorCode {
+  const [first] = problems;
+  const isShared = first !== undefined && problems.every(({ code }) => code === first.code);
+  return isShared ? first.code : 'campaign_format';
+}
+
+/** For a client, which has no file to show them in. @throws EspalierError with all problems, if there are any. */
+export function throwProblems(problems: readonly CampaignProblem[]): void {
+  if (problems.length === 0) return;
+  const told = problems.slice(0, MOST_PROBLEMS).map(problemText);
+  if (problems.length > told.length) told.push(`and ${problems.length - told.length} more`);
+  throw new EspalierError(sharedCode(problems), `campaign: ${told.join('; ')}`, { action: 'correct the campaign' });
+}
+
+function shortened(text: string): string {
+  const plain = text.replace(/[\p{Cc}\p{Cf}]/gu, '?');
+  return plain.length > LONGEST_VALUE ? `${plain.slice(0, LONGEST_VALUE)}…` : plain;
+}

@@ -1,0 +1,128 @@
+// From a campaign's file to its jobs: defaults filled in, names given, what the schema cannot say checked. Pure, and run by
+// the client and by the coordinator alike, so that both mean the same jobs.
+import { readBudgets } from '../job/read-budgets.ts';
+import type { ColumnSettings, PruneSettings } from '../prune-settings.ts';
+import type { CampaignFile, CampaignInput, CampaignSettings } from './campaign-file.ts';
+import type { CampaignProblem } from './campaign-problem.ts';
+import { isVolumePath } from './volume-path.ts';
+
+/** Settings of a job that name no files: those of PruneSettings that change the result. */
+export type JobSettings = Omit<PruneSettings, 'model' | 'data' | 'evaluation' | 'out' | 'force' | 'resume' | 'workers'>;
+
+export interface CampaignJob {
+  /** Unique in the campaign. */
+  readonly name: string;
+  readonly priority: number;
+  readonly model: CampaignInput;
+  readonly data: CampaignInput;
+  readonly evaluation: CampaignInput | null;
+  readonly settings: JobSettings;
+}
+
+const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
+const REQUIRED = ['model', 'data', 'budgets'] as const;
+const INPUTS = ['model', 'data', 'eval'] as const;
+
+/** The jobs of a campaign that the schema has passed, and everything that is wrong with them. */
+export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; problems: CampaignProblem[] } {
+  const problems: CampaignProblem[] = [];
+  const names = jobNames(file, problems);
+  const jobs: CampaignJob[] = [];
+  for (const [position, own] of file.jobs.entries()) {
+    const entry = { ...file.defaults, ...own };
+    // A mistake of the defaults is told where it stands, once a job that it reaches.
+    const place = (key: keyof CampaignSettings) => (key in own ? ['jobs', position, key] : ['defaults', key]);
+    const missing = REQUIRED.filter((key) => entry[key] === undefined);
+    for (const key of missing) problems.push(wrong(['jobs', position, key], 'missing, here and in defaults'));
+    for (const key of INPUTS) {
+      const input = entry[key];
+      if (typeof input === 'object' && !isVolumePath(input.path))
+        problems.push(wrong([...place(key), 'path'], 'expected parts with / between them, none of them . or ..'));
+    }
+    const budgets = readBudgets((entry.budgets ?? []).map(String));
+    for (const { code, text, position: budget } of budgets.problems)
+      problems.push({
+        ...wrong([...place('budgets'), budget], text),
+        code: code === 'usage' ? 'campaign_format' : code,
+      });
+    if (entry.metric !== undefined && entry.eval === undefined)
+      problems.push(wrong(place('metric'), `got ${entry.metric} without eval, expected samples to measure it on`));
+    if (missing.length > 0) continue;
+    jobs.push({
+      name: names[position],
+      priority: entry.priority ?? 0,
+      model: entry.model!,
+      data: entry.data!,
+      evaluation: entry.eval ?? null,
+      settings: settingsOf(entry, budgets.budgets),
+    });
+  }
+  return { jobs, problems: distinct(problems) };
+}
+
+function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): JobSettings {
+  return {
+    columns: columnsOf(entry),
+    budgets,
+    seed: entry.seed ?? 0,
+    samples: entry.samples ?? 2048,
+    replacement: entry.replacement ?? false,
+    fisherGroup: entry['fisher-group'] ?? null,
+    labels: entry.labels ?? 'data',
+    method: entry.method ?? 'tune',
+    damping: entry.damping ?? 'ridge',
+    macsLength: entry['macs-length'] ?? null,
+    maxLength: entry['max-length'] ?? null,
+    stride: entry.stride ?? 128,
+    metric: entry.metric ?? null,
+    dtype: entry.dtype === undefined ? null : DTYPES[entry.dtype],
+  };
+}
+
+function columnsOf(entry: CampaignSettings): ColumnSettings {
+  const columns = {
+    text: entry['text-column'],
+    textPair: entry['text-pair-column'],
+    label: entry['label-column'],
+    question: entry['question-column'],
+    context: entry['context-column'],
+    answers: entry['answers-column'],
+  };
+  return Object.fromEntries(Object.entries(columns).filter(([, column]) => column !== undefined));
+}
+
+/** Names as given, else made from the model's folder with the first number that is free. */
+function jobNames(file: CampaignFile, problems: CampaignProblem[]): string[] {
+  const taken = new Map<string, number>();
+  for (const [position, { name }] of file.jobs.entries()) {
+    if (name === undefined) continue;
+    const earlier = taken.get(name);
+    if (earlier === undefined) taken.set(name, position);
+    else problems.push(wrong(['jobs', position, 'name'], `got "${name}", which jobs[${earlier}] has too`));
+  }
+  const counts = new Map<string, number>();
+  return file.jobs.map((own, position) => {
+    if (own.name !== undefined) return own.name;
+    const base = folderName(own.model ?? file.defaults?.model ?? '');
+    let count = counts.get(base) ?? 1;
+    let name = base;
+    for (; taken.has(name); name = `${base}-${count}`) count += 1;
+    counts.set(base, count);
+    taken.set(name, position);
+    return name;
+  });
+}
+
+function folderName(model: CampaignInput): string {
+  const parts = (typeof model === 'string' ? model : model.path).split('/').filter((part) => /[^.]/.test(part));
+  const plain = (parts.at(-1) ?? '').replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '');
+  return plain.slice(0, 90) || 'job';
+}
+
+function distinct(problems: readonly CampaignProblem[]): CampaignProblem[] {
+  return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
+}
+
+function wrong(path: readonly (string | number)[], text: string): CampaignProblem {
+  return { code: 'campaign_format', path, text };
+}
