@@ -1,10 +1,25 @@
 // One claimed job of a cluster, from its record to its results: inputs out of the object store or a volume, the same
 // stages as on one machine, results into the object store. Holds no state of its own that another coordinator would miss:
 // what has been finished is in the record.
+import { mkdir, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { EspalierError } from '../shared/errors.ts';
+import { Releases } from '../shared/lifecycle.ts';
+import { buildReport } from './job/build-report.ts';
+import { checkContent, type GatheredInputs, gatherInputs, storeWeights } from './job/cluster-inputs.ts';
+import { recordedReports, storeFiles } from './job/cluster-results.ts';
+import { InputLabels } from './job/input-labels.ts';
 import type { RunContext } from './job/job-context.ts';
+import { openPruneInputs, outputBytes, type PruneInputs, runFingerprint } from './job/prune-inputs.ts';
+import type { JobEvent } from './job-events.ts';
 import type { JobResources } from './job-resources.ts';
 import type { JobResult, JobSpec, StageEntry } from './jobs/job-record.ts';
+import { pruneRequest } from './jobs/job-settings.ts';
+import { pruneModel, storedPlan, writeReport } from './prune-model.ts';
+import type { PruneRequest } from './prune-settings.ts';
+import { ClusterHome } from './store/cluster-home.ts';
+import { fingerprintDifferences } from './store/fingerprint.ts';
+import { requireFreeSpace } from './store/free-space.ts';
 import type { Fleet } from './workers/fleet.ts';
 
 /** What runs one job; the job holds none of it open after it has ended. */
@@ -27,5 +42,94 @@ export interface ClusterJob extends RunContext {
 /** Runs a claimed job to its end. @returns one result a budget, whose files are in the object store.
  * @throws EspalierError whose code says whether it would come again; the stages that were finished are in the record. */
 export async function runClusterJob(job: ClusterJob): Promise<readonly JobResult[]> {
-  throw new EspalierError('internal', `${job.id}: not yet`);
+  const releases = new Releases();
+  const labels = new InputLabels();
+  try {
+    return await run(job, releases, labels);
+  } catch (caught) {
+    throw labels.inError(caught);
+  } finally {
+    await releases.run();
+  }
+}
+
+async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Promise<readonly JobResult[]> {
+  const { spec, resources, scratch, signal } = job;
+  const { objects } = resources;
+  const start = performance.now();
+  const emit = (event: JobEvent) => job.onEvent(labels.inEvent(event));
+  emit({ kind: 'stage-started', stage: 'load', steps: 1 });
+  await rm(scratch, { recursive: true, force: true });
+  await mkdir(scratch, { recursive: true });
+  releases.add(() => rm(scratch, { recursive: true, force: true }));
+  const gathered = await gatherInputs(spec, scratch, resources, releases, signal);
+  labels.add(gathered);
+  const request = pruneRequest(spec, gathered);
+  const inputs = await openPruneInputs(request, releases, emit);
+  await checkInputs(gathered, inputs, resources);
+  await requireFreeSpace(scratch, outputBytes(request, inputs.model.checkpoint));
+  const home = new ClusterHome({
+    stages: job.stages,
+    objects,
+    commit: (name, entry) => job.commitStage(name, entry),
+    onNotice: (text) => emit({ kind: 'notice', text }),
+    folder: path.join(scratch, 'output'),
+    budgets: spec.budgets.map(({ text }) => text),
+    signal,
+  });
+  await requireSameRun(home, request, inputs);
+  const stored = await storedPlan(home);
+  signal.throwIfAborted();
+  const loadSeconds = (performance.now() - start) / 1000;
+  emit({ kind: 'stage-finished', stage: 'load', seconds: loadSeconds, reused: false });
+
+  // Waiting for a worker is no part of what the job takes.
+  const workers = await job.fleet.join({
+    ...{ id: job.id, campaign: job.campaign, priority: job.priority, signal, onEvent: emit },
+    deviceClass: stored?.deviceClass ?? null,
+    models: inputs.model.digest.files.map(({ sha256 }) => sha256),
+  });
+  releases.add(() => workers.close());
+  const joined = performance.now();
+  const weights = storeWeights(gathered.model, resources, signal);
+  const finished = await pruneModel(request, inputs, { workers, signal, emit, home, weights }, stored);
+  const seconds = { load: loadSeconds, total: loadSeconds + (performance.now() - joined) / 1000 };
+  const reports = finished.budgets.map((measured) => {
+    const report = buildReport(request, inputs, workers, finished, measured, seconds);
+    return { ...report, model: { ...report.model, name: path.posix.basename(gathered.model.label) } };
+  });
+  const recorded = recordedReports(reports);
+  const results: JobResult[] = [];
+  for (const [i, { budget }] of finished.budgets.entries()) {
+    await writeReport(home, budget.text, reports[i]);
+    const files = await storeFiles(await home.staging(budget.text), objects, signal);
+    results.push({ budget: budget.text, files, report: recorded[i] });
+  }
+  signal.throwIfAborted();
+  return results;
+}
+
+async function checkInputs(gathered: GatheredInputs, inputs: PruneInputs, resources: JobResources): Promise<void> {
+  for (const { name, sha256 } of inputs.model.digest.files)
+    await checkContent(gathered.model.known, path.join(gathered.model.path, name), sha256, resources);
+  await checkContent(gathered.data.known, gathered.data.path, inputs.data.digest, resources);
+  if (gathered.evaluation !== null && inputs.evaluation !== null)
+    await checkContent(
+      gathered.evaluation.known,
+      gathered.evaluation.path,
+      inputs.evaluation.dataset.digest,
+      resources,
+    );
+}
+
+/** Stages that were stored for a model or data that a volume no longer holds are those of another job. */
+async function requireSameRun(home: ClusterHome, request: PruneRequest, inputs: PruneInputs): Promise<void> {
+  const fingerprint = runFingerprint(request, inputs);
+  const before = await home.readJson<object>('run');
+  if (before === null) return home.writeJson('run', fingerprint);
+  const differences = fingerprintDifferences(before, fingerprint);
+  if (differences.length > 0)
+    throw new EspalierError('resume_mismatch', `the inputs changed since the job began: ${differences.join(', ')}`, {
+      action: 'submit the job again',
+    });
 }

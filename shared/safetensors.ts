@@ -21,17 +21,31 @@ export function encodeSafetensors(
   tensors: readonly NamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const { head, placed, fileBytes } = buildHeader(tensors, metadata);
-  const bytes = new Uint8Array(fileBytes);
-  bytes.set(head);
-  let offset = head.byteLength;
-  for (const tensor of placed) {
-    const { data } = tensor;
-    checkLength(tensor, data.byteLength);
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
+  const parts = safetensorsParts(tensors, metadata);
+  const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.byteLength;
   }
   return bytes;
+}
+
+/** The bytes of `encodeSafetensors` in pieces, one after the other, without a copy of the tensors.
+ * @throws EspalierError as it does. */
+export function safetensorsParts(
+  tensors: readonly NamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  const { head, placed } = buildHeader(tensors, metadata);
+  return [
+    head,
+    ...placed.map((tensor) => {
+      const { data } = tensor;
+      checkLength(tensor, data.byteLength);
+      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    }),
+  ];
 }
 
 /** Decodes a whole safetensors file. The tensors are views of `bytes` where they are aligned and copies elsewhere.

@@ -1,11 +1,12 @@
 // The run folder of a local job: its lock, what its stages have stored, and the output until it is whole. It lies beside
 // the output, so that the output appears by one rename. States: open (from openRunFolder), then committed (the output is
 // in place, no state is left), abandoned (no state is left) or closed (the state waits for --resume).
-import { mkdir, realpath, rm, statfs } from 'node:fs/promises';
+import { mkdir, realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { makeFolder } from '../../shared/make-folder.ts';
 import { fingerprintDifferences } from './fingerprint.ts';
+import { requireFreeSpace } from './free-space.ts';
 import { commitOutput, isThere, type OutputPaths, outputPaths, recoverOutput, removeState } from './output-commit.ts';
 import { acquireRunLock, type RunLock } from './run-lock.ts';
 import type { JobHome } from './stage-store.ts';
@@ -86,11 +87,7 @@ export class RunFolder implements JobHome {
 
   /** @throws EspalierError "disk_full" when fewer than `bytes` are free where the output goes. */
   async requireSpace(bytes: number): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#paths.state);
-    const free = bavail * bsize;
-    if (free >= bytes) return;
-    const message = `${this.#paths.out}: needs ${megabytes(bytes)} MB, ${megabytes(free)} MB are free`;
-    throw new EspalierError('disk_full', message);
+    await requireFreeSpace(this.#paths.state, bytes, this.#paths.out);
   }
 
   /** Puts the staged output in its place, removes the state and releases the lock.
@@ -164,8 +161,4 @@ async function writable<Value>(out: string, operation: () => Promise<Value>): Pr
     if (error.code !== 'internal' || (caught as NodeJS.ErrnoException).syscall === undefined) throw error;
     throw new EspalierError('output_unwritable', `${out}: ${error.message}`, { cause: caught });
   }
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(1);
 }

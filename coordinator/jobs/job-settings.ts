@@ -1,0 +1,71 @@
+// From a job's spec to what the stages are asked to do. A spec comes out of the store: it may have been written by another
+// version, so what the stages take for granted is checked once more here.
+import { EspalierError } from '../../shared/errors.ts';
+import type { GatheredInputs } from '../job/cluster-inputs.ts';
+import type { ColumnSettings, PruneRequest } from '../prune-settings.ts';
+import type { JobSpec } from './job-record.ts';
+
+const COLUMNS: readonly (keyof ColumnSettings)[] = ['text', 'textPair', 'label', 'question', 'context', 'answers'];
+/** A worker times at most 64 models in one task, the dense one among them. */
+const MOST_BUDGETS = 63;
+const MOST = 2 ** 31 - 1;
+
+/** What the stages of a job are asked, on inputs that lie on this machine.
+ * @throws EspalierError "campaign_format" that tells of every problem at once. */
+export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneRequest {
+  const problems = [...budgetProblems(spec), ...numberProblems(spec), ...choiceProblems(spec)];
+  if (spec.metric !== null && spec.evaluation === null)
+    problems.push(`metric: got ${spec.metric} without evaluation data, expected samples to measure it on`);
+  if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
+  const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
+  const { macsLength, maxLength, stride, metric, dtype } = spec;
+  return {
+    model: inputs.model.path,
+    data: inputs.data.path,
+    evaluation: inputs.evaluation?.path ?? null,
+    columns: Object.fromEntries(COLUMNS.flatMap((name) => (spec.columns[name] ? [[name, spec.columns[name]]] : []))),
+    ...{ budgets, seed, samples, replacement, fisherGroup, labels, method, damping },
+    ...{ macsLength, maxLength, stride, metric, dtype },
+  };
+}
+
+function budgetProblems({ budgets }: JobSpec): string[] {
+  const problems = budgets
+    .filter(({ text, value }) => !(/^\d+(\.\d*)?$/.test(text) && Number(text) === value && value > 0 && value < 1))
+    .map(({ text }) => `budgets: got ${text}, expected a decimal fraction more than 0 and less than 1`);
+  if (budgets.length < 1 || budgets.length > MOST_BUDGETS)
+    problems.push(`budgets: got ${budgets.length}, expected 1 to ${MOST_BUDGETS}`);
+  if (new Set(budgets.map(({ value }) => value)).size < budgets.length)
+    problems.push(`budgets: got ${budgets.map(({ text }) => text).join(', ')}, expected distinct ones`);
+  return problems;
+}
+
+function numberProblems(spec: JobSpec): string[] {
+  const rules: [name: string, value: number | null, least: number, most: number][] = [
+    ['seed', spec.seed, 0, 2 ** 32 - 1],
+    ['samples', spec.samples, 1, MOST],
+    ['fisherGroup', spec.fisherGroup, 1, MOST],
+    ['macsLength', spec.macsLength, 1, MOST],
+    ['maxLength', spec.maxLength, 2, 1_000_000],
+    ['stride', spec.stride, 0, 1_000_000],
+  ];
+  return rules
+    .filter(([, value, least, most]) => value !== null && !(Number.isInteger(value) && value >= least && value <= most))
+    .map(([name, value, least, most]) => `${name}: got ${value}, expected a whole number from ${least} to ${most}`);
+}
+
+function choiceProblems(spec: JobSpec): string[] {
+  const rules: [name: string, value: string | null, choices: readonly (string | null)[]][] = [
+    ['labels', spec.labels, ['data', 'model']],
+    ['method', spec.method, ['search', 'rearrange', 'tune']],
+    ['damping', spec.damping, ['ridge', 'reference']],
+    ['dtype', spec.dtype, [null, 'F32', 'F16', 'BF16']],
+  ];
+  const unknown = Object.keys(spec.columns).filter((name) => !COLUMNS.some((known) => known === name));
+  return [
+    ...rules
+      .filter(([, value, choices]) => !choices.includes(value))
+      .map(([name, value, choices]) => `${name}: got ${value}, expected one of ${choices.join(', ')}`),
+    ...unknown.map((name) => `columns: got ${name}, expected one of ${COLUMNS.join(', ')}`),
+  ];
+}
