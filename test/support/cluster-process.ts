@@ -47,6 +47,11 @@ export class ClusterProcess {
     return `127.0.0.1:${this.#port}`;
   }
 
+  /** How often it was started. */
+  get starts(): number {
+    return this.#lives.length;
+  }
+
   get pid(): number {
     return this.#child?.pid ?? 0;
   }

@@ -1,0 +1,279 @@
+// A whole cluster on this machine: nats-server, coordinators and workers as processes of their own, over real gRPC. Every
+// file of it lies in one folder that is removed afterwards; no process outlives the tests of the file.
+//
+// Names: "nats"; coordinators "a", "b", …; workers "w1", "w2", …. With `proxied` each link has a proxy of its own (see
+// `links`), else the processes speak to each other directly.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { projectRoot } from '../../shared/project-root.ts';
+import type { Certificates } from './certificates.ts';
+import { ClusterProcess } from './cluster-process.ts';
+import { FaultProxy } from './fault-proxy.ts';
+import { natsServerBinary } from './nats-server.ts';
+import { isRunning } from './processes.ts';
+import { until } from './until.ts';
+
+/** Much shorter than in service, so that a test need not wait long for a lease to lapse. */
+export const LEASE_SECONDS = 3;
+
+export interface ClusterPlan {
+  readonly coordinators?: number;
+  readonly workers?: number;
+  readonly proxied?: boolean;
+  /** One folder of blobs for all workers, as on one machine. */
+  readonly sharedBlobs?: boolean;
+  readonly coordinatorFlags?: readonly string[];
+  readonly workerFlags?: readonly string[];
+  /** Environment of one process, beside the test's own. */
+  readonly env?: (name: string) => NodeJS.ProcessEnv;
+  /** mTLS between coordinators, workers and clients, with these certificates. */
+  readonly certificates?: Certificates;
+  /** Where the folders of one process lie, by its name; for folders on file systems of their own. */
+  readonly place?: Readonly<Record<string, string>>;
+  /** Lines added to the configuration of nats-server. */
+  readonly natsConfig?: string;
+}
+
+/** Proxies of a proxied cluster, each by the name of the process that dials or is dialled through it. */
+export interface Links {
+  /** What the coordinator or the worker of this name speaks to NATS through. */
+  nats(name: string): FaultProxy;
+  /** What coordinators reach this worker through. */
+  worker(name: string): FaultProxy;
+  /** What clients reach this coordinator through. */
+  client(name: string): FaultProxy;
+}
+
+export class Cluster {
+  readonly folder: string;
+  readonly nats: ClusterProcess;
+  readonly coordinators: ClusterProcess[] = [];
+  readonly workers: ClusterProcess[] = [];
+  readonly #plan: ClusterPlan;
+  readonly #natsProxies = new Map<string, FaultProxy>();
+  readonly #workerProxies = new Map<string, FaultProxy>();
+  readonly #clientProxies = new Map<string, FaultProxy>();
+  #monitorPort = 0;
+
+  private constructor(folder: string, plan: ClusterPlan) {
+    this.folder = folder;
+    this.#plan = plan;
+    this.nats = this.#natsProcess();
+  }
+
+  /** Starts all of it. Whoever calls it removes it, also after a test that failed. */
+  static async start(plan: ClusterPlan = {}): Promise<Cluster> {
+    const folder = await mkdtemp(path.join(tmpdir(), 'espalier-cluster-'));
+    const cluster = new Cluster(folder, plan);
+    try {
+      await cluster.nats.start();
+      for (let i = 0; i < (plan.coordinators ?? 2); i += 1) await cluster.addCoordinator();
+      await Promise.all(Array.from({ length: plan.workers ?? 2 }, () => cluster.addWorker()));
+      return cluster;
+    } catch (caught) {
+      await cluster.remove();
+      throw caught;
+    }
+  }
+
+  get processes(): readonly ClusterProcess[] {
+    return [this.nats, ...this.coordinators, ...this.workers];
+  }
+
+  get links(): Links {
+    return {
+      nats: (name) => found(this.#natsProxies, name),
+      worker: (name) => found(this.#workerProxies, name),
+      client: (name) => found(this.#clientProxies, name),
+    };
+  }
+
+  /** Address of NATS, without a proxy. */
+  get natsUrl(): string {
+    return `nats://${this.nats.address}`;
+  }
+
+  /** Where NATS tells of its streams and connections. */
+  get monitorUrl(): string {
+    return `http://127.0.0.1:${this.#monitorPort}`;
+  }
+
+  process(name: string): ClusterProcess {
+    const named = this.processes.find((candidate) => candidate.name === name);
+    if (named === undefined) throw new Error(`no process ${name}`);
+    return named;
+  }
+
+  /** Where clients reach a coordinator: the given one, or the first that runs. */
+  clientAddress(name?: string): string {
+    const coordinator = name === undefined ? this.coordinators.find(({ isRunning }) => isRunning) : this.process(name);
+    if (coordinator === undefined) throw new Error('no coordinator runs');
+    return this.#clientProxies.get(coordinator.name)?.address ?? coordinator.address;
+  }
+
+  /** What the heartbeats of a worker say. */
+  workerAddress(name: string): string {
+    return this.#workerProxies.get(name)?.address ?? this.process(name).address;
+  }
+
+  /** A folder of one process, below its own place. */
+  folderOf(name: string, part: string): string {
+    const folder = path.join(this.#plan.place?.[name] ?? path.join(this.folder, name), part);
+    mkdirSync(folder, { recursive: true });
+    return folder;
+  }
+
+  blobDir(worker: string): string {
+    return this.#plan.sharedBlobs ? this.folderOf('workers', 'blobs') : this.folderOf(worker, 'blobs');
+  }
+
+  cacheDir(coordinator: string): string {
+    return this.folderOf(coordinator, 'cache');
+  }
+
+  async addCoordinator(flags: readonly string[] = []): Promise<ClusterProcess> {
+    const name = String.fromCharCode('a'.charCodeAt(0) + this.coordinators.length);
+    const nats = await this.#natsUrlFor(name);
+    const own = [
+      ...['--id', name, '--host', '127.0.0.1', '--nats', nats, '--cache-dir', this.cacheDir(name)],
+      ...['--lease-seconds', String(LEASE_SECONDS), '--store-limit-gb', '4', '--metrics-port', '0'],
+      ...(this.#plan.certificates?.flags('coordinator') ?? []),
+      ...(this.#plan.coordinatorFlags ?? []),
+      ...flags,
+    ];
+    const coordinator = this.#program(name, 'dist/coordinator/main.js', (port) => [...own, '--port', String(port)]);
+    this.coordinators.push(coordinator);
+    if (this.#plan.proxied) this.#clientProxies.set(name, await FaultProxy.open());
+    await coordinator.start();
+    this.#clientProxies.get(name)?.target(coordinator.port);
+    return coordinator;
+  }
+
+  async addWorker(flags: readonly string[] = []): Promise<ClusterProcess> {
+    const name = `w${this.workers.length + 1}`;
+    const placeholder = this.workers.length;
+    const own = [
+      ...['--host', '127.0.0.1', '--device', 'cpu', '--blob-dir', this.blobDir(name), '--metrics-port', '0'],
+      ...(this.#plan.certificates?.flags('worker') ?? []),
+      ...(this.#plan.workerFlags ?? []),
+      ...flags,
+    ];
+    const links: string[] = [];
+    const worker = this.#program(name, 'dist/worker/main.js', (port) => [...own, ...links, '--port', String(port)]);
+    // Its place in the list is taken before the first wait: names count up.
+    this.workers[placeholder] = worker;
+    links.push('--nats', await this.#natsUrlFor(name));
+    if (this.#plan.proxied) {
+      const proxy = await FaultProxy.open();
+      this.#workerProxies.set(name, proxy);
+      links.push('--advertise', proxy.address);
+    }
+    await worker.start();
+    this.#workerProxies.get(name)?.target(worker.port);
+    return worker;
+  }
+
+  /** Starts again whatever has ended, lets what was frozen go on, and heals every link. Resolves when all serve. */
+  async restore(): Promise<void> {
+    for (const proxies of [this.#natsProxies, this.#workerProxies, this.#clientProxies])
+      for (const proxy of proxies.values()) proxy.heal();
+    for (const process of this.processes) if (process.isRunning) process.thaw();
+    if (!this.nats.isRunning) await this.nats.start();
+    await Promise.all(this.processes.map((process) => (process.isRunning ? undefined : process.start())));
+  }
+
+  /** Ends everything as an operator would, and finds nothing left of it: each process drains and exits with 0, and none of
+   * those that were ever started runs. */
+  async stop(): Promise<void> {
+    const problems: string[] = [];
+    for (const process of [...this.workers, ...this.coordinators, this.nats]) {
+      if (!process.isRunning) continue;
+      const { code, signal } = await process.stop();
+      // nats-server ends a graceful stop with 1 on some versions; what it stored is what counts.
+      if (process !== this.nats && code !== 0)
+        problems.push(`${process.name} ended with ${code ?? signal}: ${process.lastLog().slice(-2_000)}`);
+    }
+    if (problems.length > 0) throw new Error(problems.join('\n'));
+    const pids = this.processes.flatMap((process) => process.pids);
+    await until(`processes ${pids.join(', ')} are gone`, () => !pids.some(isRunning), 5_000);
+  }
+
+  async #natsUrlFor(name: string): Promise<string> {
+    if (!this.#plan.proxied) return this.natsUrl;
+    const proxy = await FaultProxy.open(this.nats.port);
+    this.#natsProxies.set(name, proxy);
+    return `nats://${proxy.address}`;
+  }
+
+  #program(name: string, file: string, args: (port: number) => readonly string[]): ClusterProcess {
+    return new ClusterProcess(name, {
+      command: process.execPath,
+      args: (port) => ['--enable-source-maps', path.join(projectRoot(), file), ...args(port)],
+      env: {
+        ...process.env,
+        NODE_OPTIONS: '',
+        TF_CPP_MIN_LOG_LEVEL: '2',
+        XDG_CACHE_HOME: this.folderOf(name, 'xdg'),
+        TMPDIR: this.folderOf(name, 'tmp'),
+        ...this.#plan.env?.(name),
+      },
+      portIn: servingPort,
+    });
+  }
+
+  #natsProcess(): ClusterProcess {
+    const store = this.folderOf('nats', 'store');
+    return new ClusterProcess('nats', {
+      command: natsServerBinary(),
+      args: (port) => [
+        '--config',
+        writeNatsConfig(this.folderOf('nats', 'config'), store, port, this.#plan.natsConfig),
+      ],
+      env: { ...process.env, TMPDIR: this.folderOf('nats', 'tmp') },
+      portIn: (log) => {
+        const [, monitor] = /Starting http monitor on 127\.0\.0\.1:(\d+)/.exec(log) ?? [];
+        const [, port] = /Listening for client connections on 127\.0\.0\.1:(\d+)/.exec(log) ?? [];
+        if (monitor === undefined || port === undefined || !log.includes('Server is ready')) return null;
+        this.#monitorPort = Number(monitor);
+        return Number(port);
+      },
+    });
+  }
+
+  /** Ends what still runs and removes the folder. */
+  async remove(): Promise<void> {
+    for (const process of this.processes) process.drop();
+    for (const proxies of [this.#natsProxies, this.#workerProxies, this.#clientProxies])
+      for (const proxy of proxies.values()) await proxy.close();
+    const pids = this.processes.flatMap((process) => process.pids);
+    await until(`processes ${pids.join(', ')} are gone`, () => !pids.some(isRunning), 10_000);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The port of the line with which a coordinator or worker tells that it serves. */
+function servingPort(log: string): number | null {
+  const line = log.split('\n').find((text) => text.includes('"message":"serving"') && text.endsWith('}'));
+  return line === undefined ? null : (JSON.parse(line) as { port: number }).port;
+}
+
+function found(proxies: ReadonlyMap<string, FaultProxy>, name: string): FaultProxy {
+  const proxy = proxies.get(name);
+  if (proxy === undefined) throw new Error(`no proxy for ${name}`);
+  return proxy;
+}
+
+/** Written anew for each start: the port is a free one at first and stays the same from then on. @returns the file. */
+function writeNatsConfig(folder: string, store: string, port: number, more = ''): string {
+  const file = path.join(folder, 'nats.conf');
+  const lines = [
+    `listen: "127.0.0.1:${port === 0 ? -1 : port}"`,
+    'http: "127.0.0.1:-1"',
+    `jetstream { store_dir: ${JSON.stringify(store)}, max_file_store: 20GB }`,
+    more,
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+}
