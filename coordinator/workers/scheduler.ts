@@ -1,260 +1,474 @@
-// Hands tasks to workers until all are done. Since a task gives the same bits wherever and however often it runs, losing
-// a worker costs time only.
+// Hands the tasks of all jobs to workers until all are done. Since a task gives the same bits wherever and however often
+// it runs, losing a worker costs time only, and what is slow may be run twice.
 //
-// A task: waiting → in flight on one worker → done; after a failure that may pass it waits again, in front of the others
-// and preferably for another worker; after MAX_TRIES of them, or one that cannot pass, its whole run fails.
-import { setMaxListeners } from 'node:events';
+// Each job has a home of workers (allocation.ts). A worker takes, by priority and then in turn between jobs: tasks that
+// are at home there, and tasks that failed elsewhere. When it idles it takes what others would do later: first tasks that
+// need no state, then its own jobs' longest queue, then tasks of other homes that have waited for long, and last what
+// another worker is slow with, a second time.
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
-import { Placement } from './placement.ts';
-import { type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
-import type { WorkerPool } from './worker-pool.ts';
+import type { DeviceClass } from '../../shared/rpc/protocol.ts';
+import { saidByPeer } from '../../shared/rpc/status.ts';
+import { allocateHomes } from './allocation.ts';
+import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+import { describeClass } from './device-class.ts';
+import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
+import { HandOver } from './hand-over.ts';
+import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
+import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
+import { kindOf, type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
 import { WorkerSlot } from './worker-slot.ts';
+import type { WorkerSource } from './worker-source.ts';
 
 const MAX_TRIES = 5;
 
-/** Pause before a worker that serves other coordinators, too, is asked again. */
+/** Pause before a worker that serves other coordinators, too, and does not say when, is asked again. */
 const BUSY_MS = 200;
 
-export interface RunOptions {
-  readonly signal?: AbortSignal;
-  /** Called once a task, in the order in which they are done. */
-  readonly onDone?: (task: TaskSpec, result: TaskResult) => void;
+/** How often idle workers look for what others are slow with. */
+const IDLE_LOOK_MS = 100;
+
+/** A task with states elsewhere waits at least this long for its home before another's worker computes them anew. */
+const STATE_WAIT_MS = 500;
+
+export interface SchedulerOptions {
+  readonly clock?: Clock;
+  readonly listener?: FleetListener;
 }
 
-interface WaitingTask {
-  readonly spec: TaskSpec;
-  readonly index: number;
-  readonly run: TaskRun;
-  tries: number;
-  /** Worker on which it failed last. */
-  avoid: string | null;
+/** One job's access to the workers. */
+export interface JobTasks {
+  /** Workers of its home. */
+  readonly homeSize: number;
+  runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
+  /** Fails what still runs, and gives the home back. */
+  leave(reason?: EspalierError): void;
 }
 
 export class Scheduler {
-  readonly #pool: WorkerPool;
+  readonly #source: WorkerSource;
   readonly #unsubscribe: () => void;
-  readonly #placement = new Placement();
+  readonly #clock: Clock;
+  readonly #listener: FleetListener;
+  readonly #handOver = new HandOver();
   readonly #slots = new Map<string, WorkerSlot>();
-  readonly #timers = new Set<NodeJS.Timeout>();
-  #waiting: WaitingTask[] = [];
+  readonly #jobs = new Set<ScheduledJob>();
+  readonly #timers = new Set<() => void>();
+  /** Scopes that are being emptied for an exclusive task. */
+  readonly #reserved = new Map<string, Task>();
+  #alone: JobTasks | null = null;
+  #stopLooking: (() => void) | null = null;
+  #isPumpDue = false;
 
-  constructor(pool: WorkerPool) {
-    this.#pool = pool;
-    this.#unsubscribe = pool.subscribe(() => this.#poolChanged());
-    this.#poolChanged();
+  constructor(source: WorkerSource, { clock = SYSTEM_CLOCK, listener = SILENT_LISTENER }: SchedulerOptions = {}) {
+    this.#source = source;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#unsubscribe = source.subscribe(() => this.#sourceChanged());
+    this.#sourceChanged();
   }
 
-  /** Runs all tasks and returns their results in the same order. Several runs may go on at once.
-   * @throws EspalierError of the first task that failed for good; the others are cancelled. "no_workers" when the pool is
-   * exhausted, "cancelled" when the signal aborts. */
-  async runTasks(tasks: readonly TaskSpec[], options: RunOptions = {}): Promise<TaskResult[]> {
+  /** Tasks that wait, of all jobs. */
+  get pendingTasks(): number {
+    let count = 0;
+    for (const { waiting } of this.#jobs) count += waiting.length;
+    return count;
+  }
+
+  get busyRatios(): { address: string; busyRatio: number }[] {
+    const now = this.#clock.now();
+    return [...this.#slots.values()].map((slot) => ({ address: slot.address, busyRatio: slot.busyRatio(now) }));
+  }
+
+  get handOvers(): number {
+    return this.#handOver.done;
+  }
+
+  /** Jobs of a class that share its workers now. */
+  jobsOf(deviceClass: DeviceClass): number {
+    const key = describeClass(deviceClass);
+    return [...this.#jobs].filter(({ classKey }) => classKey === key).length;
+  }
+
+  /** Gives a job a home. */
+  join(job: JobToSchedule): JobTasks {
+    const joined = new ScheduledJob(job, job.deviceClass === null ? null : describeClass(job.deviceClass));
+    this.#jobs.add(joined);
+    this.#allocate();
+    return {
+      get homeSize() {
+        return joined.home.length;
+      },
+      runTasks: (tasks, options) => this.#run(joined, tasks, options),
+      leave: (reason = new EspalierError('cancelled', 'the job has left the workers')) => this.#leave(joined, reason),
+    };
+  }
+
+  /** Runs all tasks of the one job of this scheduler and returns their results in the same order. Several runs may go on
+   * at once. @throws EspalierError of the first task that failed for good; the others are cancelled. "no_workers" when the
+   * source is exhausted, "cancelled" when the signal aborts. */
+  runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]> {
+    this.#alone ??= this.join({ id: '', priority: 0, deviceClass: null, models: [] });
+    return this.#alone.runTasks(tasks, options);
+  }
+
+  /** Stops watching the source; runs that have tasks waiting fail. */
+  close(): void {
+    this.#unsubscribe();
+    this.#stopLooking?.();
+    this.#stopLooking = null;
+    for (const stop of this.#timers) stop();
+    this.#timers.clear();
+    const closed = new EspalierError('cancelled', 'the scheduler is closed');
+    for (const { waiting } of this.#jobs) for (const { run } of [...waiting]) this.#fail(run, closed);
+  }
+
+  async #run(job: ScheduledJob, tasks: readonly TaskSpec[], options: RunOptions = {}): Promise<TaskResult[]> {
+    if (!this.#jobs.has(job)) throw new EspalierError('cancelled', 'the job has left the workers');
     const run = new TaskRun(tasks.length, options.onDone);
+    job.runs.add(run);
     const abort = () => this.#fail(run, interrupted(options.signal?.reason));
     options.signal?.addEventListener('abort', abort, { once: true });
-    this.#waiting.push(...tasks.map((spec, index) => ({ spec, index, run, tries: 0, avoid: null })));
+    const waitingSinceMs = this.#clock.now();
+    tasks.forEach((spec, index) => {
+      const tries = { failures: 0, failedOn: new Set<string>(), avoid: null, isDone: false };
+      job.waiting.push({ spec, index, run, job, attempts: new Set(), waitingSinceMs, ...tries });
+    });
     if (options.signal?.aborted) abort();
     else this.#pump();
     try {
       return await run.finished;
     } finally {
+      job.runs.delete(run);
       options.signal?.removeEventListener('abort', abort);
     }
   }
 
-  /** Stops watching the pool; runs that are not finished fail. */
-  close(): void {
-    this.#unsubscribe();
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
-    for (const { run } of [...this.#waiting])
-      this.#fail(run, new EspalierError('cancelled', 'the scheduler is closed'));
+  #leave(job: ScheduledJob, reason: EspalierError): void {
+    if (!this.#jobs.delete(job)) return;
+    for (const run of [...job.runs]) this.#fail(run, reason);
+    for (const slot of this.#slots.values()) slot.servedTurn.delete(job);
+    this.#allocate();
+    this.#pump();
   }
 
-  #poolChanged(): void {
-    const workers = this.#pool.workers;
+  #sourceChanged(): void {
+    const now = this.#clock.now();
+    const { workers } = this.#source;
+    const present = new Set(workers);
     for (const [address, slot] of this.#slots) {
-      if (workers.includes(slot.worker)) continue;
+      if (present.has(slot.worker)) continue;
       // What it is running may still come through; if not, each of its calls fails by itself.
       this.#slots.delete(address);
-      this.#placement.drop(address);
+      for (const job of this.#jobs) job.placement.drop(address);
     }
-    for (const worker of workers) {
-      if (this.#slots.has(worker.address)) continue;
-      this.#slots.set(worker.address, new WorkerSlot(worker));
-      this.#placement.admit(worker.address, [...this.#slots.keys()]);
-    }
+    for (const worker of workers)
+      if (!this.#slots.has(worker.address)) this.#slots.set(worker.address, new WorkerSlot(worker, now));
+    this.#allocate();
     this.#pump();
+  }
+
+  /** Gives every job its home of the workers that can be used now. */
+  #allocate(): void {
+    const now = this.#clock.now();
+    const byClass = new Map<string | null, ScheduledJob[]>();
+    for (const job of this.#jobs) byClass.set(job.classKey, [...(byClass.get(job.classKey) ?? []), job]);
+    for (const jobs of byClass.values()) {
+      const slots = [...this.#slots.values()].filter((slot) => jobs[0].accepts(slot) && slot.isUsable(now));
+      const homes = allocateHomes(
+        slots.map((slot) => ({ id: slot.address, models: slot.worker.models })),
+        jobs.map((job) => ({ ...job, home: job.home.map(({ address }) => address) })),
+      );
+      for (const job of jobs) job.moveTo(homes.get(job.id)!.map((address) => this.#slots.get(address)!));
+    }
   }
 
   /** Sends what can be sent now: to the emptiest workers first, then to idle ones what waits for others. */
   #pump(): void {
-    const { exhausted } = this.#pool;
-    if (exhausted !== null) for (const run of new Set(this.#waiting.map(({ run }) => run))) this.#fail(run, exhausted);
-    for (let sent = true; sent && this.#waiting.length > 0; ) {
-      const open = [...this.#slots.values()].filter((slot) => !slot.isAside && !slot.isFull);
+    const { exhausted } = this.#source;
+    if (exhausted !== null)
+      for (const job of this.#jobs) for (const { run } of [...job.waiting]) this.#fail(run, exhausted);
+    const now = this.#clock.now();
+    for (let sent = true; sent; ) {
+      const jobs = this.#waitingJobs();
+      if (jobs.length === 0) break;
+      const open = [...this.#slots.values()].filter((slot) => slot.isOpen(now));
       open.sort((a, b) => a.inFlight.size - b.inFlight.size);
-      sent = open.some((slot) => this.#sendOwn(slot)) || open.some((slot) => this.#sendStolen(slot));
+      sent = open.some((slot) => this.#sendOwn(slot, jobs)) || open.some((slot) => this.#sendStolen(slot, jobs));
     }
+    this.#watchIdle();
   }
 
-  /** Sends the first task that belongs on this worker, or on any. */
-  #sendOwn(slot: WorkerSlot): boolean {
-    const task = this.#waiting.find((waiting) => this.#belongs(waiting, slot));
-    // An exclusive task keeps its worker from getting more, until it is empty.
-    if (task === undefined || (task.spec.exclusive && slot.inFlight.size > 0)) return false;
-    this.#send(task, slot);
-    return true;
+  #waitingJobs(): ScheduledJob[] {
+    const jobs = [...this.#jobs].filter(({ waiting }) => waiting.length > 0);
+    return jobs.sort((a, b) => b.priority - a.priority);
   }
 
-  #belongs({ spec, avoid }: WaitingTask, slot: WorkerSlot): boolean {
-    if (avoid !== null) return avoid !== slot.address || !this.#hasOther(slot);
-    return spec.affinity === undefined || this.#ownerOf(spec.affinity) === slot.address;
+  /** Sends the task that has its turn here. */
+  #sendOwn(slot: WorkerSlot, jobs: readonly ScheduledJob[]): boolean {
+    let found: Task | undefined;
+    let foundTurn = 0;
+    for (const job of jobs) {
+      if (found !== undefined && job.priority < found.job.priority) break;
+      const turn = slot.servedTurn.get(job) ?? -1;
+      if (!job.accepts(slot) || (found !== undefined && turn >= foundTurn)) continue;
+      const task = job.nextFor(slot, () => this.#hasOther(slot));
+      if (task === undefined) continue;
+      found = task;
+      foundTurn = turn;
+    }
+    return found !== undefined && this.#sendIfAllowed(found, slot, true);
+  }
+
+  /** Sends to an idle worker what would have its turn elsewhere later. */
+  #sendStolen(slot: WorkerSlot, jobs: readonly ScheduledJob[]): boolean {
+    if (slot.inFlight.size > 0) return false;
+    const accepted = jobs.filter((job) => job.accepts(slot));
+    for (const job of accepted) {
+      const task = job.lastStateless();
+      if (task !== undefined && this.#sendIfAllowed(task, slot, false)) return true;
+    }
+    for (const job of accepted) {
+      const isHome = job.home.includes(slot);
+      const task = job.lastOfLongestQueue();
+      if (task === undefined || (!isHome && this.#clock.now() - task.waitingSinceMs < STATE_WAIT_MS)) continue;
+      if (!this.#sendIfAllowed(task, slot, false)) continue;
+      // The thief has the key's newest state now, unless its owner goes on with other tasks of it.
+      const key = task.spec.affinity!;
+      if (isHome && !this.#isWanted(job, key, slot)) job.placement.move(key, slot.address);
+      return true;
+    }
+    return false;
+  }
+
+  #isWanted(job: ScheduledJob, key: string, except: WorkerSlot): boolean {
+    if (job.waiting.some(({ spec }) => spec.affinity === key)) return true;
+    return [...this.#slots.values()].some(
+      (slot) =>
+        slot !== except && [...slot.inFlight].some(({ task }) => task.job === job && task.spec.affinity === key),
+    );
   }
 
   #hasOther(slot: WorkerSlot): boolean {
-    return [...this.#slots.values()].some((other) => other !== slot && !other.isAside);
+    const now = this.#clock.now();
+    for (const other of this.#slots.values())
+      if (other !== slot && other.classKey === slot.classKey && !other.worker.isLeaving && !other.isAside(now))
+        return true;
+    return false;
   }
 
-  #ownerOf(key: string): string {
-    return this.#placement.owner(key, [...this.#slots.keys()]);
-  }
-
-  /** Sends to an idle worker the task that would have its turn last on the worker with the most waiting. */
-  #sendStolen(slot: WorkerSlot): boolean {
-    if (slot.inFlight.size > 0) return false;
-    const byOwner = new Map<string, WaitingTask[]>();
-    for (const waiting of this.#waiting) {
-      const { affinity } = waiting.spec;
-      if (affinity === undefined || waiting.avoid !== null) continue;
-      const owner = this.#ownerOf(affinity);
-      const others = byOwner.get(owner);
-      if (others === undefined) byOwner.set(owner, [waiting]);
-      else others.push(waiting);
+  /** Sends unless an exclusive task has, needs or is about to get the worker's scope. */
+  #sendIfAllowed(task: Task, slot: WorkerSlot, mayReserve: boolean): boolean {
+    const reserving = this.#reserved.get(slot.scope);
+    if (reserving !== undefined && reserving !== task) return false;
+    const neighbours = [...this.#slots.values()].filter(({ scope }) => scope === slot.scope);
+    if (task.spec.exclusive && neighbours.some(({ inFlight }) => inFlight.size > 0)) {
+      // Keeps the scope from getting more, until it is empty.
+      if (mayReserve) this.#reserved.set(slot.scope, task);
+      return false;
     }
-    const [longest] = [...byOwner.values()].sort((a, b) => b.length - a.length);
-    const task = longest?.at(-1);
-    if (task === undefined) return false;
-    this.#send(task, slot);
-    // The thief has the key's newest state now, unless its owner goes on with other tasks of it.
-    const key = task.spec.affinity!;
-    const goesOn = this.#waiting.some(({ spec }) => spec.affinity === key) || this.#isInFlight(key, slot);
-    if (!goesOn) this.#placement.move(key, slot.address);
+    if (neighbours.some(({ hasExclusive }) => hasExclusive)) return false;
+    if (task.spec.exclusive) this.#release(task);
+    task.job.waiting.splice(task.job.waiting.indexOf(task), 1);
+    this.#begin(task, slot);
     return true;
   }
 
-  #isInFlight(key: string, except: WorkerSlot): boolean {
-    const others = [...this.#slots.values()].filter((slot) => slot !== except);
-    return others.some(({ inFlight }) => [...inFlight].some(({ affinity }) => affinity === key));
+  #release(task: Task): void {
+    for (const [scope, reserving] of this.#reserved) if (reserving === task) this.#reserved.delete(scope);
   }
 
-  #send(task: WaitingTask, slot: WorkerSlot): void {
-    const { spec, run, index } = task;
-    this.#waiting.splice(this.#waiting.indexOf(task), 1);
-    task.tries += 1;
-    const deadlineMs = slot.deadlineMsFor(spec);
-    slot.inFlight.add(spec);
-    tryTask(slot.worker, spec, { deadlineMs, signal: run.signal })
-      .finally(() => slot.inFlight.delete(spec))
-      .then((result) => {
-        slot.succeeded();
-        run.done(index, spec, result);
+  #begin(task: Task, slot: WorkerSlot): void {
+    const attempt: Attempt = {
+      task,
+      slot,
+      isRepeat: task.attempts.size > 0,
+      abort: new AbortController(),
+      sentMs: null,
+    };
+    const deadlineMs = slot.deadlineMsFor(task.spec);
+    const isFirst = task.attempts.size === 0 && task.failures === 0;
+    slot.begin(attempt, this.#clock.now());
+    task.attempts.add(attempt);
+    task.run.attempts.add(attempt);
+    this.#try(attempt, deadlineMs, isFirst)
+      .finally(() => {
+        slot.end(attempt, this.#clock.now());
+        task.attempts.delete(attempt);
+        task.run.attempts.delete(attempt);
       })
-      .catch((caught) => this.#tryFailed(task, slot, toEspalierError(caught)))
-      .finally(() => this.#pump());
+      .then((result) => this.#succeeded(attempt, result))
+      .catch((caught) => this.#tryFailed(attempt, toEspalierError(caught)))
+      .finally(() => this.#pumpSoon());
   }
 
-  #tryFailed(task: WaitingTask, slot: WorkerSlot, error: EspalierError): void {
-    const { run, spec } = task;
-    if (run.isOver) return;
+  async #try(attempt: Attempt, deadlineMs: number, isFirst: boolean): Promise<{ result: TaskResult; seconds: number }> {
+    const { task, slot, abort } = attempt;
+    const holder = isFirst ? this.#formerHolder(task, slot) : null;
+    const spec = holder === null ? task.spec : await this.#handOver.prepare(task.spec, holder.worker, abort.signal);
+    const onSent = () => {
+      attempt.sentMs = this.#clock.now();
+    };
+    const result = await tryTask(slot.worker, spec, { deadlineMs, signal: abort.signal, onSent });
+    const now = this.#clock.now();
+    return { result, seconds: (now - slot.atTheEarliestMs(attempt)) / 1000 };
+  }
+
+  /** Who has the states that this task goes on from, where its key has moved here from another worker. */
+  #formerHolder({ spec, job }: Task, slot: WorkerSlot): WorkerSlot | null {
+    if (!spec.request.normalEquations || spec.affinity === undefined) return null;
+    const address = job.holders.holderOf(spec.request);
+    if (address === null || address === slot.address || job.ownerOf(spec.affinity) !== slot.address) return null;
+    return this.#slots.get(address) ?? null;
+  }
+
+  #succeeded(attempt: Attempt, { result, seconds }: { result: TaskResult; seconds: number }): void {
+    const { task, slot } = attempt;
+    const { job, run, spec } = task;
+    const kind = kindOf(spec);
+    slot.succeeded();
+    job.durations.add(kind, seconds * 1000);
+    job.holders.note(spec.request, slot.address);
+    this.#listener.taskDone(kind, seconds);
+    let bytes = 0;
+    for (const { data } of result.values()) bytes += data.byteLength;
+    this.#listener.bytes('in', bytes);
+    for (const other of task.attempts) {
+      // Late, or gone without a word.
+      if (attempt.isRepeat) this.#punish(other.slot);
+      other.abort.abort(new EspalierError('cancelled', `${spec.id}: done elsewhere`));
+    }
+    run.done(task, result);
+  }
+
+  #tryFailed({ task, slot }: Attempt, error: EspalierError): void {
+    const { run, spec, job } = task;
+    if (run.isOver || task.isDone) return;
     // Nobody here cancelled it: the worker is ending.
     const passes = error.retryable || error.code === 'cancelled';
     if (!passes) {
       this.#fail(run, error);
       return;
     }
+    const now = this.#clock.now();
+    this.#listener.taskRetried(kindOf(spec), error.code);
+    task.avoid = slot.address;
     if (error.code === 'worker_busy') {
-      task.tries -= 1;
-      this.#pumpIn(slot.setAside(BUSY_MS));
+      this.#pumpIn(slot.setAside(error.retryAfterMs ?? BUSY_MS, now));
+    } else if (error.code === 'worker_unavailable' && saidByPeer(error)) {
+      // It is shutting down and says so: no fault of the task, nor a reason to ask it again soon.
+      this.#pumpIn(slot.setAside(BUSY_MS, now));
     } else {
-      task.avoid = slot.address;
+      task.failures += 1;
+      task.failedOn.add(slot.address);
       if (error.code === 'blob_missing') slot.worker.uploader.forget(spec.blobs.map(({ digest }) => digest));
-      else this.#pumpIn(slot.failed());
+      else this.#punish(slot);
     }
-    if (task.tries >= MAX_TRIES) this.#fail(run, givenUp(task, slot, error));
-    else this.#waiting.unshift(task);
+    if (task.failures >= MAX_TRIES) {
+      this.#pardon(task);
+      this.#fail(run, givenUp(task, slot, error));
+    } else if (task.attempts.size === 0) {
+      task.waitingSinceMs = now;
+      job.waiting.unshift(task);
+    }
+  }
+
+  #punish(slot: WorkerSlot): void {
+    const now = this.#clock.now();
+    const pauseMs = slot.failed(now);
+    if (!slot.isUsable(now)) {
+      this.#allocate();
+      this.#after(pauseMs, () => {
+        this.#allocate();
+        this.#pump();
+      });
+    } else this.#pumpIn(pauseMs);
+  }
+
+  /** What failed on several workers was not the fault of each: other jobs go on there. */
+  #pardon({ failedOn }: Task): void {
+    if (failedOn.size < 2) return;
+    for (const address of failedOn) this.#slots.get(address)?.succeeded();
   }
 
   #fail(run: TaskRun, error: EspalierError): void {
-    this.#waiting = this.#waiting.filter((task) => task.run !== run);
+    if (run.isOver) return;
+    for (const job of this.#jobs)
+      if (job.waiting.some((task) => task.run === run)) job.waiting = job.waiting.filter((task) => task.run !== run);
+    for (const task of [...this.#reserved.values()]) if (task.run === run) this.#release(task);
     run.fail(error);
   }
 
-  #pumpIn(ms: number): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+  /** Looks again in a while where a worker idles and others do not. */
+  #watchIdle(): void {
+    if (this.#stopLooking !== null) return;
+    const slots = [...this.#slots.values()];
+    const now = this.#clock.now();
+    const someIdle = slots.some((slot) => slot.inFlight.size === 0 && slot.isOpen(now));
+    if (!someIdle || !slots.some(({ inFlight }) => inFlight.size > 0)) return;
+    this.#stopLooking = this.#clock.after(IDLE_LOOK_MS, () => {
+      this.#stopLooking = null;
       this.#pump();
-    }, ms + 1);
-    this.#timers.add(timer);
-  }
-}
-
-/** The tasks of one call of `runTasks`, together. */
-class TaskRun {
-  readonly finished: Promise<TaskResult[]>;
-  readonly #results: TaskResult[];
-  readonly #onDone: RunOptions['onDone'];
-  readonly #abort = new AbortController();
-  #left: number;
-  #resolve: (results: TaskResult[]) => void = () => {};
-  #reject: (error: EspalierError) => void = () => {};
-  isOver = false;
-
-  constructor(count: number, onDone: RunOptions['onDone']) {
-    this.#results = new Array(count);
-    this.#left = count;
-    this.#onDone = onDone;
-    // Each task in flight listens.
-    setMaxListeners(0, this.#abort.signal);
-    this.finished = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
+      this.#repeatSlow();
     });
-    if (count === 0) this.#finish();
   }
 
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
-  done(index: number, spec: TaskSpec, result: TaskResult): void {
-    if (this.isOver) return;
-    this.#results[index] = result;
-    this.#left -= 1;
-    try {
-      this.#onDone?.(spec, result);
-    } catch (caught) {
-      this.fail(toEspalierError(caught));
+  /** Gives each idle worker one task that another is slow with. */
+  #repeatSlow(): void {
+    const now = this.#clock.now();
+    const slots = [...this.#slots.values()];
+    const slow = slots.flatMap((slot) => (this.#isSlow(slot, now) ? [...slot.inFlight] : []));
+    const once = slow.filter(({ task }) => task.attempts.size === 1 && !task.isDone && !task.spec.exclusive);
+    for (const { task, slot: from } of once) {
+      const idle = slots.find(
+        (slot) =>
+          slot !== from &&
+          slot.inFlight.size === 0 &&
+          slot.isOpen(now) &&
+          task.job.accepts(slot) &&
+          !this.#reserved.has(slot.scope) &&
+          !slots.some(({ scope, hasExclusive }) => hasExclusive && scope === slot.scope),
+      );
+      if (idle === undefined) continue;
+      this.#listener.taskRetried(kindOf(task.spec), 'straggler');
+      this.#begin(task, idle);
     }
-    if (this.#left === 0) this.#finish();
   }
 
-  fail(error: EspalierError): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    this.#reject(error);
-    this.#abort.abort(error);
+  /** Slow with the task that it computes; what waits behind that is late with it. */
+  #isSlow(slot: WorkerSlot, now: number): boolean {
+    const [first] = slot.inFlight;
+    if (first === undefined) return false;
+    const started = slot.startedMs(first);
+    const slowAfter = first.task.job.durations.slowAfterMs(kindOf(first.task.spec));
+    return started !== null && slowAfter !== null && now - started > slowAfter;
   }
 
-  #finish(): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    this.#resolve(this.#results);
+  #pumpIn(ms: number): void {
+    this.#after(ms, () => this.#pump());
+  }
+
+  #after(ms: number, callback: () => void): void {
+    const stop = this.#clock.after(ms + 1, () => {
+      this.#timers.delete(stop);
+      callback();
+    });
+    this.#timers.add(stop);
+  }
+
+  /** Once for all tasks that end in the same turn of the event loop. */
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    queueMicrotask(() => {
+      this.#isPumpDue = false;
+      this.#pump();
+    });
   }
 }
 
-function givenUp({ spec, tries }: WaitingTask, slot: WorkerSlot, error: EspalierError): EspalierError {
+function givenUp({ spec, failures }: Task, slot: WorkerSlot, error: EspalierError): EspalierError {
   const code = error.code === 'cancelled' ? 'worker_unavailable' : error.code;
-  const text = `${spec.id}: failed ${tries} times, last on ${slot.address}: ${error.message}`;
+  const text = `${spec.id}: failed ${failures} times, last on ${slot.address}: ${error.message}`;
   return new EspalierError(code, text, { cause: error });
 }
 

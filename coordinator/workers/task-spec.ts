@@ -2,20 +2,20 @@
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import { cancelOnAbort } from '../../shared/rpc/abort.ts';
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
-import { readTensors } from '../../shared/rpc/tensor-stream.ts';
+import { DEFAULT_TENSOR_LIMITS, readTensors, type TensorLimits } from '../../shared/rpc/tensor-stream.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import type { PooledWorker } from './worker-pool.ts';
+import type { PooledWorker } from './worker-source.ts';
 
 export interface TaskSpec {
   /** For logs and errors: "fisher/3". */
   readonly id: string;
-  /** Brought to the worker before the task is sent. */
+  /** Brought to the worker before the task is sent, but for those that it gets from the store. */
   readonly blobs: readonly BlobSource[];
   readonly request: Omit<RunRequestBody, 'taskId'>;
   /** Tasks with the same key go to the same worker while it lives, since it keeps what they share in memory. Never
    * changes a result. */
   readonly affinity?: string;
-  /** Runs with nothing else on its worker. */
+  /** Runs with nothing else on its device. */
   readonly exclusive?: boolean;
   /** How long it may compute; waiting behind another task of its worker is not counted. */
   readonly deadlineMs: number;
@@ -23,22 +23,35 @@ export interface TaskSpec {
 
 export type TaskResult = Map<string, NamedTensor>;
 
+export interface TryOptions {
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+  readonly limits?: TensorLimits;
+  /** The blobs are there and the call goes out. */
+  readonly onSent?: () => void;
+}
+
+/** Name of the task's kind, as in the oneof of RunRequest. */
+export function kindOf({ request }: Pick<TaskSpec, 'request'>): string {
+  const { fisher, normalEquations, solve, evaluate, latency, activations } = request;
+  const tasks = { fisher, normalEquations, solve, evaluate, latency, activations };
+  return Object.entries(tasks).find(([, task]) => task)?.[0] ?? 'unknown';
+}
+
 /** Sends the task once and reads its result. @throws EspalierError. */
-export async function tryTask(
-  worker: PooledWorker,
-  task: TaskSpec,
-  options: { deadlineMs: number; signal: AbortSignal },
-): Promise<TaskResult> {
+export async function tryTask(worker: PooledWorker, task: TaskSpec, options: TryOptions): Promise<TaskResult> {
   const { deadlineMs, signal } = options;
-  await worker.uploader.ensure(task.blobs, signal);
+  const toSend = task.blobs.filter(({ origin }) => origin !== 'store');
+  if (toSend.length > 0) await worker.uploader.ensure(toSend, signal);
   signal.throwIfAborted();
+  options.onSent?.();
   const call = worker.connection.worker.run(
     { ...task.request, taskId: task.id },
     { deadline: Date.now() + deadlineMs },
   );
   const stop = cancelOnAbort(call, signal);
   try {
-    return await readTensors(call);
+    return await readTensors(call, options.limits ?? DEFAULT_TENSOR_LIMITS);
   } finally {
     stop();
   }

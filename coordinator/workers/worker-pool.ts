@@ -3,12 +3,13 @@
 import { EspalierError } from '../../shared/errors.ts';
 import { unlessAborted } from '../../shared/rpc/abort.ts';
 import { BlobUploader } from '../../shared/rpc/blob-upload.ts';
-import type { WorkerConnection } from '../../shared/rpc/channel.ts';
+import { hostOf } from '../../shared/rpc/channel.ts';
 import type { DeviceClass, WorkerDescription } from '../../shared/rpc/protocol.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
 import type { JobEvent } from '../job-events.ts';
 import { checkWorker, describeClass } from './device-class.ts';
 import { WorkerLink } from './worker-link.ts';
+import type { PooledWorker, WorkerSource } from './worker-source.ts';
 
 const GRACE_MS = 10_000;
 const UNREACHABLE = 'cannot be reached';
@@ -27,15 +28,6 @@ export interface WorkerPoolOptions {
   readonly onEvent?: (event: WorkerEvent) => void;
 }
 
-/** A worker that takes tasks. The same object for as long as the same process is behind the address. */
-export interface PooledWorker {
-  readonly address: string;
-  readonly instanceId: string;
-  readonly memoryBytes: number;
-  readonly connection: WorkerConnection;
-  readonly uploader: BlobUploader;
-}
-
 interface Member {
   readonly link: WorkerLink;
   /** The last worker that joined here: comes back as it was when only the connection dropped. */
@@ -45,7 +37,7 @@ interface Member {
   refusal: EspalierError | null;
 }
 
-export class WorkerPool {
+export class WorkerPool implements WorkerSource {
   readonly #members = new Map<string, Member>();
   readonly #joined = new Map<string, PooledWorker>();
   readonly #listeners = new Set<() => void>();
@@ -150,7 +142,9 @@ export class WorkerPool {
     const { instanceId, memoryBytes } = description;
     if (member.latest?.instanceId !== instanceId) {
       const uploader = new BlobUploader(connection.blobs, address);
-      member.latest = { address, instanceId, memoryBytes, connection, uploader };
+      // What it holds is not told here, and does not matter to one job.
+      const told = { address, instanceId, deviceClass, memoryBytes, host: hostOf(address) };
+      member.latest = { ...told, connection, uploader, models: new Set(), isLeaving: false };
     }
     member.refusal = null;
     this.#joined.set(address, member.latest);

@@ -8,7 +8,8 @@ import { Tls } from '../../shared/rpc/tls.ts';
 import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
 import type { WorkerSettings } from '../prune-settings.ts';
 import { LocalCluster, type LocalClusterOptions } from './local-cluster.ts';
-import { type RunOptions, Scheduler } from './scheduler.ts';
+import { Scheduler } from './scheduler.ts';
+import type { RunOptions } from './task-run.ts';
 import type { TaskResult, TaskSpec } from './task-spec.ts';
 import { type WorkerEvent, WorkerPool } from './worker-pool.ts';
 

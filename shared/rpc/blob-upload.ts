@@ -17,12 +17,15 @@ const MIN_BYTES_PER_MS = 1_000;
 export class BlobUploader {
   readonly #client: BlobsClient;
   readonly #peer: string;
+  readonly #onSent: (bytes: number) => void;
   /** Blobs that are there, or are on their way. */
   readonly #known = new Map<string, Promise<void>>();
 
-  constructor(client: BlobsClient, peer: string) {
+  /** @param onSent told of the bytes of each blob that was sent. */
+  constructor(client: BlobsClient, peer: string, onSent: (bytes: number) => void = () => {}) {
     this.#client = client;
     this.#peer = peer;
+    this.#onSent = onSent;
   }
 
   /** Resolves when all of these are there. An upload that other callers wait for goes on when `signal` aborts.
@@ -87,6 +90,7 @@ export class BlobUploader {
       throw new EspalierError('blob_corrupt', `${digest}: cannot be read again: ${String(caught)}`, { cause: caught });
     }
     const error = await answer;
+    this.#onSent(sizeBytes);
     if (error !== null && error !== undefined) throw fromStatus(error, this.#peer);
   }
 }

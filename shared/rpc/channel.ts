@@ -45,10 +45,15 @@ export interface WorkerConnection {
   close(): void;
 }
 
+/** Host of `host:port`, without brackets. */
+export function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+}
+
 /** Opens a connection to `host:port`, where a worker must prove with its certificate that it is one, or, without `tls`,
  * where anything may listen and listen in. Nothing is sent before the first call. */
 export function connectWorker(address: string, tls: Tls | null = null): WorkerConnection {
-  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+  const host = hostOf(address);
   const channelCredentials = tls === null ? credentials.createInsecure() : tls.channelCredentials(host, 'worker');
   const options = tls === null ? CLIENT_OPTIONS : { ...CLIENT_OPTIONS, ...serverNameOptions(host) };
   const channel = new Channel(address, channelCredentials, options);

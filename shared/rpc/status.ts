@@ -48,6 +48,11 @@ function retryOf(metadata: Metadata): { retryAfterMs?: number } {
   return { retryAfterMs: Math.min(Number(text), MAX_RETRY_MS) };
 }
 
+/** Whether the peer itself gave this error, rather than the connection to it. */
+export function saidByPeer({ cause }: EspalierError): boolean {
+  return isServiceError(cause) && isErrorCode(cause.metadata?.get(CODE_KEY)[0]);
+}
+
 function codeOfTransport(code: status): ErrorCode {
   switch (code) {
     case status.CANCELLED:

@@ -1,0 +1,91 @@
+// A job as the scheduler sees it: its home, what waits, and which of its workers each affinity key belongs to.
+import type { DeviceClass } from '../../shared/rpc/protocol.ts';
+import type { JobEvent } from '../job-events.ts';
+import { Placement } from './placement.ts';
+import { TaskDurations } from './task-durations.ts';
+import type { Task, TaskRun } from './task-run.ts';
+import { TuningHolders } from './tuning-holders.ts';
+import type { WorkerSlot } from './worker-slot.ts';
+
+export interface JobToSchedule {
+  readonly id: string;
+  readonly priority: number;
+  /** Its workers are of this class; null: of any, since there is but one. */
+  readonly deviceClass: DeviceClass | null;
+  readonly models: readonly string[];
+  readonly onEvent?: (event: JobEvent) => void;
+}
+
+export class ScheduledJob {
+  readonly id: string;
+  readonly priority: number;
+  readonly classKey: string | null;
+  readonly models: readonly string[];
+  readonly onEvent: (event: JobEvent) => void;
+  readonly placement = new Placement();
+  readonly durations = new TaskDurations();
+  readonly holders = new TuningHolders();
+  /** Those that have not ended. */
+  readonly runs = new Set<TaskRun>();
+  home: readonly WorkerSlot[] = [];
+  /** Those that are to be sent again stand in front. */
+  waiting: Task[] = [];
+
+  constructor(job: JobToSchedule, classKey: string | null) {
+    this.id = job.id;
+    this.priority = job.priority;
+    this.classKey = classKey;
+    this.models = job.models;
+    this.onEvent = job.onEvent ?? (() => {});
+  }
+
+  accepts(slot: WorkerSlot): boolean {
+    return this.classKey === null || this.classKey === slot.classKey;
+  }
+
+  ownerOf(key: string): string | null {
+    if (this.home.length === 0) return null;
+    return this.placement.owner(
+      key,
+      this.home.map(({ address }) => address),
+    );
+  }
+
+  /** Changes the home; keys of those that left it are placed anew, and those that came get their share. */
+  moveTo(home: readonly WorkerSlot[]): void {
+    const before = new Set(this.home);
+    const after = new Set(home);
+    for (const slot of before) if (!after.has(slot)) this.placement.drop(slot.address);
+    this.home = home;
+    const addresses = home.map(({ address }) => address);
+    for (const slot of home) if (!before.has(slot)) this.placement.admit(slot.address, addresses);
+  }
+
+  /** The first task that has its turn on this worker: one of its own, or one that failed elsewhere. */
+  nextFor(slot: WorkerSlot, hasOther: () => boolean): Task | undefined {
+    const isHome = this.home.includes(slot);
+    return this.waiting.find(({ spec, avoid }) => {
+      if (avoid !== null) return avoid !== slot.address || !hasOther();
+      return isHome && (spec.affinity === undefined || this.ownerOf(spec.affinity) === slot.address);
+    });
+  }
+
+  /** The last task that needs no state. */
+  lastStateless(): Task | undefined {
+    return this.waiting.findLast(({ spec, avoid }) => spec.affinity === undefined && avoid === null);
+  }
+
+  /** The last task of the owner with the most waiting. */
+  lastOfLongestQueue(): Task | undefined {
+    const byOwner = new Map<string | null, Task[]>();
+    for (const task of this.waiting) {
+      if (task.spec.affinity === undefined || task.avoid !== null) continue;
+      const owner = this.ownerOf(task.spec.affinity);
+      const others = byOwner.get(owner);
+      if (others === undefined) byOwner.set(owner, [task]);
+      else others.push(task);
+    }
+    const [longest] = [...byOwner.values()].sort((a, b) => b.length - a.length);
+    return longest?.at(-1);
+  }
+}
