@@ -52,6 +52,7 @@ export class EngineExecutor implements TaskExecutor {
   private readonly deviceClass: DeviceClass;
   private readonly memoryBytes: number;
   private runs = 0;
+  private held: readonly string[] = [];
 
   constructor(thread: Worker, cancelled: Int32Array, blobs: BlobStore, deviceClass: DeviceClass, memoryBytes: number) {
     this.thread = thread;
@@ -72,6 +73,10 @@ export class EngineExecutor implements TaskExecutor {
     return { deviceClass: this.deviceClass, memoryBytes: this.memoryBytes };
   }
 
+  models(): readonly string[] {
+    return this.held;
+  }
+
   async run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]> {
     this.runs += 1;
     const run = this.runs;
@@ -85,6 +90,7 @@ export class EngineExecutor implements TaskExecutor {
       const answer = nextMessage(this.thread);
       this.thread.postMessage({ run, request, paths } satisfies ToEngine);
       const message = await answer;
+      if (message.kind !== 'ready') this.held = message.models;
       if (message.kind === 'failed')
         throw new EspalierError(message.code, `${request.taskId}: ${message.message}`, { action: message.action });
       if (message.kind !== 'done' || message.run !== run)

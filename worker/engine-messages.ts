@@ -20,13 +20,20 @@ export interface ToEngine {
   readonly paths: BlobPaths;
 }
 
+/** `models`: digests of the weight files that are in memory now. */
 export type FromEngine =
   | { readonly kind: 'ready'; readonly device: Pick<DeviceClass, 'kind' | 'tensorflowVersion' | 'kernels'> }
-  | { readonly kind: 'done'; readonly run: number; readonly tensors: readonly NamedTensor[] }
+  | {
+      readonly kind: 'done';
+      readonly run: number;
+      readonly tensors: readonly NamedTensor[];
+      readonly models: readonly string[];
+    }
   | {
       readonly kind: 'failed';
       readonly run: number;
       readonly code: ErrorCode;
       readonly message: string;
       readonly action: string;
+      readonly models: readonly string[];
     };

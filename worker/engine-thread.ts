@@ -39,25 +39,32 @@ try {
     },
   };
   const runner = new RequestRunner(context);
-  port.on('message', (message: ToEngine) => void answer(runner, message));
+  port.on('message', (message: ToEngine) => void answer(runner, context.models, message));
   tell({
     kind: 'ready',
     device: { kind: gpu ? 'gpu' : 'cpu', tensorflowVersion: engine.binding.TF_Version, kernels: 'plain' },
   });
 } catch (caught) {
   const { code, message, action } = toEspalierError(caught);
-  tell({ kind: 'failed', run: 0, code, message, action });
+  tell({ kind: 'failed', run: 0, code, message, action, models: [] });
 }
 
-async function answer(runner: RequestRunner, { run, request, paths }: ToEngine): Promise<void> {
+async function answer(runner: RequestRunner, models: ModelCache, { run, request, paths }: ToEngine): Promise<void> {
   running = run;
   try {
     const tensors = await runner.run(request, paths);
-    tell({ kind: 'done', run, tensors }, tensors);
+    tell({ kind: 'done', run, tensors, models: models.digests() }, tensors);
   } catch (caught) {
     const error = toEspalierError(caught);
     if (error.code === 'internal') process.stderr.write(`${error.stack}\n`);
-    tell({ kind: 'failed', run, code: error.code, message: error.message, action: error.action });
+    tell({
+      kind: 'failed',
+      run,
+      code: error.code,
+      message: error.message,
+      action: error.action,
+      models: models.digests(),
+    });
   }
 }
 

@@ -1,21 +1,28 @@
 // A worker process: parse, build, serve, end.
 //
 // Forked by a coordinator, it tells its port over the channel between them and ends the moment that channel closes:
-// nothing must outlive a parent that was killed. Started by hand or in a container, it logs its port. SIGTERM drains;
-// a second signal, or 10 seconds, ends it as it stands. It ends, too, when its engine dies.
+// nothing must outlive a parent that was killed. Started by hand or in a container, it logs its port and, in a cluster, says
+// by heartbeats where it is. SIGTERM drains: the task that computes is finished, those that wait are handed back. A second
+// signal, or the end of the time for that, ends it as it stands. It ends, too, when its engine dies.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
-import { toEspalierError } from '../shared/errors.ts';
+import { EspalierError, toEspalierError } from '../shared/errors.ts';
 import { onSignals, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { Tls } from '../shared/rpc/tls.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
 import { createEngineExecutor } from './engine-executor.ts';
+import { HeartbeatSender } from './heartbeat-sender.ts';
+import { openBus } from './open-bus.ts';
+import { pulledBlobs, sentBlobs } from './service/blob-supply.ts';
+import { cpuTurns, OWN_DEVICE } from './service/device-turns.ts';
 import { startWorkerServer } from './service/worker-server.ts';
+import { NO_OBSERVER } from './worker-observer.ts';
 
-const DRAIN_MS = 10_000;
+/** For the last heartbeat of a worker whose engine died. */
+const GOODBYE_MS = 1_000;
 /** After the drain, for the engine's thread to end. */
 const RELEASE_MS = 3_000;
 
@@ -32,6 +39,8 @@ export async function runWorker(argv: readonly string[], env: NodeJS.ProcessEnv)
   try {
     await main(argv, env);
   } catch (caught) {
+    // Asked to end before it served: there is nothing to drain.
+    if (toEspalierError(caught).code === 'cancelled') process.exit(0);
     fail(caught);
   }
 }
@@ -46,35 +55,74 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<vo
 
 async function serve(config: WorkerConfig): Promise<void> {
   const releases = new Releases();
-  // A terminal sends Ctrl-C to the whole group: what becomes of a forked worker is its parent's decision.
-  const signals: NodeJS.Signals[] = isForked ? ['SIGTERM'] : ['SIGTERM', 'SIGINT'];
-  if (isForked) process.on('SIGINT', () => {});
-  const drainAsked = new Promise<void>((resolve) => {
-    onSignals(signals, { drain: () => resolve(), force: killSelf });
-  });
+  const draining = drainAsked();
   const tls = config.tls === null ? null : await openTls(config.tls);
   releases.add(() => tls?.close());
+  const bus = config.bus === null ? null : await openBus(config.bus, log, draining.signal);
+  releases.add(() => bus?.close());
   const blobs = await BlobStore.open(config.blobDir, { limitBytes: config.blobLimitBytes });
   const executor = await createEngineExecutor(config, blobs);
   releases.add(() => executor.close());
+  const isShared = bus !== null && executor.describe().deviceClass.kind === 'cpu';
   const { host, port, queue: maxWaiting } = config;
-  const server = await startWorkerServer({ host, port, executor, blobs, maxWaiting, tls, log });
+  const observer = NO_OBSERVER;
+  let heartbeat: HeartbeatSender | null = null;
+  const server = await startWorkerServer({
+    host,
+    port,
+    executor,
+    blobs,
+    maxWaiting,
+    tls,
+    log,
+    supply: bus === null ? sentBlobs(blobs, observer) : pulledBlobs(blobs, bus.objects, observer),
+    turns: isShared ? cpuTurns(blobs.locksFolder, log) : OWN_DEVICE,
+    observer,
+    onChange: () => heartbeat?.changed(),
+  });
   releases.add(() => server.close());
+  if (bus !== null) heartbeat = new HeartbeatSender({ bus, address: addressOf(config, server.port), executor, server });
+  releases.add(() => heartbeat?.gone());
   announce({ kind: 'ready', port: server.port });
   const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
   log.info('serving', { host, port: server.port, tls: tls !== null, ...certificate, ...executor.describe() });
 
   // Without its engine a worker would take tasks and never answer: as a dead process it is noticed and replaced.
-  void executor.died.then((error) => {
+  void executor.died.then(async (error) => {
     log.error('engine died', { error });
+    setTimeout(() => process.exit(error.exitCode), GOODBYE_MS);
+    heartbeat?.gone();
+    await bus?.close();
     process.exit(error.exitCode);
   });
-  await drainAsked;
+  await draining.asked;
   log.info('draining');
-  setTimeout(killSelf, DRAIN_MS + RELEASE_MS).unref();
-  await server.drain(DRAIN_MS);
+  setTimeout(killSelf, config.drainMs + RELEASE_MS).unref();
+  heartbeat?.draining();
+  await server.drain(config.drainMs);
   await releases.run();
   process.exit(0);
+}
+
+/** The first signal asks to drain, the second ends the process. */
+function drainAsked(): { readonly asked: Promise<void>; readonly signal: AbortSignal } {
+  // A terminal sends Ctrl-C to the whole group: what becomes of a forked worker is its parent's decision.
+  const signals: NodeJS.Signals[] = isForked ? ['SIGTERM'] : ['SIGTERM', 'SIGINT'];
+  if (isForked) process.on('SIGINT', () => {});
+  const stop = new AbortController();
+  const asked = new Promise<void>((resolve) => {
+    const drain = () => {
+      stop.abort(new EspalierError('cancelled', 'the worker was asked to end'));
+      resolve();
+    };
+    onSignals(signals, { drain, force: killSelf });
+  });
+  return { asked, signal: stop.signal };
+}
+
+function addressOf({ host, advertise }: WorkerConfig, port: number): string {
+  const name = advertise?.host ?? (host.includes(':') ? `[${host}]` : host);
+  return `${name}:${advertise?.port ?? port}`;
 }
 
 function openTls(files: TlsFiles): Promise<Tls> {

@@ -7,5 +7,7 @@ export interface TaskExecutor {
    * Never called again before the last call has settled. */
   run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]>;
   describe(): { readonly deviceClass: DeviceClass; readonly memoryBytes: number };
+  /** Digests of the weight files of the models that are in memory, the one used last at the end. */
+  models(): readonly string[];
   close(): Promise<void>;
 }

@@ -52,6 +52,10 @@ export class FakeExecutor implements TaskExecutor {
     return { deviceClass: this.#deviceClass, memoryBytes: 1e9 };
   }
 
+  models(): readonly string[] {
+    return [];
+  }
+
   async close(): Promise<void> {}
 }
 

@@ -12,6 +12,7 @@ export interface LocalModel {
 }
 
 interface Entry {
+  readonly model: LocalModel;
   readonly weights: EncoderWeights;
   /** Pruned forms of it by the digest of their masks, oldest first. */
   readonly pruned: Map<string, EncoderWeights>;
@@ -58,6 +59,11 @@ export class ModelCache {
     return found;
   }
 
+  /** Of the weight files of all models here, the one used last at the end. */
+  digests(): string[] {
+    return [...this.models.values()].flatMap(({ model }) => model.weights.map(({ digest }) => digest));
+  }
+
   /** Releases everything. */
   clear(): void {
     for (const entry of this.models.values()) this.release(entry);
@@ -76,7 +82,7 @@ export class ModelCache {
       const files = model.weights.map(({ path, digest }) => ({ path, label: digest.slice(0, 12) }));
       const checkpoint = await openCheckpointFiles(model.configJson, files, `model ${key.slice(0, 12)}`);
       try {
-        entry = { weights: this.ops.engine.scope(() => loadWeights(this.ops, checkpoint)), pruned: new Map() };
+        entry = { model, weights: this.ops.engine.scope(() => loadWeights(this.ops, checkpoint)), pruned: new Map() };
       } finally {
         await checkpoint.close();
       }

@@ -3,8 +3,7 @@
 //
 // No wait is for ever: a process that hangs while it holds its turn must not stop all others. After the limit a task
 // computes in any case, and the log says so.
-import { mkdir } from 'node:fs/promises';
-import { acquireFolderLock, type LockMode, removeDeadLocks } from '../../shared/exclusive/folder-lock.ts';
+import { acquireFolderLock, type LockMode } from '../../shared/exclusive/folder-lock.ts';
 import type { Log } from '../../shared/log.ts';
 
 const MOST_WAIT_MS = 60_000;
@@ -17,10 +16,8 @@ export interface DeviceTurns {
 /** A device that belongs to this process: the queue of tasks is order enough. */
 export const OWN_DEVICE: DeviceTurns = { enter: async () => async () => {} };
 
-/** Turns on the CPU of this machine among the workers that share the folder, made where it is missing. */
-export async function cpuTurns(folder: string, log: Log, mostWaitMs = MOST_WAIT_MS): Promise<DeviceTurns> {
-  await mkdir(folder, { recursive: true });
-  await removeDeadLocks(folder);
+/** Turns on the CPU of this machine among the workers whose locks lie in this folder. */
+export function cpuTurns(folder: string, log: Log, mostWaitMs: number = MOST_WAIT_MS): DeviceTurns {
   return {
     async enter(mode, signal) {
       const release = await acquireFolderLock({ folder, name: 'cpu', mode, signal, timeoutMs: mostWaitMs });
