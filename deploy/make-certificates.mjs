@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Makes certificates for development and small set-ups: an authority, and a worker's and a coordinator's certificate of
-// it, each with its role (docs/adr/0010-mutual-tls.md). Private keys can be read by their owner only. Nothing that is
+// Makes certificates for development and small set-ups: an authority, and of it a certificate for each kind of process
+// and of user, with its role (docs/adr/0010-mutual-tls.md). Private keys can be read by their owner only. Nothing that is
 // there is ever overwritten, and files come to their place when all of them are made.
 
 import { spawnSync } from 'node:child_process';
@@ -12,10 +12,11 @@ import { parseArgs } from 'node:util';
 
 const HELP = `Usage: node deploy/make-certificates.mjs --out DIR --host NAME [--host NAME ...] [options]
 
-Writes ca.pem, worker.pem, coordinator.pem, and the private key of each as *-key.pem.
+Writes ca.pem, the certificates worker.pem, coordinator.pem, nats.pem (for nats-server), submit.pem (for users who may
+do everything with jobs) and read.pem (for those who may only look), and the private key of each as *-key.pem.
 
   --out DIR         folder to write; made where it is missing
-  --host NAME       name or IP address by which coordinators reach workers; repeat it for more
+  --host NAME       name or IP address by which workers, coordinators and NATS are reached; repeat it for more
   --authority DIR   sign with the ca.pem and ca-key.pem of this folder instead of making an authority: to renew
   --days N          how long the certificates are valid, 1 to 3650 (default: 365; an authority that is made: 3650)
 
@@ -23,7 +24,9 @@ Example:
   node deploy/make-certificates.mjs --out certificates --host gpu-1.example --host 10.0.0.7
 `;
 
-const ROLES = ['worker', 'coordinator'];
+const ROLES = ['worker', 'coordinator', 'nats', 'submit', 'read'];
+// Whoever serves is reached by a name.
+const SERVERS = ['worker', 'coordinator', 'nats'];
 const AUTHORITY_DAYS = 3650;
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
@@ -110,7 +113,7 @@ function makeAuthority(folder) {
 
 function makeCertificate(folder, role, authority, { hosts, days }) {
   const file = (ending) => path.join(folder, `${role}${ending}`);
-  const names = role === 'worker' ? hosts.map((host) => `${net.isIP(host) ? 'IP' : 'DNS'}:${host}`) : [];
+  const names = SERVERS.includes(role) ? hosts.map((host) => `${net.isIP(host) ? 'IP' : 'DNS'}:${host}`) : [];
   fs.writeFileSync(
     file('.ext'),
     [

@@ -3,7 +3,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { EspalierError } from '../errors.ts';
-import { checkRole, type Role } from './roles.ts';
+import { checkRole, type RoleChoice } from './roles.ts';
 
 /** Paths of files in PEM form. */
 export interface TlsFiles {
@@ -26,9 +26,9 @@ export interface TlsMaterial {
 const MAX_CHAIN = 8;
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** Reads and checks the files of a party with this role. @throws EspalierError "tls" or "wrong_role", in one line that
- * names the file. */
-export async function readTlsFiles(files: TlsFiles, role: Role): Promise<TlsMaterial> {
+/** Reads and checks the files of a party with this role, or one of these; null: whatever its role is.
+ * @throws EspalierError "tls" or "wrong_role", in one line that names the file. */
+export async function readTlsFiles(files: TlsFiles, role: RoleChoice | null): Promise<TlsMaterial> {
   const [ca, certificate, key] = await Promise.all([read(files.ca), read(files.certificate), read(files.key)]);
   const authorities = parseCertificates(files.ca, ca);
   const [own, ...between] = parseCertificates(files.certificate, certificate);
@@ -42,7 +42,7 @@ export async function readTlsFiles(files: TlsFiles, role: Role): Promise<TlsMate
   if (authority === null)
     throw new EspalierError('tls', `${files.certificate}: not signed by an authority of ${files.ca}`);
   checkTime(files.ca, authority);
-  checkRole(files.certificate, own.subjectAltName, role);
+  if (role !== null) checkRole(files.certificate, own.subjectAltName, role);
   return { ca, certificate, key, validTo: new Date(own.validTo) };
 }
 

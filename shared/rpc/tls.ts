@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, experimental, type ServerCredentials } from '@grpc/grpc-js';
 import { EspalierError, toEspalierError } from '../errors.ts';
-import { checkRole, type Role } from './roles.ts';
+import { checkRole, type Role, type RoleChoice } from './roles.ts';
 import { readTlsFiles, type TlsFiles, type TlsMaterial } from './tls-files.ts';
 
 const RELOAD_MS = 5_000;
@@ -25,7 +25,7 @@ type IdentityListener = experimental.IdentityCertificateUpdateListener;
 /** Whoever opened it closes it, after the servers and channels. */
 export class Tls implements experimental.CertificateProvider {
   readonly #files: TlsFiles;
-  readonly #role: Role;
+  readonly #role: RoleChoice;
   readonly #options: TlsOptions;
   readonly #caListeners = new Set<CaListener>();
   readonly #identityListeners = new Set<IdentityListener>();
@@ -34,7 +34,7 @@ export class Tls implements experimental.CertificateProvider {
   #problem = '';
   #isReading = false;
 
-  private constructor(files: TlsFiles, role: Role, material: TlsMaterial, options: TlsOptions) {
+  private constructor(files: TlsFiles, role: RoleChoice, material: TlsMaterial, options: TlsOptions) {
     this.#files = files;
     this.#role = role;
     this.#material = material;
@@ -42,8 +42,8 @@ export class Tls implements experimental.CertificateProvider {
     this.#timer = setInterval(() => void this.#reload(), options.reloadMs ?? RELOAD_MS).unref();
   }
 
-  /** Reads the files of this process, which has `role`. @throws EspalierError "tls" or "wrong_role". */
-  static async open(files: TlsFiles, role: Role, options: TlsOptions = {}): Promise<Tls> {
+  /** Reads the files of this process, which has `role`, or one of several. @throws EspalierError "tls" or "wrong_role". */
+  static async open(files: TlsFiles, role: RoleChoice, options: TlsOptions = {}): Promise<Tls> {
     return new Tls(files, role, await readTlsFiles(files, role), options);
   }
 
@@ -125,7 +125,7 @@ export function serverNameOptions(host: string): ChannelOptions {
 /** In the form that `connectionFailure` finds again among gRPC's words. */
 function identityProblem(host: string, certificate: PeerCertificate, role: Role): Error | undefined {
   try {
-    checkRole('the worker', certificate.subjectaltname, role);
+    checkRole(`the ${role}`, certificate.subjectaltname, role);
     if (checkServerIdentity(host, certificate) === undefined) return undefined;
     throw new EspalierError('tls', `got a certificate for ${namesOf(certificate)}, expected one for ${host}`);
   } catch (caught) {

@@ -13,7 +13,7 @@ export const CERTIFICATE_SCRIPT = path.join(projectRoot(), 'deploy/make-certific
 export class Certificates {
   readonly folder: string;
 
-  /** @param hosts names of the worker.
+  /** @param hosts names of the worker, the coordinator and NATS.
    * @param authority whose certificates these are; left out: an authority of their own. */
   constructor(hosts: readonly string[], authority?: Certificates) {
     this.folder = mkdtempSync(path.join(tmpdir(), 'espalier-certificates-'));
@@ -26,7 +26,7 @@ export class Certificates {
     return path.join(this.folder, name);
   }
 
-  of(role: Role): TlsFiles {
+  of(role: Role | 'nats'): TlsFiles {
     return { ca: this.path('ca.pem'), certificate: this.path(`${role}.pem`), key: this.path(`${role}-key.pem`) };
   }
 

@@ -1,6 +1,7 @@
 // What is wrong with a party's own files is told before it connects or serves, and names the file.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { rolesOf } from '../../../shared/rpc/roles.ts';
@@ -111,8 +112,21 @@ test('only a URI of its own is a role, however a name is written', () => {
   assert.deepEqual(rolesOf(undefined), []);
 });
 
+test('who serves has host names, each its own role; one of several roles will do', async () => {
+  const altName = (name: string) => new X509Certificate(readFileSync(other.path(`${name}.pem`))).subjectAltName;
+  for (const name of ['worker', 'coordinator', 'nats'])
+    assert.equal(altName(name), `URI:espalier:role:${name}, IP Address:127.0.0.1`);
+  for (const name of ['submit', 'read']) assert.equal(altName(name), `URI:espalier:role:${name}`);
+  await readTlsFiles(other.of('read'), ['submit', 'read']);
+  await readTlsFiles(other.of('nats'), null);
+  await assert.rejects(readTlsFiles(other.of('worker'), ['submit', 'read']), {
+    code: 'wrong_role',
+    message: /got a certificate with role worker, expected submit or read$/,
+  });
+});
+
 test('the script keeps keys to their owner and overwrites nothing', () => {
-  for (const name of ['ca', 'worker', 'coordinator']) {
+  for (const name of ['ca', 'worker', 'coordinator', 'nats', 'submit', 'read']) {
     assert.equal(statSync(other.path(`${name}-key.pem`)).mode & 0o777, 0o600);
     assert.equal(statSync(other.path(`${name}.pem`)).mode & 0o777, 0o644);
   }
