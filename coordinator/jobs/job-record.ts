@@ -88,6 +88,8 @@ export interface JobRecord {
   readonly campaign: string;
   /** Of the user, unique in its campaign. */
   readonly name: string;
+  /** Its place in the campaign, from 0. New in schema 2. */
+  readonly position: number;
   readonly spec: JobSpec;
   /** -100 to 100; higher goes first. */
   readonly priority: number;

@@ -31,6 +31,7 @@ export interface JobSummary {
   readonly id: string;
   readonly campaign: string;
   readonly name: string;
+  readonly position: number;
   readonly priority: number;
   readonly state: JobState;
   readonly cancelRequested: boolean;

@@ -1,0 +1,61 @@
+// Records as bytes, of this schema and of those before it. A record of a newer schema is known by what all schemas share,
+// and is never claimed or written: the program that wrote it will go on with it.
+//
+//   schema 1   no `position`, `requeues`, `stageAttempt`; campaigns without `content`
+//   schema 2   now
+import { EspalierError } from '../../shared/errors.ts';
+import { type CampaignRecord, type JobRecord, RECORD_SCHEMA } from './job-record.ts';
+
+/** Values above this would come near the bus's limit of a message. */
+export const MAX_RECORD_BYTES = 1_000_000;
+
+export type ReadJob =
+  | { readonly kind: 'known'; readonly record: JobRecord }
+  | { readonly kind: 'newer'; readonly schema: number; readonly shared: NewerRecord };
+
+/** What may be shown of a record of a newer schema, as far as it is there. */
+export type NewerRecord = Partial<Pick<JobRecord, 'campaign' | 'name' | 'createdAt'>>;
+
+/** @throws EspalierError "state_schema" for bytes that are no record. */
+export function decodeJob(key: string, bytes: Uint8Array): ReadJob {
+  const { schema, value } = decode(key, bytes);
+  if (schema > RECORD_SCHEMA) return { kind: 'newer', schema, shared: value as NewerRecord };
+  if (schema === RECORD_SCHEMA) return { kind: 'known', record: value as unknown as JobRecord };
+  // Whether a stage was stored by the newest attempt was not recorded: the next death counts, as it did then.
+  return {
+    kind: 'known',
+    record: { position: 0, requeues: 0, stageAttempt: 0, ...value, schema: RECORD_SCHEMA } as JobRecord,
+  };
+}
+
+/** Of one of a newer schema, what may be shown, and that schema. @throws EspalierError "state_schema". */
+export function decodeCampaign(key: string, bytes: Uint8Array): CampaignRecord {
+  const { schema, value } = decode(key, bytes);
+  if (schema <= RECORD_SCHEMA) return { content: null, ...value, schema: RECORD_SCHEMA } as CampaignRecord;
+  const { id = '', name = '', createdAt = '', jobs = [] } = value;
+  return { schema, id, name, createdAt, jobs: Array.isArray(jobs) ? jobs : [], content: null };
+}
+
+/** @throws EspalierError "limit_exceeded" for a record that is too large to store. */
+export function encodeRecord(record: JobRecord | CampaignRecord): Uint8Array {
+  const bytes = new TextEncoder().encode(JSON.stringify(record));
+  if (bytes.length > MAX_RECORD_BYTES)
+    throw new EspalierError(
+      'limit_exceeded',
+      `${record.id}: the record has ${bytes.length} bytes, expected at most ${MAX_RECORD_BYTES}`,
+      { action: 'use fewer budgets a job, or fewer jobs a campaign' },
+    );
+  return bytes;
+}
+
+function decode(key: string, bytes: Uint8Array): { schema: number; value: Partial<JobRecord & CampaignRecord> } {
+  try {
+    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    if (Number.isSafeInteger(value?.schema) && value.schema >= 1) return { schema: value.schema, value };
+  } catch {
+    // Told below: what the bytes are instead helps nobody.
+  }
+  throw new EspalierError('state_schema', `${key}: the stored value is no record of jobs`, {
+    action: 'restore the bucket of jobs from a back-up, or delete the key',
+  });
+}
