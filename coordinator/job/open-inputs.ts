@@ -5,6 +5,7 @@ import { type Checkpoint, openCheckpoint } from '../../checkpoint/open-checkpoin
 import { type Dataset, loadDataset } from '../../dataset/load-dataset.ts';
 import { checkMetric } from '../../dataset/metrics.ts';
 import { loadTextTokenizer, type TextTokenizer } from '../../dataset/text-tokenizer.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { ColumnSettings } from '../prune-settings.ts';
 import type { Evaluation } from './job-context.ts';
@@ -28,6 +29,14 @@ export async function openModel(directory: string, releases: Releases): Promise<
   await assertFiniteWeights(checkpoint);
   const tokenizer = await loadTextTokenizer(directory, checkpoint.config);
   return { checkpoint, digest: await digestCheckpoint(checkpoint), tokenizer };
+}
+
+/** @param name what the user calls the model. @throws EspalierError "model_unsupported" for a model that is pruned. */
+export function requireDense({ checkpoint }: Pick<ModelInput, 'checkpoint'>, name: string): void {
+  if (checkpoint.config.raw.espalier === undefined) return;
+  throw new EspalierError('model_unsupported', `${name}: got a model that is already pruned, expected a dense one`, {
+    action: 'give the model that it was made from',
+  });
 }
 
 /** Reads a data file for a model and checks every row. */

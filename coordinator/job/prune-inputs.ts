@@ -3,14 +3,13 @@
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import { parameterCount } from '../../pruning/compact.ts';
-import { EspalierError } from '../../shared/errors.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { JobEvent } from '../job-events.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
 import { type Costs, modelCosts } from './budget.ts';
 import type { Evaluation } from './job-context.ts';
-import { type ModelInput, openData, openEvaluation, openModel } from './open-inputs.ts';
+import { type ModelInput, openData, openEvaluation, openModel, requireDense } from './open-inputs.ts';
 
 export interface PruneInputs {
   readonly model: Pick<ModelInput, 'checkpoint' | 'digest'>;
@@ -39,12 +38,7 @@ export async function openPruneInputs(
 ): Promise<PruneInputs> {
   const model = await openModel(settings.model, releases);
   const { config } = model.checkpoint;
-  if (config.raw.espalier !== undefined)
-    throw new EspalierError(
-      'model_unsupported',
-      `${settings.model}: got a model that is already pruned, expected a dense one`,
-      { action: 'give the model that it was made from' },
-    );
+  requireDense(model, settings.model);
   const data = await openData(settings.data, model, settings, settings.labels === 'data');
   const evaluation = settings.evaluation === null ? null : await openEvaluation(settings.evaluation, model, settings);
   const drawn = drawSamples(data, settings);

@@ -1,0 +1,157 @@
+// Opens what a campaign names on this machine with the checks of `espalier prune`, each model and each data set with it
+// once, and notes all that is wrong. Inputs of volumes lie elsewhere: the coordinator that runs the job checks them.
+import path from 'node:path';
+import { checkMetric } from '../../dataset/metrics.ts';
+import { EspalierError, toEspalierError } from '../../shared/errors.ts';
+import { Releases } from '../../shared/lifecycle.ts';
+import { modelCosts } from '../job/budget.ts';
+import { type ModelInput, openData, openEvaluation, openModel, requireDense } from '../job/open-inputs.ts';
+import { drawSamples } from '../stages/plan.ts';
+import type { CampaignFile, CampaignSettings } from './campaign-file.ts';
+import type { CampaignProblem } from './campaign-problem.ts';
+import type { CampaignJob } from './expand-campaign.ts';
+
+export interface CheckedCampaign {
+  readonly file: CampaignFile;
+  readonly jobs: readonly CampaignJob[];
+  /** Folder of the campaign file, at which its paths start. */
+  readonly folder: string;
+}
+
+export interface CheckOptions {
+  readonly signal: AbortSignal;
+  /** Told before each model is opened. */
+  readonly onModel?: (model: string, position: number, count: number) => void;
+}
+
+interface PlacedJob extends CampaignJob {
+  readonly position: number;
+}
+
+/** @returns everything that is wrong with the inputs, each mistake once. */
+export async function checkInputs(campaign: CheckedCampaign, options: CheckOptions): Promise<CampaignProblem[]> {
+  const check = new InputCheck(campaign, options.signal);
+  const jobs = campaign.jobs.map((job, position) => ({ ...job, position }));
+  const local = jobs.filter(({ model }) => typeof model === 'string');
+  const byModel = [...grouped(local, ({ model }) => resolved(campaign, model as string))];
+  for (const [position, [model, ofModel]] of byModel.entries()) {
+    options.onModel?.(model, position, byModel.length);
+    await check.model(model, ofModel);
+  }
+  return check.problems;
+}
+
+class InputCheck {
+  readonly #campaign: CheckedCampaign;
+  readonly #signal: AbortSignal;
+  readonly #problems = new Map<string, CampaignProblem>();
+
+  constructor(campaign: CheckedCampaign, signal: AbortSignal) {
+    this.#campaign = campaign;
+    this.#signal = signal;
+  }
+
+  get problems(): CampaignProblem[] {
+    return [...this.#problems.values()];
+  }
+
+  async model(folder: string, jobs: readonly PlacedJob[]): Promise<void> {
+    const releases = new Releases();
+    try {
+      const model = await this.#try(jobs[0], 'model', async () => {
+        const opened = await openModel(folder, releases);
+        requireDense(opened, folder);
+        return opened;
+      });
+      if (model === null) return;
+      for (const [, same] of grouped(jobs, dataKey)) await this.#data(model, same);
+      for (const [, same] of grouped(jobs, evaluationKey)) await this.#evaluation(model, same);
+    } finally {
+      await releases.run();
+    }
+  }
+
+  async #data(model: ModelInput, jobs: readonly PlacedJob[]): Promise<void> {
+    const [first] = jobs;
+    if (typeof first.data !== 'string') return;
+    const { data: input, settings } = first;
+    const dataset = await this.#try(first, 'data', () =>
+      openData(resolved(this.#campaign, input), model, settings, settings.labels === 'data'),
+    );
+    if (dataset === null) return;
+    for (const [, same] of grouped(jobs, drawKey)) {
+      const drawn = await this.#try(same[0], 'data', async () => drawSamples(dataset, same[0].settings));
+      if (drawn === null) continue;
+      const mean = drawn.samples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0) / drawn.samples.length;
+      for (const job of same)
+        await this.#try(job, 'budgets', async () =>
+          modelCosts(model.checkpoint.config, job.settings.macsLength ?? mean, job.settings.budgets),
+        );
+    }
+  }
+
+  async #evaluation(model: ModelInput, jobs: readonly PlacedJob[]): Promise<void> {
+    const [first] = jobs;
+    if (first.evaluation === null) return;
+    const { evaluation: input, settings } = first;
+    const metric = await this.#try(first, 'metric', async () =>
+      checkMetric(model.checkpoint.config.task, settings.metric),
+    );
+    if (metric === null || typeof input !== 'string') return;
+    await this.#try(first, 'eval', () => openEvaluation(resolved(this.#campaign, input), model, settings));
+  }
+
+  /** What `work` gives, or null after noting why it gives nothing. @throws the signal's reason. */
+  async #try<Result>(job: PlacedJob, key: keyof CampaignSettings, work: () => Promise<Result>): Promise<Result | null> {
+    this.#signal.throwIfAborted();
+    try {
+      return await work();
+    } catch (caught) {
+      this.#signal.throwIfAborted();
+      const error = toEspalierError(caught);
+      if (error.code === 'internal' && !isFromFiles(caught)) throw error;
+      const own = key in this.#campaign.file.jobs[job.position];
+      const problem: CampaignProblem = {
+        code: error.code === 'usage' || error.code === 'internal' ? 'campaign_format' : error.code,
+        path: own ? ['jobs', job.position, key] : ['defaults', key],
+        text: `${error.message}; ${error.action}`,
+      };
+      this.#problems.set(JSON.stringify(problem), problem);
+      return null;
+    }
+  }
+}
+
+/** What the system refused, such as a path with a NUL or a folder where a file should be, and no bug. */
+function isFromFiles(caught: unknown): boolean {
+  return !(caught instanceof EspalierError) && typeof (caught as NodeJS.ErrnoException | null)?.code === 'string';
+}
+
+function resolved({ folder }: CheckedCampaign, input: string): string {
+  return path.resolve(folder, input);
+}
+
+function dataKey({ data, settings }: CampaignJob): string {
+  const { columns, maxLength, stride, labels } = settings;
+  return JSON.stringify([data, columns, maxLength, stride, labels]);
+}
+
+function evaluationKey({ evaluation, settings }: CampaignJob): string {
+  const { columns, maxLength, stride, metric } = settings;
+  return JSON.stringify([evaluation, columns, maxLength, stride, metric]);
+}
+
+function drawKey({ settings }: CampaignJob): string {
+  const { samples, seed, replacement } = settings;
+  return JSON.stringify([samples, seed, replacement]);
+}
+
+function grouped<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, [Item, ...Item[]]> {
+  const groups = new Map<string, [Item, ...Item[]]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group === undefined) groups.set(keyOf(item), [item]);
+    else group.push(item);
+  }
+  return groups;
+}
