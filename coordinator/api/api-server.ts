@@ -9,14 +9,15 @@ import { EspalierError } from '../../shared/errors.ts';
 import { within } from '../../shared/lifecycle.ts';
 import type { Log } from '../../shared/log.ts';
 import { protocol, protocolDefinition } from '../../shared/rpc/protocol.ts';
+import { requireRoles } from '../../shared/rpc/roles.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
 import type { JobStore } from '../jobs/job-store.ts';
 import { artifactsService } from './artifacts-service.ts';
 import { blobsService } from './blobs-service.ts';
 import { jobsService } from './jobs-service.ts';
 import { MOST_REQUEST_BYTES, MOST_RESPONSE_BYTES } from './limits.ts';
+import { rolesForMethod } from './method-roles.ts';
 import { OpenCalls } from './open-calls.ts';
-import { requireRoles } from './require-roles.ts';
 
 const HEALTH_NAMES = ['', 'espalier.v1.Jobs', 'espalier.v1.Artifacts', 'espalier.v1.Blobs'];
 const FLUSH_MS = 1_000;
@@ -58,7 +59,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const calls = new OpenCalls();
   const server = new Server({
     ...SERVER_OPTIONS,
-    interceptors: [calls.interceptor, ...(tls === null ? [] : [requireRoles(log)])],
+    interceptors: [calls.interceptor, ...(tls === null ? [] : [requireRoles(rolesForMethod, log)])],
   });
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
   const { Jobs, Blobs, Artifacts } = protocol();

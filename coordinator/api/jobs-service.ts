@@ -41,9 +41,10 @@ export function jobsService({ store, bus, volumes, stopped, log }: JobsServicePa
     Get: unary(log, 'Jobs.Get', async ({ id }) => message(await store.read(checkId(id)))),
     Watch: streaming<WatchRequest__Output, EventMessage>(log, 'Jobs.Watch', stopped, (call, signal) =>
       places.hold(() => {
-        const { id, afterSequence } = call.request;
+        const { id, afterSequence, keptOnly } = call.request;
         const job = store.find(checkId(id));
-        return watchJob({ job, after: checkSequence(afterSequence), events: bus.events, store, call, signal });
+        const after = checkSequence(afterSequence);
+        return watchJob({ job, after, keptOnly, events: bus.events, store, call, signal });
       }),
     ),
     Cancel: unary(log, 'Jobs.Cancel', async ({ id }) => message(await store.cancel(checkId(id)))),

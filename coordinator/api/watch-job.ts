@@ -22,6 +22,8 @@ export interface Watch {
   /** Whole id. */
   readonly job: string;
   readonly after: number;
+  /** End after the events that are kept now. */
+  readonly keptOnly: boolean;
   readonly events: EventLog;
   readonly store: Pick<JobStore, 'summary' | 'onChange'>;
   readonly call: ServerWritableStream<WatchRequest__Output, EventMessage>;
@@ -36,67 +38,69 @@ interface Waiting {
 
 /** Sends the events of a job until it has ended. @throws the reason of `signal`, EspalierError "bus_unavailable". */
 export async function watchJob(watch: Watch): Promise<void> {
-  const { job, events, signal } = watch;
   const end = new JobEnd(watch);
   try {
     let sent = watch.after;
-    while (!end.isReached) {
-      const round = new AbortController();
-      const waiting: Waiting[] = [];
-      let isBehind = false;
-      let failure: unknown = null;
-      let wake = () => {};
-      const stop = () => wake();
-      const roundSignal = AbortSignal.any([round.signal, signal, end.signal]);
-      roundSignal.addEventListener('abort', stop);
-      events
-        .follow(
-          job,
-          sent,
-          (sequence, event) => {
-            if (isBehind) return;
-            if (waiting.length >= MOST_WAITING) {
-              isBehind = true;
-              round.abort();
-            } else waiting.push({ sequence, event });
-            wake();
-          },
-          roundSignal,
-        )
-        .catch((caught: unknown) => {
-          failure = caught;
-          wake();
-        });
-      try {
-        while (!(roundSignal.aborted && waiting.length === 0)) {
-          signal.throwIfAborted();
-          const next = waiting.shift();
-          if (next !== undefined) {
-            await send(watch, next);
-            sent = next.sequence;
-            if (isLast(next.event)) end.lastEventSent();
-          } else if (failure !== null && !roundSignal.aborted) throw toEspalierError(failure);
-          else
-            await new Promise<void>((resolve) => {
-              wake = resolve;
-              if (roundSignal.aborted || failure !== null || waiting.length > 0) resolve();
-            });
-        }
-      } finally {
-        roundSignal.removeEventListener('abort', stop);
-        round.abort();
-      }
-      signal.throwIfAborted();
-    }
-    // What came between, in the order of the log.
-    for (let page = await events.read(job, sent, PAGE); page.length > 0; page = await events.read(job, sent, PAGE))
-      for (const next of page) {
-        signal.throwIfAborted();
-        await send(watch, next);
-        sent = next.sequence;
-      }
+    while (!watch.keptOnly && !end.isReached) sent = await followOnce(watch, sent, end);
+    await sendKept(watch, sent);
   } finally {
     end.close();
+  }
+}
+
+/** Follows the log until the job has ended or the client has fallen behind. @returns the last sequence number sent. */
+async function followOnce(watch: Watch, after: number, end: JobEnd): Promise<number> {
+  const { job, events, signal } = watch;
+  const round = new AbortController();
+  const stopped = AbortSignal.any([round.signal, signal, end.signal]);
+  const waiting: Waiting[] = [];
+  const failures: unknown[] = [];
+  let sent = after;
+  let wake = () => {};
+  const onStop = () => wake();
+  stopped.addEventListener('abort', onStop);
+  const receive = (sequence: number, event: Uint8Array) => {
+    if (stopped.aborted) return;
+    if (waiting.length < MOST_WAITING) waiting.push({ sequence, event });
+    else round.abort();
+    wake();
+  };
+  events.follow(job, after, receive, stopped).catch((caught: unknown) => {
+    failures.push(caught);
+    wake();
+  });
+  try {
+    while (!(stopped.aborted && waiting.length === 0)) {
+      signal.throwIfAborted();
+      const next = waiting.shift();
+      if (next !== undefined) {
+        await send(watch, next);
+        sent = next.sequence;
+        if (isLast(next.event)) end.lastEventSent();
+      } else if (failures.length > 0) throw toEspalierError(failures[0]);
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (stopped.aborted) resolve();
+        });
+    }
+    signal.throwIfAborted();
+    return sent;
+  } finally {
+    stopped.removeEventListener('abort', onStop);
+    round.abort();
+  }
+}
+
+async function sendKept(watch: Watch, after: number): Promise<void> {
+  const { job, events, signal } = watch;
+  for (let last = after, page = await events.read(job, last, PAGE); page.length > 0; ) {
+    for (const next of page) {
+      signal.throwIfAborted();
+      await send(watch, next);
+      last = next.sequence;
+    }
+    page = await events.read(job, last, PAGE);
   }
 }
 

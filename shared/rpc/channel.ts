@@ -1,6 +1,7 @@
-// Options of every connection between coordinator and worker, and the client side of one.
-import { Channel, type ChannelOptions, credentials } from '@grpc/grpc-js';
+// Options of every connection between two parties, and the client side of one.
+import { Channel, type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 import { type BlobsClient, protocol, type WorkerClient } from './protocol.ts';
+import type { Role } from './roles.ts';
 import { serverNameOptions, type Tls } from './tls.ts';
 
 const MIB = 1024 * 1024;
@@ -53,10 +54,7 @@ export function hostOf(address: string): string {
 /** Opens a connection to `host:port`, where a worker must prove with its certificate that it is one, or, without `tls`,
  * where anything may listen and listen in. Nothing is sent before the first call. */
 export function connectWorker(address: string, tls: Tls | null = null): WorkerConnection {
-  const host = hostOf(address);
-  const channelCredentials = tls === null ? credentials.createInsecure() : tls.channelCredentials(host, 'worker');
-  const options = tls === null ? CLIENT_OPTIONS : { ...CLIENT_OPTIONS, ...serverNameOptions(host) };
-  const channel = new Channel(address, channelCredentials, options);
+  const { channel, channelCredentials } = openChannel(address, 'worker', tls);
   const shared = { channelOverride: channel };
   return {
     address,
@@ -65,4 +63,18 @@ export function connectWorker(address: string, tls: Tls | null = null): WorkerCo
     blobs: new (protocol().Blobs)(address, channelCredentials, shared),
     close: () => channel.close(),
   };
+}
+
+/** A channel to `host:port`, whose certificate must have the role of the peer.
+ * @param changes options that are not those of CLIENT_OPTIONS. */
+export function openChannel(
+  address: string,
+  peer: Role,
+  tls: Tls | null,
+  changes: ChannelOptions = {},
+): { readonly channel: Channel; readonly channelCredentials: ChannelCredentials } {
+  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+  const channelCredentials = tls === null ? credentials.createInsecure() : tls.channelCredentials(host, peer);
+  const options = { ...CLIENT_OPTIONS, ...(tls === null ? {} : serverNameOptions(host)), ...changes };
+  return { channel: new Channel(address, channelCredentials, options), channelCredentials };
 }
