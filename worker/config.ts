@@ -1,8 +1,7 @@
 // Configuration of a worker process: flags > environment (ESPALIER_…) > defaults, read once into one object.
 import path from 'node:path';
 import type { BusSettings } from '../shared/bus/bus.ts';
-import { EspalierError } from '../shared/errors.ts';
-import { isLoopback } from '../shared/rpc/loopback.ts';
+import { helpText, readBus, readSettings, readTls, requireNone, type Setting } from '../shared/process-config.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import {
   anything,
@@ -14,8 +13,7 @@ import {
   number,
   oneOf,
   orElse,
-  type SettingCheck,
-} from './setting-checks.ts';
+} from '../shared/setting-checks.ts';
 
 export type Device = 'auto' | 'cpu' | 'gpu';
 
@@ -58,12 +56,6 @@ export interface AdvertisedAddress {
 export type WorkerCommand =
   | { readonly kind: 'serve' | 'print-config'; readonly config: WorkerConfig }
   | { readonly kind: 'help'; readonly text: string };
-
-interface Setting {
-  readonly defaultText: string;
-  readonly help: string;
-  readonly problem: SettingCheck;
-}
 
 const GB = 1e9;
 const MOST_WORKERS = 64;
@@ -111,76 +103,22 @@ const SETTINGS = {
 
 type SettingName = keyof typeof SETTINGS;
 
-const TLS_NAMES = ['tls-ca', 'tls-certificate', 'tls-key'] as const;
-
-const NATS_TLS_NAMES = ['nats-tls-ca', 'nats-tls-certificate', 'nats-tls-key'] as const;
-
-const SWITCHES = ['print-config', 'help', 'insecure'];
-
-const NAMES = Object.keys(SETTINGS) as SettingName[];
-
 /** Reads the configuration. @throws EspalierError "usage" that lists every problem. */
 export function parseWorkerConfig(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): WorkerCommand {
-  const problems: string[] = [];
-  const { given, switches } = readFlags(argv, problems);
-  if (switches.has('help')) return { kind: 'help', text: helpText(env) };
-  const texts = {} as Record<SettingName, string>;
-  for (const name of NAMES) {
-    const variable = environmentName(name);
-    const [source, text] = given.has(name)
-      ? [`--${name}`, given.get(name)!]
-      : env[variable] !== undefined
-        ? [variable, env[variable]]
-        : [`--${name}`, defaultOf(name, env)];
-    const expected = SETTINGS[name].problem(text);
-    if (expected !== null) problems.push(`${source}: got "${withoutPassword(text)}", expected ${expected}`);
-    texts[name] = text;
-  }
-  const tls = readTls(texts, problems);
-  if (tls === null && !switches.has('insecure') && !isLoopback(texts.host))
-    problems.push(
-      `--host: got ${texts.host} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
-    );
-  const bus = readBus(texts, problems);
+  const settings = { ...SETTINGS, 'blob-dir': { ...SETTINGS['blob-dir'], defaultText: defaultBlobDir(env) } };
+  const read = readSettings<SettingName>(settings, argv, env);
+  const { texts, switches, problems } = read;
+  if (switches.has('help')) return { kind: 'help', text: helpText('espalier worker [flags]', settings) };
+  const tls = readTls(read);
+  const bus = readBus(read);
   if (bus !== null && texts.advertise === '' && isAnyAddress(texts.host))
     problems.push(`--advertise: missing; --host ${texts.host} names no address that coordinators could be told`);
   checkPorts(texts, problems);
-  if (problems.length > 0)
-    throw new EspalierError('usage', problems.join('; '), { action: 'see the flags with --help' });
+  requireNone(problems);
   return { kind: switches.has('print-config') ? 'print-config' : 'serve', config: configOf(texts, tls, bus) };
-}
-
-/** All three files or none. */
-function readTls(texts: Readonly<Record<SettingName, string>>, problems: string[]): TlsFiles | null {
-  const missing = TLS_NAMES.filter((name) => texts[name] === '');
-  if (missing.length === TLS_NAMES.length) return null;
-  if (missing.length > 0)
-    problems.push(
-      `${missing.map((name) => `--${name}`).join(', ')}: missing; TLS takes all of --${TLS_NAMES.join(', --')}`,
-    );
-  return { ca: texts['tls-ca'], certificate: texts['tls-certificate'], key: texts['tls-key'] };
-}
-
-/** Everything about NATS says nothing without its address. */
-function readBus(texts: Readonly<Record<SettingName, string>>, problems: string[]): BusSettings | null {
-  const more = ['nats-credentials', ...NATS_TLS_NAMES] as const;
-  if (texts.nats === '') {
-    const given = more.filter((name) => texts[name] !== '');
-    if (given.length > 0) problems.push(`--nats: missing; got ${given.map((name) => `--${name}`).join(', ')}`);
-    return null;
-  }
-  const [ca, certificate, key] = NATS_TLS_NAMES.map((name) => texts[name]);
-  if ((certificate === '') !== (key === ''))
-    problems.push('--nats-tls-certificate, --nats-tls-key: got one, expected both or none');
-  if (ca === '' && certificate !== '') problems.push('--nats-tls-ca: missing; got --nats-tls-certificate');
-  return {
-    servers: texts.nats.split(','),
-    credentials: texts['nats-credentials'] || null,
-    tls: ca === '' ? null : { ca, certificate: certificate || null, key: key || null },
-  };
 }
 
 /** Several workers take ports one after the other. */
@@ -191,11 +129,6 @@ function checkPorts(texts: Readonly<Record<SettingName, string>>, problems: stri
     if (first > 0 && first <= 65535 && first + count - 1 > 65535)
       problems.push(`--${name}: got ${first} for ${count} workers, expected at most ${65536 - count}`);
   }
-}
-
-/** Errors are logged: what stands before an @ could be a password. */
-function withoutPassword(text: string): string {
-  return text.replace(/\/\/[^@,]*@/g, '//…@');
 }
 
 function isAnyAddress(host: string): boolean {
@@ -233,39 +166,7 @@ function advertisedOf(text: string): AdvertisedAddress | null {
   return { host, port: port === undefined ? null : Number(port) };
 }
 
-function readFlags(argv: readonly string[], problems: string[]) {
-  const given = new Map<string, string>();
-  const switches = new Set<string>();
-  for (let i = 0; i < argv.length; i += 1) {
-    const [, name = '', inline] = /^--([^=]+)(?:=(.*))?$/s.exec(argv[i]) ?? [];
-    if (SWITCHES.includes(name) && inline === undefined) switches.add(name);
-    else if (!Object.hasOwn(SETTINGS, name)) problems.push(`${argv[i]}: unknown`);
-    else if (given.has(name)) problems.push(`--${name}: given twice`);
-    else if (inline !== undefined) given.set(name, inline);
-    else if (i + 1 < argv.length && !argv[i + 1].startsWith('--')) given.set(name, argv[++i]);
-    else problems.push(`--${name}: got no value`);
-  }
-  return { given, switches };
-}
-
-function defaultOf(name: SettingName, env: Readonly<Record<string, string | undefined>>): string {
-  if (name !== 'blob-dir') return SETTINGS[name].defaultText;
+function defaultBlobDir(env: Readonly<Record<string, string | undefined>>): string {
   const cache = env.XDG_CACHE_HOME || (env.HOME ? path.join(env.HOME, '.cache') : '');
   return cache === '' ? '' : path.join(cache, 'espalier', 'blobs');
-}
-
-function environmentName(name: SettingName): string {
-  return `ESPALIER_${name.toUpperCase().replaceAll('-', '_')}`;
-}
-
-function helpText(env: Readonly<Record<string, string | undefined>>): string {
-  const lines = NAMES.map(
-    (name) =>
-      `  --${name.padEnd(20)} ${SETTINGS[name].help} (${environmentName(name)}; default ${defaultOf(name, env) || 'none'})`,
-  );
-  const switches = [
-    '  --insecure             listen without TLS where other machines can connect',
-    '  --print-config         show the settings in force and end',
-  ];
-  return ['Usage: espalier worker [flags]', ...lines, ...switches, ''].join('\n');
 }

@@ -7,6 +7,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
+import { openBus } from '../shared/bus/open-bus.ts';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
 import { onSignals, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
@@ -15,7 +16,6 @@ import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
 import { createEngineExecutor } from './engine-executor.ts';
 import { HeartbeatSender } from './heartbeat-sender.ts';
-import { openBus } from './open-bus.ts';
 import { pulledBlobs, sentBlobs } from './service/blob-supply.ts';
 import { cpuTurns, OWN_DEVICE } from './service/device-turns.ts';
 import { startWorkerServer } from './service/worker-server.ts';
@@ -58,7 +58,10 @@ async function serve(config: WorkerConfig): Promise<void> {
   const draining = drainAsked();
   const tls = config.tls === null ? null : await openTls(config.tls);
   releases.add(() => tls?.close());
-  const bus = config.bus === null ? null : await openBus(config.bus, log, draining.signal);
+  const bus =
+    config.bus === null
+      ? null
+      : await openBus(config.bus, log, draining.signal, { name: `espalier-worker-${process.pid}` });
   releases.add(() => bus?.close());
   const blobs = await BlobStore.open(config.blobDir, { limitBytes: config.blobLimitBytes });
   const executor = await createEngineExecutor(config, blobs);

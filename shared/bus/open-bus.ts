@@ -1,13 +1,19 @@
-// The connection of a worker to NATS: waited for as long as it takes, since a pod's NATS may start after its workers.
+// The connection of a process to NATS: waited for as long as it takes, since NATS may start after it.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Bus, BusSettings } from '../shared/bus/bus.ts';
-import { connectBus } from '../shared/bus/nats-bus.ts';
-import { toEspalierError } from '../shared/errors.ts';
-import type { Log } from '../shared/log.ts';
+import { toEspalierError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Bus, BusSettings } from './bus.ts';
+import { type BusOptions, connectBus } from './nats-bus.ts';
 
 /** One line of the log for each round of tries. */
 const ROUND_MS = 60_000;
 const RETRY_MS = 2_000;
+
+export interface OpenBusOptions extends Pick<BusOptions, 'create' | 'limits'> {
+  /** Seen in the server's list of connections. */
+  readonly name: string;
+  readonly roundMs?: number;
+}
 
 /** Connects. Lost connections come back by themselves; the log tells of both.
  * @throws EspalierError "cancelled" when the signal aborts; "tls" or "usage" for settings that no waiting would help. */
@@ -15,12 +21,12 @@ export async function openBus(
   settings: BusSettings,
   log: Log,
   signal: AbortSignal,
-  roundMs: number = ROUND_MS,
+  { roundMs = ROUND_MS, ...options }: OpenBusOptions,
 ): Promise<Bus> {
   for (;;) {
     try {
       return await connectBus(settings, {
-        name: `espalier-worker-${process.pid}`,
+        ...options,
         signal,
         connectMs: roundMs,
         onNotice: ({ event, detail }) => log.warning(`NATS ${event}`, { detail }),
