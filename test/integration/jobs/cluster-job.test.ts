@@ -1,0 +1,339 @@
+// A claimed job with a real object store and real workers: the bits of the same job on one machine, from uploaded files
+// and from a volume; cut off in the middle, whoever goes on takes what is stored and gives the same bits.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type ClusterJob, runClusterJob } from '../../../coordinator/cluster-job.ts';
+import type { JobEvent } from '../../../coordinator/job-events.ts';
+import { type JobResources, openJobResources } from '../../../coordinator/job-resources.ts';
+import { dataFileName, isFileName } from '../../../coordinator/jobs/file-names.ts';
+import type { FileRef, FileSource, JobResult, JobSpec, StageEntry } from '../../../coordinator/jobs/job-record.ts';
+import { runPruneJob } from '../../../coordinator/prune-job.ts';
+import type { PruneReport } from '../../../coordinator/prune-report.ts';
+import type { PruneSettings } from '../../../coordinator/prune-settings.ts';
+import { blobOfFile } from '../../../shared/blobs/blob-source.ts';
+import type { Bus } from '../../../shared/bus/bus.ts';
+import { connectBus } from '../../../shared/bus/nats-bus.ts';
+import { EspalierError } from '../../../shared/errors.ts';
+import { forkedFleet } from '../../support/forked-fleet.ts';
+import { NatsServer } from '../../support/nats-server.ts';
+import { toyRows, writeRows } from '../../support/toy-data.ts';
+import { writeToyModel } from '../../support/toy-model.ts';
+
+const BUDGETS = [
+  { text: '0.40', value: 0.4 },
+  { text: '0.7', value: 0.7 },
+];
+const METHOD: Omit<JobSpec, 'model' | 'data' | 'evaluation'> = {
+  columns: {},
+  budgets: BUDGETS,
+  seed: 3,
+  samples: 96,
+  replacement: false,
+  fisherGroup: 8,
+  labels: 'data',
+  method: 'tune',
+  damping: 'ridge',
+  macsLength: null,
+  maxLength: null,
+  stride: 128,
+  metric: null,
+  dtype: null,
+};
+
+let folder = '';
+let server: NatsServer;
+let bus: Bus;
+let resources: JobResources;
+let uploaded: Pick<JobSpec, 'model' | 'data' | 'evaluation'>;
+let local: PruneReport[];
+const at = (...names: string[]) => path.join(folder, ...names);
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'espalier-cluster-job-'));
+  process.env.XDG_CACHE_HOME = at('cache');
+  await writeToyModel(at('volume/models/toy'), { layers: 2, hidden: 32, heads: 4, neurons: 64 });
+  await mkdir(at('volume/data'));
+  await writeRows(at('volume/data/train.jsonl'), toyRows('pair', { count: 200 }));
+  await writeRows(at('volume/data/dev.jsonl'), toyRows('pair', { count: 60, seed: 1 }));
+  server = await NatsServer.start();
+  bus = await connectBus(server.settings(), { create: true });
+  const volumes = new Map([['shared', at('volume')]]);
+  resources = await openJobResources({ objects: bus.objects, cacheDir: at('objects'), cacheLimitBytes: 1e9, volumes });
+  uploaded = {
+    model: await upload(at('volume/models/toy'), 'model'),
+    data: await upload(at('volume/data/train.jsonl'), 'data'),
+    evaluation: await upload(at('volume/data/dev.jsonl'), 'data'),
+  };
+  local = await prunedHere('local');
+});
+
+after(async () => {
+  await bus?.close();
+  await server?.remove();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function upload(input: string, kind: 'model' | 'data'): Promise<FileSource> {
+  const files: FileRef[] = [];
+  const names = kind === 'data' ? [path.basename(input)] : (await readdir(input)).sort();
+  for (const name of names) {
+    const stored = kind === 'data' ? dataFileName(name) : name;
+    assert.ok(isFileName(kind, stored), name);
+    const blob = await blobOfFile(kind === 'data' ? input : path.join(input, name));
+    await bus.objects.put(blob.digest, blob.sizeBytes, blob.open());
+    files.push({ name: stored, digest: blob.digest, sizeBytes: blob.sizeBytes });
+  }
+  return { kind: 'blobs', label: path.basename(input), files };
+}
+
+/** The same job on one machine. */
+function prunedHere(out: string, settings: Partial<PruneSettings> = {}): Promise<PruneReport[]> {
+  const job: PruneSettings = {
+    ...METHOD,
+    ...{ model: at('volume/models/toy'), data: at('volume/data/train.jsonl'), evaluation: at('volume/data/dev.jsonl') },
+    ...{ out: at(out), force: false, resume: false, workers: { local: 1, addresses: [], device: 'cpu' } },
+    ...settings,
+  };
+  return runPruneJob(job, { signal: new AbortController().signal, onEvent: () => {} });
+}
+
+interface Run {
+  readonly record: Map<string, StageEntry>;
+  readonly events: JobEvent[];
+  readonly tasks: string[];
+  readonly classes: (object | null)[];
+  readonly results: Promise<readonly JobResult[]>;
+}
+
+let runs = 0;
+
+/** Runs a job as its coordinator does. `onCommit` is called after each stage that is stored. */
+function start(
+  spec: Partial<JobSpec>,
+  options: { record?: Map<string, StageEntry>; workers?: number; onCommit?: (name: string) => void } & Partial<
+    Pick<ClusterJob, 'signal' | 'resources'>
+  > = {},
+): Run {
+  const record = options.record ?? new Map<string, StageEntry>();
+  const events: JobEvent[] = [];
+  const fleet = forkedFleet(bus.objects, at(`worker-blobs-${runs}`), options.workers ?? 1);
+  const results = runClusterJob({
+    ...{ id: '0123456789abcdef', campaign: 'fedcba9876543210', priority: 0, fleet },
+    ...{ signal: new AbortController().signal, resources, ...options },
+    spec: { ...METHOD, ...uploaded, ...spec },
+    stages: Object.fromEntries(record),
+    async commitStage(name, entry) {
+      options.signal?.throwIfAborted();
+      // As it goes through a record.
+      record.set(name, JSON.parse(JSON.stringify(entry)) as StageEntry);
+      options.onCommit?.(name);
+    },
+    scratch: at(`scratch-${runs++}`),
+    onEvent: (event) => events.push(event),
+  });
+  results.catch(() => {});
+  return { record, events, tasks: fleet.tasks, classes: fleet.joined as never, results };
+}
+
+/** What of a report may not depend on where and when the job ran. */
+function content(report: unknown): object {
+  const { seconds, latency, workers, ...rest } = report as PruneReport;
+  assert.ok(seconds.total > 0 && latency !== null && workers > 0);
+  return rest;
+}
+
+async function stored({ digest, sizeBytes }: FileRef): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of bus.objects.open(digest)) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  assert.equal(bytes.length, sizeBytes);
+  assert.equal(createHash('sha256').update(bytes).digest('hex'), digest);
+  return bytes;
+}
+
+const reused = (events: readonly JobEvent[]) =>
+  events.flatMap((event) => (event.kind === 'stage-finished' && event.reused ? [event.stage] : []));
+
+/** Every file of the results is that of the same job on one machine, the report but for where and when it ran. */
+async function assertSame(results: readonly JobResult[], out: string, reports: readonly PruneReport[]): Promise<void> {
+  assert.deepEqual(
+    results.map(({ budget }) => budget),
+    BUDGETS.map(({ text }) => text),
+  );
+  for (const [i, { budget, files, report }] of results.entries()) {
+    assert.deepEqual(content(report), content(reports[i]));
+    const names = files.map(({ name }) => name);
+    assert.deepEqual(names, (await readdir(at(out, budget))).sort());
+    for (const file of files) {
+      const bytes = await stored(file);
+      if (file.name === 'report.json') assert.deepEqual(JSON.parse(bytes.toString()), report);
+      else assert.deepEqual(bytes, await readFile(at(out, budget, file.name)), file.name);
+    }
+  }
+}
+
+test('uploaded files: the files and reports of the same job on one machine, with one worker or two', async () => {
+  for (const workers of [1, 2]) {
+    const { results, record, events } = start({}, { workers });
+    await assertSame(await results, 'local', local);
+    assert.deepEqual(reused(events), []);
+    assert.ok(Buffer.byteLength(JSON.stringify(Object.fromEntries(record))) < 16_000);
+  }
+  assert.deepEqual(
+    (await readdir(folder)).filter((name) => name.startsWith('scratch')),
+    [],
+  );
+});
+
+test('a volume: the same, and its weights are in the object store for workers to pull', async () => {
+  const spec: Partial<JobSpec> = {
+    model: { kind: 'volume', volume: 'shared', path: ['models', 'toy'] },
+    data: { kind: 'volume', volume: 'shared', path: ['data', 'train.jsonl'] },
+    evaluation: { kind: 'volume', volume: 'shared', path: ['data', 'dev.jsonl'] },
+  };
+  await assertSame(await start(spec).results, 'local', local);
+  assert.ok(existsSync(at('volume/models/toy/model.safetensors')), 'the user keeps what was linked');
+});
+
+test('labels drawn from the model: as on one machine', async () => {
+  const reports = await prunedHere('drawn', { labels: 'model', evaluation: null, method: 'search' });
+  const results = await start({ labels: 'model', evaluation: null, method: 'search' }).results;
+  await assertSame(results, 'drawn', reports);
+});
+
+describe('cut off in the middle', () => {
+  for (const [where, stage, solves, expected] of [
+    ['after fisher', /\/fisher$/, 6, ['evaluate', 'fisher']],
+    ['in tuning', /budget-0\.4\/tune$/, 5, ['evaluate', 'fisher', 'search', 'evaluate', 'rearrange', 'evaluate']],
+    [
+      'when the result of the first budget was measured',
+      /budget-0\.4\/quality-result$/,
+      0,
+      [
+        ...['evaluate', 'fisher'],
+        ...BUDGETS.flatMap(() => ['search', 'evaluate', 'rearrange', 'evaluate', 'tune']),
+        'evaluate',
+      ],
+    ],
+  ] as const)
+    test(`${where}: the next coordinator takes what is stored and gives the same bits`, async () => {
+      const controller = new AbortController();
+      const lost = new EspalierError('lease_lost', 'the lease has lapsed');
+      const first = start(
+        {},
+        { signal: controller.signal, onCommit: (name) => stage.test(name) && controller.abort(lost) },
+      );
+      await assert.rejects(first.results, (error) => error instanceof EspalierError && error.code === 'lease_lost');
+      const second = start({}, { record: first.record, workers: 2 });
+      await assertSame(await second.results, 'local', local);
+      assert.deepEqual(reused(second.events), expected);
+      assert.ok(!second.tasks.includes('fisher/0'));
+      assert.equal(second.tasks.filter((task) => task.startsWith('solve/')).length, solves);
+    });
+
+  test('with a stage whose blob is gone: it alone is computed again, and told of', async () => {
+    const first = start({});
+    await first.results;
+    const name = [...first.record.keys()].find((key) => key.endsWith('/fisher'))!;
+    const entry = first.record.get(name)!;
+    assert.ok(entry.kind === 'tensors');
+    await bus.objects.delete(entry.digest);
+    const second = start({}, { record: first.record });
+    await assertSame(await second.results, 'local', local);
+    assert.deepEqual(
+      second.events.flatMap((event) => (event.kind === 'notice' ? [event.text] : [])),
+      [`stored ${name} is damaged and is computed again`],
+    );
+    assert.ok(second.tasks.includes('fisher/0') && !second.tasks.includes('solve/1.ffn'));
+  });
+});
+
+describe('inputs', () => {
+  test('that are not there, or damaged, are named by what the user calls them', async () => {
+    await writeFile(at('broken.jsonl'), '{"sentence1": "ba", "sentence2": 3, "label": 1}\n');
+    const data = await upload(at('broken.jsonl'), 'data');
+    const { results } = start({ data: { ...data, label: 'my train.jsonl' } as FileSource });
+    await assert.rejects(results, (error: EspalierError) => {
+      assert.equal(error.code, 'data_format');
+      assert.match(error.message, /^my train\.jsonl:1: /);
+      assert.doesNotMatch(error.line, /scratch/);
+      return true;
+    });
+    const missing = { name: 'data.csv', digest: 'b'.repeat(64), sizeBytes: 3 };
+    await assert.rejects(start({ data: { kind: 'blobs', label: 'x', files: [missing] } }).results, {
+      code: 'blob_missing',
+    });
+  });
+
+  test('whose names are on no list are refused before anything is fetched', async () => {
+    const [file] = (uploaded.data as Extract<FileSource, { kind: 'blobs' }>).files;
+    for (const name of ['../data.jsonl', '/etc/passwd', 'data.jsonl\0', 'data.parquet', '']) {
+      const { results } = start({ data: { kind: 'blobs', label: 'x', files: [{ ...file, name }] } });
+      await assert.rejects(results, { code: 'campaign_format' }, name);
+    }
+    const twice = start({
+      model: {
+        kind: 'blobs',
+        label: 'x',
+        files: [
+          { ...file, name: 'vocab.txt' },
+          { ...file, name: 'vocab.txt' },
+        ],
+      },
+    });
+    await assert.rejects(twice.results, { code: 'campaign_format', message: 'model: got vocab.txt twice' });
+  });
+
+  test('that a disk has changed since they were pulled are pulled again', async () => {
+    await resources.blobs.remove(weightsOf(uploaded.model).digest);
+    const own = await openJobResources({
+      ...{ objects: bus.objects, cacheDir: at('changed'), cacheLimitBytes: 1e9, volumes: new Map() },
+    });
+    const { digest, sizeBytes } = weightsOf(uploaded.model);
+    const file = await own.cache.fetch(digest, sizeBytes);
+    const bytes = await readFile(file);
+    bytes[bytes.length - 1] ^= 1;
+    await writeFile(file, bytes);
+    await assert.rejects(start({}, { resources: own }).results, { code: 'blob_corrupt' });
+    await assertSame(await start({}, { resources: own }).results, 'local', local);
+  });
+
+  test('of a volume that changed since the job began: the job fails, what was stored is not mixed with it', async () => {
+    await writeToyModel(at('volume/models/changing'), { layers: 2, hidden: 32, heads: 4, neurons: 64, seed: 8 });
+    const spec: Partial<JobSpec> = {
+      model: { kind: 'volume', volume: 'shared', path: ['models', 'changing'] },
+      method: 'search',
+    };
+    const first = start(spec);
+    await first.results;
+    await writeToyModel(at('volume/models/changing'), { layers: 2, hidden: 32, heads: 4, neurons: 64, seed: 9 });
+    await assert.rejects(start(spec, { record: first.record }).results, (error: EspalierError) => {
+      assert.equal(error.code, 'resume_mismatch');
+      assert.match(error.message, /^the inputs changed since the job began: model: got "[0-9a-f]+\.\.\., expected "/);
+      return true;
+    });
+  });
+
+  test('behind links that lead out of a volume are not read', async () => {
+    await symlink(at('volume/models/toy'), at('outside'));
+    await mkdir(at('other'));
+    await symlink(at('volume/data'), at('other/data'));
+    const volumes = new Map([['other', at('other')]]);
+    const own = { ...resources, volumes };
+    const data: FileSource = { kind: 'volume', volume: 'other', path: ['data', 'train.jsonl'] };
+    await assert.rejects(start({ data }, { resources: own }).results, {
+      code: 'campaign_format',
+      message: 'other/data: got a link that leads out of the volume',
+    });
+  });
+});
+
+function weightsOf(source: FileSource): FileRef {
+  assert.ok(source.kind === 'blobs');
+  return source.files.find(({ name }) => name === 'model.safetensors')!;
+}

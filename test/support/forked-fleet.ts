@@ -1,0 +1,60 @@
+// A fleet for tests of one job: CPU workers forked for each job that joins. What tasks expect to find in the object store
+// must be there; the workers, which know no store, are sent it.
+import assert from 'node:assert/strict';
+import type { Fleet, FleetJob } from '../../coordinator/workers/fleet.ts';
+import { openWorkers, type Workers } from '../../coordinator/workers/workers.ts';
+import type { ObjectBucket } from '../../shared/bus/bus.ts';
+
+export interface ForkedFleet extends Fleet {
+  /** Jobs as they joined. */
+  readonly joined: FleetJob[];
+  /** Ids of the tasks that were run. */
+  readonly tasks: string[];
+}
+
+export function forkedFleet(objects: ObjectBucket, blobDir: string, count: number): ForkedFleet {
+  const joined: FleetJob[] = [];
+  const tasks: string[] = [];
+  const run = (workers: Workers): Workers['runTasks'] => {
+    return async (specs, options) => {
+      for (const { id, blobs } of specs) {
+        tasks.push(id);
+        for (const { digest, origin } of blobs)
+          if (origin === 'store') assert.ok(await objects.find(digest), `${id}: ${digest} is not in the object store`);
+      }
+      const sent = specs.map((spec) => ({
+        ...spec,
+        blobs: spec.blobs.map(({ digest, sizeBytes, open }) => ({ digest, sizeBytes, open })),
+      }));
+      return workers.runTasks(sent, options);
+    };
+  };
+  return {
+    joined,
+    tasks,
+    size: count,
+    pendingTasks: 0,
+    workers: [],
+    async join(job) {
+      joined.push(job);
+      const workers = await openWorkers({
+        settings: { local: count, addresses: [], device: 'cpu' },
+        ...{ blobDir, deviceClass: job.deviceClass, onEvent: job.onEvent, signal: job.signal },
+      });
+      return {
+        get deviceClass() {
+          return workers.deviceClass;
+        },
+        get count() {
+          return workers.count;
+        },
+        get memoryBytes() {
+          return workers.memoryBytes;
+        },
+        runTasks: run(workers),
+        close: () => workers.close(),
+      };
+    },
+    async close() {},
+  };
+}
