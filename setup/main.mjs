@@ -1,16 +1,22 @@
-// The program behind `npm run setup`, `demo`, `test`, `build`, `bench` and `quality`: sets the checkout up, then does
-// what the script is named after.
+// The program behind the npm scripts (`npm run setup`, `demo`, `cluster`, `test` and so on): sets the checkout up, then
+// does what the script is named after.
 
 import { nodeVersionProblem } from './node-version.mjs';
+
+const compiled = (program) => async (context, args) =>
+  (await import('./run-compiled.mjs')).runCompiled(context, program, args);
 
 const PROGRAMS = {
   setup: async () => 0,
   build: async () => 0,
   demo: async (context) => (await import('./run-demo.mjs')).runDemo(context),
+  cluster: async (context, args) => (await import('./run-cluster.mjs')).runCluster(context, args),
   test: async (context, args) => (await import('./run-tests.mjs')).runTests(context, args),
-  bench: async (context, args) => (await import('./run-compiled.mjs')).runCompiled(context, 'test/bench/main.js', args),
-  quality: async (context, args) =>
-    (await import('./run-compiled.mjs')).runCompiled(context, 'test/bench/quality.js', args),
+  faults: compiled('test/faults/main.js'),
+  soak: compiled('test/soak/main.js'),
+  bench: compiled('test/bench/main.js'),
+  'bench-cluster': compiled('test/bench/cluster.js'),
+  quality: compiled('test/bench/quality.js'),
 };
 
 const [name = 'setup', ...args] = process.argv.slice(2);

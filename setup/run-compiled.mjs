@@ -1,4 +1,4 @@
-// `npm run bench` and `npm run quality`: a compiled program of the checkout, in the foreground.
+// `npm run bench`, `soak` and their like: a compiled program of the checkout, in the foreground.
 
 import fs from 'node:fs';
 import path from 'node:path';
