@@ -4,7 +4,7 @@
 //   host, Describe says what it is) → leaving (its heartbeat says "draining": it finishes what it has)
 //   → removed (it says "gone", its connection dropped for good, or it was silent)
 //
-// A worker of another version is announced and never joins. Silence counts only while this side can hear: not while the
+// A worker of another version is left out. Silence counts only while this side can hear: not while the
 // bus is away, and not after a pause of this process.
 import { createHash } from 'node:crypto';
 import type { Bus } from '../../shared/bus/bus.ts';
@@ -13,8 +13,9 @@ import { type EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { BlobUploader } from '../../shared/rpc/blob-upload.ts';
 import { hostOf } from '../../shared/rpc/channel.ts';
 import { isLoopback } from '../../shared/rpc/loopback.ts';
-import type { WorkerDescription } from '../../shared/rpc/protocol.ts';
+import { PROTOCOL_VERSION, type WorkerDescription } from '../../shared/rpc/protocol.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
+import { espalierVersion } from '../../shared/rpc/version.ts';
 import type { Clock } from './clock.ts';
 import { checkWorker } from './device-class.ts';
 import { readHeartbeat } from './heartbeat-reader.ts';
@@ -105,6 +106,12 @@ export class FleetRegistry implements WorkerSource {
     if (state === 'gone') return;
     if (tls === null && !insecure && !isLoopback(hostOf(address))) {
       this.#noticeOnce(address, `worker ${address} is left out: without TLS only workers of this machine are used`);
+      return;
+    }
+    if (heartbeat.version !== espalierVersion() || heartbeat.protocolVersion !== PROTOCOL_VERSION) {
+      const got = `version ${heartbeat.version}, protocol ${heartbeat.protocolVersion}`;
+      const text = `got ${got}, expected version ${espalierVersion()}, protocol ${PROTOCOL_VERSION}`;
+      this.#noticeOnce(`${address} ${heartbeat.instanceId} version`, `worker ${address} is left out: ${text}`);
       return;
     }
     if (this.#members.size >= MAX_MEMBERS) {
