@@ -27,16 +27,17 @@ try {
     });
   const ops = new Ops(engine);
   const forward = new Forward(ops, new Kernels(ops));
+  const checkCancelled = () => {
+    if (Atomics.load(cancelled, 0) === running)
+      throw new EspalierError('cancelled', 'nobody waits for this task any more');
+  };
   const context: TaskContext = {
     engine,
     ops,
     forward,
     models: new ModelCache(ops),
-    states: new TuningStates(forward, data.stateBytes),
-    checkCancelled() {
-      if (Atomics.load(cancelled, 0) === running)
-        throw new EspalierError('cancelled', 'nobody waits for this task any more');
-    },
+    states: new TuningStates(forward, data.stateBytes, checkCancelled),
+    checkCancelled,
   };
   const runner = new RequestRunner(context);
   port.on('message', (message: ToEngine) => void answer(runner, context.models, message));

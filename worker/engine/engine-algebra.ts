@@ -4,11 +4,13 @@
 import type { LinearAlgebra } from '../../pruning/linear-algebra.ts';
 import type { Ops } from './ops.ts';
 
-/** LinearAlgebra on the engine's device. See the interface for shapes. */
-export function engineAlgebra(ops: Ops): LinearAlgebra {
+/** LinearAlgebra on the engine's device. See the interface for shapes.
+ * @param checkCancelled called before each operation; throws when nobody waits for the solve any more. */
+export function engineAlgebra(ops: Ops, checkCancelled: () => void = () => {}): LinearAlgebra {
   const { engine } = ops;
   return {
     timesTranspose(a, aRows, b, bRows, inner) {
+      checkCancelled();
       return engine.scope(() => {
         const left = engine.uploadFloat64(a, [aRows, inner]);
         const right = a === b ? left : engine.uploadFloat64(b, [bRows, inner]);
@@ -16,6 +18,7 @@ export function engineAlgebra(ops: Ops): LinearAlgebra {
       });
     },
     cholesky(matrix, size) {
+      checkCancelled();
       if (size === 0) return new Float64Array(0);
       const factor = engine.scope(() =>
         engine.downloadFloat64(ops.cholesky64(engine.uploadFloat64(matrix, [size, size]))),

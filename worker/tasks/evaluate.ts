@@ -58,6 +58,7 @@ export function modelLogits(context: TaskContext, weights: EncoderWeights, devic
   const last = weights.layers.length - 1;
   let x = engine.scope(() => forward.embed(weights, device));
   for (let l = 0; l <= last; l++) {
+    context.checkCancelled();
     const input = x;
     x = engine.scope(() => forward.layer(weights, l, input, device, l === last ? lastQueries(weights) : 'all').x);
     engine.dispose(input);

@@ -92,6 +92,7 @@ function batchGradients(
     let x = engine.scope(() => forward.embed(weights, device));
     const passes: LayerPass[] = [];
     for (let l = 0; l <= last; l++) {
+      context.checkCancelled();
       const input = x;
       const done = engine.scope(() =>
         forward.layer(weights, l, input, device, l === last ? lastQueries(weights) : 'all'),
@@ -107,6 +108,7 @@ function batchGradients(
     const headRows: DeviceTensor[] = [];
     const neuronRows: DeviceTensor[] = [];
     for (let l = last; l >= 0; l--) {
+      context.checkCancelled();
       const incoming = dx;
       const found = engine.scope(() => {
         const gradients = layerBackward(forward, weights, l, passes[l], incoming, device);

@@ -8,9 +8,10 @@ import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { type LocalModel, ModelCache, masksKey } from '../model/model-cache.ts';
+import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { base, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
-import { type Ahead, type BatchState, nextTeacher, type TuningPair } from '../tuning/tuning-states.ts';
+import { type Ahead, type BatchState, nextTeacher, statesKey, type TuningPair } from '../tuning/tuning-states.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 /** Positions that one float32 product sums over, at least: fewer would cost more in additions of float64 sums, more
@@ -29,11 +30,23 @@ export interface TuningInput {
 
 export interface NormalEquationsInput extends TuningInput {
   readonly shards: ShardRange;
+  /** File of the states to start from where none are kept here; null: from the embeddings. */
+  readonly statesPath?: string | null;
 }
 
 /** @returns the tensors that worker.proto names for NormalEquationsTask. */
 export async function runNormalEquations(context: TaskContext, input: NormalEquationsInput): Promise<NamedTensor[]> {
-  return sumsToTensors(await subLayerSums(context, input, input.shards));
+  const { statesPath = null, plan, shards } = input;
+  if (statesPath === null) return sumsToTensors(await subLayerSums(context, input, shards));
+  const pair = await tuningPair(context, input);
+  const key = statesKey(pair, stepOf(input.layer, input.subLayer), shards);
+  const { hiddenSize } = pair.student.config;
+  const states = await openGivenStates(statesPath, { key, plan, shards, hiddenSize });
+  try {
+    return sumsToTensors(await subLayerSums(context, input, shards, states.ofShard));
+  } finally {
+    await states.close();
+  }
 }
 
 /** Teacher and student of a task, from the cache of models. @throws EspalierError "protocol" for a layer that they lack. */
@@ -59,15 +72,22 @@ export async function subLayerSums(
   context: TaskContext,
   input: TuningInput,
   shards: ShardRange,
+  given?: StatesOfShard,
 ): Promise<SubLayerSums> {
   shardsOf(input.plan, shards);
   const pair = await tuningPair(context, input);
   const step = stepOf(input.layer, input.subLayer);
-  return foldTree(shards.first, shards.end, (shard) => shardSums(context, pair, shard, step), addSums);
+  return foldTree(shards.first, shards.end, (shard) => shardSums(context, pair, shard, step, given), addSums);
 }
 
 // Float32 products of a few thousand positions at a time, summed in float64 on the device.
-function shardSums(context: TaskContext, pair: TuningPair, shard: number, step: number): SubLayerSums {
+function shardSums(
+  context: TaskContext,
+  pair: TuningPair,
+  shard: number,
+  step: number,
+  given?: StatesOfShard,
+): SubLayerSums {
   const { engine, states } = context;
   const width = projection(pair.student, step)?.shape[0] ?? 0;
   const { hiddenSize } = pair.student.config;
@@ -82,7 +102,7 @@ function shardSums(context: TaskContext, pair: TuningPair, shard: number, step: 
     for (const tensor of [...before, ...waiting.splice(0).flatMap(({ x, r }) => [x, r])]) engine.dispose(tensor);
   };
   try {
-    states.visit(pair, shard, step, (state) => {
+    const use = (state: BatchState) => {
       context.checkCancelled();
       const { observations, ahead } = observe(context, pair, state, step);
       const { x, r } = observations;
@@ -91,7 +111,8 @@ function shardSums(context: TaskContext, pair: TuningPair, shard: number, step: 
       positions += x.shape[0];
       if (waiting.reduce((sum, found) => sum + found.x.shape[0], 0) >= PRODUCT_POSITIONS) flush();
       return ahead;
-    });
+    };
+    states.visit(pair, shard, step, use, given);
     if (waiting.length > 0) flush();
     const [gram, cross, featureSums, targetSum, targetSquares] = totals.map((total) =>
       engine.scope(() => engine.downloadFloat64(total)),

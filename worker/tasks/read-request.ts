@@ -16,6 +16,7 @@ import { decodeSafetensors } from '../../shared/safetensors.ts';
 import { type NamedTensor, viewAs } from '../../shared/tensor.ts';
 import { MOST_BATCH_TOKENS } from '../model/device-batch.ts';
 import type { LocalModel, ModelCache } from '../model/model-cache.ts';
+import { runActivations } from './activations.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runFisher } from './fisher.ts';
 import { runLatency } from './latency.ts';
@@ -80,7 +81,15 @@ export class RequestRunner {
       }
       case 'normalEquations': {
         const task = given(request.normalEquations, 'normal_equations');
-        return runNormalEquations(context, { ...(await this.tuning(task, paths)), shards: range(task.shards) });
+        return runNormalEquations(context, {
+          ...(await this.tuning(task, paths)),
+          shards: range(task.shards),
+          statesPath: task.states === null ? null : pathOf(task.states.digest, paths),
+        });
+      }
+      case 'activations': {
+        const task = given(request.activations, 'activations');
+        return runActivations(context, { ...(await this.tuning(task, paths)), shards: range(task.shards) });
       }
       case 'solve': {
         const task = given(request.solve, 'solve');
@@ -117,7 +126,7 @@ export class RequestRunner {
       default:
         throw new EspalierError(
           'protocol',
-          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, latency`,
+          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, latency, activations`,
         );
     }
   }

@@ -38,7 +38,7 @@ export async function runSolve(context: TaskContext, input: SolveInput): Promise
     // alike; the published method fits one for attention only.
     withOffset: input.subLayer === 'attention',
     settings: input.settings,
-    algebra: engineAlgebra(ops),
+    algebra: engineAlgebra(ops, () => context.checkCancelled()),
   });
   const { scales, ...report } = solution;
   const text = new TextEncoder().encode(JSON.stringify(report));

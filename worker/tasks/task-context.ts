@@ -13,7 +13,8 @@ export interface TaskContext {
   readonly forward: Forward;
   readonly models: ModelCache;
   readonly states: TuningStates;
-  /** @throws EspalierError "cancelled" when nobody waits for the task any more; called between micro-batches. */
+  /** @throws EspalierError "cancelled" when nobody waits for the task any more; called between layers
+   * and between micro-batches. */
   checkCancelled(): void;
 }
 

@@ -6,6 +6,7 @@ import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
+import type { HostStates, StatesOfShard } from './given-states.ts';
 import { featureScales, prefixKey } from './scaled-student.ts';
 import { features, normalize, output, projection } from './sub-layer.ts';
 
@@ -53,22 +54,33 @@ export interface TuningPair {
 
 export class TuningStates {
   private readonly forward: Forward;
+  private readonly checkCancelled: () => void;
   private limitBytes: number;
   private readonly kept = new Map<number, ShardState>();
   private bytes = 0;
 
-  constructor(forward: Forward, limitBytes: number) {
+  /** @param checkCancelled called before each sub-layer that is computed; throws when nobody waits any more. */
+  constructor(forward: Forward, limitBytes: number, checkCancelled: () => void = () => {}) {
     this.forward = forward;
+    this.checkCancelled = checkCancelled;
     this.limitBytes = limitBytes;
   }
 
-  /** Runs `use` on each micro-batch's states before sub-layer `step`, from what is kept or from the embeddings, and keeps
-   * them for the next sub-layer where the limit allows, with what `use` returns of the way there. `use` runs in a scope
-   * of its own; it must not keep other tensors. */
-  visit(pair: TuningPair, shardIndex: number, step: number, use: (state: BatchState) => Ahead | null): void {
+  /** Runs `use` on each micro-batch's states before sub-layer `step`, from what is kept, or from what is given, or from the
+   * embeddings, and keeps them for the next sub-layer where the limit allows, with what `use` returns of the way there.
+   * `use` runs in a scope of its own; it must not keep other tensors.
+   * @param given states before this very sub-layer. */
+  visit(
+    pair: TuningPair,
+    shardIndex: number,
+    step: number,
+    use: (state: BatchState) => Ahead | null,
+    given: StatesOfShard = () => null,
+  ): void {
     const { engine } = this.forward.ops;
     const shard = pair.plan.shards[shardIndex];
     const found = this.take(pair, shardIndex, step);
+    const hostStates = found === null ? given(shardIndex) : null;
     const rows = shard.batches.reduce((sum, batch) => sum + batch.members.length * batch.tokens, 0);
     const { hiddenSize } = pair.student.config;
     const stateBytes = rows * (2 * hiddenSize + 4) * FLOAT_BYTES;
@@ -79,10 +91,13 @@ export class TuningStates {
     const batches: BatchState[] = [];
     try {
       shard.batches.forEach((_, index) => {
-        const state = this.advance(pair, shard, index, found, step);
+        const state =
+          hostStates === null
+            ? this.advance(pair, shard, index, found, step)
+            : this.upload(pair, shard, index, hostStates(index));
         batches.push(state);
         const ahead = engine.scope(() => use(state));
-        releaseAhead(engine, state.ahead);
+        if (ahead !== state.ahead) releaseAhead(engine, state.ahead);
         if (!keepAhead) releaseAhead(engine, ahead);
         batches[batches.length - 1] = { ...state, ahead: keepAhead ? ahead : null };
         if (!keep) this.release(batches.splice(0));
@@ -137,6 +152,7 @@ export class TuningStates {
     let state = found === null ? this.embed(pair, shard, index) : found.batches[index];
     try {
       for (let at = found?.step ?? 0; at < step; at++) {
+        this.checkCancelled();
         const before = state;
         const next = engine.scope(() => this.next(pair, at, before));
         // The teacher's next states may have been computed ahead: they live on.
@@ -157,6 +173,16 @@ export class TuningStates {
       const batch = uploadBatch(engine, pair.plan.samples, shard.batches[index], pair.student.config);
       const student = engine.scope(() => this.forward.embed(pair.student, batch));
       return { batch, student, teacher: student, ahead: null };
+    });
+  }
+
+  private upload(pair: TuningPair, shard: Shard, index: number, states: HostStates): BatchState {
+    const { engine } = this.forward.ops;
+    return engine.scope(() => {
+      const batch = uploadBatch(engine, pair.plan.samples, shard.batches[index], pair.student.config);
+      const shape = [batch.samples * batch.tokens, pair.student.config.hiddenSize];
+      const [student, teacher] = [states.student, states.teacher].map((values) => engine.upload(values, [...shape]));
+      return { batch, student, teacher, ahead: null };
     });
   }
 
@@ -186,6 +212,11 @@ export class TuningStates {
       for (const tensor of [batch.paddingBias, batch.tokenRows]) if (tensor !== null) engine.dispose(tensor);
     }
   }
+}
+
+/** Name of the states of some shards before a sub-layer, the same on every worker. */
+export function statesKey(pair: TuningPair, step: number, { first, end }: { first: number; end: number }): string {
+  return `${stateKey(pair, step)}/${first}-${end}`;
 }
 
 function stateKey(pair: TuningPair, step: number): string {

@@ -1,16 +1,20 @@
 // Nothing stays on the device after a task but what the caches keep, however the task ends. Constants (shapes, axes,
 // factors) stay by design: the first round makes them, after which the count of tensors must not move at all.
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'node:test';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import { EspalierError } from '../../../shared/errors.ts';
+import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine } from '../../../worker/engine/engine.ts';
 import { Kernels } from '../../../worker/engine/kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { Forward } from '../../../worker/model/forward.ts';
 import { ModelCache } from '../../../worker/model/model-cache.ts';
+import { runActivations } from '../../../worker/tasks/activations.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runLatency } from '../../../worker/tasks/latency.ts';
@@ -58,20 +62,21 @@ function fragileContext(stateBytes: number) {
   const engine = new Engine(fragile);
   const ops = new Ops(engine);
   const forward = new Forward(ops, new Kernels(ops));
+  const checkCancelled = () => {
+    control.checks += 1;
+    if (control.checks === control.cancelAt) throw new EspalierError('cancelled', 'nobody waits');
+  };
   const context: TaskContext = {
     ...{ engine, ops, forward },
     models: new ModelCache(ops),
-    states: new TuningStates(forward, stateBytes),
-    checkCancelled() {
-      control.checks += 1;
-      if (control.checks === control.cancelAt) throw new EspalierError('cancelled', 'nobody waits');
-    },
+    states: new TuningStates(forward, stateBytes, checkCancelled),
+    checkCancelled,
   };
   return { context, control };
 }
 
 /** Tasks of every kind; the tuning tasks leave hidden states behind for each other. */
-function tasksOf({ config, model }: TinyModel): Record<string, (context: TaskContext) => Promise<unknown>> {
+function tasksOf({ config, model, folder }: TinyModel): Record<string, (context: TaskContext) => Promise<unknown>> {
   const samples = randomSamples(config, LENGTHS);
   const plan = testPlan(samples, { groupSize: 2, tokensPerBatch: 24, tokensPerShard: 30 });
   const shards = { first: 0, end: plan.shards.length };
@@ -87,6 +92,18 @@ function tasksOf({ config, model }: TinyModel): Record<string, (context: TaskCon
       await runNormalEquations(context, { ...tuning, layer: 0, subLayer: 'ffn', shards: { first: 0, end: 2 } });
       await runNormalEquations(context, { ...tuning, subLayer: 'attention', shards });
       await runNormalEquations(context, { ...tuning, subLayer: 'ffn', shards });
+    },
+    activations: async (context) => {
+      await runNormalEquations(context, { ...tuning, subLayer: 'attention', shards: { first: 0, end: 2 } });
+      await runActivations(context, { ...tuning, subLayer: 'ffn', shards });
+      await runNormalEquations(context, { ...tuning, subLayer: 'ffn', shards });
+    },
+    'sums from given states': async (context) => {
+      const input = { ...tuning, subLayer: 'ffn', shards } as const;
+      const statesPath = join(folder, 'states');
+      await writeFile(statesPath, encodeSafetensors(await runActivations(context, input)));
+      context.states.clear();
+      await runNormalEquations(context, { ...input, statesPath });
     },
     'solve from shards': (context) => {
       const fit = { kind: 'shards', shards: { first: 0, end: 2 } } as const;

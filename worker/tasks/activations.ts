@@ -1,0 +1,41 @@
+// Task "activations": hidden states of teacher and student before a sub-layer, to hand shards to another worker in
+// mid-tuning, and for inspection. They are those that the sums of this sub-layer start from, and stay here as well.
+import { EspalierError } from '../../shared/errors.ts';
+import type { NamedTensor } from '../../shared/tensor.ts';
+import { keyTensor, MOST_STATE_BYTES, SIDES, stateBytes } from '../tuning/given-states.ts';
+import { stepOf } from '../tuning/sub-layer.ts';
+import { statesKey } from '../tuning/tuning-states.ts';
+import { type NormalEquationsInput, tuningPair } from './normal-equations.ts';
+import { shardsOf, type TaskContext } from './task-context.ts';
+
+/** @returns the tensors that worker.proto names for ActivationsTask.
+ * @throws EspalierError "limit_exceeded" for more shards than one answer may hold. */
+export async function runActivations(context: TaskContext, input: NormalEquationsInput): Promise<NamedTensor[]> {
+  const { engine, states } = context;
+  const { plan, shards } = input;
+  shardsOf(plan, shards);
+  const pair = await tuningPair(context, input);
+  const { hiddenSize } = pair.student.config;
+  const bytes = stateBytes(plan, shards, hiddenSize);
+  if (bytes > MOST_STATE_BYTES)
+    throw new EspalierError(
+      'limit_exceeded',
+      `activations: got shards ${shards.first} to ${shards.end} with ${bytes} bytes of states, expected at most ${MOST_STATE_BYTES}`,
+      { action: 'ask for fewer shards at once' },
+    );
+  const step = stepOf(input.layer, input.subLayer);
+  const tensors: NamedTensor[] = [keyTensor(statesKey(pair, step, shards))];
+  let batch = 0;
+  for (let shard = shards.first; shard < shards.end; shard++)
+    states.visit(pair, shard, step, (state) => {
+      context.checkCancelled();
+      for (const side of SIDES) {
+        const { shape } = state[side];
+        const data = engine.downloadFloat32(state[side]);
+        tensors.push({ name: `${side}.${batch}`, dtype: 'F32', shape: [shape[0], shape[1]], data });
+      }
+      batch += 1;
+      return state.ahead;
+    });
+  return tensors;
+}
