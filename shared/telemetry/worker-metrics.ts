@@ -3,10 +3,11 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 import { BusyMeter } from './busy-meter.ts';
 import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
 
-const OUTCOMES = ['done', 'failed', 'cancelled'] as const;
-const CACHE_RESULTS = ['hit', 'pulled', 'waited', 'missing', 'failed'] as const;
-/** pulled: from the object store; received: blobs from coordinators; sent: results. */
-const DIRECTIONS = ['pulled', 'received', 'sent'] as const;
+/** refused: there was no place, or the worker was ending. */
+const OUTCOMES = ['done', 'failed', 'refused', 'cancelled'] as const;
+const CACHE_RESULTS = ['hit', 'miss'] as const;
+/** received: blobs, from coordinators or the object store; sent: results. */
+const DIRECTIONS = ['received', 'sent'] as const;
 
 /** What is so now. Each function is cheap and never throws; one that is left out has no metric. */
 export interface WorkerSources {
@@ -21,7 +22,6 @@ export interface WorkerSources {
 
 export class WorkerMetrics extends ProcessMetrics {
   readonly #busy = new BusyMeter();
-  #endBusy: (() => void) | null = null;
   readonly #taskSeconds: Histogram<'kind'>;
   readonly #tasks: Counter<'outcome'>;
   readonly #bytes: Counter<'direction'>;
@@ -40,19 +40,19 @@ export class WorkerMetrics extends ProcessMetrics {
     });
     this.#tasks = new Counter({
       name: 'espalier_worker_tasks_total',
-      help: 'Tasks that ended, by how.',
+      help: 'Tasks that were asked for and ended, by how.',
       labelNames: ['outcome'],
       registers,
     });
     this.#bytes = new Counter({
       name: 'espalier_bytes_total',
-      help: 'Bytes that this worker pulled from the object store, received from coordinators, and sent as results.',
+      help: 'Bytes of blobs that this worker received, from coordinators or the object store, and of results that it sent.',
       labelNames: ['direction'],
       registers,
     });
     this.#cache = new Counter({
       name: 'espalier_cache_requests_total',
-      help: 'Blobs that tasks named: in the cache (hit), pulled, pulled meanwhile by another (waited), missing, or failed.',
+      help: 'Blobs that tasks named: in the cache (hit), or to be brought (miss).',
       labelNames: ['result'],
       registers,
     });
@@ -70,24 +70,27 @@ export class WorkerMetrics extends ProcessMetrics {
     this.#showSources(sources);
   }
 
-  /** A task has left the engine. @param kind field of the request that holds it: "fisher", "normal_equations". */
-  taskEnded(kind: string, outcome: (typeof OUTCOMES)[number], seconds: number): void {
+  /** A task begins to compute. The returned function is called when it has, once.
+   * @param kind field of the request that holds it: "fisher", "normal_equations". */
+  taskStarted(kind: string): () => void {
+    const end = this.#busy.begin();
+    const startedAt = performance.now();
+    return () => {
+      end();
+      this.#taskSeconds.observe({ kind: taskKindLabel(kind) }, (performance.now() - startedAt) / 1000);
+    };
+  }
+
+  taskEnded(outcome: (typeof OUTCOMES)[number]): void {
     this.#tasks.inc({ outcome });
-    // One that was cancelled or failed half way tells nothing of how long such tasks take.
-    if (outcome === 'done') this.#taskSeconds.observe({ kind: taskKindLabel(kind) }, seconds);
   }
 
-  computing(isComputing: boolean): void {
-    this.#endBusy?.();
-    this.#endBusy = isComputing ? this.#busy.begin() : null;
+  addBytes(direction: (typeof DIRECTIONS)[number], bytes: number): void {
+    this.#bytes.inc({ direction }, bytes);
   }
 
-  cacheRequest(result: (typeof CACHE_RESULTS)[number]): void {
-    this.#cache.inc({ result });
-  }
-
-  bytes(direction: (typeof DIRECTIONS)[number], count: number): void {
-    this.#bytes.inc({ direction }, count);
+  cacheRequested(result: (typeof CACHE_RESULTS)[number], count = 1): void {
+    this.#cache.inc({ result }, count);
   }
 
   #showSources({ tasks, cache, gpuMemoryPeakBytes, busConnected }: WorkerSources): void {

@@ -146,21 +146,23 @@ describe('a coordinator', () => {
 describe('a worker', () => {
   it('shows what it was told of and what is so now', async () => {
     const metrics = new WorkerMetrics(BUILD, WORKER_SOURCES);
-    metrics.computing(true);
-    metrics.taskEnded('fisher', 'done', 0.5);
-    metrics.taskEnded('fisher', 'cancelled', 100);
-    metrics.bytes('pulled', 7);
-    metrics.cacheRequest('hit');
+    const ended = metrics.taskStarted('normal_equations');
+    metrics.taskStarted('a kind of tomorrow')();
+    metrics.taskEnded('done');
+    metrics.taskEnded('refused');
+    metrics.addBytes('received', 7);
+    metrics.cacheRequested('hit', 3);
+    metrics.cacheRequested('miss');
     const shown = await values(metrics);
     const expected: readonly [name: string, value: number][] = [
-      ['espalier_task_duration_seconds_sum{kind="fisher"}', 0.5],
+      ['espalier_task_duration_seconds_count{kind="other"}', 1],
       ['espalier_worker_tasks_total{outcome="done"}', 1],
-      ['espalier_worker_tasks_total{outcome="cancelled"}', 1],
+      ['espalier_worker_tasks_total{outcome="refused"}', 1],
       ['espalier_worker_tasks_total{outcome="failed"}', 0],
-      ['espalier_bytes_total{direction="pulled"}', 7],
+      ['espalier_bytes_total{direction="received"}', 7],
       ['espalier_bytes_total{direction="sent"}', 0],
-      ['espalier_cache_requests_total{result="hit"}', 1],
-      ['espalier_cache_requests_total{result="pulled"}', 0],
+      ['espalier_cache_requests_total{result="hit"}', 3],
+      ['espalier_cache_requests_total{result="miss"}', 1],
       ['espalier_worker_tasks', 1],
       ['espalier_cache_bytes', 5],
       ['espalier_cache_limit_bytes', 50],
@@ -169,8 +171,9 @@ describe('a worker', () => {
     ];
     for (const [name, value] of expected) assert.equal(shown.get(name), value, name);
     assert.ok(shown.get('espalier_worker_busy_ratio')! > 0);
-    metrics.computing(false);
-    metrics.computing(false);
+    ended();
+    const later = await values(metrics);
+    assert.equal(later.get('espalier_task_duration_seconds_count{kind="normal_equations"}'), 1);
   });
 
   it('without a GPU shows no memory of one', async () => {
