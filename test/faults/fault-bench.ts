@@ -85,7 +85,7 @@ export class FaultBench {
     assert.ok(lease !== null, `the job runs when ${at} is reached`);
     const joined = watch.events(job).flatMap(({ event }) => (event.kind === 'worker-joined' ? [event.worker] : []));
     const worker = cluster.workers.find(({ name }) => joined.includes(cluster.workerAddress(name)));
-    return { cluster, watch, job, owner: cluster.process(lease.owner), worker: worker ?? cluster.workers[0] };
+    return { cluster, watch, job, owner: cluster.ownerOf(lease.owner), worker: worker ?? cluster.workers[0] };
   }
 
   /** Waits for the end of a job, which must be that of an undisturbed one, notes what it took, mends the cluster, and

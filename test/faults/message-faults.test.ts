@@ -87,8 +87,8 @@ const cases: readonly FaultCase[] = [
   {
     name: 'the lease of the coordinator is taken away',
     at: 'tune',
-    strike: async ({ watch, owner }) => {
-      const key = `coordinator.${owner.name}`;
+    strike: async ({ watch, job }) => {
+      const key = `coordinator.${watch.record(job).lease?.owner}`;
       for (;;) {
         const entry = await watch.bus.leases.get(key);
         if (entry === null || (await watch.bus.leases.delete(key, entry.revision))) break;

@@ -47,7 +47,6 @@ export async function writeToyCampaign(
     jobs: Array.from({ length: jobs }, (_, i) => ({
       name: `job-${i}`,
       model: path.join(folder, `model-${i % models}`),
-      seed: i % 3,
     })),
   });
 }

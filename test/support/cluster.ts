@@ -56,6 +56,7 @@ export class Cluster {
   readonly #workerProxies = new Map<string, FaultProxy>();
   readonly #clientProxies = new Map<string, FaultProxy>();
   #monitorPort = 0;
+  #workerCount = 0;
 
   private constructor(folder: string, plan: ClusterPlan) {
     this.folder = folder;
@@ -106,6 +107,11 @@ export class Cluster {
     return named;
   }
 
+  /** The coordinator that a record names: its id, and a random part of each start. */
+  ownerOf(owner: string): ClusterProcess {
+    return this.process(owner.replace(/-[0-9a-f]+$/, ''));
+  }
+
   /** Where clients reach a coordinator: the given one, or the first that runs. */
   clientAddress(name?: string): string {
     const coordinator = name === undefined ? this.coordinators.find(({ isRunning }) => isRunning) : this.process(name);
@@ -151,9 +157,10 @@ export class Cluster {
     return coordinator;
   }
 
-  async addWorker(flags: readonly string[] = []): Promise<ClusterProcess> {
-    const name = `w${this.workers.length + 1}`;
-    const placeholder = this.workers.length;
+  /** @param program of another version; left out: this one's. */
+  async addWorker(flags: readonly string[] = [], program = 'dist/worker/main.js'): Promise<ClusterProcess> {
+    this.#workerCount += 1;
+    const name = `w${this.#workerCount}`;
     const own = [
       ...['--host', '127.0.0.1', '--device', 'cpu', '--blob-dir', this.blobDir(name), '--metrics-port', '0'],
       ...(this.#plan.certificates?.flags('worker') ?? []),
@@ -161,9 +168,8 @@ export class Cluster {
       ...flags,
     ];
     const links: string[] = [];
-    const worker = this.#program(name, 'dist/worker/main.js', (port) => [...own, ...links, '--port', String(port)]);
-    // Its place in the list is taken before the first wait: names count up.
-    this.workers[placeholder] = worker;
+    const worker = this.#program(name, program, (port) => [...own, ...links, '--port', String(port)]);
+    this.workers.push(worker);
     links.push('--nats', await this.#natsUrlFor(name));
     if (this.#plan.proxied) {
       const proxy = await FaultProxy.open();
@@ -173,6 +179,15 @@ export class Cluster {
     await worker.start();
     this.#workerProxies.get(name)?.target(worker.port);
     return worker;
+  }
+
+  /** Ends a worker for good. */
+  async removeWorker(name: string): Promise<void> {
+    await this.process(name).stop();
+    this.workers.splice(
+      this.workers.findIndex((worker) => worker.name === name),
+      1,
+    );
   }
 
   /** Starts again whatever has ended, lets what was frozen go on, and heals every link. Resolves when all serve. */
@@ -210,7 +225,7 @@ export class Cluster {
   #program(name: string, file: string, args: (port: number) => readonly string[]): ClusterProcess {
     return new ClusterProcess(name, {
       command: process.execPath,
-      args: (port) => ['--enable-source-maps', path.join(projectRoot(), file), ...args(port)],
+      args: (port) => ['--enable-source-maps', path.resolve(projectRoot(), file), ...args(port)],
       env: {
         ...process.env,
         NODE_OPTIONS: '',

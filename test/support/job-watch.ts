@@ -45,6 +45,10 @@ export class JobWatch {
     return record;
   }
 
+  recordOrNull(id: string): JobRecord | null {
+    return this.#records.get(id) ?? null;
+  }
+
   get records(): readonly JobRecord[] {
     return [...this.#records.values()];
   }
@@ -60,8 +64,7 @@ export class JobWatch {
     const events: LoggedEvent[] = [];
     this.#events.set(id, events);
     const onEvent = (sequence: number, bytes: Uint8Array) => {
-      const { attempt, ...event } = JSON.parse(Buffer.from(bytes).toString()) as { attempt: number } & JobEvent;
-      events.push({ sequence, attempt, event });
+      events.push({ sequence, ...(JSON.parse(Buffer.from(bytes).toString()) as Omit<LoggedEvent, 'sequence'>) });
     };
     this.bus.events.follow(id, 0, onEvent, this.#abort.signal).catch(() => {});
     return events;
