@@ -97,10 +97,21 @@ export class ClusterJobStore implements JobStore {
     for (;;) {
       const { record, revision } = await this.#read(id);
       if (!hasEnded(record.state)) throw wrongState(record, 'done, failed or cancelled');
-      if (await this.#bus.jobs.delete(JOB_PREFIX + id, revision)) break;
+      if (await this.#remove(id, revision)) return;
     }
+  }
+
+  /** Removes a job unless it is gone or queued again by now. @returns whether it did. */
+  async removeEnded(id: string): Promise<boolean> {
+    const known = await this.#find(id);
+    return known !== null && hasEnded(known.record.state) && this.#remove(id, known.revision);
+  }
+
+  async #remove(id: string, revision: number): Promise<boolean> {
+    if (!(await this.#bus.jobs.delete(JOB_PREFIX + id, revision))) return false;
     this.index.removeJob(id);
     await this.#bus.events.remove(id);
+    return true;
   }
 
   /** Claims a queued job, or a running one whose owner's lease has lapsed. @returns null when another change came between

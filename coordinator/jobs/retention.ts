@@ -1,0 +1,154 @@
+// What is removed: jobs that ended long ago, jobs and campaigns that were never whole or are empty, and blobs that no record
+// names. Above the high mark the jobs that ended longest ago go before their time.
+//
+// A blob is named by whatever record has its digest anywhere in it, of whatever schema. One that is younger than YOUNG_MS
+// may belong to an upload or a stage whose record comes later, and stays. The records are watched from before the first
+// blob is removed until after the last one; a submit looks for its blobs after its records are there, so that one of the
+// two sees the other.
+import type { Bus } from '../../shared/bus/bus.ts';
+import type { ClusterJobStore } from './cluster-job-store.ts';
+import { CAMPAIGN_PREFIX, JOB_PREFIX } from './job-index.ts';
+import { hasEnded } from './transitions.ts';
+
+/** Above this part of the store's limit jobs go before their time, until it is below LOW_MARK. */
+const HIGH_MARK = 0.9;
+const LOW_MARK = 0.8;
+const YOUNG_MS = 3_600_000;
+/** Bounds of one pass: the next one goes on. */
+const MAX_JOBS = 200;
+const MAX_BLOBS = 1_000;
+
+export interface RetentionOptions {
+  readonly bus: Pick<Bus, 'jobs' | 'objects'>;
+  readonly store: ClusterJobStore;
+  readonly retentionMs: number;
+  /** Wall clock, which is what records and blobs are dated by. */
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+export interface Removed {
+  /** Ended jobs, by age, and above the high mark. */
+  readonly jobs: number;
+  readonly jobsForRoom: number;
+  /** Records of submits that were cut off. */
+  readonly leftovers: number;
+  readonly campaigns: number;
+  readonly blobs: number;
+}
+
+/** One pass. @throws EspalierError "bus_unavailable"; the next pass does what is left. */
+export async function removeOld(options: RetentionOptions): Promise<Removed> {
+  const jobs = await removeOldJobs(options);
+  const leftovers = await removeLeftovers(options);
+  const { count: jobsForRoom, digests } = await makeRoom(options);
+  const campaigns = await removeEmptyCampaigns(options);
+  const blobs = await removeBlobs(options, digests);
+  return { jobs, jobsForRoom, leftovers, campaigns, blobs };
+}
+
+/** Ids of ended jobs with when they ended, longest ago first. */
+function endedJobs(store: ClusterJobStore): { id: string; endedMs: number }[] {
+  const ended: { id: string; endedMs: number }[] = [];
+  for (const { id, state, finishedAt, isNewer } of store.index.jobs())
+    if (!isNewer && hasEnded(state)) ended.push({ id, endedMs: Date.parse(finishedAt ?? '') || 0 });
+  return ended.sort((a, b) => a.endedMs - b.endedMs);
+}
+
+async function removeOldJobs({ store, retentionMs, now, signal }: RetentionOptions): Promise<number> {
+  const old = endedJobs(store).filter(({ endedMs }) => now() - endedMs > retentionMs);
+  let count = 0;
+  for (const { id } of old.slice(0, MAX_JOBS)) {
+    signal.throwIfAborted();
+    if (await store.removeEnded(id)) count += 1;
+  }
+  return count;
+}
+
+async function removeLeftovers({ bus, store, now }: RetentionOptions): Promise<number> {
+  const left = [...store.index.jobs()].filter(
+    (job) => !job.isNewer && job.attempt === 0 && !store.index.isListed(job) && isOld(job.createdAt, now()),
+  );
+  let count = 0;
+  for (const { id, revision } of left.slice(0, MAX_JOBS)) {
+    if (!(await bus.jobs.delete(JOB_PREFIX + id, revision))) continue;
+    store.index.removeJob(id);
+    count += 1;
+  }
+  return count;
+}
+
+async function removeEmptyCampaigns({ bus, store, now }: RetentionOptions): Promise<number> {
+  const empty = [...store.index.campaigns.values()].filter(
+    ({ jobs, createdAt, isNewer }) =>
+      !isNewer && isOld(createdAt, now()) && ![...jobs].some((id) => store.index.job(id) !== null),
+  );
+  let count = 0;
+  for (const { id, revision } of empty.slice(0, MAX_JOBS))
+    if (await bus.jobs.delete(CAMPAIGN_PREFIX + id, revision)) count += 1;
+  return count;
+}
+
+/** Removes ended jobs, oldest first, until what they alone may have named makes up for what is above the low mark. */
+async function makeRoom({ bus, store, signal }: RetentionOptions): Promise<{ count: number; digests: Set<string> }> {
+  const digests = new Set<string>();
+  const { bytes, limitBytes } = await bus.objects.usage();
+  let excess = bytes > limitBytes * HIGH_MARK ? bytes - limitBytes * LOW_MARK : 0;
+  let count = 0;
+  for (const { id } of excess > 0 ? endedJobs(store).slice(0, MAX_JOBS) : []) {
+    if (excess <= 0) break;
+    signal.throwIfAborted();
+    const entry = await bus.jobs.get(JOB_PREFIX + id);
+    if (!entry?.value || !(await store.removeEnded(id))) continue;
+    count += 1;
+    for (const digest of digestsIn(entry.value)) {
+      if (digests.has(digest)) continue;
+      digests.add(digest);
+      excess -= (await bus.objects.find(digest))?.sizeBytes ?? 0;
+    }
+  }
+  return { count, digests };
+}
+
+/** @param freed were named by jobs that this pass removed: no upload that is under way brought them. */
+async function removeBlobs({ bus, now, signal }: RetentionOptions, freed: ReadonlySet<string>): Promise<number> {
+  const candidates: string[] = [];
+  for await (const { digest, storedAt } of bus.objects.list())
+    if (freed.has(digest) || now() - storedAt.getTime() > YOUNG_MS) candidates.push(digest);
+  let count = 0;
+  if (candidates.length > 0) {
+    const watching = new AbortController();
+    const named = new Set<string>();
+    try {
+      await bus.jobs.watch(
+        JOB_PREFIX,
+        ({ value }) => {
+          for (const digest of value === null ? [] : digestsIn(value)) named.add(digest);
+        },
+        watching.signal,
+      );
+      for (const digest of candidates) {
+        if (count >= MAX_BLOBS) break;
+        signal.throwIfAborted();
+        if (named.has(digest)) continue;
+        await bus.objects.delete(digest);
+        count += 1;
+      }
+    } finally {
+      watching.abort();
+    }
+  }
+  await bus.objects.removeOrphans(YOUNG_MS);
+  return count;
+}
+
+/** Every text in the JSON that looks like a digest. */
+export function digestsIn(bytes: Uint8Array): string[] {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+  // Copies: a match would keep the whole record in memory.
+  return [...text.matchAll(/"([0-9a-f]{64})"/g)].map(([, digest]) => Buffer.from(digest, 'latin1').toString('latin1'));
+}
+
+function isOld(createdAt: string, nowMs: number): boolean {
+  return nowMs - (Date.parse(createdAt) || 0) > YOUNG_MS;
+}

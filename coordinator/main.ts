@@ -1,0 +1,125 @@
+// A coordinator process: parse, build, serve, release.
+//
+// SIGTERM drains: nothing new is claimed, jobs that run are handed back, the API ends its calls, the lease is given up, exit
+// 0. A second signal, or the end of the time for that, ends it as it stands: others take its jobs when its lease lapses.
+import { realpathSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openBus } from '../shared/bus/open-bus.ts';
+import { EspalierError, toEspalierError } from '../shared/errors.ts';
+import { onSignals, Releases } from '../shared/lifecycle.ts';
+import { createLog } from '../shared/log.ts';
+import { Tls } from '../shared/rpc/tls.ts';
+import type { TlsFiles } from '../shared/rpc/tls-files.ts';
+import { startApiServer } from './api/api-server.ts';
+import { type CoordinatorConfig, parseCoordinatorConfig } from './config.ts';
+import { Coordinator } from './coordinator.ts';
+import { openJobResources } from './job-resources.ts';
+import { ClusterJobStore } from './jobs/cluster-job-store.ts';
+import { Housekeeping } from './jobs/housekeeping.ts';
+import { maxJobs } from './jobs/max-jobs.ts';
+import { ScratchFolders } from './jobs/scratch-folders.ts';
+import { watchLeases } from './jobs/watch-leases.ts';
+import { runHeldJob } from './run-held-job.ts';
+import { openFleet } from './workers/open-fleet.ts';
+
+const DRAIN_MS = 10_000;
+/** After the drain, for connections to close. */
+const RELEASE_MS = 3_000;
+
+const log = createLog({ process: 'coordinator', pid: process.pid });
+
+/** The whole life of the process, which it ends. `espalier coordinator` comes in here. */
+export async function runCoordinator(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+  try {
+    const command = parseCoordinatorConfig(argv, env);
+    if (command.kind === 'help') process.stdout.write(command.text);
+    else if (command.kind === 'print-config') process.stdout.write(`${JSON.stringify(command.config, null, 2)}\n`);
+    else await serve(command.config);
+  } catch (caught) {
+    const error = toEspalierError(caught);
+    // Asked to end before it served: there is nothing to drain.
+    if (error.code === 'cancelled') process.exit(0);
+    log.error('coordinator failed', {
+      error,
+      action: error.action,
+      stack: error.code === 'internal' ? error.stack : undefined,
+    });
+    process.exit(error.exitCode);
+  }
+}
+
+async function serve(config: CoordinatorConfig): Promise<void> {
+  const { host, id, leaseMs } = config;
+  const releases = new Releases();
+  const draining = drainAsked();
+  const tls = config.tls === null ? null : await openTls(config.tls);
+  releases.add(() => tls?.close());
+  const bus = await openBus(config.bus, log, draining.signal, {
+    name: `espalier-coordinator-${id}`,
+    create: true,
+    limits: { storeBytes: config.storeLimitBytes },
+  });
+  releases.add(() => bus.close());
+  const watches = new AbortController();
+  releases.add(() => watches.abort());
+  const leases = await watchLeases(bus, leaseMs, watches.signal);
+  const store = await ClusterJobStore.open(bus, log);
+  releases.add(() => store.close());
+  const volumes = new Map(Object.entries(config.volumes));
+  const { cacheDir, cacheLimitBytes } = config;
+  const resources = await openJobResources({ objects: bus.objects, cacheDir, cacheLimitBytes, volumes });
+  const scratch = await ScratchFolders.open(path.join(cacheDir, 'jobs'));
+  releases.add(() => scratch.close());
+  const onNotice = (text: string) => log.warning('fleet', { text });
+  const fleet = await openFleet({ bus, tls, insecure: config.insecure, coordinatorId: id, onNotice });
+  releases.add(() => fleet.close());
+  const coordinator = await Coordinator.start({
+    ...{ bus, store, leases, id, leaseMs, log },
+    maxJobs: () => config.maxJobs ?? maxJobs(fleet.size, leases),
+    runJob: (job) => runHeldJob(job, { resources, fleet, scratch }),
+  });
+  releases.add(() => coordinator.drain());
+  const housekeeping = new Housekeeping({ bus, store, leases, id, leaseMs, log, retentionMs: config.retentionMs });
+  releases.add(() => housekeeping.close());
+  const api = await startApiServer({ host, port: config.port, store, bus, volumes, tls, log });
+  releases.add(() => api.close());
+  const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
+  log.info('serving', { host, port: api.port, owner: coordinator.owner, tls: tls !== null, ...certificate });
+
+  await draining.asked;
+  log.info('draining', { jobs: coordinator.size });
+  setTimeout(killSelf, DRAIN_MS + RELEASE_MS).unref();
+  await Promise.all([coordinator.drain(), api.drain(DRAIN_MS)]);
+  await releases.run();
+  log.info('drained');
+  process.exit(0);
+}
+
+/** The first signal asks to drain, the second ends the process. */
+function drainAsked(): { readonly asked: Promise<void>; readonly signal: AbortSignal } {
+  const stop = new AbortController();
+  const asked = new Promise<void>((resolve) => {
+    const drain = () => {
+      stop.abort(new EspalierError('cancelled', 'the coordinator was asked to end'));
+      resolve();
+    };
+    onSignals(['SIGTERM', 'SIGINT'], { drain, force: killSelf });
+  });
+  return { asked, signal: stop.signal };
+}
+
+function openTls(files: TlsFiles): Promise<Tls> {
+  return Tls.open(files, 'coordinator', {
+    onReload: (validTo) => log.info('certificate renewed', { validTo }),
+    onProblem: (error) => log.warning('certificate not renewed', { error }),
+  });
+}
+
+function killSelf(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+// As a program, but not where another one imports it for `runCoordinator`.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  void runCoordinator(process.argv.slice(2), process.env);
