@@ -15,10 +15,15 @@ import type { TaskExecutor } from './task-executor.ts';
 const STATE_SHARE = 0.5;
 const FREE_SHARE = 0.5;
 
+/** What an engine takes of this machine's memory where nobody says. */
+export function engineMemoryBytes(): number {
+  return Math.floor(Math.min(freemem(), totalmem()) * FREE_SHARE);
+}
+
 /** Starts the engine. @throws EspalierError "engine" when TensorFlow cannot be loaded or a GPU was asked for in vain. */
 export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStore): Promise<EngineExecutor> {
   setEnvironment(config);
-  const memoryBytes = config.memoryBytes ?? Math.floor(Math.min(freemem(), totalmem()) * FREE_SHARE);
+  const memoryBytes = config.memoryBytes ?? engineMemoryBytes();
   const cancelled = new SharedArrayBuffer(4);
   const data: EngineThreadData = {
     stateBytes: Math.floor(memoryBytes * STATE_SHARE),

@@ -1,4 +1,4 @@
-// A worker process: parse, build, serve, end.
+// A worker process: parse, build, serve, end; or, where several workers are asked for, the one that supervises them.
 //
 // Forked by a coordinator, it tells its port over the channel between them and ends the moment that channel closes:
 // nothing must outlive a parent that was killed. Started by hand or in a container, it logs its port and, in a cluster, says
@@ -14,11 +14,13 @@ import { createLog } from '../shared/log.ts';
 import { Tls } from '../shared/rpc/tls.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
-import { createEngineExecutor } from './engine-executor.ts';
+import { visibleGpus } from './device.ts';
+import { createEngineExecutor, engineMemoryBytes } from './engine-executor.ts';
 import { HeartbeatSender } from './heartbeat-sender.ts';
 import { pulledBlobs, sentBlobs } from './service/blob-supply.ts';
 import { cpuTurns, OWN_DEVICE } from './service/device-turns.ts';
 import { startWorkerServer } from './service/worker-server.ts';
+import { countWorkers, planChildren, supervise } from './supervisor.ts';
 import { NO_OBSERVER } from './worker-observer.ts';
 
 /** For the last heartbeat of a worker whose engine died. */
@@ -26,6 +28,7 @@ const GOODBYE_MS = 1_000;
 /** After the drain, for the engine's thread to end. */
 const RELEASE_MS = 3_000;
 
+const PROGRAM = fileURLToPath(import.meta.url);
 const isForked = process.send !== undefined;
 const log = createLog({ process: 'worker', pid: process.pid });
 
@@ -50,12 +53,21 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<vo
   const command = parseWorkerConfig(argv, env);
   if (command.kind === 'help') process.stdout.write(command.text);
   else if (command.kind === 'print-config') process.stdout.write(`${JSON.stringify(command.config, null, 2)}\n`);
-  else await serve(command.config);
+  else await run(command.config, argv, env);
 }
 
-async function serve(config: WorkerConfig): Promise<void> {
-  const releases = new Releases();
+async function run(config: WorkerConfig, argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   const draining = drainAsked();
+  const gpus = visibleGpus(env);
+  const count = countWorkers(config, gpus);
+  if (count === 1) return serve(config, draining);
+  const plans = planChildren(argv, config, count, gpus, engineMemoryBytes());
+  await supervise(plans, { program: PROGRAM, env, drainMs: config.drainMs, log }, draining.signal);
+  process.exit(0);
+}
+
+async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAsked>): Promise<void> {
+  const releases = new Releases();
   const tls = config.tls === null ? null : await openTls(config.tls);
   releases.add(() => tls?.close());
   const bus =
@@ -159,5 +171,5 @@ function fail(caught: unknown): void {
 }
 
 // As a program, but not where another one imports it for `runWorker`.
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === PROGRAM)
   void runWorker(process.argv.slice(2), process.env);
