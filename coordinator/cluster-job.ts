@@ -21,6 +21,7 @@ import { ClusterHome } from './store/cluster-home.ts';
 import { fingerprintDifferences } from './store/fingerprint.ts';
 import { requireFreeSpace } from './store/free-space.ts';
 import type { Fleet } from './workers/fleet.ts';
+import type { BeginTry } from './workers/task-try.ts';
 
 /** What runs one job; the job holds none of it open after it has ended. */
 export interface ClusterJob extends RunContext {
@@ -35,6 +36,8 @@ export interface ClusterJob extends RunContext {
   /** Shared by all jobs of this coordinator. */
   readonly resources: JobResources;
   readonly fleet: Fleet;
+  /** Told of each try of a task. */
+  readonly beginTry?: BeginTry;
   /** A folder that no other job uses: made where it is missing, removed when the job ends. */
   readonly scratch: string;
 }
@@ -88,6 +91,7 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
     ...{ id: job.id, campaign: job.campaign, priority: job.priority, signal, onEvent: emit },
     deviceClass: stored?.deviceClass ?? null,
     models: inputs.model.digest.files.map(({ sha256 }) => sha256),
+    ...(job.beginTry && { beginTry: job.beginTry }),
   });
   releases.add(() => workers.close());
   const joined = performance.now();

@@ -8,9 +8,11 @@ import type { Bus } from '../../shared/bus/bus.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { within } from '../../shared/lifecycle.ts';
 import type { Log } from '../../shared/log.ts';
+import { countCalls } from '../../shared/rpc/count-calls.ts';
 import { protocol, protocolDefinition } from '../../shared/rpc/protocol.ts';
 import { requireRoles } from '../../shared/rpc/roles.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
+import { NO_TRACER, type Tracer } from '../../shared/telemetry/trace.ts';
 import type { JobStore } from '../jobs/job-store.ts';
 import { artifactsService } from './artifacts-service.ts';
 import { blobsService } from './blobs-service.ts';
@@ -39,6 +41,9 @@ export interface ApiServerOptions {
   readonly volumes: { has(name: string): boolean };
   /** Serves peers with a certificate and a role only; null: whoever reaches the port. */
   readonly tls: Tls | null;
+  readonly tracer?: Tracer;
+  /** Told of each call of ours that has ended: "Submit", "OK". */
+  readonly onCallEnded?: (method: string, status: string) => void;
   readonly log: Log;
 }
 
@@ -52,18 +57,19 @@ export interface ApiServer {
 
 /** Starts to serve. @throws EspalierError "usage" when the port cannot be had. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { store, bus, volumes, tls, log } = options;
+  const { store, bus, volumes, tls, tracer = NO_TRACER, onCallEnded = () => {}, log } = options;
   const { objects } = bus;
   const watchesEnd = new AbortController();
   const stop = new AbortController();
   const calls = new OpenCalls();
+  const { Jobs, Blobs, Artifacts } = protocol();
+  const counted = countCalls([Jobs.service, Blobs.service, Artifacts.service], onCallEnded);
   const server = new Server({
     ...SERVER_OPTIONS,
-    interceptors: [calls.interceptor, ...(tls === null ? [] : [requireRoles(rolesForMethod, log)])],
+    interceptors: [counted, calls.interceptor, ...(tls === null ? [] : [requireRoles(rolesForMethod, log)])],
   });
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
-  const { Jobs, Blobs, Artifacts } = protocol();
-  server.addService(Jobs.service, jobsService({ store, bus, volumes, stopped: watchesEnd.signal, log }));
+  server.addService(Jobs.service, jobsService({ store, bus, volumes, stopped: watchesEnd.signal, tracer, log }));
   server.addService(Blobs.service, blobsService({ objects, stopped: stop.signal, log }));
   server.addService(Artifacts.service, artifactsService({ store, objects, stopped: stop.signal, log }));
   health.addToServer(server);

@@ -4,6 +4,7 @@ import type { Log } from '../../shared/log.ts';
 import type { JobEvent as EventMessage } from '../../shared/rpc/generated/espalier/v1/JobEvent.ts';
 import type { WatchRequest__Output } from '../../shared/rpc/generated/espalier/v1/WatchRequest.ts';
 import type { JobsHandlers } from '../../shared/rpc/protocol.ts';
+import { inSpan, type Tracer } from '../../shared/telemetry/trace.ts';
 import type { JobRecord } from '../jobs/job-record.ts';
 import type { JobStore } from '../jobs/job-store.ts';
 import { Places, streaming, unary } from './answer.ts';
@@ -19,15 +20,18 @@ export interface JobsServiceParts {
   readonly volumes: { has(name: string): boolean };
   /** Aborted when watches should end. */
   readonly stopped: AbortSignal;
+  readonly tracer: Tracer;
   readonly log: Log;
 }
 
-export function jobsService({ store, bus, volumes, stopped, log }: JobsServiceParts): JobsHandlers {
+export function jobsService({ store, bus, volumes, stopped, tracer, log }: JobsServiceParts): JobsHandlers {
   const places = new Places(MOST_WATCHES, 'watches');
   const message = (record: JobRecord) => recordMessage(record, store.campaignName(record.campaign));
   return {
-    Submit: unary(log, 'Jobs.Submit', async (request, traceparent) => {
-      const { campaign, jobs, created } = await submit({ store, objects: bus.objects, volumes }, request, traceparent);
+    Submit: unary(log, 'Jobs.Submit', async (request, parent) => {
+      const { campaign, jobs, created } = await inSpan(tracer, 'submit', parent, (traceparent) =>
+        submit({ store, objects: bus.objects, volumes }, request, traceparent),
+      );
       return { campaignId: campaign.id, jobs: jobs.map((job) => recordMessage(job, campaign.name)), created };
     }),
     List: unary(log, 'Jobs.List', (request) => {

@@ -12,7 +12,6 @@ import { LARGEST_FILE_BYTES, MOST_CAMPAIGN_CHARACTERS, MOST_INPUTS } from './lim
 import { checkClientKey } from './request-fields.ts';
 import { requireRoom } from './store-room.ts';
 
-const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const BLOBS_AT_ONCE = 16;
 
 export interface SubmitParts {
@@ -25,7 +24,8 @@ export interface SubmitParts {
 export async function submit(
   { store, objects, volumes }: SubmitParts,
   request: SubmitRequest__Output,
-  traceparent: string | null,
+  /** Of the span that this is, checked. */
+  traceparent: string,
 ): Promise<Submitted> {
   const clientKey = checkClientKey(request.clientKey);
   if (request.inputs.length > MOST_INPUTS)
@@ -46,7 +46,7 @@ export async function submit(
       clientKey,
       name: campaign.name,
       jobs: specs.jobs,
-      traceparent: traceparent !== null && TRACEPARENT.test(traceparent) ? traceparent : null,
+      traceparent,
     },
     () => requireBlobs(objects, specs.files),
   );

@@ -1,6 +1,7 @@
 // The workers of a cluster, as the jobs of one coordinator share them. `Workers` is what one job sees, local or not.
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 import type { JobEvent } from '../job-events.ts';
+import type { BeginTry } from './task-try.ts';
 import type { Workers } from './workers.ts';
 
 export interface FleetJob {
@@ -12,6 +13,8 @@ export interface FleetJob {
   /** Digests of its weight files: workers that hold them are preferred. */
   readonly models: readonly string[];
   readonly onEvent: (event: JobEvent) => void;
+  /** Told of each try of a task. */
+  readonly beginTry?: BeginTry;
   readonly signal: AbortSignal;
 }
 

@@ -4,6 +4,7 @@ import type { JobEvent } from '../job-events.ts';
 import { Placement } from './placement.ts';
 import { TaskDurations } from './task-durations.ts';
 import type { Task, TaskRun } from './task-run.ts';
+import { type BeginTry, beginUntoldTry } from './task-try.ts';
 import { TuningHolders } from './tuning-holders.ts';
 import type { WorkerSlot } from './worker-slot.ts';
 
@@ -14,6 +15,7 @@ export interface JobToSchedule {
   readonly deviceClass: DeviceClass | null;
   readonly models: readonly string[];
   readonly onEvent?: (event: JobEvent) => void;
+  readonly beginTry?: BeginTry;
 }
 
 export class ScheduledJob {
@@ -22,6 +24,7 @@ export class ScheduledJob {
   readonly classKey: string | null;
   readonly models: readonly string[];
   readonly onEvent: (event: JobEvent) => void;
+  readonly beginTry: BeginTry;
   readonly placement = new Placement();
   readonly durations = new TaskDurations();
   readonly holders = new TuningHolders();
@@ -37,6 +40,7 @@ export class ScheduledJob {
     this.classKey = classKey;
     this.models = job.models;
     this.onEvent = job.onEvent ?? (() => {});
+    this.beginTry = job.beginTry ?? beginUntoldTry;
   }
 
   accepts(slot: WorkerSlot): boolean {

@@ -308,9 +308,16 @@ export class Scheduler {
     const onSent = () => {
       attempt.sentMs = this.#clock.now();
     };
-    const result = await tryTask(slot.worker, spec, { deadlineMs, signal: abort.signal, onSent });
-    const now = this.#clock.now();
-    return { result, seconds: (now - slot.atTheEarliestMs(attempt)) / 1000 };
+    const told = task.job.beginTry({ id: spec.id, kind: kindOf(spec) });
+    try {
+      const { context } = told;
+      const result = await tryTask(slot.worker, spec, { deadlineMs, signal: abort.signal, onSent, context });
+      told.end();
+      return { result, seconds: (this.#clock.now() - slot.atTheEarliestMs(attempt)) / 1000 };
+    } catch (caught) {
+      told.end(caught);
+      throw caught;
+    }
   }
 
   /** Who has the states that this task goes on from, where its key has moved here from another worker. */

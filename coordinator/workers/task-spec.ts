@@ -3,6 +3,7 @@ import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import { cancelOnAbort } from '../../shared/rpc/abort.ts';
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
 import { DEFAULT_TENSOR_LIMITS, readTensors, type TensorLimits } from '../../shared/rpc/tensor-stream.ts';
+import { type CallContext, callMetadata, NO_CONTEXT } from '../../shared/rpc/trace-metadata.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { PooledWorker } from './worker-source.ts';
 
@@ -27,6 +28,8 @@ export interface TryOptions {
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
   readonly limits?: TensorLimits;
+  /** Told to the worker. */
+  readonly context?: CallContext;
   /** The blobs are there and the call goes out. */
   readonly onSent?: () => void;
 }
@@ -47,6 +50,7 @@ export async function tryTask(worker: PooledWorker, task: TaskSpec, options: Try
   options.onSent?.();
   const call = worker.connection.worker.run(
     { ...task.request, taskId: task.id },
+    callMetadata(options.context ?? NO_CONTEXT),
     { deadline: Date.now() + deadlineMs },
   );
   const stop = cancelOnAbort(call, signal);

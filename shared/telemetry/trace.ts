@@ -52,6 +52,25 @@ export const NO_TRACER: Tracer = {
   close: async () => {},
 };
 
+/** Runs `work` as a span. Its context is one in any case: where nothing is traced and there was no parent, a new one, so that
+ * the logs of what follows have a trace in common. */
+export async function inSpan<Result>(
+  tracer: Tracer,
+  name: string,
+  parent: string | null,
+  work: (traceparent: string) => Promise<Result>,
+): Promise<Result> {
+  const span = tracer.start(name, { parent, kind: 'server' });
+  try {
+    const result = await work(span.traceparent ?? formatTraceparent(newTraceContext()));
+    span.end();
+    return result;
+  } catch (caught) {
+    span.end(caught);
+    throw caught;
+  }
+}
+
 // Version 00 has exactly these four parts; later versions may have more, of which nothing is known.
 const PATTERN = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 const LONGEST = 256;

@@ -6,6 +6,7 @@ import { BlobStore } from '../../shared/blobs/blob-store.ts';
 import { type Log, SILENT_LOG } from '../../shared/log.ts';
 import type { DeviceClass, RunRequest } from '../../shared/rpc/protocol.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
+import type { Tracer } from '../../shared/telemetry/trace.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { startWorkerServer, type WorkerServer } from '../../worker/service/worker-server.ts';
 import type { TaskExecutor } from '../../worker/task-executor.ts';
@@ -74,6 +75,7 @@ export interface FakeWorkerOptions {
   readonly limitBytes?: number;
   readonly blobDir?: string;
   readonly tls?: Tls;
+  readonly tracer?: Tracer;
   readonly log?: Log;
 }
 
@@ -98,6 +100,7 @@ export async function startFakeWorker(options: FakeWorkerOptions = {}): Promise<
     blobs,
     maxWaiting: options.maxWaiting ?? 4,
     tls: options.tls ?? null,
+    ...(options.tracer && { tracer: options.tracer }),
     log: options.log ?? SILENT_LOG,
   });
   const close = async () => {

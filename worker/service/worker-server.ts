@@ -13,6 +13,7 @@ import { SERVER_OPTIONS } from '../../shared/rpc/channel.ts';
 import { protocol } from '../../shared/rpc/protocol.ts';
 import { requireRole } from '../../shared/rpc/roles.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
+import { NO_TRACER, type Tracer } from '../../shared/telemetry/trace.ts';
 import type { TaskExecutor } from '../task-executor.ts';
 import { NO_OBSERVER, type WorkerObserver } from '../worker-observer.ts';
 import { type BlobSupply, sentBlobs } from './blob-supply.ts';
@@ -39,6 +40,7 @@ export interface WorkerServerOptions {
   /** Left out: the device is this process's own. */
   readonly turns?: DeviceTurns;
   readonly observer?: WorkerObserver;
+  readonly tracer?: Tracer;
   /** Told when tasks come or go. */
   readonly onChange?: () => void;
   readonly log: Log;
@@ -59,7 +61,7 @@ export interface WorkerServer {
 
 /** Starts to serve. @throws EspalierError "usage" when the port cannot be had. */
 export async function startWorkerServer(options: WorkerServerOptions): Promise<WorkerServer> {
-  const { executor, blobs, log, tls = null, observer = NO_OBSERVER } = options;
+  const { executor, blobs, log, tls = null, observer = NO_OBSERVER, tracer = NO_TRACER } = options;
   const queue = new TaskQueue(options.maxWaiting, options.onChange);
   const instanceId = randomUUID();
   const stop = new AbortController();
@@ -68,7 +70,7 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
   const supply = options.supply ?? sentBlobs(blobs, observer);
   const turns = options.turns ?? OWN_DEVICE;
-  const parts = { executor, blobs, supply, turns, queue, observer, instanceId, stopped: stop.signal, log };
+  const parts = { executor, blobs, supply, turns, queue, observer, instanceId, stopped: stop.signal, tracer, log };
   server.addService(protocol().Worker.service, workerService(parts));
   server.addService(protocol().Blobs.service, blobsService(blobs, observer));
   health.addToServer(server);

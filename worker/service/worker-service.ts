@@ -8,7 +8,9 @@ import type { Frame } from '../../shared/rpc/generated/espalier/v1/Frame.ts';
 import { PROTOCOL_VERSION, type RunRequest, type WorkerHandlers } from '../../shared/rpc/protocol.ts';
 import { toStatus } from '../../shared/rpc/status.ts';
 import { writeTensors } from '../../shared/rpc/tensor-stream.ts';
+import { callContextOf, contextFields } from '../../shared/rpc/trace-metadata.ts';
 import { espalierVersion } from '../../shared/rpc/version.ts';
+import type { Tracer } from '../../shared/telemetry/trace.ts';
 import type { TaskExecutor } from '../task-executor.ts';
 import type { TaskOutcome, WorkerObserver } from '../worker-observer.ts';
 import type { BlobSupply } from './blob-supply.ts';
@@ -28,6 +30,7 @@ export interface WorkerServiceParts {
   readonly instanceId: string;
   /** Aborted when the worker will wait no longer for its tasks. */
   readonly stopped: AbortSignal;
+  readonly tracer: Tracer;
   readonly log: Log;
 }
 
@@ -39,14 +42,24 @@ export function workerService(parts: WorkerServiceParts): WorkerHandlers {
       callback(null, { ...description, ...parts.executor.describe() });
     },
     Run: (call) => {
-      const ended = (outcome: TaskOutcome) => parts.observer.taskEnded(outcome);
-      answer(parts, call).then(
+      const { taskId, task } = call.request;
+      const context = callContextOf(call.metadata);
+      const log = parts.log.child({ ...contextFields(context), task: taskId });
+      const span = parts.tracer.start('run', {
+        parent: context.traceparent,
+        kind: 'server',
+        attributes: { 'espalier.task': taskId, 'espalier.kind': task ?? '' },
+      });
+      const ended = (outcome: TaskOutcome, error?: EspalierError) => {
+        parts.observer.taskEnded(outcome);
+        span.end(error);
+      };
+      answer({ ...parts, log }, call).then(
         () => ended('done'),
         (caught) => {
           const error = toEspalierError(caught);
-          ended(outcomeOf(error));
-          if (error.code !== 'cancelled')
-            parts.log.warning('task failed', { taskId: call.request.taskId, code: error.code, error: error.message });
+          ended(outcomeOf(error), error);
+          if (error.code !== 'cancelled') log.warning('task failed', { error });
           call.emit('error', toStatus(error));
         },
       );
@@ -73,7 +86,7 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
       const ended = observer.taskStarted(request.task ?? '');
       try {
         const result = await executor.run(request, signal);
-        log.info('task computed', { taskId: request.taskId, seconds: (performance.now() - startedAt) / 1000 });
+        log.info('task computed', { seconds: (performance.now() - startedAt) / 1000 });
         return result;
       } finally {
         ended();

@@ -1,9 +1,6 @@
 // Traces against a real receiver: what arrives over HTTP is decoded as OTLP's JSON.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import { EspalierError } from '../../../shared/errors.ts';
@@ -11,87 +8,19 @@ import { createLog, SILENT_LOG } from '../../../shared/log.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { openTracer } from '../../../shared/telemetry/open-tracer.ts';
 import { parseTraceparent, type Tracer } from '../../../shared/telemetry/trace.ts';
+import { named, OtlpReceiver } from '../../support/otlp-receiver.ts';
 import { until } from '../../support/until.ts';
 
-interface Attribute {
-  readonly key: string;
-  readonly value: { readonly stringValue?: string; readonly intValue?: number; readonly boolValue?: boolean };
-}
-
-interface ReceivedSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-  readonly startTimeUnixNano: string;
-  readonly endTimeUnixNano: string;
-  readonly attributes: readonly Attribute[];
-  readonly status: { readonly code?: number; readonly message?: string };
-}
-
-interface Body {
-  readonly resourceSpans: readonly {
-    readonly resource: { readonly attributes: readonly Attribute[] };
-    readonly scopeSpans: readonly { readonly spans: readonly ReceivedSpan[] }[];
-  }[];
-}
-
-class Receiver {
-  readonly bodies: Body[] = [];
-  readonly paths: string[] = [];
-  status = 200;
-  /** Requests get no answer. */
-  isSilent = false;
-  readonly #server: Server;
-
-  constructor() {
-    this.#server = createServer((request, response) => {
-      const chunks: Buffer[] = [];
-      request.on('data', (chunk: Buffer) => chunks.push(chunk));
-      request.on('end', () => {
-        this.paths.push(`${request.method} ${request.url} ${request.headers['content-type']}`);
-        if (this.status === 200) this.bodies.push(JSON.parse(Buffer.concat(chunks).toString('utf8')));
-        if (this.isSilent) return;
-        response.writeHead(this.status, { 'content-type': 'application/json' });
-        response.end('{}');
-      });
-    });
-  }
-
-  async listen(): Promise<string> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  get spans(): ReceivedSpan[] {
-    return this.bodies.flatMap(({ resourceSpans }) =>
-      resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)),
-    );
-  }
-
-  async close(): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-}
-
-const named = (attributes: readonly Attribute[]) =>
-  Object.fromEntries(
-    attributes.map(({ key, value }) => [key, value.stringValue ?? value.intValue ?? value.boolValue ?? null]),
-  );
-
 describe('traces by OTLP', () => {
-  const receivers: Receiver[] = [];
+  const receivers: OtlpReceiver[] = [];
   const tracers: Tracer[] = [];
   afterEach(async () => {
     for (const tracer of tracers.splice(0)) await tracer.close();
     for (const receiver of receivers.splice(0)) await receiver.close();
   });
 
-  async function receive(): Promise<{ receiver: Receiver; endpoint: string }> {
-    const receiver = new Receiver();
+  async function receive(): Promise<{ receiver: OtlpReceiver; endpoint: string }> {
+    const receiver = new OtlpReceiver();
     receivers.push(receiver);
     return { receiver, endpoint: await receiver.listen() };
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SILENT_LOG } from '../../../../shared/log.ts';
-import { traceMetadata, traceparentOf } from '../../../../shared/rpc/trace-metadata.ts';
+import { callContextOf, callMetadata, contextFields, NO_CONTEXT } from '../../../../shared/rpc/trace-metadata.ts';
 import { openTracer } from '../../../../shared/telemetry/open-tracer.ts';
 import {
   formatTraceparent,
@@ -64,13 +64,23 @@ describe('traceparent', () => {
 });
 
 describe('metadata', () => {
-  it('carries a context, and nothing that is none', () => {
-    assert.equal(traceparentOf(traceMetadata(EXAMPLE)), EXAMPLE);
-    assert.equal(traceparentOf(traceMetadata(null)), null);
-    assert.deepEqual(traceMetadata('nonsense').getMap(), {});
-    const sent = traceMetadata(null);
+  const context = { traceparent: EXAMPLE, job: '0123456789abcdef', attempt: 3 };
+
+  it('carries a context, and what is not known not at all', () => {
+    assert.deepEqual(callContextOf(callMetadata(context)), context);
+    assert.deepEqual(callMetadata(NO_CONTEXT).getMap(), {});
+    assert.deepEqual(callContextOf(callMetadata(NO_CONTEXT)), NO_CONTEXT);
+    assert.deepEqual(contextFields(context), { job: '0123456789abcdef', attempt: 3, trace: TRACE });
+    assert.deepEqual(contextFields(NO_CONTEXT), {});
+  });
+
+  it('that does not look right is taken for not there', () => {
+    const sent = callMetadata(NO_CONTEXT);
     sent.set('traceparent', 'nonsense');
-    assert.equal(traceparentOf(sent), null);
+    sent.set('espalier-job', '../../etc/passwd');
+    sent.set('espalier-attempt', '1e9');
+    assert.deepEqual(callContextOf(sent), NO_CONTEXT);
+    assert.deepEqual(callMetadata({ ...NO_CONTEXT, traceparent: 'nonsense' }).getMap(), {});
   });
 });
 
