@@ -38,6 +38,21 @@ export function addWorkerOptions(command: Command): void {
   addValue(command, '--device <kind>', 'auto, cpu or gpu (default: auto)');
 }
 
+/** Flags of every command that speaks to a cluster. */
+export function addClusterOptions(command: Command): void {
+  const variable = (name: string) => `(default: ESPALIER_${name})`;
+  addValue(
+    command,
+    '--coordinator <host:port>',
+    'coordinator; a,b or repeat it for others to turn to (default: ESPALIER_COORDINATOR, else localhost:7070)',
+  );
+  addValue(command, '--tls-ca <file>', `authority of the cluster's certificates ${variable('TLS_CA')}`);
+  addValue(command, '--tls-certificate <file>', `your certificate ${variable('TLS_CERTIFICATE')}`);
+  addValue(command, '--tls-key <file>', `its private key ${variable('TLS_KEY')}`);
+  command.option('--insecure', 'reach coordinators on other machines without TLS');
+  command.option('--json', 'print JSON and no table');
+}
+
 export function addOutputOptions(command: Command): void {
   command.option('--json', 'print one JSON object and no table');
   command.option('--quiet', 'print no progress');

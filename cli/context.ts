@@ -1,9 +1,13 @@
 // What a command gets from the process that runs it, so that tests can run commands in their own.
 import type { CheckpointDescription } from '../checkpoint/inspect.ts';
+import type { CheckOptions } from '../coordinator/campaign/check-inputs.ts';
+import type { OpenedCampaign } from '../coordinator/campaign/open-campaign.ts';
 import type { EvaluateReport, EvaluateSettings } from '../coordinator/evaluate-settings.ts';
 import type { JobEvent } from '../coordinator/job-events.ts';
 import type { PruneReport } from '../coordinator/prune-report.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
+import type { ClusterClient } from './client/cluster-client.ts';
+import type { ClusterSettings } from './parse-cluster.ts';
 import type { OutputSettings } from './parse-common.ts';
 import { Progress, type TextSink } from './progress.ts';
 
@@ -19,6 +23,16 @@ export interface Jobs {
   inspect(directory: string): Promise<CheckpointDescription>;
 }
 
+/** What the commands of a cluster need. */
+export interface Cluster {
+  /** See ClusterClient.open. */
+  connect(settings: ClusterSettings, signal: AbortSignal): Promise<ClusterClient>;
+  /** See openCampaign of coordinator/campaign. */
+  openCampaign(file: string, options: CheckOptions): Promise<OpenedCampaign>;
+  /** The whole life of a coordinator or a worker in this process. */
+  serve(program: 'coordinator' | 'worker', words: readonly string[], env: NodeJS.ProcessEnv): Promise<void>;
+}
+
 export interface CliContext {
   readonly stdout: TextSink;
   readonly stderr: TextSink;
@@ -31,6 +45,7 @@ export interface CliContext {
   /** Is called on the way out of the process whatever happens. @returns a function that takes the callback back. */
   onExit(callback: () => void): () => void;
   readonly jobs: Jobs;
+  readonly cluster: Cluster;
 }
 
 /** Runs a job with its progress on standard error; the progress line is gone when this returns or throws. */

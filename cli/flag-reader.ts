@@ -45,7 +45,12 @@ export class FlagReader {
 
   /** The value of a flag, or else of its variable ("tls-ca": ESPALIER_TLS_CA), or null. */
   textOrVariable(name: string): string | null {
-    return this.text(name) ?? (this.#env[`ESPALIER_${name.toUpperCase().replaceAll('-', '_')}`] || null);
+    return this.text(name) ?? this.variable(name);
+  }
+
+  /** The variable that stands in for a flag, or null. */
+  variable(name: string): string | null {
+    return this.#env[`ESPALIER_${name.toUpperCase().replaceAll('-', '_')}`] || null;
   }
 
   /** The value of a flag that must be given; "" after noting that it is missing. */

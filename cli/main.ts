@@ -2,6 +2,8 @@
 import { performance } from 'node:perf_hooks';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
 import { onSignals } from '../shared/lifecycle.ts';
+import { cluster } from './cluster.ts';
+import { processOf } from './commands/processes.ts';
 import { jobs } from './jobs.ts';
 import { reportError, runCommandLine } from './run-command-line.ts';
 
@@ -27,11 +29,14 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const)
 // The first signal lets the job store what it has; the second does not wait for that.
 const interruption = new AbortController();
 const cancelled = (name: string) => new EspalierError('cancelled', `interrupted by ${name}`);
-const stopListening = onSignals(['SIGINT', 'SIGTERM'], {
+const words = process.argv.slice(2);
+// A coordinator or a worker has its own way to end.
+const signals: NodeJS.Signals[] = processOf(words) === null ? ['SIGINT', 'SIGTERM'] : [];
+const stopListening = onSignals(signals, {
   drain: (name) => interruption.abort(cancelled(name)),
   force: (name) => process.exit(cancelled(name).exitCode),
 });
-process.exitCode = await runCommandLine(process.argv.slice(2), {
+process.exitCode = await runCommandLine(words, {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
@@ -43,6 +48,7 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
     return () => process.off('exit', callback);
   },
   jobs,
+  cluster,
 });
 stopListening();
 setTimeout(() => process.exit(), LINGER_MS).unref();

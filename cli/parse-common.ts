@@ -66,7 +66,7 @@ export function readWorkers(flags: FlagReader): WorkerSettings {
 }
 
 /** All three files or none. */
-function readTls(flags: FlagReader): TlsFiles | null {
+export function readTls(flags: FlagReader): TlsFiles | null {
   const given = TLS_NAMES.map((name) => flags.textOrVariable(name));
   const missing = TLS_NAMES.filter((_, i) => given[i] === null);
   if (missing.length === TLS_NAMES.length) return null;
@@ -78,7 +78,8 @@ function readTls(flags: FlagReader): TlsFiles | null {
   return { ca, certificate, key };
 }
 
-function isAddress(text: string): boolean {
+/** host:port, an address with colons in brackets. */
+export function isAddress(text: string): boolean {
   const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text);
   const port = Number(match?.[2]);
   return port >= 1 && port <= 65535;

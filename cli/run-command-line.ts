@@ -2,9 +2,19 @@
 import { Command, CommanderError } from 'commander';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
+import { addCancelCommand } from './commands/cancel.ts';
+import { addDeleteCommand } from './commands/delete.ts';
 import { addEvaluateCommand } from './commands/evaluate.ts';
+import { addFetchCommand } from './commands/fetch.ts';
 import { addInspectCommand } from './commands/inspect.ts';
+import { addListCommand } from './commands/list.ts';
+import { addLogsCommand } from './commands/logs.ts';
+import { addProcessCommands, processOf } from './commands/processes.ts';
 import { addPruneCommand } from './commands/prune.ts';
+import { addRetryCommand } from './commands/retry.ts';
+import { addStatusCommand } from './commands/status.ts';
+import { addSubmitCommand } from './commands/submit.ts';
+import { addWatchCommand } from './commands/watch.ts';
 import type { CliContext } from './context.ts';
 
 const EXAMPLES = `
@@ -12,17 +22,22 @@ Examples:
   espalier prune ./bert-sst2 --data train.jsonl --eval dev.jsonl --budget 0.5 --out ./pruned
   espalier evaluate ./pruned/0.5 --data dev.jsonl
   espalier inspect ./pruned/0.5
+  espalier submit campaign.yaml --wait
 `;
 
 /** @param words the arguments after the program's name.
  * @returns the exit code: 0, or that of the error's code (docs/cli.md). */
 export async function runCommandLine(words: readonly string[], context: CliContext): Promise<number> {
+  const program = buildProgram(context);
   try {
-    await buildProgram(context).parseAsync([...words], { from: 'user' });
+    const served = processOf(words);
+    if (served !== null) await context.cluster.serve(served, words.slice(1), context.env);
+    else await program.parseAsync([...words], { from: 'user' });
     return 0;
   } catch (caught) {
     if (caught instanceof CommanderError && caught.exitCode === 0) return 0;
-    const error = caught instanceof CommanderError ? usageError(caught, words) : toEspalierError(caught);
+    const error =
+      caught instanceof CommanderError ? usageError(caught, words, namesOf(program)) : toEspalierError(caught);
     reportError(error, context);
     return error.exitCode;
   }
@@ -34,6 +49,18 @@ export function reportError(error: EspalierError, { stderr, env }: Pick<CliConte
   if (env.ESPALIER_DEBUG !== '1') return;
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) stderr.write(`${cause.stack}\n`);
 }
+
+const CLUSTER_COMMANDS = [
+  addSubmitCommand,
+  addListCommand,
+  addStatusCommand,
+  addWatchCommand,
+  addLogsCommand,
+  addCancelCommand,
+  addRetryCommand,
+  addFetchCommand,
+  addDeleteCommand,
+];
 
 function buildProgram(context: CliContext): Command {
   const program = new Command('espalier')
@@ -47,20 +74,25 @@ function buildProgram(context: CliContext): Command {
   addPruneCommand(program, context);
   addEvaluateCommand(program, context);
   addInspectCommand(program, context);
+  for (const add of CLUSTER_COMMANDS) add(program, context);
+  addProcessCommands(program);
   return program;
+}
+
+function namesOf(program: Command): string[] {
+  return program.commands.map((command) => command.name());
 }
 
 const WRONG_VALUE = /^option '(--[a-z-]+) <[^>]*>' argument '(.*)' is invalid\. (.*)$/s;
 const TOO_MANY = /^too many arguments for '(.*)'\. Expected (\d+) arguments? but got (\d+)\.$/;
 
 /** "error: unknown option '--buget'\n(Did you mean --budget?)" → "unknown option '--buget'; did you mean --budget". */
-function usageError(error: CommanderError, words: readonly string[]): EspalierError {
+function usageError(error: CommanderError, words: readonly string[], names: readonly string[]): EspalierError {
   const [command = ''] = words;
-  const known = ['prune', 'evaluate', 'inspect'].includes(command);
-  const action = `see \`espalier ${known ? `${command} ` : ''}--help\``;
+  const action = `see \`espalier ${names.includes(command) ? `${command} ` : ''}--help\``;
   const message =
     error.code === 'commander.help'
-      ? 'no command given, expected prune, evaluate or inspect'
+      ? `no command given, expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}`
       : error.message
           .replace(/^error: /, '')
           .replace(/\n\(Did (you mean [^)?]*)\?\)/, '; did $1')

@@ -6,7 +6,7 @@ import type { PruneReport } from '../coordinator/prune-report.ts';
 import { formatBytes, formatCount, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
 
 /** Text in bold where `colour` is on. */
-type Emphasis = (text: string) => string;
+export type Emphasis = (text: string) => string;
 
 /** Bold on a terminal unless NO_COLOR is set to anything (no-color.org), else nothing. */
 export function emphasisFor(sink: { readonly isTTY?: boolean }, env: NodeJS.ProcessEnv): Emphasis {
@@ -105,7 +105,7 @@ function formatScore(score: number | null): string {
 }
 
 /** Columns two spaces apart: the first to the left, the others to the given side; the first row is the heading. */
-function alignColumns(rows: readonly string[][], emphasis: Emphasis, side: 'left' | 'right' = 'right'): string {
+export function alignColumns(rows: readonly string[][], emphasis: Emphasis, side: 'left' | 'right' = 'right'): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const lines = rows.map((row, index) => {
     const cells = row.map((cell, column) =>

@@ -7,7 +7,7 @@ import { projectRoot } from '../../../shared/project-root.ts';
 
 /** What each folder may import beside itself: whole folders, or single files of one. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  cli: ['coordinator', 'checkpoint', 'shared'],
+  cli: ['coordinator', 'checkpoint', 'worker/main.ts', 'shared'],
   coordinator: ['pruning', 'checkpoint', 'dataset', 'shared'],
   worker: ['pruning', 'checkpoint', 'dataset', 'shared'],
   dataset: ['checkpoint/model-config.ts', 'shared'],

@@ -30,6 +30,7 @@ async function run(words: readonly string[], jobs: Partial<Jobs> = {}, changes: 
     now: () => 0,
     onExit: () => () => {},
     jobs: { prune: unexpected, evaluate: unexpected, inspect: unexpected, ...jobs },
+    cluster: { connect: unexpected, openCampaign: unexpected, serve: unexpected },
     ...changes,
   };
   return { exitCode: await runCommandLine(words, context), ...written };
@@ -58,7 +59,11 @@ describe('command line', () => {
   });
 
   for (const [words, line] of [
-    [[], 'no command given, expected prune, evaluate or inspect; see `espalier --help`'],
+    [
+      [],
+      'no command given, expected prune, evaluate, inspect, submit, list, status, watch, logs, cancel, retry, fetch, ' +
+        'delete, coordinator or worker; see `espalier --help`',
+    ],
     [['prun'], "unknown command 'prun'; did you mean prune; see `espalier --help`"],
     [['prune', '--buget', '1'], "unknown option '--buget'; did you mean --budget; see `espalier prune --help`"],
     [['inspect', '--quiet'], "unknown option '--quiet'; see `espalier inspect --help`"],

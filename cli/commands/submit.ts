@@ -1,0 +1,181 @@
+// espalier submit: a campaign's file, checked whole, its inputs uploaded, its jobs queued.
+import { randomUUID } from 'node:crypto';
+import path from 'node:path';
+import type { Command } from 'commander';
+import { MOST_PROBLEMS, problemText, sharedCode } from '../../coordinator/campaign/campaign-problem.ts';
+import type { LocatedProblem, OpenedCampaign } from '../../coordinator/campaign/open-campaign.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { ClusterClient, SubmitResponse } from '../client/cluster-client.ts';
+import { addClusterOptions, addValue, rawFlags } from '../command-options.ts';
+import type { CliContext } from '../context.ts';
+import { FlagReader } from '../flag-reader.ts';
+import { jobDetailsJson, jobJson } from '../job-json.ts';
+import { readCluster } from '../parse-cluster.ts';
+import { formatBytes } from '../quantities.ts';
+import { emphasisFor } from '../tables.ts';
+import { type Uploaded, uploadInputs } from '../upload-inputs.ts';
+import { renderJobs } from '../views/job-tables.ts';
+import { plainText } from '../views/plain-text.ts';
+import { requireDone, watchJobs } from '../watch-jobs.ts';
+import { withCluster, writeJson } from '../with-cluster.ts';
+
+const EXAMPLES = `
+Examples:
+  espalier submit campaign.yaml
+  espalier submit campaign.yaml --wait
+  espalier submit campaign.yaml --client-key nightly-2024-05-01 --json
+`;
+/** A cluster that lost a blob between its upload and the submit is sent it again. */
+const TRIES = 3;
+
+type CheckedCampaign = Extract<OpenedCampaign, { problems: null }>;
+
+export function addSubmitCommand(program: Command, context: CliContext): void {
+  const command = program
+    .command('submit')
+    .summary('queue the jobs of a campaign')
+    .description(
+      'Checks a campaign file and every model and data set that it names, uploads what the cluster lacks and queues all ' +
+        'of its jobs, or none.',
+    )
+    .usage('FILE [options]')
+    .argument('[FILE]', 'campaign file, see docs/campaign.md');
+  addValue(command, '--client-key <key>', 'with the same key and file nothing is queued twice (default: a new one)');
+  command.option('--wait', 'show what the jobs do until they have ended');
+  command.option('--dry-run', 'check, and send nothing');
+  command.option('--quiet', 'print no progress');
+  addClusterOptions(command);
+  command.addHelpText('after', EXAMPLES);
+  command.action((file: string | undefined) => runSubmit(file, command, context));
+}
+
+async function runSubmit(operand: string | undefined, command: Command, context: CliContext): Promise<void> {
+  const flags = new FlagReader(rawFlags(command), context.env);
+  if (operand === undefined || operand === '') flags.problem('FILE: missing');
+  const file = operand ?? '';
+  const settings = readCluster(flags);
+  const clientKey = flags.text('client-key') ?? randomUUID();
+  if (clientKey.length > 128) flags.problem('--client-key: got more than 128 characters');
+  flags.throwProblems('submit');
+  const [json, quiet] = [flags.switched('json'), flags.switched('quiet')];
+  const opened = await checkCampaign(file, context, quiet);
+  if (flags.switched('dry-run')) {
+    tellChecked(opened, context, json);
+    return;
+  }
+  await withCluster(context, settings, async (client) => {
+    const { response, uploaded } = await send(client, opened, clientKey, context, quiet);
+    const ids = response.jobs.map(({ id }) => id);
+    if (!flags.switched('wait')) {
+      tellSubmitted(response, uploaded, opened, context, json);
+      return;
+    }
+    if (!json) context.stderr.write(`campaign ${response.campaignId}: ${ids.length} jobs are queued\n`);
+    const silent = { ...context, stdout: { write: () => true } };
+    const target = { ids: [], campaign: response.campaignId };
+    const jobs = await watchJobs(client, target, json ? silent : context, json);
+    if (json)
+      writeJson(context, { ...campaignJson(response, uploaded, opened), jobs: inOrder(jobs, ids).map(jobDetailsJson) });
+    requireDone(jobs);
+  });
+}
+
+/** @throws EspalierError after telling of all problems, a line each. */
+async function checkCampaign(file: string, context: CliContext, quiet: boolean): Promise<CheckedCampaign> {
+  const { stderr, signal } = context;
+  const onModel = (model: string, position: number, count: number) => {
+    if (!quiet) stderr.write(`checking model ${position + 1} of ${count}: ${plainText(model)}\n`);
+  };
+  const opened = await context.cluster.openCampaign(path.resolve(context.cwd, file), { signal, onModel });
+  if (opened.problems === null) return opened;
+  throw toldProblems(file, opened.problems, context);
+}
+
+function toldProblems(file: string, problems: readonly LocatedProblem[], { stderr }: CliContext): EspalierError {
+  for (const problem of problems.slice(0, MOST_PROBLEMS))
+    stderr.write(`${plainText(`${file}:${problem.line}: ${problemText(problem)}`)}\n`);
+  if (problems.length > MOST_PROBLEMS) stderr.write(`and ${problems.length - MOST_PROBLEMS} more\n`);
+  const count = problems.length === 1 ? 'a problem, which is' : `${problems.length} problems, which are`;
+  return new EspalierError(sharedCode(problems), `${file}: got ${count} told above; nothing was submitted`, {
+    action: 'correct the campaign file',
+  });
+}
+
+async function send(
+  client: ClusterClient,
+  { campaign, json, inputs }: CheckedCampaign,
+  clientKey: string,
+  context: CliContext,
+  quiet: boolean,
+): Promise<{ response: SubmitResponse; uploaded: Uploaded }> {
+  const request = {
+    clientKey,
+    campaignJson: json,
+    inputs: inputs.map(({ name, files }) => ({
+      name,
+      files: files.map((file) => ({ name: file.name, digest: file.blob.digest, sizeBytes: file.blob.sizeBytes })),
+    })),
+  };
+  const total = { blobs: 0, bytes: 0 };
+  for (let attempt = 1; ; attempt += 1) {
+    const uploaded = await uploadInputs(client, inputs, context, quiet);
+    total.blobs += uploaded.blobs;
+    total.bytes += uploaded.bytes;
+    try {
+      return { response: await client.submit(request), uploaded: total };
+    } catch (caught) {
+      const isLost = caught instanceof EspalierError && caught.code === 'blob_missing';
+      if (!isLost || attempt === TRIES) throw caught;
+      if (!quiet) context.stderr.write(`note: the cluster lost inputs of ${campaign.name}; they are sent again\n`);
+    }
+  }
+}
+
+function tellChecked({ campaign, jobs, inputs }: CheckedCampaign, context: CliContext, json: boolean): void {
+  const sizes = new Map(inputs.flatMap(({ files }) => files.map(({ blob }) => [blob.digest, blob.sizeBytes])));
+  const bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  if (json)
+    writeJson(context, {
+      campaign: { name: campaign.name },
+      inputs: { blobs: sizes.size, bytes },
+      jobs: jobs.map(({ name, priority, settings }) => ({
+        name,
+        priority,
+        budgets: settings.budgets.map(({ text }) => text),
+      })),
+    });
+  else {
+    for (const { name, settings } of jobs)
+      context.stdout.write(`${name}: budgets ${settings.budgets.map(({ text }) => text).join(', ')}\n`);
+    context.stdout.write(
+      `${campaign.name}: ${jobs.length} jobs are right, with ${formatBytes(bytes)} of inputs; nothing was sent\n`,
+    );
+  }
+}
+
+function tellSubmitted(
+  response: SubmitResponse,
+  uploaded: Uploaded,
+  opened: CheckedCampaign,
+  context: CliContext,
+  json: boolean,
+): void {
+  if (json) {
+    writeJson(context, { ...campaignJson(response, uploaded, opened), jobs: response.jobs.map(jobJson) });
+    return;
+  }
+  const { stdout, env } = context;
+  if (response.jobs.length > 0) stdout.write(renderJobs(response.jobs, emphasisFor(stdout, env)));
+  const verb = response.created ? 'queued' : 'was queued before';
+  const sent = `${uploaded.blobs} files of ${formatBytes(uploaded.bytes)} uploaded`;
+  stdout.write(`\nCampaign ${opened.campaign.name} (${response.campaignId}) ${verb}: ${sent}\n`);
+  stdout.write(`Next: espalier watch --campaign ${response.campaignId}\n`);
+}
+
+function campaignJson({ campaignId, created }: SubmitResponse, uploaded: Uploaded, { campaign }: CheckedCampaign) {
+  return { campaign: { id: campaignId, name: campaign.name }, created, uploaded };
+}
+
+function inOrder<Item extends { readonly id: string }>(items: readonly Item[], ids: readonly string[]): Item[] {
+  return [...items].sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+}

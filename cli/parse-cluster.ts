@@ -1,0 +1,44 @@
+// The flags of commands that speak to a cluster: where its coordinators are and how they are reached.
+import { isLoopback } from '../shared/rpc/loopback.ts';
+import type { TlsFiles } from '../shared/rpc/tls-files.ts';
+import type { FlagReader } from './flag-reader.ts';
+import { isAddress, readTls } from './parse-common.ts';
+
+export interface ClusterSettings {
+  /** host:port of coordinators, any of which will do. */
+  readonly addresses: readonly string[];
+  /** null: no TLS. */
+  readonly tls: TlsFiles | null;
+}
+
+const USUAL_ADDRESS = 'localhost:7070';
+
+export function readCluster(flags: FlagReader): ClusterSettings {
+  const addresses = readAddresses(flags);
+  for (const address of addresses)
+    if (!isAddress(address)) flags.problem(`--coordinator: got ${address || 'nothing'}, expected host:port`);
+  if (new Set(addresses).size < addresses.length) flags.problem('--coordinator: the same address is given twice');
+  const tls = readTls(flags);
+  const isOpen = (address: string) => isAddress(address) && !isLoopback(address.slice(0, address.lastIndexOf(':')));
+  const open = tls !== null || flags.switched('insecure') ? [] : addresses.filter(isOpen);
+  if (open.length > 0)
+    flags.problem(
+      `--coordinator: got ${open.join(', ')} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
+    );
+  return { addresses, tls };
+}
+
+function readAddresses(flags: FlagReader): string[] {
+  const given = flags.all('coordinator');
+  const texts = given.length > 0 ? given : [flags.variable('coordinator') ?? USUAL_ADDRESS];
+  return texts.flatMap((text) => text.split(',')).map((text) => text.trim());
+}
+
+/** An id of a job or the beginning of one; "" after noting what is wrong with it. */
+export function readId(flags: FlagReader, operand: string | undefined, placeholder = 'ID'): string {
+  const id = (operand ?? '').toLowerCase();
+  if (id === '') flags.problem(`${placeholder}: missing`);
+  else if (!/^[0-9a-f]{4,64}$/.test(id))
+    flags.problem(`${placeholder}: got ${operand}, expected an id, or the first 4 or more of its hexadecimal digits`);
+  return id;
+}

@@ -1,0 +1,58 @@
+// How far a transfer is: one line on a terminal, drawn over; elsewhere a line every ten seconds. Whoever makes one closes it.
+import type { TextSink } from '../progress.ts';
+import { formatBytes, formatSeconds } from '../quantities.ts';
+
+export interface ByteProgressOptions {
+  readonly sink: TextSink;
+  readonly quiet: boolean;
+  readonly terminal?: string | undefined;
+  readonly now: () => number;
+  /** "uploaded": what was done to the bytes. */
+  readonly verb: string;
+  readonly totalBytes: number;
+}
+
+const REDRAW_MS = 100;
+const PLAIN_LINE_MS = 10_000;
+const CLEAR_LINE = '\r\x1b[2K';
+
+export class ByteProgress {
+  readonly #options: ByteProgressOptions;
+  readonly #isLive: boolean;
+  readonly #startedMs: number;
+  #bytes = 0;
+  #drawnMs: number;
+  #isDrawn = false;
+
+  constructor(options: ByteProgressOptions) {
+    this.#options = options;
+    this.#isLive = options.sink.isTTY === true && options.terminal !== 'dumb';
+    this.#startedMs = options.now();
+    this.#drawnMs = this.#startedMs;
+  }
+
+  /** So many more bytes are done; fewer than none where some must be done again. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    const { now, quiet } = this.#options;
+    const nowMs = now();
+    if (quiet || nowMs - this.#drawnMs < (this.#isLive ? REDRAW_MS : PLAIN_LINE_MS)) return;
+    this.#drawnMs = nowMs;
+    const text = `${this.#options.verb} ${formatBytes(this.#bytes)} of ${formatBytes(this.#options.totalBytes)}`;
+    const line = text + this.#timeLeft(nowMs);
+    this.#options.sink.write(this.#isLive ? CLEAR_LINE + line : `${line}\n`);
+    this.#isDrawn = this.#isLive;
+  }
+
+  /** Wipes the live line; harmless when called again. */
+  close(): void {
+    if (this.#isDrawn) this.#options.sink.write(CLEAR_LINE);
+    this.#isDrawn = false;
+  }
+
+  #timeLeft(nowMs: number): string {
+    const left = this.#options.totalBytes - this.#bytes;
+    if (this.#bytes <= 0 || left <= 0) return '';
+    return `, ${formatSeconds(((nowMs - this.#startedMs) / 1000 / this.#bytes) * left)} left`;
+  }
+}
