@@ -7,9 +7,9 @@ import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { writeToyCampaign } from '../support/campaigns.ts';
 import { Cluster } from '../support/cluster.ts';
-import { submit } from '../support/cluster-client.ts';
 import type { ClusterProcess } from '../support/cluster-process.ts';
 import { JobWatch } from '../support/job-watch.ts';
+import { submit } from '../support/jobs-api.ts';
 import { isRunning } from '../support/processes.ts';
 
 const MIB = 1024 * 1024;

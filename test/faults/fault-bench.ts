@@ -5,9 +5,9 @@ import type { Stage } from '../../coordinator/job-events.ts';
 import type { JobRecord } from '../../coordinator/jobs/job-record.ts';
 import { writeExampleCampaign } from '../support/campaigns.ts';
 import { Cluster, type ClusterPlan } from '../support/cluster.ts';
-import { submit } from '../support/cluster-client.ts';
 import type { ClusterProcess } from '../support/cluster-process.ts';
 import { JobWatch, resultDigests } from '../support/job-watch.ts';
+import { submit } from '../support/jobs-api.ts';
 import { natsState, nothingLeft, type Streams } from '../support/leftovers.ts';
 
 /** Longest that any disturbed job may take: leases, keepalives and pings have to lapse first. */
@@ -99,6 +99,7 @@ export class FaultBench {
     assert.deepEqual(resultDigests(record), this.#expected, 'the bits of an undisturbed run');
     assert.equal(record.results.length, 1);
     assert.equal(this.watch.states(id).filter((state) => state === 'done').length, 1, 'it was done once');
+    this.watch.unfollow(id);
     await this.rest();
     return record;
   }
@@ -132,6 +133,7 @@ export class FaultBench {
       assert.ok(Object.keys(digests).some((name) => name.endsWith('model.safetensors')));
       if (run === 'undisturbed') assert.deepEqual(digests, this.#expected, 'two undisturbed runs');
       this.#expected = digests;
+      this.watch.unfollow(id);
     }
     this.#rest = await natsState(this.cluster);
   }

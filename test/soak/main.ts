@@ -9,9 +9,8 @@ import { randomStream } from '../../pruning/random.ts';
 import { WORKER_SUBJECT } from '../../shared/bus/heartbeat.ts';
 import { writeToyCampaign } from '../support/campaigns.ts';
 import { Cluster } from '../support/cluster.ts';
-import { command, submit } from '../support/cluster-client.ts';
 import { JobWatch, resultDigests } from '../support/job-watch.ts';
-import { JobsApi } from '../support/jobs-api.ts';
+import { JobsApi, submit } from '../support/jobs-api.ts';
 import { natsState, nothingLeft } from '../support/leftovers.ts';
 import { until } from '../support/until.ts';
 import { Killer } from './killer.ts';
@@ -125,9 +124,11 @@ async function soak(cluster: Cluster, watch: JobWatch): Promise<void> {
 async function submitThrough(cluster: Cluster, file: string): Promise<readonly string[]> {
   for (let tries = 0; ; tries += 1) {
     const { name } = cluster.coordinators[tries % cluster.coordinators.length];
-    const { code, stdout, stderr } = await command(cluster, ['submit', file, '--json'], { to: name });
-    if (code === 0) return (JSON.parse(stdout) as { jobs: { id: string }[] }).jobs.map(({ id }) => id);
-    if (tries >= 20) throw new Error(`submit ended with ${code}: ${stderr}`);
+    try {
+      return await submit(cluster, file, name);
+    } catch (error) {
+      if (tries >= 20) throw error;
+    }
   }
 }
 

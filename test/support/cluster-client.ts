@@ -44,10 +44,3 @@ export function command(
     );
   });
 }
-
-/** Submits a campaign, which must succeed. @returns the ids of its jobs, in its order. */
-export async function submit(cluster: Cluster, file: string, to?: string): Promise<readonly string[]> {
-  const { code, stdout, stderr } = await command(cluster, ['submit', file, '--json'], { ...(to && { to }) });
-  if (code !== 0) throw new Error(`submit ended with ${code}: ${stderr}`);
-  return (JSON.parse(stdout) as { jobs: { id: string }[] }).jobs.map(({ id }) => id);
-}

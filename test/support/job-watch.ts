@@ -22,6 +22,7 @@ export class JobWatch {
   readonly bus: Bus;
   readonly #records = new Map<string, JobRecord>();
   readonly #events = new Map<string, LoggedEvent[]>();
+  readonly #follows = new Map<string, AbortController>();
   readonly #abort = new AbortController();
   /** States that each record has gone through, in order, without repetitions. */
   readonly #states = new Map<string, string[]>();
@@ -66,8 +67,16 @@ export class JobWatch {
     const onEvent = (sequence: number, bytes: Uint8Array) => {
       events.push({ sequence, ...(JSON.parse(Buffer.from(bytes).toString()) as Omit<LoggedEvent, 'sequence'>) });
     };
-    this.bus.events.follow(id, 0, onEvent, this.#abort.signal).catch(() => {});
+    const ended = new AbortController();
+    this.#follows.set(id, ended);
+    this.bus.events.follow(id, 0, onEvent, AbortSignal.any([ended.signal, this.#abort.signal])).catch(() => {});
     return events;
+  }
+
+  /** Hears no more of the job's events; those that it has stay. */
+  unfollow(id: string): void {
+    this.#follows.get(id)?.abort();
+    this.#follows.delete(id);
   }
 
   /** Resolves as soon as a stage of any attempt has begun and, of tuning, this many steps are done. */
