@@ -8,6 +8,7 @@ import type { DeviceClass, RunRequest } from '../../shared/rpc/protocol.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
 import type { Tracer } from '../../shared/telemetry/trace.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
+import type { DeviceTurns } from '../../worker/service/device-turns.ts';
 import { startWorkerServer, type WorkerServer } from '../../worker/service/worker-server.ts';
 import type { TaskExecutor } from '../../worker/task-executor.ts';
 
@@ -77,6 +78,8 @@ export interface FakeWorkerOptions {
   readonly tls?: Tls;
   readonly tracer?: Tracer;
   readonly log?: Log;
+  /** Left out: the device is its own. */
+  readonly turns?: DeviceTurns;
 }
 
 export interface FakeWorker {
@@ -102,6 +105,7 @@ export async function startFakeWorker(options: FakeWorkerOptions = {}): Promise<
     tls: options.tls ?? null,
     ...(options.tracer && { tracer: options.tracer }),
     log: options.log ?? SILENT_LOG,
+    ...(options.turns && { turns: options.turns }),
   });
   const close = async () => {
     await server.close();
