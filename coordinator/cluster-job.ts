@@ -9,8 +9,9 @@ import { buildReport } from './job/build-report.ts';
 import { checkContent, type GatheredInputs, gatherInputs, storeWeights } from './job/cluster-inputs.ts';
 import { recordedReports, storeFiles } from './job/cluster-results.ts';
 import { InputLabels } from './job/input-labels.ts';
-import type { RunContext } from './job/job-context.ts';
-import { openPruneInputs, outputBytes, type PruneInputs, runFingerprint } from './job/prune-inputs.ts';
+import type { PruneEnvironment, RunContext } from './job/job-context.ts';
+import { outputBytes, type PruneInputs, runFingerprint } from './job/prune-inputs.ts';
+import { readInputs } from './job/thread-inputs.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobResources } from './job-resources.ts';
 import type { JobResult, JobSpec, StageEntry } from './jobs/job-record.ts';
@@ -22,6 +23,9 @@ import { fingerprintDifferences } from './store/fingerprint.ts';
 import { requireFreeSpace } from './store/free-space.ts';
 import type { Fleet } from './workers/fleet.ts';
 import type { BeginTry } from './workers/task-try.ts';
+
+/** A worker's share of a sub-layer's sums is up to 57 MB for BERT-base, and a coordinator has many jobs. */
+const MOST_SUM_BYTES = 256e6;
 
 /** What runs one job; the job holds none of it open after it has ended. */
 export interface ClusterJob extends RunContext {
@@ -68,7 +72,7 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   const gathered = await gatherInputs(spec, scratch, resources, releases, signal);
   labels.add(gathered);
   const request = pruneRequest(spec, gathered);
-  const inputs = await openPruneInputs(request, releases, emit);
+  const inputs = await readInputs(request, resources, releases, emit, signal);
   await checkInputs(gathered, inputs, resources);
   await requireFreeSpace(scratch, outputBytes(request, inputs.model.checkpoint));
   const home = new ClusterHome({
@@ -96,7 +100,11 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   releases.add(() => workers.close());
   const joined = performance.now();
   const weights = storeWeights(gathered.model, resources, signal);
-  const finished = await pruneModel(request, inputs, { workers, signal, emit, home, weights }, stored);
+  const environment: PruneEnvironment = {
+    ...{ workers, signal, emit, home, weights, mostSumBytes: MOST_SUM_BYTES },
+    rearrange: (fisher, masks) => resources.threads.run('rearrange', { fisher, masks }, { signal }),
+  };
+  const finished = await pruneModel(request, inputs, environment, stored);
   const seconds = { load: loadSeconds, total: loadSeconds + (performance.now() - joined) / 1000 };
   const reports = finished.budgets.map((measured) => {
     const report = buildReport(request, inputs, workers, finished, measured, seconds);

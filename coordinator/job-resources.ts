@@ -1,8 +1,10 @@
 // What the jobs of one coordinator share: the object store and its cache on disk, volumes, and bounds on what jobs do at
 // the same time.
+import { availableParallelism } from 'node:os';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { ObjectCache } from '../shared/blobs/object-cache.ts';
 import type { ObjectBucket } from '../shared/bus/bus.ts';
+import { ComputeThreads } from './threads/compute-threads.ts';
 
 export interface JobResources {
   readonly objects: ObjectBucket;
@@ -11,7 +13,16 @@ export interface JobResources {
   readonly cache: ObjectCache;
   /** Folders of the operator's by the name that jobs call them. */
   readonly volumes: ReadonlyMap<string, string>;
+  /** For what would hold up the loop. */
+  readonly threads: ComputeThreads;
+  /** For reading inputs: few, since the rows of a large file take hundreds of megabytes while they are drawn from. */
+  readonly readers: ComputeThreads;
 }
+
+const MOST_THREADS = 4;
+const THREAD_HEAP_MEGABYTES = 1000;
+const READERS = 2;
+const READER_HEAP_MEGABYTES = 1500;
 
 export interface JobResourcesOptions {
   readonly objects: ObjectBucket;
@@ -20,9 +31,12 @@ export interface JobResourcesOptions {
   readonly volumes: ReadonlyMap<string, string>;
 }
 
-/** One for each coordinator; holds nothing that needs closing. @throws EspalierError of BlobStore.open. */
+/** One for each coordinator; its threads do not keep a process from ending. @throws EspalierError of BlobStore.open. */
 export async function openJobResources(options: JobResourcesOptions): Promise<JobResources> {
   const { objects, volumes } = options;
   const blobs = await BlobStore.open(options.cacheDir, { limitBytes: options.cacheLimitBytes });
-  return { objects, volumes, blobs, cache: new ObjectCache(objects, blobs) };
+  const count = Math.max(1, Math.min(MOST_THREADS, availableParallelism() - 1));
+  const threads = new ComputeThreads({ count, heapMegabytes: THREAD_HEAP_MEGABYTES });
+  const readers = new ComputeThreads({ count: READERS, heapMegabytes: READER_HEAP_MEGABYTES });
+  return { objects, volumes, blobs, cache: new ObjectCache(objects, blobs), threads, readers };
 }

@@ -1,5 +1,6 @@
 // The life of a prune job on one machine: check the inputs, take the output folder, start workers, run the stages, and the
 // output appears whole.
+import { rearrangeMasks } from '../pruning/rearrange.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import { openBlobCache } from './job/blob-cache.ts';
@@ -47,7 +48,10 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     const loadSeconds = (performance.now() - start) / 1000;
     onEvent({ kind: 'stage-finished', stage: 'load', seconds: loadSeconds, reused: false });
 
-    const environment = { workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) };
+    const environment = {
+      ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
+      ...{ rearrange: rearrangeMasks, mostSumBytes: Number.POSITIVE_INFINITY },
+    };
     const finished = await pruneModel(settings, inputs, environment, stored);
     const seconds = { load: loadSeconds, total: (performance.now() - start) / 1000 };
     const reports: PruneReport[] = [];

@@ -4,7 +4,6 @@
 import { EspalierError } from '../shared/errors.ts';
 import type { QuestionColumns } from './columns.ts';
 import { type EncoderInput, textOf } from './encode-texts.ts';
-import { scoreQuestions } from './metrics.ts';
 import { type GoldAnswer, goldAnswers, hasNoAnswers } from './question-answers.ts';
 import type { ContextWindow, RowEncoder, RowSample } from './row-encoder.ts';
 import type { TextPieces } from './text-tokenizer.ts';
@@ -22,7 +21,7 @@ export function createQuestionEncoder(input: EncoderInput<QuestionColumns>, stri
   const unanswerable = golds?.some((list) => list.length === 0) ?? false;
 
   return {
-    hasLabels: golds !== null,
+    scoring: golds && { kind: 'questions', contexts, golds, unanswerable },
     encodeRow(row) {
       const question = tokenizer.tokenIds(questions[row]);
       const pieces = tokenizer.pieces(contexts[row]);
@@ -46,7 +45,6 @@ export function createQuestionEncoder(input: EncoderInput<QuestionColumns>, stri
         };
       });
     },
-    score: (samples, outputs) => scoreQuestions(samples, outputs, contexts, golds as GoldAnswer[][], unanswerable),
   };
 }
 

@@ -10,7 +10,6 @@ import {
   multiLabelTargets,
   regressionTargets,
 } from './labels.ts';
-import { scoreTexts } from './metrics.ts';
 import type { Row } from './read-rows.ts';
 import type { RowEncoder } from './row-encoder.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
@@ -30,22 +29,16 @@ const NO_TARGET = new Float32Array(0);
 /** Checks the texts and labels of all rows and returns their encoder.
  * @throws EspalierError "data_format" or "data_label" with file and line. */
 export function createTextEncoder(input: EncoderInput<TextColumns>): RowEncoder {
-  const { path, rows, columns, config, tokenizer, maxTokens } = input;
+  const { path, rows, columns, tokenizer, maxTokens } = input;
   const texts = rows.map((row) => textOf(path, row, columns.text));
   const pairs = columns.textPair === null ? null : rows.map((row) => textOf(path, row, columns.textPair as string));
   const targets = readTargets(input);
   return {
-    hasLabels: targets !== null,
+    scoring: targets === null ? null : { kind: 'texts' },
     encodeRow(row) {
       const { tokenIds, typeIds, truncated } = tokenizer.encode(texts[row], pairs?.[row] ?? null, maxTokens);
       return [{ sample: { tokenIds, typeIds, target: targets?.[row] ?? NO_TARGET }, truncated, window: null }];
     },
-    score: (samples, outputs) =>
-      scoreTexts(
-        config,
-        samples.map(({ sample }) => sample.target),
-        outputs,
-      ),
   };
 }
 

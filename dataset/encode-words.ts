@@ -4,7 +4,6 @@ import { EspalierError } from '../shared/errors.ts';
 import type { WordColumns } from './columns.ts';
 import type { EncoderInput } from './encode-texts.ts';
 import { describe, isUnlabelled, parseList, wordTargets } from './labels.ts';
-import { scoreWords } from './metrics.ts';
 import type { Row } from './read-rows.ts';
 import type { RowEncoder } from './row-encoder.ts';
 
@@ -25,7 +24,7 @@ export function createWordEncoder(input: EncoderInput<WordColumns>): RowEncoder 
         words.map((list) => list.length),
       );
   return {
-    hasLabels: labels !== null,
+    scoring: labels === null ? null : { kind: 'words' },
     encodeRow(row) {
       const pieces = words[row].map((word) => tokenizer.wordTokenIds(word));
       const length = pieces.reduce((sum, ids) => sum + ids.length, 0);
@@ -43,12 +42,6 @@ export function createWordEncoder(input: EncoderInput<WordColumns>): RowEncoder 
       if (labels) target.set(contentTarget.subarray(0, kept), firstStart);
       return [{ sample: { tokenIds, typeIds, target }, truncated: kept < length, window: null }];
     },
-    score: (samples, outputs) =>
-      scoreWords(
-        config,
-        samples.map(({ sample }) => sample.target),
-        outputs,
-      ),
   };
 }
 

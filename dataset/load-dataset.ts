@@ -7,9 +7,9 @@ import { createQuestionEncoder } from './encode-questions.ts';
 import { createTextEncoder } from './encode-texts.ts';
 import { createWordEncoder } from './encode-words.ts';
 import type { EncodedSample } from './encoded-sample.ts';
-import { checkMetric, checkOutputs, type Scores } from './metrics.ts';
+import { checkMetric, checkOutputs, type Scores, scoreSamples } from './metrics.ts';
 import { parseRows, type Row, readDataFile } from './read-rows.ts';
-import type { DrawnSample, RowEncoder } from './row-encoder.ts';
+import type { DrawnSample, RowEncoder, Scoring } from './row-encoder.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
 
 export interface DatasetOptions {
@@ -46,6 +46,9 @@ export interface Dataset {
 
 export interface EncodedDataset {
   readonly samples: readonly EncodedSample[];
+  /** The samples with what scoring needs of each; see `scoreDrawn`. */
+  readonly drawn: readonly DrawnSample[];
+  readonly scoring: Scoring | null;
   /** [samples]: row of the file that each sample is of, from 0. */
   readonly rowOfSample: Int32Array;
   /** Samples that were cut to fit; the windows of a context lose nothing and do not count. */
@@ -88,7 +91,7 @@ export async function loadDataset(options: DatasetOptions): Promise<Dataset> {
     rows: rows.length,
     digest,
     task: config.task,
-    hasLabels: encoder.hasLabels,
+    hasLabels: encoder.scoring !== null,
     labelProblem,
     maxTokens,
     encode: (order) => encodeUntil(order, Number.POSITIVE_INFINITY),
@@ -158,14 +161,33 @@ function encodedDataset(
   const samples = drawn.map(({ sample }) => sample);
   return {
     samples,
+    drawn,
+    scoring: encoder.scoring,
     rowOfSample: Int32Array.from(drawn, ({ row }) => row),
     truncated: drawn.filter(({ truncated }) => truncated).length,
     score(outputs, metric = null) {
-      if (!encoder.hasLabels)
-        throw new EspalierError('data_label', `${path}: got no labels, expected labels to measure quality with`);
-      const primary = checkMetric(config.task, metric);
-      checkOutputs(config, samples, outputs);
-      return { primary, values: encoder.score(drawn, outputs).values };
+      return scoreDrawn(path, config, encoder.scoring, drawn, outputs, metric);
     },
   };
+}
+
+/** Quality of the model's outputs on drawn samples; see EncodedDataset.score.
+ * @param path what messages call the data. */
+export function scoreDrawn(
+  path: string,
+  config: ModelConfig,
+  scoring: Scoring | null,
+  drawn: readonly DrawnSample[],
+  outputs: readonly Float32Array[],
+  metric: string | null,
+): Scores {
+  if (scoring === null)
+    throw new EspalierError('data_label', `${path}: got no labels, expected labels to measure quality with`);
+  const primary = checkMetric(config.task, metric);
+  checkOutputs(
+    config,
+    drawn.map(({ sample }) => sample),
+    outputs,
+  );
+  return { primary, values: scoreSamples(config, scoring, drawn, outputs).values };
 }

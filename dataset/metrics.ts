@@ -8,7 +8,7 @@ import { predictAnswers, questionMetrics } from './metrics-question-answering.ts
 import { regressionMetrics } from './metrics-regression.ts';
 import { wordMetrics } from './metrics-token-classification.ts';
 import type { GoldAnswer } from './question-answers.ts';
-import type { DrawnSample } from './row-encoder.ts';
+import type { DrawnSample, Scoring } from './row-encoder.ts';
 
 export type MetricValues = Readonly<Record<string, number>>;
 
@@ -60,6 +60,19 @@ export function checkOutputs(
     if (!outputs[i].every(Number.isFinite))
       throw new EspalierError('not_finite', `outputs of sample ${i}: got a number that is not finite`);
   });
+}
+
+/** Scores of drawn samples from the model's outputs, [samples], each [outputs] or [tokens * outputs] row-major by token. */
+export function scoreSamples(
+  config: ModelConfig,
+  scoring: Scoring,
+  samples: readonly DrawnSample[],
+  outputs: readonly Float32Array[],
+): Scores {
+  if (scoring.kind === 'questions')
+    return scoreQuestions(samples, outputs, scoring.contexts, scoring.golds, scoring.unanswerable);
+  const targets = samples.map(({ sample }) => sample.target);
+  return scoring.kind === 'words' ? scoreWords(config, targets, outputs) : scoreTexts(config, targets, outputs);
 }
 
 /** Scores of classification and regression from targets and outputs, [samples] each. */

@@ -1,6 +1,6 @@
 // What loading a data set asks of the three kinds of data: texts, words, and questions with a context.
 import type { EncodedSample } from './encoded-sample.ts';
-import type { Scores } from './metrics.ts';
+import type { GoldAnswer } from './question-answers.ts';
 
 /** One model input of a row. */
 export interface RowSample {
@@ -25,11 +25,22 @@ export interface DrawnSample extends RowSample {
   readonly draw: number;
 }
 
-/** Turns rows into samples, one row at a time, and outputs of the model into scores. All rows have been checked before
- * an encoder exists. */
+/** Turns rows into samples, one row at a time. All rows have been checked before an encoder exists. */
 export interface RowEncoder {
-  readonly hasLabels: boolean;
+  /** Null: the data has no labels. */
+  readonly scoring: Scoring | null;
   encodeRow(row: number): RowSample[];
-  /** @param outputs [samples], each [outputs] or [tokens * outputs] row-major by token. */
-  score(samples: readonly DrawnSample[], outputs: readonly Float32Array[]): Scores;
 }
+
+/** What scoring needs beside samples and outputs. Plain data, so that any thread can score. */
+export type Scoring =
+  | { readonly kind: 'texts' }
+  | { readonly kind: 'words' }
+  | {
+      readonly kind: 'questions';
+      /** By row. */
+      readonly contexts: readonly string[];
+      readonly golds: readonly (readonly GoldAnswer[])[];
+      /** Some questions of the file have no answer, so that the model may predict none. */
+      readonly unanswerable: boolean;
+    };

@@ -79,6 +79,24 @@ export function foldCut<T>(nodes: readonly ShardSpan[], sums: readonly T[], add:
   return whole;
 }
 
+/** `foldCut` for additions that take time: one at a time, in the same order. */
+export async function foldCutAsync<T>(
+  nodes: readonly ShardSpan[],
+  sums: readonly T[],
+  add: (a: T, b: T) => T | Promise<T>,
+): Promise<T> {
+  // Folded once as a description of itself, then as what it describes.
+  type Tree = { readonly sum: T } | { readonly left: Tree; readonly right: Tree };
+  const tree = foldCut<Tree>(
+    nodes,
+    sums.map((sum) => ({ sum })),
+    (left, right) => ({ left, right }),
+  );
+  const fold = async (node: Tree): Promise<T> =>
+    'sum' in node ? node.sum : add(await fold(node.left), await fold(node.right));
+  return fold(tree);
+}
+
 function checkSpan({ first, end }: ShardSpan): void {
   if (!(Number.isInteger(first) && Number.isInteger(end) && first < end))
     throw new EspalierError('internal', `shards: got the range ${first}-${end}, expected at least one shard`);

@@ -15,6 +15,8 @@ import {
 } from './safetensors-header.ts';
 import { DTYPE_BYTES, type DType, elementCount, type NamedTensor, viewAs } from './tensor.ts';
 
+const PIECE_BYTES = 4 * 2 ** 20;
+
 /** Encodes tensors as one safetensors file.
  * @throws EspalierError "internal" when a tensor's data does not fit its shape or a name comes twice. */
 export function encodeSafetensors(
@@ -87,10 +89,13 @@ export async function writeSafetensors(
   const hash = createHash('sha256');
   const handle = await open(path, 'w');
   try {
+    // In pieces: to hash a large tensor at once would hold up all else that the process does.
     const append = async (bytes: Uint8Array) => {
-      hash.update(bytes);
-      for (let written = 0; written < bytes.byteLength; )
-        written += (await handle.write(bytes, written, bytes.byteLength - written)).bytesWritten;
+      for (let written = 0; written < bytes.byteLength; ) {
+        const { bytesWritten } = await handle.write(bytes, written, Math.min(PIECE_BYTES, bytes.byteLength - written));
+        hash.update(bytes.subarray(written, written + bytesWritten));
+        written += bytesWritten;
+      }
     };
     await append(head);
     for (const source of placed) {

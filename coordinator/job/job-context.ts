@@ -1,7 +1,10 @@
 // What the stages of a running job share. Made by load, released by the job.
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
+import type { Scores } from '../../dataset/metrics.ts';
 import type { Plan } from '../../dataset/plan.ts';
+import type { FisherInformation } from '../../pruning/fisher.ts';
+import type { Masks } from '../../pruning/masks.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
 import type { JobHome } from '../store/stage-store.ts';
@@ -22,8 +25,11 @@ export interface PlannedSamples {
 
 /** Samples that quality is measured on. */
 export interface Evaluation {
-  readonly dataset: Dataset;
-  readonly encoded: EncodedDataset;
+  readonly dataset: Pick<Dataset, 'digest' | 'rows'>;
+  readonly encoded: Pick<EncodedDataset, 'samples' | 'truncated'> & {
+    /** See EncodedDataset. */
+    score(outputs: readonly Float32Array[], metric: string | null): Scores | Promise<Scores>;
+  };
   readonly metric: string | null;
 }
 
@@ -38,6 +44,10 @@ export interface TaskEnvironment {
 export interface PruneEnvironment extends TaskEnvironment {
   readonly home: JobHome;
   readonly weights: WeightPlace;
+  /** `rearrangeMasks` where the job wants it computed: it may take seconds. */
+  readonly rearrange: (fisher: FisherInformation, masks: Masks) => Masks | Promise<Masks>;
+  /** Bytes of partial sums that a sub-layer's tuning may bring here at once; at least two come. */
+  readonly mostSumBytes: number;
 }
 
 export interface JobContext extends PruneEnvironment {

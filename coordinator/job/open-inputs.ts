@@ -2,7 +2,7 @@
 import { assertFiniteWeights } from '../../checkpoint/assert-finite.ts';
 import { type CheckpointDigest, digestCheckpoint } from '../../checkpoint/digest-checkpoint.ts';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
-import { type Dataset, loadDataset } from '../../dataset/load-dataset.ts';
+import { type Dataset, type EncodedDataset, loadDataset } from '../../dataset/load-dataset.ts';
 import { checkMetric } from '../../dataset/metrics.ts';
 import { loadTextTokenizer, type TextTokenizer } from '../../dataset/text-tokenizer.ts';
 import { EspalierError } from '../../shared/errors.ts';
@@ -20,6 +20,11 @@ export interface DataSettings {
   readonly columns: ColumnSettings;
   readonly maxLength: number | null;
   readonly stride: number;
+}
+
+/** Evaluation data with all that was read of it. */
+export interface LoadedEvaluation extends Evaluation {
+  readonly encoded: EncodedDataset;
 }
 
 /** Opens a model; `releases` closes it. @throws EspalierError for anything that is wrong with it. */
@@ -63,7 +68,7 @@ export async function openEvaluation(
   path: string,
   model: ModelInput,
   settings: DataSettings & { metric: string | null },
-): Promise<Evaluation> {
+): Promise<LoadedEvaluation> {
   checkMetric(model.checkpoint.config.task, settings.metric);
   const dataset = await openData(path, model, settings, true);
   return { dataset, encoded: dataset.encode(null), metric: settings.metric };

@@ -9,6 +9,7 @@ import type { PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
 import { type Costs, modelCosts } from './budget.ts';
 import type { Evaluation } from './job-context.ts';
+import type { LoadedEvaluation } from './open-inputs.ts';
 import { type ModelInput, openData, openEvaluation, openModel, requireDense } from './open-inputs.ts';
 
 export interface PruneInputs {
@@ -19,6 +20,12 @@ export interface PruneInputs {
   readonly costs: Costs;
   /** Samples a Fisher row. */
   readonly groupSize: number;
+}
+
+/** Inputs with what only this process can hold. */
+export interface OpenedInputs extends PruneInputs {
+  readonly drawn: Pick<EncodedDataset, 'samples' | 'drawn' | 'truncated'>;
+  readonly evaluation: LoadedEvaluation | null;
 }
 
 /** Fisher groups as published: the batch sizes of the reference. */
@@ -35,7 +42,7 @@ export async function openPruneInputs(
   settings: PruneRequest,
   releases: Releases,
   onEvent: (event: JobEvent) => void,
-): Promise<PruneInputs> {
+): Promise<OpenedInputs> {
   const model = await openModel(settings.model, releases);
   const { config } = model.checkpoint;
   requireDense(model, settings.model);
@@ -65,7 +72,7 @@ export async function openPruneInputs(
   return {
     model: { checkpoint: model.checkpoint, digest: model.digest },
     data: { digest: data.digest, rows: data.rows },
-    drawn: { samples: drawn.samples, truncated: drawn.truncated },
+    drawn: { samples: drawn.samples, drawn: drawn.drawn, truncated: drawn.truncated },
     evaluation,
     costs,
     groupSize,

@@ -3,7 +3,6 @@ import { keptCounts, parameterCount } from '../../pruning/compact.ts';
 import { maskMacs } from '../../pruning/cost.ts';
 import { diagonalImportance, type FisherInformation } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { rearrangeMasks } from '../../pruning/rearrange.ts';
 import { searchMasks } from '../../pruning/search.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../pruning/tuning.ts';
 import type { Costs } from '../job/budget.ts';
@@ -68,7 +67,7 @@ export async function pruneToBudget(
   let tuning: readonly TuningReport[] = [];
   if (stages.includes('rearrange')) {
     const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), () =>
-      rearrangeMasks(fisher, searched.value),
+      context.rearrange(fisher, searched.value),
     );
     seconds.rearrange = rearranged.seconds;
     masks = rearranged.value;
@@ -106,7 +105,7 @@ function maskStage(
   stage: 'search' | 'rearrange',
   budget: string,
   name: string,
-  make: () => Masks,
+  make: () => Masks | Promise<Masks>,
 ) {
   return storedStage<Masks>(context, stage, {
     name,

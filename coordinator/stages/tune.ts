@@ -1,8 +1,11 @@
 // Stage "tune": the scales of every sub-layer in order, each on the student that the ones before have made.
 
-import { cutTree, foldCut, type ShardSpan } from '../../pruning/fold-tree.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import { packedLength } from '../../pruning/fisher.ts';
+import { cutTree, foldCutAsync } from '../../pruning/fold-tree.ts';
 import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
-import { addSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
+import { addSums, type SubLayerSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
 import type { ScaleSolution, TuningSettings } from '../../pruning/tuning.ts';
 import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../shared/errors.ts';
@@ -98,7 +101,10 @@ async function tuneSubLayer(
   let sources: SumSource[] = spans.map((shards) => ({ shards }));
   const sumBlobs: BlobSource[] = [];
   if (workers.count > 1) {
-    const cuts = spans.map(({ first, end }) => cutTree(first, end, workers.count * NODES_PER_WORKER));
+    const nodeBytes = sumBytes(subLayer, kept, context.checkpoint.config);
+    const fitting = Math.floor(context.mostSumBytes / nodeBytes / spans.length);
+    const nodes = Math.max(1, Math.min(workers.count * NODES_PER_WORKER, fitting));
+    const cuts = spans.map(({ first, end }) => cutTree(first, end, nodes));
     const tasks = cuts.flat().map(
       (node): TaskSpec => ({
         id: `normal-equations/${name}/${node.first}-${node.end}`,
@@ -109,15 +115,15 @@ async function tuneSubLayer(
       }),
     );
     const results = await workers.runTasks(tasks, { signal });
-    const sums = results.map(sumsFromTensors);
-    let taken = 0;
-    sources = cuts.map((cut: readonly ShardSpan[]) => {
-      const folded = foldCut(cut, sums.slice(taken, taken + cut.length), addSums);
-      taken += cut.length;
-      const source = blobOfBytes(encodeSafetensors(sumsToTensors(folded)));
+    const sums: SubLayerSums[] = [];
+    for (const result of results) sums.push(await inTurn(() => sumsFromTensors(result)));
+    sources = [];
+    for (const cut of cuts) {
+      const folded = await foldCutAsync(cut, sums.splice(0, cut.length), (a, b) => inTurn(() => addSums(a, b)));
+      const source = await inTurn(() => blobOfBytes(encodeSafetensors(sumsToTensors(folded))));
       sumBlobs.push(source);
-      return { sums: blobRef(source) };
-    });
+      sources.push({ sums: blobRef(source) });
+    }
   }
   const [result] = await workers.runTasks(
     [
@@ -142,6 +148,18 @@ async function tuneSubLayer(
   if (!scales.every((scale) => Number.isFinite(Math.fround(scale))))
     throw new EspalierError('not_finite', `solve/${name}: got a scale that no float32 holds`);
   return { scales, report: readSolveReport(`solve/${name}`, result.get('report')?.data) };
+}
+
+/** Bytes of what a normal_equations task returns of a sub-layer. */
+function sumBytes(subLayer: SubLayer, kept: number, config: ModelConfig): number {
+  const features = subLayer === 'ffn' ? kept : kept * config.headSize;
+  return Float64Array.BYTES_PER_ELEMENT * (packedLength(features) + features * config.hiddenSize + features);
+}
+
+/** Computes in a turn of the loop of its own: sums of a large sub-layer take a tenth of a second each. */
+async function inTurn<T>(compute: () => T): Promise<T> {
+  await nextTurn();
+  return compute();
 }
 
 type SolveReport = Omit<ScaleSolution, 'scales'>;

@@ -1,0 +1,69 @@
+// The inputs of a cluster's job, read and checked in a thread: parsing and tokenising take seconds, and the rows of a large
+// file more memory than all else of a job.
+
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import { openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
+import { scoreDrawn } from '../../dataset/load-dataset.ts';
+import { unpackSamples } from '../../dataset/packed-samples.ts';
+import type { Releases } from '../../shared/lifecycle.ts';
+import type { JobEvent } from '../job-events.ts';
+import type { JobResources } from '../job-resources.ts';
+import type { PruneRequest } from '../prune-settings.ts';
+import type { ComputeThreads } from '../threads/compute-threads.ts';
+import type { PreparedInputs } from '../threads/prepare-inputs.ts';
+import type { Evaluation } from './job-context.ts';
+import type { PruneInputs } from './prune-inputs.ts';
+
+/** As `openPruneInputs`. */
+export async function readInputs(
+  request: PruneRequest,
+  { threads, readers }: Pick<JobResources, 'threads' | 'readers'>,
+  releases: Releases,
+  onEvent: (event: JobEvent) => void,
+  signal: AbortSignal,
+): Promise<PruneInputs> {
+  const prepared = await readers.run('prepare', request, { signal, once: true });
+  for (const text of prepared.notices) onEvent({ kind: 'notice', text });
+  const checkpoint = await openCheckpoint(request.model);
+  releases.add(() => checkpoint.close());
+  const { digest, data, drawn, evaluation, costs, groupSize } = prepared;
+  return {
+    model: { checkpoint, digest },
+    data,
+    drawn: { samples: unpackSamples(drawn.samples).map(({ sample }) => sample), truncated: drawn.truncated },
+    evaluation: evaluation && preparedEvaluation(request, checkpoint.config, evaluation, threads, signal),
+    costs,
+    groupSize,
+  };
+}
+
+function preparedEvaluation(
+  request: PruneRequest,
+  config: ModelConfig,
+  { dataset, samples: packed, truncated, scoring }: NonNullable<PreparedInputs['evaluation']>,
+  threads: ComputeThreads,
+  signal: AbortSignal,
+): Evaluation {
+  const path = request.evaluation ?? '';
+  const drawn = unpackSamples(packed);
+  return {
+    dataset,
+    metric: request.metric,
+    encoded: {
+      samples: drawn.map(({ sample }) => sample),
+      truncated,
+      score(outputs, metric) {
+        if (scoring?.kind !== 'questions') return scoreDrawn(path, config, scoring, drawn, outputs, metric);
+        const outputLengths = Int32Array.from(outputs, ({ length }) => length);
+        const all = new Float32Array(outputLengths.reduce((sum, length) => sum + length, 0));
+        let offset = 0;
+        for (const output of outputs) {
+          all.set(output, offset);
+          offset += output.length;
+        }
+        const input = { path, config, scoring, samples: packed, outputs: all, outputLengths, metric };
+        return threads.run('score', input, { signal });
+      },
+    },
+  };
+}

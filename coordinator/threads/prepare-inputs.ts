@@ -1,0 +1,56 @@
+// The inputs of a job as a thread reads them, for a coordinator to take over: everything but the open weights, in arrays
+// that are handed over without a copy. The rows of the data stay behind and end with the thread.
+import type { CheckpointDigest } from '../../checkpoint/digest-checkpoint.ts';
+import { buffersOf, type PackedSamples, packSamples } from '../../dataset/packed-samples.ts';
+import type { Scoring } from '../../dataset/row-encoder.ts';
+import { Releases } from '../../shared/lifecycle.ts';
+import type { Costs } from '../job/budget.ts';
+import { openPruneInputs } from '../job/prune-inputs.ts';
+import type { PruneRequest } from '../prune-settings.ts';
+
+export interface PreparedInputs {
+  readonly digest: CheckpointDigest;
+  readonly data: { readonly digest: string; readonly rows: number };
+  readonly drawn: { readonly samples: PackedSamples; readonly truncated: number };
+  readonly evaluation: {
+    readonly dataset: { readonly digest: string; readonly rows: number };
+    readonly samples: PackedSamples;
+    readonly truncated: number;
+    readonly scoring: Scoring | null;
+  } | null;
+  readonly costs: Costs;
+  readonly groupSize: number;
+  readonly notices: readonly string[];
+}
+
+/** See `openPruneInputs`. */
+export async function prepareInputs(request: PruneRequest): Promise<PreparedInputs> {
+  const releases = new Releases();
+  const notices: string[] = [];
+  try {
+    const { model, data, drawn, evaluation, costs, groupSize } = await openPruneInputs(request, releases, (event) => {
+      if (event.kind === 'notice') notices.push(event.text);
+    });
+    return {
+      digest: model.digest,
+      data,
+      drawn: { samples: packSamples(drawn.drawn), truncated: drawn.truncated },
+      evaluation: evaluation && {
+        dataset: { digest: evaluation.dataset.digest, rows: evaluation.dataset.rows },
+        samples: packSamples(evaluation.encoded.drawn),
+        truncated: evaluation.encoded.truncated,
+        scoring: evaluation.encoded.scoring,
+      },
+      costs,
+      groupSize,
+      notices,
+    };
+  } finally {
+    await releases.run();
+  }
+}
+
+/** What the message that carries them hands over. */
+export function preparedBuffers({ drawn, evaluation }: PreparedInputs): ArrayBuffer[] {
+  return [...buffersOf(drawn.samples), ...(evaluation === null ? [] : buffersOf(evaluation.samples))];
+}

@@ -1,0 +1,47 @@
+// What a coordinator of many jobs lets its threads compute: whatever may take longer than a fifth of a second, since a loop
+// that stands still renews no lease and answers nobody. Everything in and out is plain data.
+
+import type { Scores } from '../../dataset/metrics.ts';
+import type { FisherInformation } from '../../pruning/fisher.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { rearrangeMasks } from '../../pruning/rearrange.ts';
+import type { PruneRequest } from '../prune-settings.ts';
+import { type PreparedInputs, prepareInputs } from './prepare-inputs.ts';
+import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts';
+
+/** Calls by name: what goes in and what comes out. */
+export interface ThreadCalls {
+  readonly prepare: { readonly input: PruneRequest; readonly output: PreparedInputs };
+  readonly rearrange: { readonly input: { fisher: FisherInformation; masks: Masks }; readonly output: Masks };
+  readonly score: { readonly input: QuestionScores; readonly output: Scores };
+}
+
+export type ThreadCallName = keyof ThreadCalls;
+
+type Handlers = {
+  readonly [Name in ThreadCallName]: (
+    input: ThreadCalls[Name]['input'],
+  ) => ThreadCalls[Name]['output'] | Promise<ThreadCalls[Name]['output']>;
+};
+
+export const THREAD_CALLS: Handlers = {
+  prepare: prepareInputs,
+  rearrange: ({ fisher, masks }) => rearrangeMasks(fisher, masks),
+  score: scoreQuestionOutputs,
+};
+
+/** One call on its way to a thread, and its answer. */
+export interface ThreadRequest {
+  readonly name: ThreadCallName;
+  readonly input: unknown;
+}
+
+export type ThreadAnswer =
+  | { readonly kind: 'done'; readonly output: unknown }
+  | {
+      readonly kind: 'failed';
+      readonly code: string;
+      readonly message: string;
+      readonly action: string;
+      readonly stack: string | undefined;
+    };
