@@ -9,6 +9,7 @@
 import type { Bus, WakeToken } from '../shared/bus/bus.ts';
 import { type EspalierError, toEspalierError } from '../shared/errors.ts';
 import type { Log } from '../shared/log.ts';
+import { traceFields } from '../shared/telemetry/trace.ts';
 import { Backoff } from './jobs/backoff.ts';
 import { chooseJob } from './jobs/choose-job.ts';
 import type { ClusterJobStore } from './jobs/cluster-job-store.ts';
@@ -187,18 +188,18 @@ export class Coordinator {
   }
 
   async #run(job: OwnedJob, token: WakeToken | null): Promise<void> {
-    const log = { job: job.id, attempt: job.attempt };
-    this.#log.info('job claimed', { ...log, name: job.record.name });
+    const log = this.#log.child({ job: job.id, attempt: job.attempt, ...traceFields(job.record.traceparent) });
+    log.info('job claimed', { name: job.record.name });
     const renewal = setInterval(() => token?.renew(), RENEW_TOKEN_MS);
     try {
       try {
         await job.finish(await this.#options.runJob(job));
       } catch (caught) {
-        await this.#endFailed(job, toEspalierError(caught));
+        await this.#endFailed(job, toEspalierError(caught), log);
       }
-      this.#log.info('job left', { ...log, state: job.record.state, stopped: job.stopped });
+      log.info('job left', { state: job.record.state, stopped: job.stopped });
     } catch (caught) {
-      this.#log.warning('job dropped', { ...log, error: toEspalierError(caught) });
+      log.warning('job dropped', { error: toEspalierError(caught) });
     } finally {
       clearInterval(renewal);
       this.#held.delete(job.id);
@@ -208,11 +209,11 @@ export class Coordinator {
     await (hasEnded(job.record.state) ? token?.done() : token?.giveBack(0))?.catch(() => {});
   }
 
-  async #endFailed(job: OwnedJob, error: EspalierError): Promise<void> {
+  async #endFailed(job: OwnedJob, error: EspalierError, log: Log): Promise<void> {
     if (job.stopped === 'lost') return;
     if (job.stopped === 'cancelled') return job.endCancelled();
     if (job.stopped === 'draining') return job.handBack();
-    this.#log.warning('job failed', { job: job.id, attempt: job.attempt, error, stack: stackOfBug(error) });
+    log.warning('job failed', { error, stack: stackOfBug(error) });
     if (!mayPass(error.code)) return job.fail(failureOf(error));
     this.#backoff.note(job.id);
     await job.requeue(failureOf(error));

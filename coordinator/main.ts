@@ -20,6 +20,7 @@ import { Housekeeping } from './jobs/housekeeping.ts';
 import { maxJobs } from './jobs/max-jobs.ts';
 import { ScratchFolders } from './jobs/scratch-folders.ts';
 import { watchLeases } from './jobs/watch-leases.ts';
+import { ProcessTelemetry } from './process-telemetry.ts';
 import { runHeldJob } from './run-held-job.ts';
 import { openFleet } from './workers/open-fleet.ts';
 
@@ -55,6 +56,9 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   const draining = drainAsked();
   const tls = config.tls === null ? null : await openTls(config.tls);
   releases.add(() => tls?.close());
+  const telemetry = await ProcessTelemetry.open(config, tls, log);
+  releases.add(() => telemetry.close());
+  const { metrics, tracer } = telemetry;
   const bus = await openBus(config.bus, log, draining.signal, {
     name: `espalier-coordinator-${id}`,
     create: true,
@@ -64,26 +68,32 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   const watches = new AbortController();
   releases.add(() => watches.abort());
   const leases = await watchLeases(bus, leaseMs, watches.signal);
-  const store = await ClusterJobStore.open(bus, log);
+  const store = await ClusterJobStore.open(bus, log, metrics);
   releases.add(() => store.close());
+  telemetry.watch({ bus, index: store.index });
   const volumes = new Map(Object.entries(config.volumes));
   const { cacheDir, cacheLimitBytes } = config;
   const resources = await openJobResources({ objects: bus.objects, cacheDir, cacheLimitBytes, volumes });
   const scratch = await ScratchFolders.open(path.join(cacheDir, 'jobs'));
   releases.add(() => scratch.close());
   const onNotice = (text: string) => log.warning('fleet', { text });
-  const fleet = await openFleet({ bus, tls, insecure: config.insecure, coordinatorId: id, onNotice });
+  const fleet = await openFleet({
+    ...{ bus, tls, insecure: config.insecure, coordinatorId: id, onNotice },
+    listener: metrics,
+  });
   releases.add(() => fleet.close());
   const coordinator = await Coordinator.start({
     ...{ bus, store, leases, id, leaseMs, log },
     maxJobs: () => config.maxJobs ?? maxJobs(fleet.size, leases),
-    runJob: (job) => runHeldJob(job, { resources, fleet, scratch }),
+    runJob: (job) => runHeldJob(job, { resources, fleet, scratch, tracer, listener: metrics }),
   });
   releases.add(() => coordinator.drain());
   const housekeeping = new Housekeeping({ bus, store, leases, id, leaseMs, log, retentionMs: config.retentionMs });
   releases.add(() => housekeeping.close());
-  const api = await startApiServer({ host, port: config.port, store, bus, volumes, tls, log });
+  const onCallEnded = (method: string, status: string) => metrics.apiCallEnded(method, status);
+  const api = await startApiServer({ host, port: config.port, store, bus, volumes, tls, tracer, onCallEnded, log });
   releases.add(() => api.close());
+  telemetry.watch({ fleet, coordinator });
   const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
   log.info('serving', { host, port: api.port, owner: coordinator.owner, tls: tls !== null, ...certificate });
 

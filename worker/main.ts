@@ -17,11 +17,11 @@ import { parseWorkerConfig, type WorkerConfig } from './config.ts';
 import { visibleGpus } from './device.ts';
 import { createEngineExecutor, engineMemoryBytes } from './engine-executor.ts';
 import { HeartbeatSender } from './heartbeat-sender.ts';
+import { ProcessTelemetry } from './process-telemetry.ts';
 import { pulledBlobs, sentBlobs } from './service/blob-supply.ts';
 import { cpuTurns, OWN_DEVICE } from './service/device-turns.ts';
 import { startWorkerServer } from './service/worker-server.ts';
 import { countWorkers, planChildren, supervise } from './supervisor.ts';
-import { NO_OBSERVER } from './worker-observer.ts';
 
 /** For the last heartbeat of a worker whose engine died. */
 const GOODBYE_MS = 1_000;
@@ -70,6 +70,9 @@ async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAske
   const releases = new Releases();
   const tls = config.tls === null ? null : await openTls(config.tls);
   releases.add(() => tls?.close());
+  const telemetry = await ProcessTelemetry.open(config, tls, log);
+  releases.add(() => telemetry.close());
+  const { metrics: observer, tracer } = telemetry;
   const bus =
     config.bus === null
       ? null
@@ -80,7 +83,6 @@ async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAske
   releases.add(() => executor.close());
   const isShared = bus !== null && executor.describe().deviceClass.kind === 'cpu';
   const { host, port, queue: maxWaiting } = config;
-  const observer = NO_OBSERVER;
   let heartbeat: HeartbeatSender | null = null;
   const server = await startWorkerServer({
     host,
@@ -93,11 +95,14 @@ async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAske
     supply: bus === null ? sentBlobs(blobs, observer) : pulledBlobs(blobs, bus.objects, observer),
     turns: isShared ? cpuTurns(blobs.locksFolder, log) : OWN_DEVICE,
     observer,
+    tracer,
     onChange: () => heartbeat?.changed(),
   });
   releases.add(() => server.close());
   if (bus !== null) heartbeat = new HeartbeatSender({ bus, address: addressOf(config, server.port), executor, server });
   releases.add(() => heartbeat?.gone());
+  const [gpu] = executor.describe().deviceClass.kind === 'gpu' ? visibleGpus(process.env) : [];
+  telemetry.watch({ bus, blobs, server, ...(gpu !== undefined && { gpu }) });
   announce({ kind: 'ready', port: server.port });
   const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
   log.info('serving', { host, port: server.port, tls: tls !== null, ...certificate, ...executor.describe() });
@@ -113,6 +118,7 @@ async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAske
   await draining.asked;
   log.info('draining');
   setTimeout(killSelf, config.drainMs + RELEASE_MS).unref();
+  telemetry.draining();
   heartbeat?.draining();
   await server.drain(config.drainMs);
   await releases.run();

@@ -10,6 +10,7 @@ import type { JobPage, JobStore, JobSummary, ListQuery, Submission, Submitted } 
 import { decodeJob, encodeRecord } from './migrate-record.ts';
 import type { OwnLease } from './own-lease.ts';
 import { OwnedJob } from './owned-job.ts';
+import { SILENT_STORE_LISTENER, type StoreListener } from './store-listener.ts';
 import { submitCampaign } from './submit-campaign.ts';
 import { cancelled, claimed, handedBack, hasEnded, retried } from './transitions.ts';
 
@@ -21,16 +22,18 @@ interface Known {
 export class ClusterJobStore implements JobStore {
   readonly index: JobIndex;
   readonly #bus: Bus;
+  readonly #listener: StoreListener;
   readonly #watches = new AbortController();
 
-  private constructor(bus: Bus, log: Log) {
+  private constructor(bus: Bus, log: Log, listener: StoreListener) {
     this.#bus = bus;
+    this.#listener = listener;
     this.index = new JobIndex(log);
   }
 
   /** Resolves when the index holds all that is stored. */
-  static async open(bus: Bus, log: Log): Promise<ClusterJobStore> {
-    const store = new ClusterJobStore(bus, log);
+  static async open(bus: Bus, log: Log, listener = SILENT_STORE_LISTENER): Promise<ClusterJobStore> {
+    const store = new ClusterJobStore(bus, log, listener);
     const { signal } = store.#watches;
     try {
       for (const prefix of [JOB_PREFIX, CAMPAIGN_PREFIX])
@@ -46,8 +49,10 @@ export class ClusterJobStore implements JobStore {
     this.#watches.abort();
   }
 
-  submit(submission: Submission, requireBlobs: () => Promise<void> = async () => {}): Promise<Submitted> {
-    return submitCampaign(this.#bus, this.index, submission, requireBlobs);
+  async submit(submission: Submission, requireBlobs: () => Promise<void> = async () => {}): Promise<Submitted> {
+    const submitted = await submitCampaign(this.#bus, this.index, submission, requireBlobs);
+    if (submitted.created) for (const { state } of submitted.jobs) this.#listener.jobEntered(state);
+    return submitted;
   }
 
   find(prefix: string): string {
@@ -130,7 +135,12 @@ export class ClusterJobStore implements JobStore {
       return null;
     }
     this.index.applyRecord(record, revision);
-    if (record.state === 'running') return new OwnedJob(record, revision, { bus: this.#bus, index: this.index, lease });
+    if (state === 'running') this.#listener.jobTakenOver();
+    if (record.state === 'running') {
+      this.#listener.jobEntered('running');
+      const parts = { bus: this.#bus, index: this.index, lease, listener: this.#listener };
+      return new OwnedJob(record, revision, parts);
+    }
     this.#tellState(record);
     return 'ended';
   }
@@ -183,6 +193,7 @@ export class ClusterJobStore implements JobStore {
   }
 
   #tellState({ id, attempt, state, failure }: JobRecord): void {
+    this.#listener.jobEntered(state);
     const event = { kind: 'state', state, ...(failure !== null && { error: failure }) } as const;
     new EventWriter(this.#bus.events, id).write(attempt, event);
   }

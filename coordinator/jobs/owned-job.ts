@@ -13,6 +13,7 @@ import type { JobFailure, JobRecord, JobResult, JobState, StageEntry } from './j
 import type { JobSummary } from './job-store.ts';
 import { decodeJob, encodeRecord } from './migrate-record.ts';
 import type { OwnLease } from './own-lease.ts';
+import type { StoreListener } from './store-listener.ts';
 import { cancelled, failed, finished, handedBack, requeued, withStage } from './transitions.ts';
 
 /** Between tries while the bus is away. */
@@ -25,6 +26,7 @@ export interface OwnedParts {
   readonly bus: Bus;
   readonly index: JobIndex;
   readonly lease: OwnLease;
+  readonly listener: StoreListener;
 }
 
 export class OwnedJob implements HeldJob {
@@ -78,7 +80,10 @@ export class OwnedJob implements HeldJob {
     if (this.#hasEnded || this.#stopped === 'lost') return;
     // A lost lease ends everything, also what is under way after a cancel or a drain.
     if (this.#stopped === null || reason === 'lost') this.#stopped = reason;
-    if (reason === 'lost') this.#end();
+    if (reason === 'lost') {
+      this.#parts.listener.leaseLost();
+      this.#end();
+    }
     this.#abort.abort(
       reason === 'lost'
         ? new EspalierError('lease_lost', `${this.id}: attempt ${this.attempt} is no longer this coordinator's`)
@@ -125,7 +130,11 @@ export class OwnedJob implements HeldJob {
     } finally {
       this.#isEnding = false;
     }
-    const { state, failure } = this.#record;
+    const { state, failure, startedAt, finishedAt } = this.#record;
+    const { listener } = this.#parts;
+    listener.jobEntered(state);
+    if (state === 'done' && startedAt !== null && finishedAt !== null)
+      listener.jobDone((Date.parse(finishedAt) - Date.parse(startedAt)) / 1000);
     this.emit({ kind: 'state', state, ...(failure !== null && { error: failure }) });
     this.#end();
     await this.#events.flush(FLUSH_MS);

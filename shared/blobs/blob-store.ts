@@ -65,6 +65,11 @@ export class BlobStore {
     return this.#limitBytes;
   }
 
+  /** As this process last saw the folder, with what it has put there since; other processes may have added more. */
+  get knownBytes(): number {
+    return this.#bytesAtScan + this.#bytesSinceScan;
+  }
+
   /** Where the blob lies, or would. @throws EspalierError "protocol" for a name that is no digest. */
   path(digest: string): string {
     checkDigest(digest);

@@ -19,17 +19,17 @@ const RETRY_REASONS = [
   'other',
 ];
 
-/** What is so now. Each function is cheap and never throws; one that is left out has no metric. */
+/** What is so now; null: not known yet. Each function is cheap and never throws; one that is left out has no metric. */
 export interface CoordinatorSources {
   /** All jobs of the store, whoever runs them. */
-  readonly jobs?: () => Readonly<Record<JobStateLabel, number>>;
+  readonly jobs?: () => Readonly<Record<JobStateLabel, number>> | null;
   /** Age of the queued job that has waited longest, in seconds; 0: none is queued. */
-  readonly oldestQueuedSeconds?: () => number;
+  readonly oldestQueuedSeconds?: () => number | null;
   /** Jobs that this coordinator runs. */
-  readonly ownJobs?: () => number;
-  readonly tasksPending?: () => number;
-  readonly workers?: () => number;
-  /** Bytes in the object store and how many it may hold; null: not known yet. */
+  readonly ownJobs?: () => number | null;
+  readonly tasksPending?: () => number | null;
+  readonly workers?: () => number | null;
+  /** Bytes in the object store and how many it may hold. */
   readonly store?: () => { readonly bytes: number; readonly limitBytes: number } | null;
   readonly busConnected?: () => boolean;
 }
@@ -201,7 +201,7 @@ export class CoordinatorMetrics extends ProcessMetrics {
       registers: [this.registry],
       collect() {
         const counts = jobs();
-        for (const state of JOB_STATES) this.set({ state }, counts[state]);
+        for (const state of JOB_STATES) if (counts !== null) this.set({ state }, counts[state]);
       },
     });
   }

@@ -9,13 +9,13 @@ const CACHE_RESULTS = ['hit', 'miss'] as const;
 /** received: blobs, from coordinators or the object store; sent: results. */
 const DIRECTIONS = ['received', 'sent'] as const;
 
-/** What is so now. Each function is cheap and never throws; one that is left out has no metric. */
+/** What is so now; null: not known yet. Each function is cheap and never throws; one that is left out has no metric. */
 export interface WorkerSources {
   /** Tasks that it has: computing, waiting or sending. */
-  readonly tasks?: () => number;
+  readonly tasks?: () => number | null;
   /** Bytes in the blob cache and how many it may hold. */
-  readonly cache?: () => { readonly bytes: number; readonly limitBytes: number };
-  /** The most memory of its GPU that this process has had; null: not known, or no GPU. */
+  readonly cache?: () => { readonly bytes: number; readonly limitBytes: number } | null;
+  /** The most memory that has been in use on its GPU; null: not known, or no GPU. */
   readonly gpuMemoryPeakBytes?: () => number | null;
   readonly busConnected?: () => boolean;
 }
@@ -95,11 +95,15 @@ export class WorkerMetrics extends ProcessMetrics {
 
   #showSources({ tasks, cache, gpuMemoryPeakBytes, busConnected }: WorkerSources): void {
     this.show('espalier_worker_tasks', 'Tasks that compute, wait or send their result.', tasks);
-    this.show('espalier_cache_bytes', 'Bytes in the blob cache.', cache && (() => cache().bytes));
-    this.show('espalier_cache_limit_bytes', 'Bytes that the blob cache may hold.', cache && (() => cache().limitBytes));
+    this.show('espalier_cache_bytes', 'Bytes in the blob cache.', cache && (() => cache()?.bytes ?? null));
+    this.show(
+      'espalier_cache_limit_bytes',
+      'Bytes that the blob cache may hold.',
+      cache && (() => cache()?.limitBytes ?? null),
+    );
     this.show(
       'espalier_gpu_memory_peak_bytes',
-      'The most memory of its GPU that this process has had, in bytes.',
+      'The most memory that has been in use on the GPU of this worker, in bytes.',
       gpuMemoryPeakBytes,
     );
     this.show(
