@@ -1,10 +1,10 @@
 // Records as bytes, of this schema and of those before it. A record of a newer schema is known by what all schemas share,
 // and is never claimed or written: the program that wrote it will go on with it.
 //
-//   schema 1   no `position`, `requeues`, `stageAttempt`; campaigns without `content`
+//   schema 1   no `position`, `requeues`, `stageAttempt`, no labels of uploaded files; campaigns without `content`
 //   schema 2   now
 import { EspalierError } from '../../shared/errors.ts';
-import { type CampaignRecord, type JobRecord, RECORD_SCHEMA } from './job-record.ts';
+import { type CampaignRecord, type FileSource, type JobRecord, RECORD_SCHEMA } from './job-record.ts';
 
 /** Values above this would come near the bus's limit of a message. */
 export const MAX_RECORD_BYTES = 1_000_000;
@@ -21,10 +21,24 @@ export function decodeJob(key: string, bytes: Uint8Array): ReadJob {
   const { schema, value } = decode(key, bytes);
   if (schema > RECORD_SCHEMA) return { kind: 'newer', schema, shared: value as NewerRecord };
   if (schema === RECORD_SCHEMA) return { kind: 'known', record: value as unknown as JobRecord };
-  // Whether a stage was stored by the newest attempt was not recorded: the next death counts, as it did then.
+  return { kind: 'known', record: fromSchema1(value as unknown as JobRecord) };
+}
+
+function fromSchema1(record: JobRecord): JobRecord {
+  const { spec } = record;
+  const labelled = (source: FileSource, label: string): FileSource =>
+    source.kind === 'blobs' ? { ...source, label: source.label ?? label } : source;
   return {
-    kind: 'known',
-    record: { position: 0, requeues: 0, stageAttempt: 0, ...value, schema: RECORD_SCHEMA } as JobRecord,
+    ...record,
+    schema: RECORD_SCHEMA,
+    spec: {
+      ...spec,
+      model: labelled(spec.model, 'model'),
+      data: labelled(spec.data, 'data'),
+      evaluation: spec.evaluation && labelled(spec.evaluation, 'evaluation'),
+    },
+    // Whether the newest attempt has stored a stage was not recorded: if its owner is gone that counts as a death, as then.
+    ...{ position: record.position ?? 0, requeues: record.requeues ?? 0, stageAttempt: record.stageAttempt ?? 0 },
   };
 }
 

@@ -112,11 +112,14 @@ async function makeRoom({ bus, store, signal }: RetentionOptions): Promise<{ cou
 
 /** @param freed were named by jobs that this pass removed: no upload that is under way brought them. */
 async function removeBlobs({ bus, now, signal }: RetentionOptions, freed: ReadonlySet<string>): Promise<number> {
-  const candidates: string[] = [];
+  // By digest, with the time that one must be older than: what is put again meanwhile counts as new and stays.
+  const candidates = new Map<string, Date>();
+  const old = new Date(now() - YOUNG_MS);
   for await (const { digest, storedAt } of bus.objects.list())
-    if (freed.has(digest) || now() - storedAt.getTime() > YOUNG_MS) candidates.push(digest);
+    if (freed.has(digest)) candidates.set(digest, new Date(storedAt.getTime() + 1));
+    else if (storedAt < old) candidates.set(digest, old);
   let count = 0;
-  if (candidates.length > 0) {
+  if (candidates.size > 0) {
     const watching = new AbortController();
     const named = new Set<string>();
     try {
@@ -127,12 +130,10 @@ async function removeBlobs({ bus, now, signal }: RetentionOptions, freed: Readon
         },
         watching.signal,
       );
-      for (const digest of candidates) {
+      for (const [digest, storedBefore] of candidates) {
         if (count >= MAX_BLOBS) break;
         signal.throwIfAborted();
-        if (named.has(digest)) continue;
-        await bus.objects.delete(digest);
-        count += 1;
+        if (!named.has(digest) && (await bus.objects.delete(digest, storedBefore))) count += 1;
       }
     } finally {
       watching.abort();

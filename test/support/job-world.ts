@@ -74,7 +74,7 @@ export class JobWorld {
     };
   }
 
-  /** Removes all jobs, leases and tokens, so that the next test begins with nothing. */
+  /** Closes what was opened, newest first, and removes the server. */
   async close(): Promise<void> {
     for (let close = this.#closes.pop(); close !== undefined; close = this.#closes.pop()) await close();
     await this.server.remove();

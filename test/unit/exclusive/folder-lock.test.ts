@@ -19,7 +19,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const ask = (mode: LockMode, timeoutMs = Number.POSITIVE_INFINITY, name = 'x') => acquireFolderLock({ folder, name, mode, timeoutMs });
+const ask = (mode: LockMode, timeoutMs = Number.POSITIVE_INFINITY, name = 'x') =>
+  acquireFolderLock({ folder, name, mode, timeoutMs });
 
 test('many may share it, one alone may have it exclusively', async () => {
   const [first, second] = [await ask('shared', 0), await ask('shared', 0)];

@@ -19,6 +19,10 @@ test('schema 1 is read as schema 2', () => {
     kind: 'known',
     record: jobRecord({ attempt: 3, deaths: 1 }),
   });
+  const files = [{ name: 'config.json', digest: 'ab'.repeat(32), sizeBytes: 7 }];
+  const model = { kind: 'blobs', files } as const;
+  const read = decodeJob('job.x', bytesOf({ ...old, spec: { ...old.spec, model }, schema: 1 }));
+  assert.deepEqual(read.kind === 'known' && read.record.spec.model, { ...model, label: 'model' });
   const campaign = { schema: 1, id: 'c', name: 'n', createdAt: NOW, jobs: ['j'] };
   assert.deepEqual(decodeCampaign('campaign.c', bytesOf(campaign)), {
     ...campaign,

@@ -1,0 +1,193 @@
+// What is removed and what stays, on a driven wall clock over a real store.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { afterEach, beforeEach, test } from 'node:test';
+import { Housekeeping } from '../../../coordinator/jobs/housekeeping.ts';
+import type { JobSpec } from '../../../coordinator/jobs/job-record.ts';
+import { digestsIn, removeOld } from '../../../coordinator/jobs/retention.ts';
+import type { Bus } from '../../../shared/bus/bus.ts';
+import { SILENT_LOG } from '../../../shared/log.ts';
+import { SPEC, submission } from '../../support/job-records.ts';
+import { busAway, JobWorld, LEASE_MS, type Seat, withJobs } from '../../support/job-world.ts';
+import { until } from '../../support/until.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const NOTHING = { jobs: 0, jobsForRoom: 0, leftovers: 0, campaigns: 0, blobs: 0 };
+
+let world: JobWorld;
+let seat: Seat;
+let aheadMs = 0;
+let usedBytes: number | null = null;
+
+beforeEach(async () => {
+  world = await JobWorld.open();
+  seat = await world.seat();
+  aheadMs = 0;
+  usedBytes = null;
+});
+afterEach(() => world.close());
+
+async function put(text: string): Promise<string> {
+  const bytes = Buffer.from(text);
+  const digest = createHash('sha256').update(bytes).digest('hex');
+  const chunks = async function* () {
+    yield bytes;
+  };
+  await seat.bus.objects.put(digest, bytes.length, chunks());
+  return digest;
+}
+
+const isStored = async (digest: string) => (await seat.bus.objects.find(digest)) !== null;
+
+function specOf(digest: string): JobSpec {
+  return {
+    ...SPEC,
+    data: { kind: 'blobs', label: 'train.jsonl', files: [{ name: 'data.jsonl', digest, sizeBytes: 1 }] },
+  };
+}
+
+/** One pass at the driven time. */
+function pass() {
+  const { bus, store } = seat;
+  const objects = new Proxy(bus.objects, {
+    get: (target, name) => {
+      if (name === 'usage' && usedBytes !== null) return async () => ({ bytes: usedBytes, limitBytes: 100 });
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const options = { retentionMs: 7 * DAY_MS, now: () => Date.now() + aheadMs, signal: new AbortController().signal };
+  return removeOld({ bus: { jobs: bus.jobs, objects } satisfies Pick<Bus, 'jobs' | 'objects'>, store, ...options });
+}
+
+/** A job that has run to its end: its data, a stage and a result are blobs. */
+async function finishedJob(name: string): Promise<{ id: string; blobs: string[] }> {
+  const data = await put(`data of ${name}`);
+  const { jobs } = await seat.store.submit(submission(name, [{ name, spec: specOf(data) }]));
+  const lease = await seat.lease(name);
+  const job = await seat.store.claim(jobs[0].id, lease, () => false);
+  assert.ok(job !== null && job !== 'ended');
+  const [stage, result] = [await put(`stage of ${name}`), await put(`result of ${name}`)];
+  await job.commitStage('fisher', { kind: 'tensors', digest: stage, sizeBytes: 1, meta: {} });
+  await job.finish([{ budget: '0.5', files: [{ name: 'config.json', digest: result, sizeBytes: 1 }], report: {} }]);
+  return { id: jobs[0].id, blobs: [data, stage, result] };
+}
+
+test('jobs that ended longer ago than the retention go, with their events, campaign and blobs; others stay', async () => {
+  const ended = await finishedJob('ended');
+  const waiting = await put('data of a job that waits');
+  const { jobs } = await seat.store.submit(submission('waits', [{ spec: specOf(waiting) }]));
+  aheadMs = 7 * DAY_MS - HOUR_MS / 2;
+  assert.deepEqual(await pass(), NOTHING, 'a control: not yet');
+  aheadMs = 7 * DAY_MS + HOUR_MS / 2;
+  assert.deepEqual(await pass(), { ...NOTHING, jobs: 1, campaigns: 1, blobs: 3 });
+  assert.equal(seat.store.summary(ended.id), null);
+  for (const digest of ended.blobs) assert.equal(await isStored(digest), false);
+  assert.deepEqual(await seat.bus.events.read(ended.id, 0, 10), []);
+  assert.equal(seat.store.summary(jobs[0].id)?.state, 'queued');
+  assert.equal(await isStored(waiting), true);
+  assert.deepEqual(await pass(), NOTHING);
+});
+
+test('blobs that no record names go when they are no longer young, shared ones with the last that names them', async () => {
+  const shared = await put('shared');
+  const loose = await put('loose');
+  await seat.store.submit(submission('first', [{ spec: specOf(shared) }]));
+  const { jobs } = await seat.store.submit(submission('second', [{ spec: specOf(shared) }]));
+  aheadMs = HOUR_MS / 2;
+  assert.deepEqual(await pass(), NOTHING);
+  aheadMs = 2 * HOUR_MS;
+  assert.deepEqual(await pass(), { ...NOTHING, blobs: 1 });
+  assert.deepEqual([await isStored(shared), await isStored(loose)], [true, false]);
+  await seat.store.cancel(jobs[0].id);
+  await seat.store.delete(jobs[0].id);
+  assert.deepEqual(await pass(), { ...NOTHING, campaigns: 1 });
+  assert.equal(await isStored(shared), true);
+});
+
+test('a record of a later schema keeps its blobs and stays', async () => {
+  const digest = await put('of a later schema');
+  const later = {
+    schema: 99,
+    id: 'ff00000000000000',
+    state: 'ended-somehow',
+    finishedAt: '2001-01-01',
+    deep: [{ digest }],
+  };
+  await seat.bus.jobs.create('job.ff00000000000000', new TextEncoder().encode(JSON.stringify(later)));
+  await until('the index has it', () => seat.store.summary('ff00000000000000') !== null);
+  aheadMs = 30 * DAY_MS;
+  assert.deepEqual(await pass(), NOTHING);
+  assert.equal(await isStored(digest), true);
+});
+
+test('what a submit left that was cut off goes after an hour', async () => {
+  const cut = await world.seat((bus) =>
+    withJobs(bus, (jobs) => ({
+      create: (key, value) => (key.startsWith('job.') ? jobs.create(key, value) : Promise.reject(busAway())),
+    })),
+  );
+  await assert.rejects(cut.store.submit(submission('cut', ['a', 'b'])), { code: 'bus_unavailable' });
+  await until('the index has what is left', () => [...seat.store.index.jobs()].length === 2);
+  assert.deepEqual(await pass(), NOTHING);
+  aheadMs = 2 * HOUR_MS;
+  assert.deepEqual(await pass(), { ...NOTHING, leftovers: 2 });
+  assert.deepEqual([...seat.store.index.jobs()], []);
+});
+
+test('above the high mark the jobs that ended first go, as many as are needed, and their blobs at once', async () => {
+  const first = await finishedJob('first');
+  const second = await finishedJob('second');
+  const waiting = await put('data of a job that waits');
+  await seat.store.submit(submission('waits', [{ spec: specOf(waiting) }]));
+  usedBytes = 90;
+  assert.deepEqual(await pass(), NOTHING, 'a control: at the mark, not above it');
+  // 12 bytes above the low mark of 80; the blobs of the first job have 48.
+  usedBytes = 92;
+  assert.deepEqual(await pass(), { ...NOTHING, jobsForRoom: 1, blobs: 3 });
+  assert.equal(seat.store.summary(first.id), null);
+  for (const digest of first.blobs) assert.equal(await isStored(digest), false);
+  for (const digest of [...second.blobs, waiting]) assert.equal(await isStored(digest), true);
+});
+
+test('of several coordinators one keeps house; when it is gone another does', async () => {
+  const other = await world.seat();
+  const options = { leaseMs: LEASE_MS, retentionMs: DAY_MS, log: SILENT_LOG, roundMs: 100 };
+  const seats = [seat, other].map((place, i) => ({
+    place,
+    house: new Housekeeping({ ...options, ...place, id: `h${i}` }),
+  }));
+  await until('one holds the task', () => seats.some(({ house }) => house.isHolder));
+  const holder = seats.find(({ house }) => house.isHolder)!;
+  const heir = seats.find((found) => found !== holder)!;
+  assert.equal(heir.house.isHolder, false);
+  // Tokens that are missing come back: nothing runs these jobs.
+  const { jobs } = await seat.store.submit(submission('tokens', ['a', 'b', 'c']));
+  const token = await seat.bus.wake.next(1_000, new AbortController().signal);
+  await token!.done();
+  await until('all tokens are there', counts(other.bus, jobs.length));
+  await holder.place.cut();
+  await until('the other one holds the task', () => heir.house.isHolder, 10 * LEASE_MS);
+  assert.equal(holder.house.isHolder, false);
+  for (const { house } of seats) await house.close();
+});
+
+test('digests are found wherever they stand in a record', () => {
+  const digest = 'ab'.repeat(32);
+  const bytes = new TextEncoder().encode(
+    JSON.stringify({ a: [{ b: digest }], c: `${digest}0`, é: digest.toUpperCase() }),
+  );
+  assert.deepEqual(digestsIn(bytes), [digest]);
+});
+
+/** Asks again with each look. */
+function counts(bus: Bus, wanted: number): () => boolean {
+  let count = -1;
+  return () => {
+    void bus.wake.count().then((found) => {
+      count = found;
+    });
+    return count === wanted;
+  };
+}
