@@ -9,7 +9,7 @@ import { buildReport } from './job/build-report.ts';
 import { checkContent, type GatheredInputs, gatherInputs, storeWeights } from './job/cluster-inputs.ts';
 import { recordedReports, storeFiles } from './job/cluster-results.ts';
 import { InputLabels } from './job/input-labels.ts';
-import type { PruneEnvironment, RunContext } from './job/job-context.ts';
+import type { JobCompute, PruneEnvironment, RunContext } from './job/job-context.ts';
 import { outputBytes, type PruneInputs, runFingerprint } from './job/prune-inputs.ts';
 import { readInputs } from './job/thread-inputs.ts';
 import type { JobEvent } from './job-events.ts';
@@ -21,6 +21,7 @@ import type { PruneRequest } from './prune-settings.ts';
 import { ClusterHome } from './store/cluster-home.ts';
 import { fingerprintDifferences } from './store/fingerprint.ts';
 import { requireFreeSpace } from './store/free-space.ts';
+import type { ComputeThreads } from './threads/compute-threads.ts';
 import type { Fleet } from './workers/fleet.ts';
 import type { BeginTry } from './workers/task-try.ts';
 
@@ -102,7 +103,7 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   const weights = storeWeights(gathered.model, resources, signal);
   const environment: PruneEnvironment = {
     ...{ workers, signal, emit, home, weights, mostSumBytes: MOST_SUM_BYTES },
-    rearrange: (fisher, masks) => resources.threads.run('rearrange', { fisher, masks }, { signal }),
+    compute: threadCompute(resources.threads, request.model, signal),
   };
   const finished = await pruneModel(request, inputs, environment, stored);
   const seconds = { load: loadSeconds, total: loadSeconds + (performance.now() - joined) / 1000 };
@@ -132,6 +133,14 @@ async function checkInputs(gathered: GatheredInputs, inputs: PruneInputs, resour
       inputs.evaluation.dataset.digest,
       resources,
     );
+}
+
+/** @param model folder of the dense model, which a thread opens by itself. */
+function threadCompute(threads: ComputeThreads, model: string, signal: AbortSignal): JobCompute {
+  return {
+    rearrange: (fisher, masks) => threads.run('rearrange', { fisher, masks }, { signal }),
+    write: (_source, masks, dtype, directory) => threads.run('write', { model, masks, dtype, directory }, { signal }),
+  };
 }
 
 /** Stages that were stored for a model or data that a volume no longer holds are those of another job. */

@@ -1,5 +1,6 @@
 // The life of a prune job on one machine: check the inputs, take the output folder, start workers, run the stages, and the
 // output appears whole.
+import { writePrunedCheckpoint } from '../checkpoint/write-pruned.ts';
 import { rearrangeMasks } from '../pruning/rearrange.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
@@ -50,7 +51,8 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
 
     const environment = {
       ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
-      ...{ rearrange: rearrangeMasks, mostSumBytes: Number.POSITIVE_INFINITY },
+      ...{ compute: { rearrange: rearrangeMasks, write: writePrunedCheckpoint } },
+      mostSumBytes: Number.POSITIVE_INFINITY,
     };
     const finished = await pruneModel(settings, inputs, environment, stored);
     const seconds = { load: loadSeconds, total: (performance.now() - start) / 1000 };

@@ -1,5 +1,5 @@
 // What the stages of a running job share. Made by load, released by the job.
-import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
+import type { Checkpoint, WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { Plan } from '../../dataset/plan.ts';
@@ -40,12 +40,19 @@ export interface TaskEnvironment {
   readonly emit: (event: JobEvent) => void;
 }
 
+/** What takes seconds here and not on a worker, computed where the job wants it. */
+export interface JobCompute {
+  /** `rearrangeMasks`. */
+  rearrange(fisher: FisherInformation, masks: Masks): Masks | Promise<Masks>;
+  /** `writePrunedCheckpoint`. @returns the size of model.safetensors. */
+  write(source: Checkpoint, masks: Masks, dtype: WeightDType, directory: string): Promise<{ readonly bytes: number }>;
+}
+
 /** What a job needs beside its settings and inputs, the same on one machine and in a cluster. */
 export interface PruneEnvironment extends TaskEnvironment {
   readonly home: JobHome;
   readonly weights: WeightPlace;
-  /** `rearrangeMasks` where the job wants it computed: it may take seconds. */
-  readonly rearrange: (fisher: FisherInformation, masks: Masks) => Masks | Promise<Masks>;
+  readonly compute: JobCompute;
   /** Bytes of partial sums that a sub-layer's tuning may bring here at once; at least two come. */
   readonly mostSumBytes: number;
 }

@@ -1,7 +1,6 @@
 // Stage "export": a pruned model written, then opened and measured as it was written: what the report says is what the
 // user gets.
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
-import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
 import type { JobContext } from '../job/job-context.ts';
 import { modelBlobs } from '../job/model-blobs.ts';
 import type { PruneRequest } from '../prune-settings.ts';
@@ -29,12 +28,12 @@ export async function exportBudget(
   settings: Pick<PruneRequest, 'dtype'>,
   name: string,
 ): Promise<MeasuredBudget> {
-  const { checkpoint, weights, home } = context;
+  const { checkpoint, weights, home, compute } = context;
   const directory = await home.staging(budget.text);
   context.emit({ kind: 'stage-started', stage: 'export', budget: budget.text, steps: 1 });
   const start = performance.now();
   const dtype = settings.dtype ?? checkpoint.dtype;
-  const { bytes } = await writePrunedCheckpoint(checkpoint, result.masks, dtype, directory);
+  const { bytes } = await compute.write(checkpoint, result.masks, dtype, directory);
   const written = await openCheckpoint(directory);
   try {
     const model = await modelBlobs(written, weights);

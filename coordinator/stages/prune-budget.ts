@@ -67,7 +67,7 @@ export async function pruneToBudget(
   let tuning: readonly TuningReport[] = [];
   if (stages.includes('rearrange')) {
     const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), () =>
-      context.rearrange(fisher, searched.value),
+      context.compute.rearrange(fisher, searched.value),
     );
     seconds.rearrange = rearranged.seconds;
     masks = rearranged.value;

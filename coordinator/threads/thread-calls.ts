@@ -1,6 +1,8 @@
 // What a coordinator of many jobs lets its threads compute: whatever may take longer than a fifth of a second, since a loop
 // that stands still renews no lease and answers nobody. Everything in and out is plain data.
 
+import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
+import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { FisherInformation } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
@@ -13,6 +15,10 @@ import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts'
 export interface ThreadCalls {
   readonly prepare: { readonly input: PruneRequest; readonly output: PreparedInputs };
   readonly rearrange: { readonly input: { fisher: FisherInformation; masks: Masks }; readonly output: Masks };
+  readonly write: {
+    readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string };
+    readonly output: { readonly bytes: number };
+  };
   readonly score: { readonly input: QuestionScores; readonly output: Scores };
 }
 
@@ -27,6 +33,15 @@ type Handlers = {
 export const THREAD_CALLS: Handlers = {
   prepare: prepareInputs,
   rearrange: ({ fisher, masks }) => rearrangeMasks(fisher, masks),
+  async write({ model, masks, dtype, directory }) {
+    const source = await openCheckpoint(model);
+    try {
+      const { bytes } = await writePrunedCheckpoint(source, masks, dtype, directory);
+      return { bytes };
+    } finally {
+      await source.close();
+    }
+  },
   score: scoreQuestionOutputs,
 };
 

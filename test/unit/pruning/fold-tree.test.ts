@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cutTree, foldCut, foldTree, foldTreeAsync, type ShardSpan, splitPoint } from '../../../pruning/fold-tree.ts';
+import {
+  cutTree,
+  foldCut,
+  foldCutAsync,
+  foldTree,
+  foldTreeAsync,
+  type ShardSpan,
+  splitPoint,
+} from '../../../pruning/fold-tree.ts';
 import { randomStream } from '../../../pruning/random.ts';
 
 const random = randomStream(6, 'fold');
@@ -78,6 +86,23 @@ test('the asynchronous fold is the same, one leaf at a time from left to right',
     seen,
     Array.from({ length: 37 }, (_, at) => at + 3),
   );
+});
+
+test('the asynchronous fold of a cut is the same, one addition at a time', async () => {
+  let running = 0;
+  const slowAdd = async (a: number, b: number) => {
+    assert.equal(running++, 0);
+    await Promise.resolve();
+    running--;
+    return add(a, b);
+  };
+  for (const end of [1, 2, 7, 20, 33])
+    for (const parts of [1, 3, 8, end]) {
+      const nodes = cutTree(0, end, parts);
+      const sums = nodes.map((node) => foldTree(node.first, node.end, leaf, add));
+      assert.equal(await foldCutAsync(nodes, sums, slowAdd), foldTree(0, end, leaf, add), `${end} in ${parts}`);
+    }
+  await assert.rejects(foldCutAsync([{ first: 0, end: 2 }], [1, 2], slowAdd), { code: 'internal' });
 });
 
 test('no shards, or nodes that are no cut, are refused', async () => {

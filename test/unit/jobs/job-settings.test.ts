@@ -1,0 +1,65 @@
+// From a spec to what the stages are asked: nothing is lost on the way, and every problem is told at once.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { GatheredInputs } from '../../../coordinator/job/cluster-inputs.ts';
+import type { JobSpec } from '../../../coordinator/jobs/job-record.ts';
+import { pruneRequest } from '../../../coordinator/jobs/job-settings.ts';
+
+const input = (path: string) => ({ path, label: path, known: new Map() });
+const INPUTS: GatheredInputs = {
+  model: input('/scratch/model'),
+  data: input('/scratch/data/data.jsonl'),
+  evaluation: input('/scratch/evaluation/data.csv'),
+};
+const SOURCE = { kind: 'blobs', label: 'x', files: [] } as const;
+const SPEC: JobSpec = {
+  ...{ model: SOURCE, data: SOURCE, evaluation: SOURCE },
+  columns: { text: 'review', label: 'stars' },
+  budgets: [
+    { text: '0.50', value: 0.5 },
+    { text: '0.3', value: 0.3 },
+  ],
+  ...{ seed: 4_294_967_295, samples: 100, replacement: true, fisherGroup: 4, labels: 'model', method: 'rearrange' },
+  ...{ damping: 'reference', macsLength: 40, maxLength: 64, stride: 0, metric: 'f1', dtype: 'BF16' },
+};
+
+test('everything that a spec says', () => {
+  const { model, data, evaluation, ...rest } = pruneRequest(SPEC, INPUTS);
+  assert.deepEqual(
+    [model, data, evaluation],
+    ['/scratch/model', '/scratch/data/data.jsonl', '/scratch/evaluation/data.csv'],
+  );
+  const { model: _model, data: _data, evaluation: _evaluation, ...expected } = SPEC;
+  assert.deepEqual(rest, expected);
+});
+
+test('no evaluation data', () => {
+  const request = pruneRequest({ ...SPEC, evaluation: null, metric: null }, { ...INPUTS, evaluation: null });
+  assert.equal(request.evaluation, null);
+});
+
+for (const [what, change, message] of [
+  ['budgets that are no fractions', { budgets: [{ text: '../x', value: 0.5 }] }, /^budgets: got \.\.\/x, expected a /],
+  ['a text that says another number', { budgets: [{ text: '0.4', value: 0.5 }] }, /^budgets: got 0\.4, /],
+  ['a budget of all', { budgets: [{ text: '1', value: 1 }] }, /^budgets: got 1, /],
+  ['no budgets', { budgets: [] }, /^budgets: got 0, expected 1 to 63$/],
+  [
+    'equal budgets',
+    { budgets: [SPEC.budgets[0], { text: '0.5', value: 0.5 }] },
+    /^budgets: got 0\.50, 0\.5, expected distinct/,
+  ],
+  ['half a sample', { samples: 0.5 }, /^samples: got 0\.5, expected a whole number from 1 /],
+  ['a seed below zero', { seed: -1 }, /^seed: got -1, /],
+  ['an unknown method', { method: 'retrain' }, /^method: got retrain, expected one of search, rearrange, tune$/],
+  ['an unknown column', { columns: { __proto__x: 'a' } }, /^columns: got __proto__x, /],
+  ['a metric of nothing', { evaluation: null }, /^metric: got f1 without evaluation data/],
+  [
+    'several problems',
+    { labels: 'none', dtype: 'F64', stride: Number.NaN },
+    /^stride: got NaN, .*; labels: got none, .*; dtype: got F64, /,
+  ],
+] as const)
+  test(`refuses ${what}`, () => {
+    const spec = { ...SPEC, ...(change as object) } as JobSpec;
+    assert.throws(() => pruneRequest(spec, INPUTS), { code: 'campaign_format', message });
+  });
