@@ -104,11 +104,14 @@ export function gramOfGradients(gradients: Float64Array, variables: number, rows
   return gram;
 }
 
-/** The Gram form of complete rows. */
-export function gramOfRows(fisher: FisherRows, sizes: MaskSizes): FisherGrams {
+/** The Gram form of complete rows. @param beforeEach called before each sub-layer; may throw. */
+export function gramOfRows(fisher: FisherRows, sizes: MaskSizes, beforeEach: () => void = () => {}): FisherGrams {
   const layers = Array.from({ length: sizes.layers }, (_, layer) => layer);
   const grams = (kind: SubLayer, variables: number) =>
-    layers.map((layer) => gramOfGradients(layerGradients(fisher, sizes, layer, kind), variables, fisher.rows));
+    layers.map((layer) => {
+      beforeEach();
+      return gramOfGradients(layerGradients(fisher, sizes, layer, kind), variables, fisher.rows);
+    });
   return { form: 'gram', headGrams: grams('attention', sizes.heads), neuronGrams: grams('ffn', sizes.neurons) };
 }
 

@@ -35,7 +35,7 @@ try {
     engine,
     ops,
     forward,
-    models: new ModelCache(ops),
+    models: new ModelCache(ops, checkCancelled),
     states: new TuningStates(forward, data.stateBytes, checkCancelled),
     checkCancelled,
   };

@@ -54,8 +54,9 @@ export interface EncoderWeights {
 }
 
 /** Uploads a checkpoint. The caller owns the result (`disposeWeights`).
+ * @param beforeEach called before each layer; may throw.
  * @throws EspalierError of the checkpoint's reading. */
-export function loadWeights(ops: Ops, checkpoint: Checkpoint): EncoderWeights {
+export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => void = () => {}): EncoderWeights {
   const { engine } = ops;
   const { config } = checkpoint;
   const read = (name: string, factor = 1) => {
@@ -72,6 +73,7 @@ export function loadWeights(ops: Ops, checkpoint: Checkpoint): EncoderWeights {
   const norm = (name: string): NormWeights => ({ gamma: read(`${name}.weight`), beta: read(`${name}.bias`) });
   const scales = ACTIVATION_SCALES[config.activation];
   const layers = Array.from({ length: config.layers }, (_, l): LayerWeights => {
+    beforeEach();
     const heads = config.headsByLayer[l]!;
     const neurons = config.neuronsByLayer[l]!;
     const name = `layers.${l}`;

@@ -23,11 +23,14 @@ const MOST_PRUNED = 4;
 
 export class ModelCache {
   private readonly ops: Ops;
+  private readonly checkCancelled: () => void;
   /** Least recently used first. */
   private readonly models = new Map<string, Entry>();
 
-  constructor(ops: Ops) {
+  /** @param checkCancelled called before each layer that is loaded; throws when nobody waits any more. */
+  constructor(ops: Ops, checkCancelled: () => void = () => {}) {
     this.ops = ops;
+    this.checkCancelled = checkCancelled;
   }
 
   /** Name of a model by content. */
@@ -82,7 +85,11 @@ export class ModelCache {
       const files = model.weights.map(({ path, digest }) => ({ path, label: digest.slice(0, 12) }));
       const checkpoint = await openCheckpointFiles(model.configJson, files, `model ${key.slice(0, 12)}`);
       try {
-        entry = { model, weights: this.ops.engine.scope(() => loadWeights(this.ops, checkpoint)), pruned: new Map() };
+        entry = {
+          model,
+          weights: this.ops.engine.scope(() => loadWeights(this.ops, checkpoint, this.checkCancelled)),
+          pruned: new Map(),
+        };
       } finally {
         await checkpoint.close();
       }

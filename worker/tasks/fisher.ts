@@ -56,7 +56,7 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
   const rows = Float32Array.from(sums, (sum) => sum / groupSize);
   const lossTensor: NamedTensor = { name: 'losses', dtype: 'F32', shape: [samples], data: losses };
   if (!input.gram) return [{ name: 'rows', dtype: 'F32', shape: [groups, heads + neurons], data: rows }, lossTensor];
-  return [...gramTensors(weights, rows, groups), lossTensor];
+  return [...gramTensors(context, weights, rows, groups), lossTensor];
 }
 
 interface BatchGradients {
@@ -181,13 +181,15 @@ function addRows(
   }
 }
 
-function gramTensors(weights: EncoderWeights, rows: Float32Array, count: number): NamedTensor[] {
+function gramTensors(context: TaskContext, weights: EncoderWeights, rows: Float32Array, count: number): NamedTensor[] {
   const { layers, heads, intermediateSize } = weights.config;
-  const gram = gramOfRows({ form: 'rows', rows: count, values: rows }, { layers, heads, neurons: intermediateSize });
+  const sizes = { layers, heads, neurons: intermediateSize };
+  const gram = gramOfRows({ form: 'rows', rows: count, values: rows }, sizes, () => context.checkCancelled());
   const join = (name: string, parts: readonly Float64Array[]): NamedTensor => {
     const size = parts[0].length;
     const data = new Float64Array(size * parts.length);
     parts.forEach((part, i) => {
+      context.checkCancelled();
       data.set(part, i * size);
     });
     return { name, dtype: 'F64', shape: [parts.length, size], data };

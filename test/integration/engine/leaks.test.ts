@@ -68,7 +68,7 @@ function fragileContext(stateBytes: number) {
   };
   const context: TaskContext = {
     ...{ engine, ops, forward },
-    models: new ModelCache(ops),
+    models: new ModelCache(ops, checkCancelled),
     states: new TuningStates(forward, stateBytes, checkCancelled),
     checkCancelled,
   };
