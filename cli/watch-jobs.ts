@@ -10,6 +10,8 @@ import { readEvent } from './views/watched-event.ts';
 const POLL_MS = 1_000;
 /** How long no coordinator may answer. */
 const PATIENCE_MS = 120_000;
+/** Losses closer together than this are told of once. */
+const LOST_AGAIN_MS = 5_000;
 /** Jobs whose events are followed at a time. */
 const MOST_FOLLOWED = 64;
 const MOST_JOBS = 10_000;
@@ -75,6 +77,7 @@ class JobsWatch {
   /** Last sequence number by job. */
   readonly #sequences = new Map<string, number>();
   readonly #failures: EspalierError[] = [];
+  #lostMs = Number.NEGATIVE_INFINITY;
 
   constructor(client: ClusterClient, target: WatchTarget, context: CliContext, view: WatchView | null) {
     this.#client = client;
@@ -129,7 +132,7 @@ class JobsWatch {
       this.#sequences.set(id, event.sequence);
       this.#tell(job, event);
     };
-    const onLost = (error: EspalierError) => this.#view?.note(`${error.message}; looking for a coordinator`);
+    const onLost = (error: EspalierError) => this.#noteLost(error);
     const watch = this.#client
       .watch(id, { after: after ?? 0, keptOnly: false, signal, onEvent, onLost })
       .catch((caught: unknown) => {
@@ -152,6 +155,13 @@ class JobsWatch {
     }
     const event = readEvent(eventJson);
     if (event !== null) this.#view.onEvent(id, time, event);
+  }
+
+  /** One coordinator that goes away is lost to all jobs that are followed. */
+  #noteLost({ message }: EspalierError): void {
+    const nowMs = this.#context.now();
+    if (nowMs - this.#lostMs > LOST_AGAIN_MS) this.#view?.note(`${message}; looking for a coordinator`);
+    this.#lostMs = nowMs;
   }
 
   /** The records of the jobs: lists leave results out, which only a user of JSON or of a single job looks at. */

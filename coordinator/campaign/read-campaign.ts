@@ -33,6 +33,7 @@ export function readCampaign(text: string): CampaignText {
       version: '1.2',
       schema: 'core',
       customTags: [],
+      resolveKnownTags: false,
       merge: false,
       uniqueKeys: true,
       lineCounter: lines,
