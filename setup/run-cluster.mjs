@@ -3,6 +3,7 @@
 
 import fs from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ManagedProcess } from './cluster/managed-process.mjs';
@@ -99,6 +100,8 @@ function describeProcesses(context, options, folder) {
   const env = { TF_CPP_MIN_LOG_LEVEL: '2', ...withoutSettings(context.env) };
   const common = { env, cwd: context.root, show: (line) => console.log(line) };
   const nats = ['--nats', `nats://${HOST}:${natsPort}`];
+  // All workers together take half of what is free, as those of `espalier prune` do.
+  const memoryGb = env.ESPALIER_MEMORY_GB ?? Math.max(0.2, os.freemem() / 2 / options.workers / GB).toFixed(1);
   const freeGb = freeGigabytes(folder);
   const storeGb = Math.max(1, Math.min(100, Math.floor(freeGb / 2)));
   return [
@@ -122,6 +125,7 @@ function describeProcesses(context, options, folder) {
           execArgv: ['--enable-source-maps'],
           args: [
             ...['--host', HOST, '--port', '0', ...nats, '--device', device, '--workers', '1'],
+            ...(device === 'cpu' ? ['--memory-gb', memoryGb] : []),
             ...['--blob-dir', path.join(folder, 'workers')],
             ...['--metrics-host', HOST, '--metrics-port', String(metricsPort + 1 + index)],
           ],

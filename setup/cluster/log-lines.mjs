@@ -1,8 +1,12 @@
 // Makes lines for a terminal out of what the processes of a cluster write: JSON logs of ours, and logs of nats-server, of
 // which only those matter that tell of trouble.
 
+// One line a task: for machines.
+const TOO_MANY = ['task computed'];
 const COMMON = ['time', 'level', 'message', 'process', 'pid'];
 const MAX_LINE = 2000;
+// What TensorFlow says of itself when it is loaded: of no use to anyone here.
+const CHATTER = /^(WARNING: All log messages before absl::|[IW]\d{4} \d\d:\d\d:\d\d[\d.]* )/;
 // [71] 2026/01/31 10:20:30.123456 [INF] Server is ready
 const NATS_LINE = /^\[\d+\] \S+ (\S+) \[(\w+)\] (.*)$/;
 
@@ -13,8 +17,10 @@ export function formatLine(name, line) {
     const level = { WRN: 'warning: ', ERR: 'error: ', FTL: 'error: ' }[natsLevel];
     return level === undefined ? null : show(natsTime.slice(0, 8), name, `${level}${natsText}`);
   }
+  if (CHATTER.test(line)) return null;
   const entry = parseEntry(line);
   if (entry === undefined) return line.trim() === '' ? null : show(clock(new Date()), name, line);
+  if (TOO_MANY.includes(entry.message)) return null;
   const level = ['info', undefined].includes(entry.level) ? '' : `${entry.level}: `;
   const fields = Object.entries(entry).filter(([key]) => !COMMON.includes(key));
   const text = [`${level}${entry.message}`, ...fields.map(([key, value]) => `${key}=${plain(value)}`)].join('  ');

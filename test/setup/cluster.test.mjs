@@ -229,6 +229,10 @@ test('lines for the terminal', async () => {
   );
   assert.match(formatLine('b', 'plain words'), /^\d\d:\d\d:\d\d b {11}plain words$/);
   assert.equal(formatLine('b', '  '), null);
+  assert.equal(
+    formatLine('b', 'I0000 00:00:1795393394.485175   28724 port.cc:153] oneDNN custom operations are on.'),
+    null,
+  );
   assert.ok(formatLine('b', 'x'.repeat(1e6)).length < 3000);
 
   const stream = new PassThrough();
