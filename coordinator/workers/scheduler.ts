@@ -15,7 +15,7 @@ import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
 import { HandOver } from './hand-over.ts';
 import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
 import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
-import { kindOf, type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
+import { kindOf, requestBytes, type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
 import { WorkerSlot } from './worker-slot.ts';
 import type { WorkerSource } from './worker-source.ts';
 
@@ -307,6 +307,7 @@ export class Scheduler {
     const spec = holder === null ? task.spec : await this.#handOver.prepare(task.spec, holder.worker, abort.signal);
     const onSent = () => {
       attempt.sentMs = this.#clock.now();
+      this.#listener.bytes('out', requestBytes(spec));
     };
     const told = task.job.beginTry({ id: spec.id, kind: kindOf(spec) });
     try {
@@ -394,7 +395,7 @@ export class Scheduler {
   /** What failed on several workers was not the fault of each: other jobs go on there. */
   #pardon({ failedOn }: Task): void {
     if (failedOn.size < 2) return;
-    for (const address of failedOn) this.#slots.get(address)?.succeeded();
+    for (const address of failedOn) this.#slots.get(address)?.pardon();
   }
 
   #fail(run: TaskRun, error: EspalierError): void {

@@ -41,6 +41,17 @@ export function kindOf({ request }: Pick<TaskSpec, 'request'>): string {
   return Object.entries(tasks).find(([, task]) => task)?.[0] ?? 'unknown';
 }
 
+/** What a request is made of, nearly: its masks. */
+export function requestBytes({ request }: Pick<TaskSpec, 'request'>): number {
+  const { normalEquations, solve, evaluate, latency, activations } = request;
+  const masks = [normalEquations, solve, activations].flatMap((task) => [task?.teacher, task?.student]);
+  let bytes = 0;
+  for (const set of [...masks, evaluate?.student, ...(latency?.students ?? [])])
+    for (const part of [set?.headMask, set?.neuronMask, set?.headScales, set?.neuronScales])
+      bytes += part === undefined ? 0 : part.length;
+  return bytes;
+}
+
 /** Sends the task once and reads its result. @throws EspalierError. */
 export async function tryTask(worker: PooledWorker, task: TaskSpec, options: TryOptions): Promise<TaskResult> {
   const { deadlineMs, signal } = options;

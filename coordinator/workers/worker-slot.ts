@@ -102,9 +102,15 @@ export class WorkerSlot {
     return [...this.inFlight].reduce((sum, { task }) => sum + task.spec.deadlineMs, spec.deadlineMs);
   }
 
-  /** Forgets failures: it works, or they were not its fault. */
+  /** It works: failures before do not count. */
   succeeded(): void {
     this.#failures = 0;
+  }
+
+  /** The failures were not its fault. */
+  pardon(): void {
+    this.#failures = 0;
+    this.#asideUntilMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Counts a failure. @returns for how long the worker is now set aside. */

@@ -1,0 +1,55 @@
+// The sizes of a job on a model of BERT-base's shape: what simulated workers answer with, and what a simulated job asks.
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { EncodedSample } from '../../dataset/encoded-sample.ts';
+import { denseMasks, type Masks } from '../../pruning/masks.ts';
+import { randomStream } from '../../pruning/random.ts';
+
+export const LAYERS = 12;
+export const HIDDEN = 768;
+export const HEADS = 12;
+export const HEAD_SIZE = HIDDEN / HEADS;
+export const NEURONS = 3072;
+export const SAMPLES = 2048;
+/** Usual samples a row of Fisher gradients. */
+export const GROUP = 32;
+/** What the plan of about 77k tokens comes to on a GPU. */
+export const SHARDS = 20;
+/** 418 MB of float32. */
+export const WEIGHT_BYTES = 437_951_328;
+
+export const CONFIG_JSON = JSON.stringify({ model_type: 'bert', hidden_size: HIDDEN, num_hidden_layers: LAYERS });
+
+/** Only what stages read of it. */
+export const CONFIG = {
+  layers: LAYERS,
+  hiddenSize: HIDDEN,
+  heads: HEADS,
+  headSize: HEAD_SIZE,
+  intermediateSize: NEURONS,
+} as ModelConfig;
+
+/** MNLI-like lengths (performance.md): round(exp(N(3.55, 0.45))) in 8 to 128. No two jobs have the same content. */
+export function samplesOf(job: number): EncodedSample[] {
+  const stream = randomStream(job, 'bench:cluster');
+  const uniform = () => (stream.integer(1 << 24) + 0.5) / (1 << 24);
+  return Array.from({ length: SAMPLES }, () => {
+    const normal = Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+    const tokens = Math.min(128, Math.max(8, Math.round(Math.exp(3.55 + 0.45 * normal))));
+    const tokenIds = new Int32Array(tokens).fill(1000 + (job % 20_000));
+    return { tokenIds, typeIds: new Uint8Array(tokens), target: Float32Array.of(0) };
+  });
+}
+
+/** Masks that keep every other head and neuron, about half of the MACs. */
+export function halfMasks(): Masks {
+  const masks = denseMasks(LAYERS, HEADS, NEURONS);
+  for (const mask of [masks.headMask, masks.neuronMask])
+    for (let index = 1; index < mask.length; index += 2) mask[index] = 0;
+  return masks;
+}
+
+/** Samples of one shard, as makePlan cuts them. */
+export function shardSamples(shard: number): number {
+  const groups = SAMPLES / GROUP;
+  return (Math.floor(((shard + 1) * groups) / SHARDS) - Math.floor((shard * groups) / SHARDS)) * GROUP;
+}

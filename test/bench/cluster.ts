@@ -1,0 +1,154 @@
+// What coordination costs: simulated workers, everything else real. 64 workers and 200 jobs of BERT-base's sizes through
+// gRPC, nats-server, the job store and the claim loop; a task of Fisher takes 150 ms, a solve or a sum 40 ms.
+//   npm run bench:cluster [-- --workers 1,4,16,64 --jobs 200 --processes 2 --fisher-ms 150 --step-ms 40 --json FILE]
+// The jobs are for the most workers; runs with fewer have their share of them.
+import { type ChildProcess, fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { NatsServer } from '../support/nats-server.ts';
+import type { Answer, CoordinatorReport, Question, Start, WorkersReport } from './cluster-messages.ts';
+
+/** Linux counts the time of processes in hundredths of a second. */
+const TICKS_PER_SECOND = 100;
+
+interface Figures {
+  readonly workers: number;
+  readonly jobs: number;
+  readonly tasks: number;
+  readonly repeated: number;
+  readonly seconds: number;
+  readonly jobsPerMinute: number;
+  /** Computing time of the workers by their number and the time of the whole run. */
+  readonly busy: number;
+  /** The same until fewer jobs than workers were left. */
+  readonly busyWhileFull: number;
+  readonly coordinatorCpuSeconds: number;
+  readonly workersCpuSeconds: number;
+  readonly natsCpuSeconds: number;
+  readonly coordinatorPeakBytes: number;
+  readonly megabytesPerSecondIn: number;
+  readonly megabytesPerSecondOut: number;
+}
+
+const { values: flags } = parseArgs({
+  options: {
+    workers: { type: 'string', default: '1,4,16,64' },
+    jobs: { type: 'string', default: '200' },
+    processes: { type: 'string', default: '2' },
+    'fisher-ms': { type: 'string', default: '150' },
+    'step-ms': { type: 'string', default: '40' },
+    json: { type: 'string' },
+  },
+});
+const sizes = flags.workers.split(',').map((text) => positive('--workers', text));
+const jobsInAll = positive('--jobs', flags.jobs);
+const most = Math.max(...sizes);
+const load = loadavg()[0].toFixed(1);
+process.stdout.write(`${availableParallelism()} cores shared by all: ${cpus()[0]?.model}; load before: ${load}\n`);
+const found: Figures[] = [];
+for (const workers of sizes) {
+  found.push(await measure(workers, Math.ceil((jobsInAll * workers) / most)));
+  process.stdout.write(`${describe(found[found.length - 1])}\n`);
+}
+if (flags.json) await writeFile(flags.json, `${JSON.stringify(found, null, 2)}\n`);
+
+async function measure(workers: number, jobs: number): Promise<Figures> {
+  const nats = await NatsServer.start();
+  const children: ChildProcess[] = [];
+  try {
+    const processes = Math.min(workers, positive('--processes', flags.processes));
+    const [fisherMs, stepMs] = [positive('--fisher-ms', flags['fisher-ms']), positive('--step-ms', flags['step-ms'])];
+    const start = async (program: string, message: Start) => {
+      const child = fork(fileURLToPath(new URL(program, import.meta.url)), [], { execArgv: ['--enable-source-maps'] });
+      children.push(child);
+      child.send(message);
+      return child;
+    };
+    // The streams are made by the coordinator; workers only publish.
+    const coordinator = await start('simulated-coordinator.js', { kind: 'coordinator', nats: nats.url, workers, jobs });
+    const reporting = answer<CoordinatorReport>(coordinator, 'coordinator-report');
+    const simulated: ChildProcess[] = [];
+    for (let index = 0; index < processes; index += 1) {
+      const count = Math.floor(((index + 1) * workers) / processes) - Math.floor((index * workers) / processes);
+      const child = await start('simulated-workers.js', { kind: 'workers', nats: nats.url, count, fisherMs, stepMs });
+      await answer(child, 'ready');
+      simulated.push(child);
+    }
+    const report = await reporting;
+    const natsCpuSeconds = cpuOf(nats.pid);
+    const question: Question = { kind: 'report' };
+    const reports = await Promise.all(
+      simulated.map((child) => {
+        child.send(question);
+        return answer<WorkersReport>(child, 'workers-report');
+      }),
+    );
+    return figures(workers, jobs, report, reports, natsCpuSeconds);
+  } finally {
+    for (const child of children) child.kill();
+    await nats.remove();
+  }
+}
+
+function figures(
+  workers: number,
+  jobs: number,
+  { startMs, thinMs, endMs, ...report }: CoordinatorReport,
+  reports: readonly WorkersReport[],
+  natsCpuSeconds: number,
+): Figures {
+  const busyMs = (fromMs: number, toMs: number) =>
+    reports
+      .flatMap(({ busy }) => busy)
+      .filter(([tenth]) => tenth * 100 >= fromMs && tenth * 100 < toMs)
+      .reduce((sum, [, ms]) => sum + ms, 0);
+  const seconds = (endMs - startMs) / 1000;
+  const ratio = (fromMs: number, toMs: number) => busyMs(fromMs, toMs) / (workers * Math.max(1, toMs - fromMs));
+  return {
+    ...{ workers, jobs, tasks: report.tasks, repeated: report.repeated, seconds, jobsPerMinute: (jobs / seconds) * 60 },
+    busy: ratio(startMs, endMs),
+    busyWhileFull: ratio(startMs, thinMs),
+    coordinatorCpuSeconds: report.cpuSeconds,
+    workersCpuSeconds: reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+    natsCpuSeconds,
+    coordinatorPeakBytes: report.peakRssBytes,
+    megabytesPerSecondIn: report.bytesIn / seconds / 1e6,
+    megabytesPerSecondOut: report.bytesOut / seconds / 1e6,
+  };
+}
+
+function describe(one: Figures): string {
+  const percent = (ratio: number) => `${(100 * ratio).toFixed(1)} %`;
+  const cpu = (seconds: number) => `${seconds.toFixed(1)} s`;
+  return [
+    `${one.workers} workers, ${one.jobs} jobs: ${percent(one.busy)} busy (${percent(one.busyWhileFull)} while jobs outnumbered workers)`,
+    `  ${one.seconds.toFixed(1)} s, ${one.jobsPerMinute.toFixed(0)} jobs/min, ${one.tasks} tasks, ${one.repeated} sent again`,
+    `  CPU: coordinator ${cpu(one.coordinatorCpuSeconds)}, simulated workers ${cpu(one.workersCpuSeconds)}, nats-server ${cpu(one.natsCpuSeconds)}`,
+    `  coordinator: peak ${(one.coordinatorPeakBytes / 1e6).toFixed(0)} MB; ${one.megabytesPerSecondIn.toFixed(0)} MB/s in, ${one.megabytesPerSecondOut.toFixed(0)} MB/s out`,
+  ].join('\n');
+}
+
+function answer<T extends Answer>(child: ChildProcess, kind: T['kind']): Promise<T> {
+  return new Promise((resolve, reject) => {
+    child.on('message', (message: Answer) => {
+      if (message.kind === kind) resolve(message as T);
+    });
+    child.once('exit', (code, signal) => reject(new Error(`${kind}: the process ended with ${signal ?? code}`)));
+  });
+}
+
+/** User and system time of another process. */
+function cpuOf(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`${name}: got ${text}, expected a whole number from 1`);
+  return value;
+}

@@ -1,0 +1,108 @@
+// The coordinator of `npm run bench:cluster`, in a process of its own so that its time and memory are its own: the real
+// job store, leases and claim loop, and the real fleet, over jobs of simulated-job.ts.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Coordinator } from '../../coordinator/coordinator.ts';
+import { ClusterJobStore } from '../../coordinator/jobs/cluster-job-store.ts';
+import type { JobSpec } from '../../coordinator/jobs/job-record.ts';
+import { LeaseTable } from '../../coordinator/jobs/lease-table.ts';
+import { openFleet } from '../../coordinator/workers/open-fleet.ts';
+import { connectBus } from '../../shared/bus/nats-bus.ts';
+import { createLog } from '../../shared/log.ts';
+import { until } from '../support/until.ts';
+import { type CoordinatorStart, cpuSeconds, tell } from './cluster-messages.ts';
+import { runSimulatedJob } from './simulated-job.ts';
+
+const LEASE_MS = 30_000;
+const RUN_MS = 20 * 60_000;
+
+// Nobody is left to report to.
+process.once('disconnect', () => process.exit());
+process.once('message', (start: CoordinatorStart) => {
+  void coordinate(start);
+});
+
+async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<void> {
+  const log = createLog({}, (line) => {
+    if (!line.includes('"level":"info"')) process.stderr.write(line);
+  });
+  const bus = await connectBus({ servers: [nats], credentials: null, tls: null }, { create: true });
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-bench-coordinator-'));
+  const counts = { in: 0, out: 0, tasks: 0, repeated: 0 };
+  const fleet = await openFleet({
+    ...{ bus, tls: null, insecure: false, coordinatorId: 'bench', onNotice: (text) => log.warning(text) },
+    listener: {
+      taskDone: () => {
+        counts.tasks += 1;
+      },
+      taskRetried: () => {
+        counts.repeated += 1;
+      },
+      bytes: (direction, count) => {
+        counts[direction] += count;
+      },
+    },
+  });
+  const store = await ClusterJobStore.open(bus, log);
+  const leases = new LeaseTable(LEASE_MS, () => performance.now());
+  await until('all workers are there', () => fleet.size === workers, 60_000);
+  await store.submit({
+    ...{ clientKey: `bench ${process.pid}`, name: 'bench', traceparent: null },
+    jobs: Array.from({ length: jobs }, (_, i) => ({ name: `job-${i}`, spec: SPEC, priority: 0 })),
+  });
+  const cpuBefore = cpuSeconds();
+  const startMs = Date.now();
+  let done = 0;
+  let thinMs = 0;
+  const coordinator = await Coordinator.start({
+    ...{ bus, store, leases, id: 'bench', leaseMs: LEASE_MS, log },
+    maxJobs: () => workers + Math.ceil(workers / 4) + 1,
+    runJob: async (held) => {
+      const number = Number(held.record.name.slice('job-'.length));
+      await runSimulatedJob(held, number, { fleet, objects: bus.objects, folder: path.join(folder, String(number)) });
+      return [];
+    },
+  });
+  const stop = store.onChange((_id, job) => {
+    if (job?.state === 'failed') log.error('job failed', { error: job.failure });
+    if (job?.state !== 'done' && job?.state !== 'failed') return;
+    done += 1;
+    if (thinMs === 0 && jobs - done < workers) thinMs = Date.now();
+  });
+  await until('all jobs are done', () => done >= jobs, RUN_MS);
+  const endMs = Date.now();
+  const cpu = cpuSeconds() - cpuBefore;
+  stop();
+  await coordinator.drain();
+  await fleet.close();
+  store.close();
+  await bus.close();
+  await rm(folder, { recursive: true, force: true });
+  await tell({
+    kind: 'coordinator-report',
+    ...{ startMs, thinMs, endMs, cpuSeconds: cpu, peakRssBytes: process.resourceUsage().maxRSS * 1024 },
+    ...{ bytesIn: counts.in, bytesOut: counts.out, tasks: counts.tasks, repeated: counts.repeated },
+  });
+  process.disconnect();
+}
+
+const SPEC: JobSpec = {
+  model: { kind: 'volume', volume: 'bench', path: ['model'] },
+  data: { kind: 'volume', volume: 'bench', path: ['data'] },
+  evaluation: null,
+  columns: {},
+  budgets: [{ text: '0.5', value: 0.5 }],
+  seed: 0,
+  samples: 2048,
+  replacement: false,
+  fisherGroup: null,
+  labels: 'data',
+  method: 'tune',
+  damping: 'ridge',
+  macsLength: null,
+  maxLength: null,
+  stride: 128,
+  metric: null,
+  dtype: null,
+};
