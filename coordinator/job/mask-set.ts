@@ -9,9 +9,15 @@ export function maskSet(masks: Masks): MaskSet {
   return {
     headMask: Buffer.from(masks.headMask),
     neuronMask: Buffer.from(masks.neuronMask),
-    headScales: Buffer.from(masks.headScales.buffer, masks.headScales.byteOffset, masks.headScales.byteLength),
-    neuronScales: Buffer.from(masks.neuronScales.buffer, masks.neuronScales.byteOffset, masks.neuronScales.byteLength),
+    headScales: scaleBytes(masks.headScales),
+    neuronScales: scaleBytes(masks.neuronScales),
   };
+}
+
+// Most of a model's scales are 1 until tuning has come to them, and a request has two sets of masks.
+function scaleBytes(scales: Float32Array): Buffer {
+  const length = scales.findLastIndex((scale) => scale !== 1) + 1;
+  return Buffer.from(scales.buffer, scales.byteOffset, length * scales.BYTES_PER_ELEMENT);
 }
 
 /** Masks as the tensors of a stored stage. */

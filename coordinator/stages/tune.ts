@@ -100,10 +100,11 @@ async function tuneSubLayer(
   // One worker holds the whole tree and solves in place; of several, each sums its nodes and one solves.
   let sources: SumSource[] = spans.map((shards) => ({ shards }));
   const sumBlobs: BlobSource[] = [];
-  if (workers.count > 1) {
+  const spread = workers.tuningSpread ?? workers.count;
+  if (spread > 1) {
     const nodeBytes = sumBytes(subLayer, kept, context.checkpoint.config);
     const fitting = Math.floor(context.mostSumBytes / nodeBytes / spans.length);
-    const nodes = Math.max(1, Math.min(workers.count * NODES_PER_WORKER, fitting));
+    const nodes = Math.max(1, Math.min(spread * NODES_PER_WORKER, fitting));
     const cuts = spans.map(({ first, end }) => cutTree(first, end, nodes));
     const tasks = cuts.flat().map(
       (node): TaskSpec => ({

@@ -4,6 +4,7 @@
 import { blobOfBytes } from '../../shared/blobs/blob-source.ts';
 import type { DeviceClass, RunRequestBody } from '../../shared/rpc/protocol.ts';
 import { encodeSafetensors } from '../../shared/safetensors.ts';
+import { hiddenSizeOf } from './hidden-size.ts';
 import { type TaskSpec, tryTask } from './task-spec.ts';
 import type { PooledWorker } from './worker-source.ts';
 
@@ -72,14 +73,4 @@ export function isCheaper(request: Omit<RunRequestBody, 'taskId'>, device: Devic
   const products = 2 * 2 * 12 * hiddenSize ** 2;
   const rate = device.kind === 'gpu' ? FLOPS_PER_SECOND.gpu : FLOPS_PER_SECOND.cpu * device.intraOpThreads;
   return hiddenSize > 0 && transfer < (layer * products) / rate;
-}
-
-function hiddenSizeOf(configJson: string): number {
-  try {
-    const { hidden_size, dim } = JSON.parse(configJson) as { hidden_size?: unknown; dim?: unknown };
-    const size = Number(hidden_size ?? dim);
-    return Number.isSafeInteger(size) ? size : 0;
-  } catch {
-    return 0;
-  }
 }

@@ -61,6 +61,9 @@ async function joinFleet(job: FleetJob, registry: FleetRegistry, scheduler: Sche
     get count() {
       return tasks.homeSize;
     },
+    get tuningSpread() {
+      return tasks.tuningSpread;
+    },
     get memoryBytes() {
       const there = ofClass();
       if (there.length > 0) memoryBytes = Math.min(...there.map((worker) => worker.memoryBytes));

@@ -6,6 +6,7 @@ import { TaskDurations } from './task-durations.ts';
 import type { Task, TaskRun } from './task-run.ts';
 import { type BeginTry, beginUntoldTry } from './task-try.ts';
 import { TuningHolders } from './tuning-holders.ts';
+import { TuningSpread } from './tuning-spread.ts';
 import type { WorkerSlot } from './worker-slot.ts';
 
 export interface JobToSchedule {
@@ -28,6 +29,7 @@ export class ScheduledJob {
   readonly placement = new Placement();
   readonly durations = new TaskDurations();
   readonly holders = new TuningHolders();
+  readonly spread = new TuningSpread();
   /** Those that have not ended. */
   readonly runs = new Set<TaskRun>();
   home: readonly WorkerSlot[] = [];

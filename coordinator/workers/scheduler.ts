@@ -39,6 +39,8 @@ export interface SchedulerOptions {
 export interface JobTasks {
   /** Workers of its home. */
   readonly homeSize: number;
+  /** Over how many of them the next sub-layer of tuning is best cut. */
+  readonly tuningSpread: number;
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
   /** Fails what still runs, and gives the home back. */
   leave(reason?: EspalierError): void;
@@ -98,6 +100,9 @@ export class Scheduler {
       get homeSize() {
         return joined.home.length;
       },
+      get tuningSpread() {
+        return joined.spread.workers(joined.home.length);
+      },
       runTasks: (tasks, options) => this.#run(joined, tasks, options),
       leave: (reason = new EspalierError('cancelled', 'the job has left the workers')) => this.#leave(joined, reason),
     };
@@ -129,6 +134,7 @@ export class Scheduler {
     const abort = () => this.#fail(run, interrupted(options.signal?.reason));
     options.signal?.addEventListener('abort', abort, { once: true });
     const waitingSinceMs = this.#clock.now();
+    if (tasks.length > 0) job.spread.seen(tasks[0].request);
     tasks.forEach((spec, index) => {
       const tries = { failures: 0, failedOn: new Set<string>(), avoid: null, isDone: false };
       job.waiting.push({ spec, index, run, job, attempts: new Set(), waitingSinceMs, ...tries });
@@ -336,6 +342,7 @@ export class Scheduler {
     slot.succeeded();
     job.durations.add(kind, seconds * 1000);
     job.holders.note(spec.request, slot.address);
+    job.spread.note(spec.request, seconds * 1000);
     this.#listener.taskDone(kind, seconds);
     let bytes = 0;
     for (const { data } of result.values()) bytes += data.byteLength;

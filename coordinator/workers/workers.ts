@@ -34,6 +34,8 @@ export interface Workers {
   readonly deviceClass: DeviceClass;
   /** Workers that can be used now. */
   readonly count: number;
+  /** Over how many of them one sub-layer of tuning is best cut; left out: over all. */
+  readonly tuningSpread?: number;
   /** Memory of the smallest of them that the engine may use. */
   readonly memoryBytes: number;
   /** See `Scheduler.runTasks`. */

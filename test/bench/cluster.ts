@@ -1,8 +1,11 @@
 // What coordination costs: simulated workers, everything else real. 64 workers and 200 jobs of BERT-base's sizes through
 // gRPC, nats-server, the job store and the claim loop; a task of Fisher takes 150 ms, a solve or a sum 40 ms.
-//   npm run bench:cluster [-- --workers 1,4,16,64 --jobs 200 --processes 2 --fisher-ms 150 --step-ms 40 --json FILE]
-// The jobs are for the most workers; runs with fewer have their share of them.
+//   npm run bench:cluster [-- --workers 1,4,16,64 --jobs 200 --processes 2 --fisher-ms 150 --step-ms 40 --json FILE
+//     --profile FOLDER]
+// The jobs are for the most workers; runs with fewer have their share of them. --profile writes where
+// the coordinator's time went.
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg } from 'node:os';
@@ -41,6 +44,7 @@ const { values: flags } = parseArgs({
     'fisher-ms': { type: 'string', default: '150' },
     'step-ms': { type: 'string', default: '40' },
     json: { type: 'string' },
+    profile: { type: 'string' },
   },
 });
 const sizes = flags.workers.split(',').map((text) => positive('--workers', text));
@@ -61,19 +65,25 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
   try {
     const processes = Math.min(workers, positive('--processes', flags.processes));
     const [fisherMs, stepMs] = [positive('--fisher-ms', flags['fisher-ms']), positive('--step-ms', flags['step-ms'])];
-    const start = async (program: string, message: Start) => {
-      const child = fork(fileURLToPath(new URL(program, import.meta.url)), [], { execArgv: ['--enable-source-maps'] });
+    const start = (program: string, message: Start, more: readonly string[] = []) => {
+      const execArgv = ['--enable-source-maps', ...more];
+      const child = fork(fileURLToPath(new URL(program, import.meta.url)), [], { execArgv });
       children.push(child);
       child.send(message);
       return child;
     };
+    const profile = flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}`];
     // The streams are made by the coordinator; workers only publish.
-    const coordinator = await start('simulated-coordinator.js', { kind: 'coordinator', nats: nats.url, workers, jobs });
+    const coordinator = start(
+      'simulated-coordinator.js',
+      { kind: 'coordinator', nats: nats.url, workers, jobs },
+      profile,
+    );
     const reporting = answer<CoordinatorReport>(coordinator, 'coordinator-report');
     const simulated: ChildProcess[] = [];
     for (let index = 0; index < processes; index += 1) {
       const count = Math.floor(((index + 1) * workers) / processes) - Math.floor((index * workers) / processes);
-      const child = await start('simulated-workers.js', { kind: 'workers', nats: nats.url, count, fisherMs, stepMs });
+      const child = start('simulated-workers.js', { kind: 'workers', nats: nats.url, count, fisherMs, stepMs });
       await answer(child, 'ready');
       simulated.push(child);
     }
@@ -86,6 +96,7 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
         return answer<WorkersReport>(child, 'workers-report');
       }),
     );
+    await Promise.all(children.map((child) => child.exitCode ?? once(child, 'exit')));
     return figures(workers, jobs, report, reports, natsCpuSeconds);
   } finally {
     for (const child of children) child.kill();

@@ -6,7 +6,8 @@ import path from 'node:path';
 import { Coordinator } from '../../coordinator/coordinator.ts';
 import { ClusterJobStore } from '../../coordinator/jobs/cluster-job-store.ts';
 import type { JobSpec } from '../../coordinator/jobs/job-record.ts';
-import { LeaseTable } from '../../coordinator/jobs/lease-table.ts';
+import { maxJobs } from '../../coordinator/jobs/max-jobs.ts';
+import { watchLeases } from '../../coordinator/jobs/watch-leases.ts';
 import { openFleet } from '../../coordinator/workers/open-fleet.ts';
 import { connectBus } from '../../shared/bus/nats-bus.ts';
 import { createLog } from '../../shared/log.ts';
@@ -45,7 +46,8 @@ async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<vo
     },
   });
   const store = await ClusterJobStore.open(bus, log);
-  const leases = new LeaseTable(LEASE_MS, () => performance.now());
+  const watches = new AbortController();
+  const leases = await watchLeases(bus, LEASE_MS, watches.signal);
   await until('all workers are there', () => fleet.size === workers, 60_000);
   await store.submit({
     ...{ clientKey: `bench ${process.pid}`, name: 'bench', traceparent: null },
@@ -57,7 +59,7 @@ async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<vo
   let thinMs = 0;
   const coordinator = await Coordinator.start({
     ...{ bus, store, leases, id: 'bench', leaseMs: LEASE_MS, log },
-    maxJobs: () => workers + Math.ceil(workers / 4) + 1,
+    maxJobs: () => maxJobs(fleet.size, leases),
     runJob: async (held) => {
       const number = Number(held.record.name.slice('job-'.length));
       await runSimulatedJob(held, number, { fleet, objects: bus.objects, folder: path.join(folder, String(number)) });
@@ -77,6 +79,7 @@ async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<vo
   await coordinator.drain();
   await fleet.close();
   store.close();
+  watches.abort();
   await bus.close();
   await rm(folder, { recursive: true, force: true });
   await tell({

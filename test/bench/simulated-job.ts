@@ -2,7 +2,6 @@
 // over a model and samples that are there in size only. What lies between them, search and rearrangement, is left out:
 // this measures coordination.
 import { createHash } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { JobContext } from '../../coordinator/job/job-context.ts';
 import { masksToTensors } from '../../coordinator/job/mask-set.ts';
@@ -19,6 +18,9 @@ import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts'
 import type { ObjectBucket } from '../../shared/bus/bus.ts';
 import * as bert from './bert-base.ts';
 
+/** As a cluster's jobs have it. */
+const MOST_SUM_BYTES = 256e6;
+
 /** In the store, were there one: workers are not sent it. */
 function weightsOf(job: number): BlobSource {
   const digest = createHash('sha256').update(`weights of job ${job}`).digest('hex');
@@ -28,6 +30,10 @@ function weightsOf(job: number): BlobSource {
 // biome-ignore lint/correctness/useYield: it has nothing to give.
 async function* neverSent(): AsyncIterable<Uint8Array> {
   throw new Error('the weights of a simulated job are not sent');
+}
+
+function notComputed(): never {
+  throw new Error('neither fisher nor tune computes here');
 }
 
 export async function runSimulatedJob(
@@ -62,9 +68,10 @@ export async function runSimulatedJob(
       },
       weights: { place: async () => blob },
       calibration: { plan, blob: blobOfBytes(encodePlan(plan)) },
+      mostSumBytes: MOST_SUM_BYTES,
+      compute: { rearrange: notComputed, write: notComputed },
     };
     await storedFisher(context, 'fisher');
-    await pause(0);
     const teacher = denseMasks(bert.LAYERS, bert.HEADS, bert.NEURONS);
     const input = { teacher, student: bert.halfMasks(), settings: DEFAULT_TUNING_SETTINGS, resumed: null };
     await runTune(context, input, ({ masks, reports }) =>

@@ -175,8 +175,8 @@ export class RequestRunner {
       neurons: intermediateSize,
       headMask: bits('head_mask', set.headMask, layers * heads),
       neuronMask: bits('neuron_mask', set.neuronMask, layers * intermediateSize),
-      headScales: floats('head_scales', set.headScales, layers * heads),
-      neuronScales: floats('neuron_scales', set.neuronScales, layers * intermediateSize),
+      headScales: scales('head_scales', set.headScales, layers * heads),
+      neuronScales: scales('neuron_scales', set.neuronScales, layers * intermediateSize),
     };
   }
 }
@@ -234,11 +234,14 @@ function bits(name: string, bytes: Uint8Array, length: number): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-function floats(name: string, bytes: Uint8Array, length: number): Float32Array {
-  if (bytes.length !== length * 4)
-    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length * 4}`);
+// Those that are left out at the end are 1.
+function scales(name: string, bytes: Uint8Array, length: number): Float32Array {
+  if (bytes.length > length * 4 || bytes.length % 4 !== 0)
+    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected at most ${length * 4}`);
   const values = viewAs('F32', bytes) as Float32Array;
   const at = values.findIndex((value) => !Number.isFinite(value));
   if (at >= 0) throw new EspalierError('protocol', `${name} ${at}: got ${values[at]}, expected a finite number`);
-  return values.slice();
+  const all = new Float32Array(length).fill(1);
+  all.set(values);
+  return all;
 }

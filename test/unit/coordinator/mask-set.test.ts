@@ -39,3 +39,11 @@ test('in a request: a byte a mask, four little-endian bytes a scale, also from t
     [...MASKS.headScales],
   );
 });
+
+test('in a request, scales of 1 at the end are left out', () => {
+  const dense = maskSet(denseMasks(2, 3, 4));
+  assert.equal(dense.headMask?.length, 6);
+  assert.equal(dense.headScales?.length, 0);
+  const tuned = maskSet({ ...MASKS, neuronScales: Float32Array.of(1, 0.1, 2, 1, 1, 1, 1, 1) });
+  assert.equal(tuned.neuronScales?.length, 4 * 3);
+});
