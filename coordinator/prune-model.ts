@@ -78,7 +78,7 @@ async function pruneAll(
   const fisher = await storedFisher(context, `${prefix}/fisher`);
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
   for (const budget of request.budgets)
-    pruned.push({ budget, result: await pruneToBudget(context, fisher.value, inputs.costs, budget, request, prefix) });
+    pruned.push({ budget, result: await pruneToBudget(context, fisher, inputs.costs, budget, request, prefix) });
   const budgets: MeasuredBudget[] = [];
   for (const found of pruned)
     budgets.push(await exportBudget(context, found, request, `${prefix}/budget-${found.budget.value}/quality-result`));

@@ -8,26 +8,50 @@ import { blobRef } from '../job/model-blobs.ts';
 import { resultTensor } from '../job/result-tensor.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
 
+/** Fisher information as the budgets of a job need it: in memory while one searches, in the store while one tunes. */
+export interface FisherShelf {
+  /** Seconds that it took. */
+  readonly seconds: number;
+  take(): Promise<FisherInformation>;
+  /** Lets go of the memory; the next `take` reads it again. */
+  putBack(): void;
+}
+
 /** Fisher information of the calibration samples, from the state or computed. @param name of the stored stage. */
-export function storedFisher(
-  context: JobContext,
-  name: string,
-): Promise<{ value: FisherInformation; seconds: number }> {
-  const { home, calibration, checkpoint } = context;
+export async function storedFisher(context: JobContext, name: string): Promise<FisherShelf> {
+  let { value: held, seconds }: { value: FisherInformation | null; seconds: number } = await fisherStage(context, name);
+  return {
+    seconds,
+    async take() {
+      held ??= (await readFisher(context, name))?.value ?? (await fisherStage(context, name)).value;
+      return held;
+    },
+    putBack() {
+      held = null;
+    },
+  };
+}
+
+function fisherStage(context: JobContext, name: string): Promise<{ value: FisherInformation; seconds: number }> {
   return storedStage<FisherInformation>(context, 'fisher', {
     name,
-    steps: calibration.plan.shards.length,
-    async read() {
-      const stored = await home.readTensors(name);
-      if (stored === null) return null;
-      return {
-        value: fisherFromTensors(stored.tensors, checkpoint.config.layers),
-        seconds: Number(stored.meta.seconds),
-      };
-    },
+    steps: context.calibration.plan.shards.length,
+    read: () => readFisher(context, name),
     run: (progress) => runFisher(context, progress),
-    write: (value, seconds) => home.writeTensors(name, fisherToTensors(value), { seconds }),
+    write: (value, seconds) => context.home.writeTensors(name, fisherToTensors(value), { seconds }),
   });
+}
+
+async function readFisher(
+  { home, checkpoint }: JobContext,
+  name: string,
+): Promise<{ value: FisherInformation; seconds: number } | null> {
+  const stored = await home.readTensors(name);
+  if (stored === null) return null;
+  return {
+    value: fisherFromTensors(stored.tensors, checkpoint.config.layers),
+    seconds: Number(stored.meta.seconds),
+  };
 }
 
 /** Fisher information of the calibration samples: rows, or Grams where rows would outnumber a layer's variables.
@@ -53,27 +77,35 @@ export async function runFisher(context: JobContext, progress: (done: number) =>
       deadlineMs: TASK_DEADLINE_MS,
     }),
   );
+  const width = layers * (heads + intermediateSize);
+  const values = new Float32Array(gram ? 0 : rows * width);
+  const shards = new Map(tasks.map(({ id }, shard) => [id, shard]));
   let done = 0;
-  const results = await workers.runTasks(tasks, { signal, onDone: () => progress(++done) });
-  results.forEach((result, shard) => {
-    const { firstSample, endSample } = plan.shards[shard];
-    resultTensor(result, `fisher/${shard}`, 'losses', { dtype: 'F32', length: endSample - firstSample });
+  const results = await workers.runTasks(tasks, {
+    signal,
+    onDone({ id }, result) {
+      const shard = shards.get(id) ?? 0;
+      const { firstSample, endSample } = plan.shards[shard];
+      resultTensor(result, id, 'losses', { dtype: 'F32', length: endSample - firstSample });
+      if (!gram) {
+        takeRows(values, result, plan, shard, width);
+        // Rows are held once: with a row a sample they are hundreds of megabytes.
+        result.clear();
+      }
+      progress(++done);
+    },
   });
-  if (!gram) return joinRows(results, plan, layers * (heads + intermediateSize));
+  if (!gram) return { form: 'rows', rows, values };
   const parts = results.map((result, shard) => gramsOf(result, shard, layers, heads, intermediateSize));
   return foldTree(0, parts.length, (shard) => parts[shard], mergeFisher);
 }
 
-function joinRows(results: readonly TaskResult[], plan: Plan, width: number): FisherInformation {
-  const rows = Math.ceil(plan.samples.length / plan.groupSize);
-  const values = new Float32Array(rows * width);
-  results.forEach((result, shard) => {
-    const { firstSample, endSample } = plan.shards[shard];
-    const length = Math.ceil((endSample - firstSample) / plan.groupSize) * width;
-    const part = resultTensor(result, `fisher/${shard}`, 'rows', { dtype: 'F32', length });
-    values.set(part, (firstSample / plan.groupSize) * width);
-  });
-  return { form: 'rows', rows, values };
+/** Puts the rows of one shard in their place. @param values [rows, width] of all shards. */
+function takeRows(values: Float32Array, result: TaskResult, plan: Plan, shard: number, width: number): void {
+  const { firstSample, endSample } = plan.shards[shard];
+  const length = Math.ceil((endSample - firstSample) / plan.groupSize) * width;
+  const part = resultTensor(result, `fisher/${shard}`, 'rows', { dtype: 'F32', length });
+  values.set(part, (firstSample / plan.groupSize) * width);
 }
 
 function gramsOf(result: TaskResult, shard: number, layers: number, heads: number, neurons: number): FisherInformation {

@@ -1,7 +1,7 @@
 // One budget of a job: search, rearrange, tune, export, with the quality after each.
 import { keptCounts, parameterCount } from '../../pruning/compact.ts';
 import { maskMacs } from '../../pruning/cost.ts';
-import { diagonalImportance, type FisherInformation } from '../../pruning/fisher.ts';
+import { diagonalImportance } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { searchMasks } from '../../pruning/search.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../pruning/tuning.ts';
@@ -10,6 +10,7 @@ import { type JobContext, storedStage } from '../job/job-context.ts';
 import { masksFromTensors, masksToTensors } from '../job/mask-set.ts';
 import type { TuningReport } from '../prune-report.ts';
 import type { Method, PruneRequest } from '../prune-settings.ts';
+import type { FisherShelf } from './fisher.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
 import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
 
@@ -35,7 +36,7 @@ const ORDER: readonly Method[] = ['search', 'rearrange', 'tune'];
 /** Masks and scales of one budget, from the job's Fisher information. */
 export async function pruneToBudget(
   context: JobContext,
-  fisher: FisherInformation,
+  fisher: FisherShelf,
   costs: Costs,
   budget: { text: string; value: number },
   settings: Pick<PruneRequest, 'method' | 'damping'>,
@@ -43,7 +44,7 @@ export async function pruneToBudget(
 ): Promise<PrunedBudget> {
   const { config } = context.checkpoint;
   const { layers, heads, intermediateSize: neurons } = config;
-  const importance = diagonalImportance(fisher, layers, heads, neurons);
+  const importance = diagonalImportance(await fisher.take(), layers, heads, neurons);
   const search = (fraction: number): Masks =>
     searchMasks({ importance, layers, heads, neurons, ...costs, budgetMacs: fraction * costs.totalMacs });
   const name = (stage: string) => `${prefix}/budget-${budget.value}/${stage}`;
@@ -66,13 +67,14 @@ export async function pruneToBudget(
   await measure('search', masks);
   let tuning: readonly TuningReport[] = [];
   if (stages.includes('rearrange')) {
-    const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), () =>
-      context.compute.rearrange(fisher, searched.value),
+    const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), async () =>
+      context.compute.rearrange(await fisher.take(), searched.value),
     );
     seconds.rearrange = rearranged.seconds;
     masks = rearranged.value;
     await measure('rearrange', masks);
   }
+  fisher.putBack();
   if (stages.includes('tune')) {
     // The published teacher: the search's masks at the square root of the budget, not rearranged.
     const tuned = await tuneStage(
