@@ -3,7 +3,7 @@ import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
 
 export interface TaskExecutor {
-  /** Runs one task to its result; rejects with EspalierError; stops between two micro-batches when the signal aborts.
+  /** Runs one task to its result; rejects with EspalierError; stops between two layers when the signal aborts.
    * Never called again before the last call has settled. */
   run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]>;
   describe(): { readonly deviceClass: DeviceClass; readonly memoryBytes: number };
