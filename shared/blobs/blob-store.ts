@@ -20,11 +20,15 @@ import { readChunks } from './blob-source.ts';
 import { checkDigest } from './digest.ts';
 
 const LINK_SUFFIX = '.link';
+/** Beyond that many, files are read once more. */
+const MOST_CHECKED = 10_000;
 
 export class BlobStore {
   readonly #dir: string;
   readonly #limitBytes: number;
   readonly #pins = new Map<string, number>();
+  /** Files whose content this process knows to be right, by their inodes: another process may have put another there. */
+  readonly #checked = new Map<string, bigint>();
   #bytesAtScan = 0;
   #bytesSinceScan = 0;
   /** Of blobs that are being written. */
@@ -94,6 +98,23 @@ export class BlobStore {
     return true;
   }
 
+  /** Whether the blob's bytes are still those of its name, after `has`: a disk may have changed them. They are read once for
+   * each file that this process did not write itself; a damaged one is removed. */
+  async isWhole(digest: string): Promise<boolean> {
+    const file = this.path(digest);
+    const found = await statOrNull(file);
+    if (found === null) return false;
+    if (this.#checked.get(digest) === found.ino) return true;
+    // A linked file was hashed when it was linked, and `has` has seen that nobody wrote to it since.
+    const isLinked = (await statOrNull(file + LINK_SUFFIX)) !== null;
+    if (!isLinked && (await digestOfFile(file)) !== digest) {
+      await this.#remove(file);
+      return false;
+    }
+    this.#noteChecked(digest, found.ino);
+    return true;
+  }
+
   /** Which of these are not here. */
   async missing(digests: readonly string[]): Promise<string[]> {
     const present = await Promise.all(digests.map((digest) => this.has(digest)));
@@ -138,6 +159,8 @@ export class BlobStore {
     } finally {
       written();
     }
+    const stored = await statOrNull(target);
+    if (stored !== null) this.#noteChecked(digest, stored.ino);
     await this.#grew(digest, sizeBytes);
     return target;
   }
@@ -189,6 +212,11 @@ export class BlobStore {
       );
   }
 
+  #noteChecked(digest: string, ino: bigint): void {
+    if (this.#checked.size >= MOST_CHECKED) this.#checked.clear();
+    this.#checked.set(digest, ino);
+  }
+
   async #remove(file: string): Promise<void> {
     await rm(file, { force: true });
     await rm(file + LINK_SUFFIX, { force: true });
@@ -225,6 +253,17 @@ function linkRecord({ size, mtimeNs }: { size: bigint; mtimeNs: bigint }): strin
 
 async function statOrNull(file: string) {
   return stat(file, { bigint: true }).catch(() => null);
+}
+
+async function digestOfFile(file: string): Promise<string | null> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of readChunks(file)) hash.update(chunk);
+  } catch {
+    // Evicted by another process at this moment, or unreadable.
+    return null;
+  }
+  return hash.digest('hex');
 }
 
 async function writeChecked(

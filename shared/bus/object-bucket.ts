@@ -6,6 +6,7 @@
 // names: `removeOrphans`.
 import { checkDigest } from '../blobs/digest.ts';
 import { EspalierError } from '../errors.ts';
+import { within } from '../lifecycle.ts';
 import type { ObjectBucket, StoredObject, StoreUsage } from './bus.ts';
 import type { JetStream } from './jet-stream.ts';
 import {
@@ -28,6 +29,8 @@ import { OBJECTS_STREAM } from './streams.ts';
 const REFRESH_MS = 60_000;
 const DELETED_SECONDS = 3_600;
 const TRIES = 8;
+// Longest that a reader waits until a damaged object is gone.
+const DROP_MS = 2_000;
 const PAGE = 256;
 
 interface Found {
@@ -72,7 +75,14 @@ export class NatsObjectBucket implements ObjectBucket {
     const { info } = await this.#newest(digest);
     if (info === null) throw new EspalierError('blob_missing', `${digest}: not in the object store`);
     const isThere = async () => (await this.#newest(digest)).info?.upload === info.upload;
-    yield* readChunks(this.#jetStream, info, isThere, signal);
+    try {
+      yield* readChunks(this.#jetStream, info, isThere, signal);
+    } catch (caught) {
+      // While it is there, nobody would store the right bytes: whoever has them would find the name taken.
+      if (caught instanceof EspalierError && caught.code === 'blob_corrupt')
+        await within(this.#dropDamaged(info), DROP_MS);
+      throw caught;
+    }
   }
 
   async *list(): AsyncGenerator<StoredObject, void, undefined> {
@@ -84,14 +94,19 @@ export class NatsObjectBucket implements ObjectBucket {
     for (let tries = 0; tries < TRIES; tries += 1) {
       const { info, sequence, storedAt } = await this.#newest(digest);
       if (info === null || (storedBefore !== undefined && storedAt >= storedBefore)) return false;
-      const headers = { 'Nats-Rollup': 'sub', 'Nats-TTL': `${DELETED_SECONDS}s` };
-      const subject = objectSubject(digest);
-      const mark = await this.#jetStream.storeAfter(subject, encodeInfo(info, true), sequence, headers);
-      if (mark === null) continue;
-      await this.#removeChunks(info.upload);
-      return true;
+      if (await this.#deleteVersion(info, sequence)) return true;
     }
     return false;
+  }
+
+  /** @returns false when another message names the object now. */
+  async #deleteVersion(info: ObjectInfo, sequence: number): Promise<boolean> {
+    const headers = { 'Nats-Rollup': 'sub', 'Nats-TTL': `${DELETED_SECONDS}s` };
+    const subject = objectSubject(info.digest);
+    const mark = await this.#jetStream.storeAfter(subject, encodeInfo(info, true), sequence, headers);
+    if (mark === null) return false;
+    await this.#removeChunks(info.upload);
+    return true;
   }
 
   async removeOrphans(olderThanMs: number): Promise<number> {
@@ -106,6 +121,13 @@ export class NatsObjectBucket implements ObjectBucket {
       removed += 1;
     }
     return removed;
+  }
+
+  /** Deletes what this upload has made, unless it was replaced meanwhile. Whoever may only read leaves it to others. */
+  async #dropDamaged({ digest, upload }: ObjectInfo): Promise<void> {
+    const { info, sequence } = await this.#newest(digest);
+    if (info === null || info.upload !== upload) return;
+    await this.#deleteVersion(info, sequence);
   }
 
   usage(): Promise<StoreUsage> {

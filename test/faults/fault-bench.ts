@@ -55,7 +55,7 @@ export class FaultBench {
       await bench.#measure();
       return bench;
     } catch (caught) {
-      const logs = cluster.coordinators.map(({ name, log }) => `${name}: ${log().slice(-2_000)}`);
+      const logs = cluster.coordinators.map((coordinator) => `${coordinator.name}: ${coordinator.log().slice(-2_000)}`);
       await cluster.remove();
       throw new Error(`no undisturbed run: ${logs.join('\n')}`, { cause: caught });
     }
@@ -107,12 +107,16 @@ export class FaultBench {
   /** Mends what is broken. Resolves when the cluster holds nothing of its ended jobs but what it should. */
   async rest(): Promise<void> {
     await this.cluster.restore();
-    await nothingLeft(this.cluster, this.watch, this.#rest!);
+    await nothingLeft(this.cluster, this.watch, this.#rest!, { consumers: false });
   }
 
-  /** Ends the cluster as an operator would: every process drains and exits with 0. */
-  stop(): Promise<void> {
-    return this.cluster.stop();
+  /** After all cases: finds nothing left in NATS, nor chunks in it that belong to nothing once housekeeping has been, and
+   * ends the cluster as an operator would: every process drains and exits with 0. */
+  async stop(): Promise<void> {
+    await this.cluster.restore();
+    await nothingLeft(this.cluster, this.watch, this.#rest!);
+    await this.#onlyWholeObjects();
+    await this.cluster.stop();
   }
 
   async close(): Promise<void> {
@@ -122,6 +126,22 @@ export class FaultBench {
     // The program that runs all files prints one table; a file that runs alone prints its own.
     if (file !== undefined) appendFileSync(file, this.#lines.map((line) => `${line}\n`).join(''));
     else console.log(['case | undisturbed | disturbed | lost', ...this.#lines].join('\n'));
+  }
+
+  /** What killed processes leave in the object store are chunks that nothing names; they are found and removed. */
+  async #onlyWholeObjects(): Promise<void> {
+    const { objects } = this.watch.bus;
+    await objects.removeOrphans(0);
+    assert.equal(await objects.removeOrphans(0), 0);
+    let bytes = 0;
+    for await (const { digest, sizeBytes } of objects.list()) {
+      let read = 0;
+      for await (const chunk of objects.open(digest)) read += chunk.length;
+      assert.equal(read, sizeBytes, digest);
+      bytes += sizeBytes;
+    }
+    const { bytes: stored } = await objects.usage();
+    assert.ok(stored < bytes * 1.02 + 1_000_000, `${stored} bytes are stored for ${bytes} bytes of objects`);
   }
 
   async #measure(): Promise<void> {

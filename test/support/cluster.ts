@@ -3,7 +3,7 @@
 //
 // Names: "nats"; coordinators "a", "b", …; workers "w1", "w2", …. With `proxied` each link has a proxy of its own (see
 // `links`), else the processes speak to each other directly.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -68,6 +68,7 @@ export class Cluster {
   static async start(plan: ClusterPlan = {}): Promise<Cluster> {
     const folder = await mkdtemp(path.join(tmpdir(), 'espalier-cluster-'));
     const cluster = new Cluster(folder, plan);
+    cluster.#endWithTest();
     try {
       await cluster.nats.start();
       for (let i = 0; i < (plan.coordinators ?? 2); i += 1) await cluster.addCoordinator();
@@ -215,6 +216,17 @@ export class Cluster {
     await until(`processes ${pids.join(', ')} are gone`, () => !pids.some(isRunning), 5_000);
   }
 
+  /** Ctrl-C, and the runner of the tests when it gives up, end a test without its `after`. */
+  #endWithTest(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, this.#onSignal);
+  }
+
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    for (const running of this.processes) running.drop();
+    rmSync(this.folder, { recursive: true, force: true });
+    process.kill(process.pid, signal);
+  };
+
   async #natsUrlFor(name: string): Promise<string> {
     if (!this.#plan.proxied) return this.natsUrl;
     const proxy = await FaultProxy.open(this.nats.port);
@@ -259,7 +271,8 @@ export class Cluster {
 
   /** Ends what still runs and removes the folder. */
   async remove(): Promise<void> {
-    for (const process of this.processes) process.drop();
+    for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, this.#onSignal);
+    for (const running of this.processes) running.drop();
     for (const proxies of [this.#natsProxies, this.#workerProxies, this.#clientProxies])
       for (const proxy of proxies.values()) await proxy.close();
     const pids = this.processes.flatMap((process) => process.pids);

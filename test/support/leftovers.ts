@@ -6,7 +6,8 @@ import type { Cluster } from './cluster.ts';
 import type { JobWatch } from './job-watch.ts';
 import { until } from './until.ts';
 
-const SETTLE_MS = 20_000;
+/** NATS forgets the consumers of a process that was killed after half a minute. */
+const SETTLE_MS = 45_000;
 /** As shared/blobs/blob-store.ts lays them out. */
 const WHOLE_BLOB = /\/sha256\/[0-9a-f]{2}\/[0-9a-f]{62}$/;
 
@@ -42,15 +43,21 @@ export async function natsState(cluster: Cluster): Promise<Streams> {
 }
 
 /** Resolves when the cluster has nothing of its ended jobs but their records, events and results; all of it must serve.
- * @param before taken when it was at rest the last time. */
-export async function nothingLeft(cluster: Cluster, watch: JobWatch, before: Streams): Promise<void> {
+ * @param before taken when it was at rest the last time.
+ * @param consumers whether to wait until those of killed processes are forgotten, too. */
+export async function nothingLeft(
+  cluster: Cluster,
+  watch: JobWatch,
+  before: Streams,
+  { consumers = true } = {},
+): Promise<void> {
   let state = await natsState(cluster);
   let tokens = -1;
   const told = () => JSON.stringify({ tokens, before, state, files: strayFiles(cluster) });
   const settled = () =>
     tokens === 0 &&
     state.streams === before.streams &&
-    state.consumers <= before.consumers &&
+    (!consumers || state.consumers <= before.consumers) &&
     state.connections <= before.connections &&
     strayFiles(cluster).length === 0;
   const end = Date.now() + SETTLE_MS;

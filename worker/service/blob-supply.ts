@@ -29,7 +29,9 @@ export async function absent(
   observer: WorkerObserver,
 ): Promise<BlobRef__Output[]> {
   const named = [...new Map(refs.map((ref) => [ref.digest, ref])).values()];
-  const present = await Promise.all(named.map(({ digest, sizeBytes }) => blobs.has(digest, sizeBytes)));
+  const present = await Promise.all(
+    named.map(async ({ digest, sizeBytes }) => (await blobs.has(digest, sizeBytes)) && (await blobs.isWhole(digest))),
+  );
   const missing = named.filter((_, i) => !present[i]);
   observer.cacheRequested('hit', named.length - missing.length);
   observer.cacheRequested('miss', missing.length);

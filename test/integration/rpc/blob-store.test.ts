@@ -45,6 +45,20 @@ test('a blob of another size than its reference says is dropped', async () => {
   assert.equal(await store.has(digest), false);
 });
 
+test('a blob whose bytes the disk has changed is found by the next process that uses it, and dropped', async () => {
+  const writer = await open();
+  const [damaged, whole] = [await put(writer, 1), await put(writer, 2)];
+  assert.equal(await writer.isWhole(damaged), true);
+  await writeFile(writer.path(damaged), Buffer.alloc(400, 3));
+  const reader = await open();
+  assert.equal(await reader.has(damaged, 400), true, 'its size is right');
+  assert.equal(await reader.isWhole(damaged), false);
+  assert.equal(await reader.has(damaged), false);
+  assert.equal(await reader.isWhole(whole), true);
+  assert.equal(await put(reader, 1), damaged);
+  assert.equal(await reader.isWhole(damaged), true);
+});
+
 test('the same blob put by several at once is one blob', async () => {
   const stores = await Promise.all([open(), open(), open()]);
   const digests = await Promise.all(stores.map((store) => put(store, 1)));
