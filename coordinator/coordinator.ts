@@ -25,6 +25,7 @@ import { WakeTokens } from './jobs/wake-tokens.ts';
 import { WakeUp } from './jobs/wake-up.ts';
 
 const TOKEN_WAIT_MS = 5_000;
+/** At most; with short leases half a period, so that what a coordinator leaves behind is soon seen. */
 const SWEEP_MS = 5_000;
 /** Also how often a coordinator without room looks whether its fleet has grown. */
 const RETRY_MS = 500;
@@ -145,15 +146,16 @@ export class Coordinator {
   // What no token tells of: a lost lease, jobs that this process has and does not run, jobs that stay free.
   async #sweep(stopListening: () => void): Promise<void> {
     while (!this.isDraining) {
-      await this.#sweepPause.wait(this.#options.sweepMs ?? SWEEP_MS);
+      await this.#sweepPause.wait(this.#options.sweepMs ?? Math.min(SWEEP_MS, this.#options.leaseMs / 2));
       if (this.isDraining || !this.#options.bus.isConnected) continue;
       try {
         await this.#lease.ensure();
         await this.#handBackLeftovers();
-        const free = new Set([...this.#free()].map(({ id }) => id));
-        const stayedFree = [...free].some((id) => this.#seenFree.has(id));
-        this.#seenFree = free;
-        while (stayedFree && this.#mayClaim && (await this.#startNext(null)));
+        const free = [...this.#free()];
+        // Of a queued job a token may be on its way; that of one whose coordinator is gone comes when its ack period is over.
+        const waitsInVain = free.some(({ id, state }) => state === 'running' || this.#seenFree.has(id));
+        this.#seenFree = new Set(free.map(({ id }) => id));
+        while (waitsInVain && this.#mayClaim && (await this.#startNext(null)));
       } catch (caught) {
         this.#log.warning('sweep failed', { error: toEspalierError(caught) });
       }
@@ -205,6 +207,7 @@ export class Coordinator {
       this.#held.delete(job.id);
       this.#pullPause.wake();
     }
+    if (hasEnded(job.record.state)) this.#backoff.forget(job.id);
     // A token that cannot be returned comes back by itself.
     await (hasEnded(job.record.state) ? token?.done() : token?.giveBack(0))?.catch(() => {});
   }

@@ -88,12 +88,8 @@ export class OwnLease {
     if (this.#isRenewing || !this.isHeld) return;
     this.#isRenewing = true;
     try {
-      const atMs = this.#now();
-      const revision = await this.#bucket.update(this.key, this.#value, this.#revision);
-      if (revision !== null) {
-        this.#revision = revision;
-        this.#renewedMs = atMs;
-      } else await this.#readAgain();
+      if ((await this.#write()) || !(await this.#readAgain())) return;
+      await this.#write();
     } catch {
       // The bus is away. Whether that lasts too long, the next look at the clock tells.
     } finally {
@@ -101,11 +97,24 @@ export class OwnLease {
     }
   }
 
-  // A renewal that went through although its answer was lost left another revision with our own value.
-  async #readAgain(): Promise<void> {
+  async #write(): Promise<boolean> {
+    const atMs = this.#now();
+    const revision = await this.#bucket.update(this.key, this.#value, this.#revision);
+    if (revision === null) return false;
+    this.#revision = revision;
+    this.#renewedMs = atMs;
+    return true;
+  }
+
+  // A renewal that went through although its answer was lost left another revision with our own value. True when it did.
+  async #readAgain(): Promise<boolean> {
     const entry = await this.#bucket.get(this.key);
-    if (entry?.value && Buffer.compare(entry.value, this.#value) === 0) this.#revision = entry.revision;
-    else if (!this.#isReleased) this.#lose(entry === null ? 'its key was deleted' : 'its key is of another owner');
+    if (entry?.value && Buffer.compare(entry.value, this.#value) === 0) {
+      this.#revision = entry.revision;
+      return true;
+    }
+    if (!this.#isReleased) this.#lose(entry === null ? 'its key was deleted' : 'its key has another owner');
+    return false;
   }
 
   #lose(reason: string): void {

@@ -5,12 +5,12 @@
 // may belong to an upload or a stage whose record comes later, and stays. The records are watched from before the first
 // blob is removed until after the last one; a submit looks for its blobs after its records are there, so that one of the
 // two sees the other.
-import type { Bus } from '../../shared/bus/bus.ts';
+import type { Bus, StoreUsage } from '../../shared/bus/bus.ts';
 import type { ClusterJobStore } from './cluster-job-store.ts';
 import { CAMPAIGN_PREFIX, JOB_PREFIX } from './job-index.ts';
 import { hasEnded } from './transitions.ts';
 
-/** Above this part of the store's limit jobs go before their time, until it is below LOW_MARK. */
+/** Above this part of the limit of the store, or of the bucket of records, jobs go before their time, down to LOW_MARK. */
 const HIGH_MARK = 0.9;
 const LOW_MARK = 0.8;
 const YOUNG_MS = 3_600_000;
@@ -89,25 +89,30 @@ async function removeEmptyCampaigns({ bus, store, now }: RetentionOptions): Prom
   return count;
 }
 
-/** Removes ended jobs, oldest first, until what they alone may have named makes up for what is above the low mark. */
+/** Removes ended jobs, oldest first, until what they may have named alone makes up for what is above the low mark. */
 async function makeRoom({ bus, store, signal }: RetentionOptions): Promise<{ count: number; digests: Set<string> }> {
   const digests = new Set<string>();
-  const { bytes, limitBytes } = await bus.objects.usage();
-  let excess = bytes > limitBytes * HIGH_MARK ? bytes - limitBytes * LOW_MARK : 0;
+  let blobBytes = excess(await bus.objects.usage());
+  let recordBytes = excess(await bus.jobs.usage());
   let count = 0;
-  for (const { id } of excess > 0 ? endedJobs(store).slice(0, MAX_JOBS) : []) {
-    if (excess <= 0) break;
+  for (const { id } of blobBytes > 0 || recordBytes > 0 ? endedJobs(store).slice(0, MAX_JOBS) : []) {
+    if (blobBytes <= 0 && recordBytes <= 0) break;
     signal.throwIfAborted();
     const entry = await bus.jobs.get(JOB_PREFIX + id);
     if (!entry?.value || !(await store.removeEnded(id))) continue;
     count += 1;
+    recordBytes -= entry.value.length;
     for (const digest of digestsIn(entry.value)) {
       if (digests.has(digest)) continue;
       digests.add(digest);
-      excess -= (await bus.objects.find(digest))?.sizeBytes ?? 0;
+      blobBytes -= (await bus.objects.find(digest))?.sizeBytes ?? 0;
     }
   }
   return { count, digests };
+}
+
+function excess({ bytes, limitBytes }: StoreUsage): number {
+  return bytes > limitBytes * HIGH_MARK ? bytes - limitBytes * LOW_MARK : 0;
 }
 
 /** @param freed were named by jobs that this pass removed: no upload that is under way brought them. */

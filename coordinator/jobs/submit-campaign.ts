@@ -11,6 +11,8 @@ import type { Submission, Submitted, SubmittedJob } from './job-store.ts';
 import { decodeCampaign, decodeJob, encodeRecord } from './migrate-record.ts';
 
 const PARALLEL = 16;
+/** New records may fill this part of their bucket: the rest is for what the jobs that are there still write. */
+const ROOM_FOR_NEW = 0.8;
 
 /** See JobStore.submit. */
 export async function submitCampaign(
@@ -36,6 +38,10 @@ export async function submitCampaign(
     content,
   };
   const bytes = encodeRecord(campaign);
+  await requireRoom(
+    bus,
+    jobs.reduce((sum, job) => sum + encodeRecord(job).length, bytes.length),
+  );
   await inParallel(jobs, PARALLEL, (job) => storeJob(bus, index, job));
   // After the records: from here on housekeeping sees that they need these blobs.
   await requireBlobs();
@@ -48,6 +54,15 @@ export async function submitCampaign(
   // A reminder that is lost is made good by the sweep of a coordinator.
   await inParallel(jobs, PARALLEL, (job) => bus.wake.add(job.id).catch(() => {}));
   return { campaign, jobs, created: true };
+}
+
+async function requireRoom(bus: Bus, newBytes: number): Promise<void> {
+  const { bytes, limitBytes } = await bus.jobs.usage();
+  if (bytes + newBytes <= limitBytes * ROOM_FOR_NEW) return;
+  throw new EspalierError(
+    'store_full',
+    `got ${newBytes} bytes of new records for a bucket of ${limitBytes} that holds ${bytes}, expected at most ${ROOM_FOR_NEW * 100} % of it to be taken by new work`,
+  );
 }
 
 /** Stores one job unless it is there. One that the same submit left when it was cut off is written anew: housekeeping, which

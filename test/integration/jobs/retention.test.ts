@@ -18,13 +18,16 @@ const NOTHING = { jobs: 0, jobsForRoom: 0, leftovers: 0, campaigns: 0, blobs: 0 
 let world: JobWorld;
 let seat: Seat;
 let aheadMs = 0;
+/** What the store says it has of its 100 bytes; null: the truth. */
 let usedBytes: number | null = null;
+let usedRecordBytes: number | null = null;
 
 beforeEach(async () => {
   world = await JobWorld.open();
   seat = await world.seat();
   aheadMs = 0;
   usedBytes = null;
+  usedRecordBytes = null;
 });
 afterEach(() => world.close());
 
@@ -50,15 +53,19 @@ function specOf(digest: string): JobSpec {
 /** One pass at the driven time. */
 function pass() {
   const { bus, store } = seat;
-  const objects = new Proxy(bus.objects, {
+  const parts = { jobs: using(bus.jobs, usedRecordBytes), objects: using(bus.objects, usedBytes) };
+  const options = { retentionMs: 7 * DAY_MS, now: () => Date.now() + aheadMs, signal: new AbortController().signal };
+  return removeOld({ bus: parts, store, ...options });
+}
+
+function using<Part extends Bus['jobs'] | Bus['objects']>(part: Part, bytes: number | null): Part {
+  return new Proxy(part, {
     get: (target, name) => {
-      if (name === 'usage' && usedBytes !== null) return async () => ({ bytes: usedBytes, limitBytes: 100 });
+      if (name === 'usage' && bytes !== null) return async () => ({ bytes, limitBytes: 100 });
       const value = Reflect.get(target, name, target);
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
-  const options = { retentionMs: 7 * DAY_MS, now: () => Date.now() + aheadMs, signal: new AbortController().signal };
-  return removeOld({ bus: { jobs: bus.jobs, objects } satisfies Pick<Bus, 'jobs' | 'objects'>, store, ...options });
 }
 
 /** A job that has run to its end: its data, a stage and a result are blobs. */
@@ -149,6 +156,15 @@ test('above the high mark the jobs that ended first go, as many as are needed, a
   assert.equal(seat.store.summary(first.id), null);
   for (const digest of first.blobs) assert.equal(await isStored(digest), false);
   for (const digest of [...second.blobs, waiting]) assert.equal(await isStored(digest), true);
+});
+
+test('a bucket of records above its high mark is made room in as well', async () => {
+  const first = await finishedJob('first');
+  const second = await finishedJob('second');
+  // 15 bytes above the low mark: one record is more than that.
+  usedRecordBytes = 95;
+  assert.deepEqual(await pass(), { ...NOTHING, jobsForRoom: 1, blobs: 3 });
+  assert.deepEqual([seat.store.summary(first.id), seat.store.summary(second.id)?.state], [null, 'done']);
 });
 
 test('of several coordinators one keeps house; when it is gone another does', async () => {

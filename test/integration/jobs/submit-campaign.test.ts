@@ -92,6 +92,18 @@ test('a submit that is cut off leaves nothing that runs or shows; sent again, it
   await coordinator.drain();
 });
 
+test('a bucket of records that is nearly full takes no new campaign, and leaves room for those that run', async () => {
+  const full = await world.seat((bus) =>
+    withJobs(bus, () => ({ usage: async () => ({ bytes: 799_900, limitBytes: 1_000_000 }) })),
+  );
+  const before = [...seat.store.index.jobs()].length;
+  await assert.rejects(full.store.submit(submission('full', ['one'])), {
+    code: 'store_full',
+    message: /bucket of 1000000 that holds 799900, expected at most 80 %/,
+  });
+  assert.equal([...seat.store.index.jobs()].length, before);
+});
+
 test('a campaign whose blobs are missing is not stored, and runs once they are there', async () => {
   const missing = async () => {
     throw new EspalierError('blob_missing', 'a blob is missing');
