@@ -6,7 +6,7 @@ import { TaskDurations } from './task-durations.ts';
 import type { Task, TaskRun } from './task-run.ts';
 import { type BeginTry, beginUntoldTry } from './task-try.ts';
 import { TuningHolders } from './tuning-holders.ts';
-import { TuningSpread } from './tuning-spread.ts';
+import { type FoldCost, TuningSpread } from './tuning-spread.ts';
 import type { WorkerSlot } from './worker-slot.ts';
 
 export interface JobToSchedule {
@@ -29,14 +29,15 @@ export class ScheduledJob {
   readonly placement = new Placement();
   readonly durations = new TaskDurations();
   readonly holders = new TuningHolders();
-  readonly spread = new TuningSpread();
+  readonly spread: TuningSpread;
   /** Those that have not ended. */
   readonly runs = new Set<TaskRun>();
   home: readonly WorkerSlot[] = [];
   /** Those that are to be sent again stand in front. */
   waiting: Task[] = [];
 
-  constructor(job: JobToSchedule, classKey: string | null) {
+  constructor(job: JobToSchedule, classKey: string | null, foldCost: FoldCost) {
+    this.spread = new TuningSpread(foldCost);
     this.id = job.id;
     this.priority = job.priority;
     this.classKey = classKey;

@@ -16,6 +16,7 @@ import { HandOver } from './hand-over.ts';
 import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
 import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
 import { kindOf, requestBytes, type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
+import { FoldCost } from './tuning-spread.ts';
 import { WorkerSlot } from './worker-slot.ts';
 import type { WorkerSource } from './worker-source.ts';
 
@@ -52,6 +53,7 @@ export class Scheduler {
   readonly #clock: Clock;
   readonly #listener: FleetListener;
   readonly #handOver = new HandOver();
+  readonly #foldCost = new FoldCost();
   readonly #slots = new Map<string, WorkerSlot>();
   readonly #jobs = new Set<ScheduledJob>();
   readonly #timers = new Set<() => void>();
@@ -93,7 +95,11 @@ export class Scheduler {
 
   /** Gives a job a home. */
   join(job: JobToSchedule): JobTasks {
-    const joined = new ScheduledJob(job, job.deviceClass === null ? null : describeClass(job.deviceClass));
+    const joined = new ScheduledJob(
+      job,
+      job.deviceClass === null ? null : describeClass(job.deviceClass),
+      this.#foldCost,
+    );
     this.#jobs.add(joined);
     this.#allocate();
     return {
@@ -134,7 +140,7 @@ export class Scheduler {
     const abort = () => this.#fail(run, interrupted(options.signal?.reason));
     options.signal?.addEventListener('abort', abort, { once: true });
     const waitingSinceMs = this.#clock.now();
-    if (tasks.length > 0) job.spread.seen(tasks[0].request);
+    job.spread.began(tasks, job.home.length, waitingSinceMs);
     tasks.forEach((spec, index) => {
       const tries = { failures: 0, failedOn: new Set<string>(), avoid: null, isDone: false };
       job.waiting.push({ spec, index, run, job, attempts: new Set(), waitingSinceMs, ...tries });
@@ -342,7 +348,7 @@ export class Scheduler {
     slot.succeeded();
     job.durations.add(kind, seconds * 1000);
     job.holders.note(spec.request, slot.address);
-    job.spread.note(spec.request, seconds * 1000);
+    job.spread.done(spec.request, seconds * 1000);
     this.#listener.taskDone(kind, seconds);
     let bytes = 0;
     for (const { data } of result.values()) bytes += data.byteLength;

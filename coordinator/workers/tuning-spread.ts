@@ -3,52 +3,87 @@
 // does not change the result.
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
 import { hiddenSizeOf } from './hidden-size.ts';
+import type { TaskSpec } from './task-spec.ts';
 
-/** Partial sums that one coordinator reads, checks and folds (docs/adr/0014-fleet-scheduling.md). */
-const FOLDED_BYTES_PER_SECOND = 3e8;
 /** As tune.ts cuts the tree. */
 const NODES_PER_WORKER = 2;
 /** Tasks of Fisher pass three times through all layers of the dense model; a sub-layer of tuning takes two halves of one,
  * of a smaller model, and its products of features. */
 const FISHER_PER_SUB_LAYER = 20;
 
+/** A coordinator on an idle machine (docs/adr/0014-fleet-scheduling.md). */
+const FIRST_GUESS_MS_PER_BYTE = 1000 / 3e8;
+const NEWEST_SHARE = 0.3;
+
+/** What folding costs this coordinator, with all that it does beside: learned from what it took. */
+export class FoldCost {
+  #msPerByte = FIRST_GUESS_MS_PER_BYTE;
+
+  get msPerByte(): number {
+    return this.#msPerByte;
+  }
+
+  learn(msPerByte: number): void {
+    this.#msPerByte += NEWEST_SHARE * (Math.max(msPerByte, 0) - this.#msPerByte);
+  }
+}
+
+type Request = Omit<RunRequestBody, 'taskId'>;
+
+interface SpreadStep {
+  readonly beganMs: number;
+  readonly nodes: number;
+  /** Of all its tasks together. */
+  computedMs: number;
+}
+
 export class TuningSpread {
+  readonly #cost: FoldCost;
   #fisherMs = 0;
   #bytesPerNode = 0;
   /** What the last whole sub-layer took, of all its workers together. */
   #lastMs: number | null = null;
-  #step = '';
-  #stepMs = 0;
+  #step: SpreadStep | null = null;
 
-  /** A task of the job was done. */
-  note({ fisher, solve, normalEquations }: Omit<RunRequestBody, 'taskId'>, ms: number): void {
-    if (fisher) this.#fisherMs += ms;
-    if (solve?.fit?.shards) this.#lastMs = ms;
-    if (!normalEquations) return;
-    const step = `${normalEquations.layer} ${normalEquations.subLayer}`;
-    if (step !== this.#step && this.#stepMs > 0) this.#lastMs = this.#stepMs;
-    if (step !== this.#step) this.#stepMs = 0;
-    this.#step = step;
-    this.#stepMs += ms;
+  constructor(cost: FoldCost) {
+    this.#cost = cost;
   }
 
-  /** What its tasks name: the size of a partial sum follows from the width of the model. */
-  seen({ fisher, solve }: Omit<RunRequestBody, 'taskId'>): void {
-    const model = fisher?.model ?? solve?.model;
-    if (this.#bytesPerNode > 0 || !model) return;
+  /** Tasks of the job begin to wait, those of one kind together. */
+  began(tasks: readonly Pick<TaskSpec, 'request'>[], home: number, nowMs: number): void {
+    const { fisher, normalEquations, solve } = tasks[0]?.request ?? {};
+    const model = (fisher ?? normalEquations ?? solve)?.model;
     // Half of the usual four times hidden size neurons: a triangle of n² and n · hidden size, in float64; attention's are
     // a fifth of that.
-    this.#bytesPerNode = 20 * hiddenSizeOf(model.configJson ?? '') ** 2;
+    if (this.#bytesPerNode === 0 && model) this.#bytesPerNode = 20 * hiddenSizeOf(model.configJson ?? '') ** 2;
+    if (normalEquations) this.#step = { beganMs: nowMs, nodes: tasks.length, computedMs: 0 };
+    else if (solve && this.#step !== null) this.#folded(this.#step, home, nowMs);
+  }
+
+  /** A task of the job was done. */
+  done({ fisher, solve, normalEquations }: Request, ms: number): void {
+    if (fisher) this.#fisherMs += ms;
+    if (solve?.fit?.shards) this.#lastMs = ms;
+    if (normalEquations && this.#step !== null) this.#step.computedMs += ms;
   }
 
   /** At most `home`, at least 1. */
   workers(home: number): number {
     const wholeMs = this.#lastMs ?? this.#fisherMs / FISHER_PER_SUB_LAYER;
-    const nodeMs = (this.#bytesPerNode / FOLDED_BYTES_PER_SECOND) * 1000;
+    const nodeMs = this.#bytesPerNode * this.#cost.msPerByte;
     if (nodeMs === 0) return Math.max(1, home);
     const together = (count: number) => wholeMs / count + (count > 1 ? count * NODES_PER_WORKER * nodeMs : 0);
     let best = 1;
     for (let count = 2; count <= home; count += 1) if (together(count) < together(best)) best = count;
     return best;
+  }
+
+  /** The sums of a step are folded: what it took beyond its computing was folding, and waiting for it. */
+  #folded({ beganMs, nodes, computedMs }: SpreadStep, home: number, nowMs: number): void {
+    this.#step = null;
+    this.#lastMs = computedMs;
+    const workers = Math.max(1, Math.min(home, Math.ceil(nodes / NODES_PER_WORKER)));
+    const beyondMs = nowMs - beganMs - computedMs / workers;
+    if (this.#bytesPerNode > 0) this.#cost.learn(beyondMs / nodes / this.#bytesPerNode);
   }
 }

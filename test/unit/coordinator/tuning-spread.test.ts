@@ -1,0 +1,75 @@
+// When a sub-layer of tuning is worth several workers.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FoldCost, TuningSpread } from '../../../coordinator/workers/tuning-spread.ts';
+
+const model = { configJson: JSON.stringify({ hidden_size: 768 }), weights: [] };
+const fisher = { fisher: { model, shards: { first: 0, end: 1 } } };
+const inPlace = { solve: { model, layer: 1, subLayer: 'ffn', fit: { shards: { first: 0, end: 4 } } } };
+const sum = { normalEquations: { model, layer: 2, subLayer: 'ffn', shards: { first: 0, end: 1 } } };
+const solve = { solve: { model, layer: 2, subLayer: 'ffn', fit: { sums: { digest: 'a', sizeBytes: 1 } } } };
+
+function spread(cost = new FoldCost()): TuningSpread {
+  const made = new TuningSpread(cost);
+  made.began([{ request: fisher }], 8, 0);
+  return made;
+}
+
+test('a short sub-layer stays on one worker, a long one takes more, never more than there are', () => {
+  const made = spread();
+  made.done(inPlace, 40);
+  assert.equal(made.workers(64), 1);
+  made.done(inPlace, 8_000);
+  const many = made.workers(64);
+  assert.ok(many > 4 && many < 64, `${many}`);
+  assert.equal(made.workers(3), 3);
+  assert.equal(made.workers(0), 1);
+});
+
+test('before the first sub-layer, what Fisher took says how long it will be', () => {
+  const made = spread();
+  assert.equal(made.workers(8), 1);
+  for (let shard = 0; shard < 20; shard += 1) made.done(fisher, 10_000);
+  assert.ok(made.workers(8) > 1);
+});
+
+test('a model whose width is not known is spread over all', () => {
+  assert.equal(new TuningSpread(new FoldCost()).workers(5), 5);
+});
+
+test('folding that turns out slow, for whichever job, keeps the next sub-layers together', () => {
+  const cost = new FoldCost();
+  const made = spread(cost);
+  made.done(inPlace, 2_000);
+  const before = made.workers(16);
+  assert.ok(before > 1);
+  made.began(
+    Array.from({ length: 8 }, () => ({ request: sum })),
+    4,
+    0,
+  );
+  for (let node = 0; node < 8; node += 1) made.done(sum, 250);
+  // 500 ms of computing each, and half a minute of folding.
+  made.began([{ request: solve }], 4, 30_000);
+  assert.equal(made.workers(16), 1);
+  const other = spread(cost);
+  other.done(inPlace, 2_000);
+  assert.equal(other.workers(16), 1);
+});
+
+test('folding that turns out fast allows more', () => {
+  const cost = new FoldCost();
+  const made = spread(cost);
+  made.done(inPlace, 2_000);
+  const before = made.workers(64);
+  for (let step = 0; step < 10; step += 1) {
+    made.began(
+      Array.from({ length: 8 }, () => ({ request: sum })),
+      4,
+      0,
+    );
+    for (let node = 0; node < 8; node += 1) made.done(sum, 250);
+    made.began([{ request: solve }], 4, 520);
+  }
+  assert.ok(made.workers(64) > before);
+});
