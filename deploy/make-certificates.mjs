@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { makeNewFiles, Problem, runScript } from './new-files.mjs';
 
 const HELP = `Usage: node deploy/make-certificates.mjs --out DIR --host NAME [--host NAME ...] [options]
 
@@ -30,8 +31,6 @@ const SERVERS = ['worker', 'coordinator', 'nats'];
 const AUTHORITY_DAYS = 3650;
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
-class Problem extends Error {}
-
 function main() {
   const settings = readFlags();
   if (settings === null) {
@@ -41,26 +40,12 @@ function main() {
   const { out, authority } = settings;
   const names = [...(authority === null ? ['ca-key.pem'] : []), 'ca.pem'];
   names.push(...ROLES.flatMap((role) => [`${role}-key.pem`, `${role}.pem`]));
-  fs.mkdirSync(out, { recursive: true });
-  const present = names.filter((name) => fs.existsSync(path.join(out, name)));
-  if (present.length > 0) throw new Problem(`${out}: has ${present.join(', ')} already; choose another --out`);
-
-  process.umask(0o077);
-  const aside = fs.mkdtempSync(path.join(out, '.making-'));
-  try {
-    if (authority === null) makeAuthority(aside);
-    else fs.copyFileSync(path.join(authority, 'ca.pem'), path.join(aside, 'ca.pem'));
-    for (const role of ROLES) makeCertificate(aside, role, authority ?? aside, settings);
-    for (const name of names) {
-      const file = path.join(aside, name);
-      fs.chmodSync(file, name.endsWith('-key.pem') ? 0o600 : 0o644);
-      // Unlike a rename, a link fails where another has come in between.
-      fs.linkSync(file, path.join(out, name));
-    }
-  } finally {
-    fs.rmSync(aside, { recursive: true });
-  }
-  for (const name of names) process.stdout.write(`${path.join(out, name)}\n`);
+  const isKey = (name) => name.endsWith('-key.pem');
+  makeNewFiles(out, names, isKey, (folder) => {
+    if (authority === null) makeAuthority(folder);
+    else fs.copyFileSync(path.join(authority, 'ca.pem'), path.join(folder, 'ca.pem'));
+    for (const role of ROLES) makeCertificate(folder, role, authority ?? folder, settings);
+  });
 }
 
 /** The checked flags, or null when help was asked for. @throws Problem that tells of everything at once. */
@@ -151,10 +136,4 @@ function openssl(args) {
   if (status !== 0) throw new Problem(`openssl ${args[0]} failed: ${stderr.trim().split('\n').at(-1)}`);
 }
 
-try {
-  main();
-} catch (error) {
-  if (!(error instanceof Problem) && error.code === undefined) throw error;
-  process.stderr.write(`make-certificates: ${error.message}\n`);
-  process.exitCode = 1;
-}
+runScript('make-certificates', main);

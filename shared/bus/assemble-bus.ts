@@ -48,7 +48,10 @@ export async function assembleBus(link: Link, { create, limits }: AssembleOption
       const subscription = link.subscribe(subject, (message) => onMessage(message.subject, message.data));
       return () => subscription.end();
     },
-    onReconnect: (listener) => link.onReconnect(listener),
+    onReconnect: (listener) =>
+      link.onChange(() => {
+        if (!link.isClosed) listener();
+      }),
     close: () => link.close(),
   };
 }

@@ -1,5 +1,6 @@
 // JetStream's requests over a link: JSON in, JSON out (the server's public API, stable across its 2.x versions). Its
 // refusals are told apart by their number; those that nobody expects end as "bus_unavailable" or "store_full".
+import { setTimeout as pause } from 'node:timers/promises';
 import { EspalierError } from '../errors.ts';
 import type { Headers, Link, LinkMessage } from './link.ts';
 
@@ -19,6 +20,8 @@ interface ApiError {
   readonly err_code?: number;
   readonly description?: string;
 }
+
+const RETRY_MS = 250;
 
 export const NO_MESSAGE = 10037;
 export const NO_STREAM = 10059;
@@ -101,44 +104,58 @@ export class JetStream {
   }
 
   /** Messages of a subject in order, from any replica: at most so many, and about so many bytes; at least one if there is
-   * one. Each is handed over as it comes. @returns how many came. */
-  batch(stream: string, request: BatchRequest, onMessage: (message: StoredMessage) => void): Promise<number> {
-    const address = `$JS.API.DIRECT.GET.${stream}`;
-    const { from, subject, count, bytes } = request;
-    const body = encode({ seq: from, next_by_subj: subject, batch: count, ...(bytes && { max_bytes: bytes }) });
+   * one. Each is handed over once, as it comes; a connection that was lost meanwhile is waited for.
+   * @returns how many came. */
+  async batch(stream: string, request: BatchRequest, onMessage: (message: StoredMessage) => void): Promise<number> {
+    const end = Date.now() + this.link.timeoutMs;
+    let { from } = request;
+    let got = 0;
+    const take = (message: StoredMessage) => {
+      got += 1;
+      from = message.sequence + 1;
+      onMessage(message);
+    };
+    for (;;) {
+      await this.link.whenConnected();
+      const outcome = await this.#batchOnce(stream, { ...request, from, count: request.count - got }, take);
+      if (outcome === 'ended' || got === request.count) return got;
+      if (Date.now() >= end) throw new EspalierError('bus_unavailable', `${stream}: nobody answers`);
+      await pause(RETRY_MS);
+    }
+  }
+
+  /** "lost": the rest has to be asked for again. */
+  #batchOnce(
+    stream: string,
+    { from, subject, count, bytes }: BatchRequest,
+    onMessage: (message: StoredMessage) => void,
+  ): Promise<'ended' | 'lost'> {
     const { link } = this;
+    const address = `$JS.API.DIRECT.GET.${stream}`;
+    const body = encode({ seq: from, next_by_subj: subject, batch: count, ...(bytes && { max_bytes: bytes }) });
     return new Promise((resolve, reject) => {
-      let got = 0;
-      const inbox = link.inbox();
-      const end = Date.now() + link.timeoutMs;
-      const fail = (reason: string) =>
-        done(() => reject(new EspalierError('bus_unavailable', `${address}: ${reason}`)));
-      const subscription = link.subscribe(
-        inbox,
-        (message) => take(message),
-        (error) => fail(error.message),
-      );
-      let timer = setTimeout(() => fail('timeout'), link.timeoutMs);
-      let again: NodeJS.Timeout | undefined;
       const done = (settle: () => void) => {
         clearTimeout(timer);
-        clearTimeout(again);
+        stopListening();
         subscription.end();
         settle();
       };
-      const send = () => link.whenConnected().then(() => link.publish(address, body, { reply: inbox }), reject);
+      const fail = (reason: string) =>
+        done(() => reject(new EspalierError('bus_unavailable', `${address}: ${reason}`)));
+      const lost = () => done(() => resolve('lost'));
       const take = (message: LinkMessage) => {
         const { status } = message;
         if (status === null) {
-          got += 1;
-          clearTimeout(timer);
-          timer = setTimeout(() => fail('timeout'), link.timeoutMs);
+          timer.refresh();
           onMessage(directMessage(message));
-        } else if (status.code === 204 || status.code === 404) done(() => resolve(got));
-        else if (status.code === 503 && Date.now() < end) again = setTimeout(send, 250);
+        } else if (status.code === 204 || status.code === 404) done(() => resolve('ended'));
+        else if (status.code === 503) lost();
         else fail(`${status.code} ${status.description}`);
       };
-      void send();
+      const timer = setTimeout(() => fail('timeout'), link.timeoutMs);
+      const stopListening = link.onChange(lost);
+      const subscription = link.subscribe(link.inbox(), take, (error) => fail(error.message));
+      link.publish(address, body, { reply: subscription.subject });
     });
   }
 }

@@ -21,6 +21,8 @@ export interface LinkSubscription {
 
 export interface Link {
   readonly isConnected: boolean;
+  /** For good. */
+  readonly isClosed: boolean;
   /** Largest message that the server takes. */
   readonly maxPayloadBytes: number;
   /** How long a request may take, waits for a connection included. */
@@ -40,7 +42,8 @@ export interface Link {
   ): LinkSubscription;
   /** Resolves when there is a connection. @throws EspalierError "bus_unavailable" after `timeoutMs`. */
   whenConnected(): Promise<void>;
-  /** Calls the listener after each time that the connection came back. @returns a function that ends it. */
-  onReconnect(listener: () => void): () => void;
+  /** Calls the listener after each time that the connection came back, and when it is closed.
+   * @returns a function that ends it. */
+  onChange(listener: () => void): () => void;
   close(): Promise<void>;
 }

@@ -164,7 +164,7 @@ class NatsLink implements Link {
   readonly #connection: NatsConnection;
   readonly #inboxPrefix: string;
   readonly #onNotice: (notice: BusNotice) => void;
-  readonly #reconnectListeners = new Set<() => void>();
+  readonly #listeners = new Set<() => void>();
   #isConnected = true;
   #isClosing = false;
 
@@ -177,12 +177,17 @@ class NatsLink implements Link {
     void this.#followStatus();
     void connection.closed().then((error) => {
       this.#isConnected = false;
+      this.#tell();
       if (!this.#isClosing) onNotice({ event: 'closed', detail: error ? error.message : '' });
     });
   }
 
   get isConnected(): boolean {
     return this.#isConnected && !this.#connection.isClosed();
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosing || this.#connection.isClosed();
   }
 
   get maxPayloadBytes(): number {
@@ -256,9 +261,9 @@ class NatsLink implements Link {
     return this.#connected(Date.now() + this.timeoutMs);
   }
 
-  onReconnect(listener: () => void): () => void {
-    this.#reconnectListeners.add(listener);
-    return () => this.#reconnectListeners.delete(listener);
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async close(): Promise<void> {
@@ -269,17 +274,20 @@ class NatsLink implements Link {
 
   async #connected(end: number): Promise<void> {
     while (!this.isConnected) {
-      if (this.#isClosing || this.#connection.isClosed())
-        throw new EspalierError('bus_unavailable', 'the connection to NATS is closed');
+      if (this.isClosed) throw new EspalierError('bus_unavailable', 'the connection to NATS is closed');
       const leftMs = end - Date.now();
       if (leftMs <= 0) throw new EspalierError('bus_unavailable', 'no connection to NATS');
       const { promise, resolve } = withResolvers();
-      const stop = this.onReconnect(resolve);
+      const stop = this.onChange(resolve);
       const timer = setTimeout(resolve, leftMs);
-      await Promise.race([promise, this.#connection.closed()]);
+      await promise;
       clearTimeout(timer);
       stop();
     }
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener();
   }
 
   async #followStatus(): Promise<void> {
@@ -290,7 +298,7 @@ class NatsLink implements Link {
       } else if (type === 'reconnect') {
         this.#isConnected = true;
         this.#onNotice({ event: 'reconnected', detail: String(data) });
-        for (const listener of [...this.#reconnectListeners]) listener();
+        this.#tell();
       } else if (type === 'error') {
         const what = permissionContext ? `${permissionContext.operation} ${permissionContext.subject}` : '';
         this.#onNotice({ event: 'refused', detail: `${String(data)} ${what}`.trim() });

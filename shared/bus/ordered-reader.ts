@@ -1,7 +1,8 @@
 // Reads a stream in order and without gaps, for as long as it is asked to: through lost connections, restarted servers
 // and streams that were put back from a copy.
 //
-// A reader: opening → reading → (gap, silence, new connection) → opening … → ended by its signal. It opens a consumer that
+// A reader: opening → reading → (gap, silence, new connection) → opening … → ended by its signal, or with
+// its connection. It opens a consumer that
 // the server forgets by itself, and knows only the last sequence that it has told: whatever goes wrong, it opens another
 // from there. Each message is told once.
 import { randomUUID } from 'node:crypto';
@@ -29,19 +30,20 @@ interface ConsumerInfo {
   readonly num_pending: number;
 }
 
-/** Resolves when the signal aborts. @throws EspalierError when the first consumer cannot be made. */
+/** Resolves when the signal aborts or the connection is closed. @throws EspalierError when the first consumer cannot be made. */
 export async function readOrdered(jetStream: JetStream, read: OrderedRead, signal: AbortSignal): Promise<void> {
   const position: Position = { last: null, caughtUp: false };
-  for (let opened = false; !signal.aborted; ) {
+  for (let opened = false; !signal.aborted && !jetStream.link.isClosed; ) {
     try {
       if (position.last !== null) await restartWhenBehind(jetStream, read, position);
       await readOnce(jetStream, read, position, signal, () => {
         opened = true;
       });
     } catch (caught) {
-      if (!opened) throw caught;
+      if (!opened && !signal.aborted && !jetStream.link.isClosed) throw caught;
     }
-    if (!signal.aborted) await pause(RETRY_MS * (1 + Math.random()), undefined, { signal }).catch(() => {});
+    if (!signal.aborted && !jetStream.link.isClosed)
+      await pause(RETRY_MS * (1 + Math.random()), undefined, { signal }).catch(() => {});
   }
 }
 
@@ -72,7 +74,7 @@ async function readOnce(
   const ended = new Promise<void>((resolve) => {
     end = resolve;
   });
-  const watchdog = setTimeout(end, link.timeoutMs + SILENT_MS);
+  let watchdog = setTimeout(end, link.timeoutMs + SILENT_MS);
   let delivered = 0;
   let isOver = false;
   const caughtUp = () => {
@@ -103,7 +105,7 @@ async function readOnce(
     if (pending === 0) caughtUp();
   };
   const subscription = link.subscribe(inbox, take, end);
-  const stopListening = link.onReconnect(end);
+  const stopListening = link.onChange(end);
   signal.addEventListener('abort', end, { once: true });
   try {
     const made = await jetStream.api<ConsumerInfo>(`CONSUMER.CREATE.${read.stream}.${name}.${read.subject}`, {
@@ -112,7 +114,8 @@ async function readOnce(
       action: 'create',
     });
     onOpened();
-    watchdog.refresh();
+    clearTimeout(watchdog);
+    watchdog = setTimeout(end, SILENT_MS);
     if (made.num_pending === 0 && delivered === 0) caughtUp();
     await ended;
   } finally {

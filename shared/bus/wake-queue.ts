@@ -63,7 +63,7 @@ export class NatsWakeQueue implements WakeQueue {
       };
       const subscription = link.subscribe(link.inbox(), take, close);
       const timer = setTimeout(close, waitMs + GRACE_MS);
-      const stopListening = link.onReconnect(close);
+      const stopListening = link.onChange(close);
       signal.addEventListener('abort', giveUp, { once: true });
       link.publish(NEXT, encode(JSON.stringify({ batch: 1, expires: waitMs * 1e6 })), { reply: subscription.subject });
     });

@@ -25,6 +25,8 @@ export function natsServerBinary(): string {
 export interface NatsServerOptions {
   /** More for its configuration file, which has the size of the store; store and address are given by flags. */
   readonly config?: string;
+  /** A whole configuration file in its place; its address and store are overruled. */
+  readonly configFile?: string;
   /** Host of `url`: what a certificate names. */
   readonly host?: string;
   readonly scheme?: 'nats' | 'tls';
@@ -80,10 +82,7 @@ export class NatsServer {
     const ports = mkdtempSync(path.join(this.folder, 'ports-'));
     const flags = ['-a', '127.0.0.1', '-js', '-sd', path.join(this.folder, 'store')];
     flags.push('-p', this.#port === 0 ? '-1' : String(this.#port), '--ports_file_dir', ports);
-    const config = path.join(this.folder, 'nats.conf');
-    // Streams reserve what they may take; by default the server gives no more than the disk has.
-    writeFileSync(config, `jetstream { max_file_store: 1TB }\n${this.#options.config ?? ''}`);
-    flags.push('-c', config);
+    flags.push('-c', this.#options.configFile ?? this.#writeConfig());
     const started = spawn(natsServerBinary(), flags, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = started;
     const from = this.#output.length;
@@ -96,6 +95,13 @@ export class NatsServer {
     if (this.#port !== 0) return;
     const listed = JSON.parse(readFileSync(path.join(ports, readdirSync(ports)[0]!), 'utf8')) as { nats: string[] };
     this.#port = Number(new URL(listed.nats[0]!).port);
+  }
+
+  #writeConfig(): string {
+    const file = path.join(this.folder, 'nats.conf');
+    // Streams reserve what they may take; by default the server gives no more than the disk has.
+    writeFileSync(file, `jetstream { max_file_store: 1TB }\n${this.#options.config ?? ''}`);
+    return file;
   }
 
   /** Ends it, by default as a crash does; its store stays. */
@@ -114,8 +120,13 @@ export class NatsServer {
     await this.start();
   }
 
+  /** Returns when all of its threads stand still. */
   freeze(): void {
-    this.#process?.kill('SIGSTOP');
+    this.#process!.kill('SIGSTOP');
+    const tasks = `/proc/${this.pid}/task`;
+    const isStopped = (task: string) => / T /.test(readFileSync(path.join(tasks, task, 'stat'), 'utf8').slice(0, 60));
+    for (const end = Date.now() + 5_000; Date.now() < end; ) if (readdirSync(tasks).every(isStopped)) return;
+    throw new Error('nats-server did not stop');
   }
 
   thaw(): void {

@@ -1,0 +1,212 @@
+// Buckets on a real nats-server: compare-and-set, and watches that go on whatever happens to the server.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import type { Bus, KeyEntry } from '../../../shared/bus/bus.ts';
+import { connectBus } from '../../../shared/bus/nats-bus.ts';
+import { Releases } from '../../../shared/lifecycle.ts';
+import { NatsServer } from '../../support/nats-server.ts';
+import { until } from '../../support/until.ts';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const text = (value: Uint8Array | null | undefined) => (value ? new TextDecoder().decode(value) : value);
+
+let server: NatsServer;
+let bus: Bus;
+let releases = new Releases();
+before(async () => {
+  server = await NatsServer.start();
+  bus = await connectBus(server.settings(), { create: true });
+});
+afterEach(async () => {
+  await releases.run();
+  releases = new Releases();
+});
+after(async () => {
+  await bus?.close();
+  await server?.remove();
+});
+
+async function another(timeoutMs = 5_000): Promise<Bus> {
+  const made = await connectBus(server.settings(), { timeoutMs });
+  releases.add(() => made.close());
+  return made;
+}
+
+/** Entries that a watch told, in order. */
+async function watch(on: Bus, prefix: string): Promise<KeyEntry[]> {
+  const told: KeyEntry[] = [];
+  const stop = new AbortController();
+  releases.add(async () => stop.abort());
+  await on.jobs.watch(prefix, (entry) => told.push(entry), stop.signal);
+  return told;
+}
+
+test('a key is created once, replaced and deleted by its revision only', async () => {
+  const first = await bus.jobs.create('job.life', bytes('1'));
+  assert.ok(first !== null && first > 0);
+  assert.equal(await bus.jobs.create('job.life', bytes('other')), null);
+  assert.equal(await bus.jobs.update('job.life', bytes('other'), first + 1), null);
+  const second = await bus.jobs.update('job.life', bytes('2'), first);
+  assert.ok(second !== null && second > first);
+  assert.deepEqual(await bus.jobs.get('job.life'), { key: 'job.life', value: Buffer.from('2'), revision: second });
+  assert.equal(await bus.jobs.delete('job.life', first), false);
+  assert.equal(await bus.jobs.delete('job.life', second), true);
+  assert.equal(await bus.jobs.get('job.life'), null);
+  assert.equal(await bus.jobs.get('job.never'), null);
+  const again = await bus.jobs.create('job.life', bytes('3'));
+  assert.ok(again !== null && again > second, 'a deleted key can be created again');
+});
+
+test('of twenty writers of one revision exactly one wins, and a read sees it at once', async () => {
+  const others = await Promise.all(Array.from({ length: 5 }, () => another()));
+  let revision = (await bus.jobs.create('job.contended', bytes('start')))!;
+  for (let round = 0; round < 10; round += 1) {
+    const tries = Array.from({ length: 20 }, (_, writer) =>
+      others[writer % others.length]!.jobs.update('job.contended', bytes(`${round}-${writer}`), revision),
+    );
+    const results = await Promise.all(tries);
+    const winners = results.flatMap((result, writer) => (result === null ? [] : [{ result, writer }]));
+    assert.equal(winners.length, 1);
+    const [winner] = winners;
+    const read = await others[round % others.length]!.jobs.get('job.contended');
+    assert.deepEqual([text(read!.value), read!.revision], [`${round}-${winner!.writer}`, winner!.result]);
+    revision = winner!.result;
+  }
+  const creators = await Promise.all(others.map((other) => other.jobs.create('job.first', bytes('x'))));
+  assert.equal(creators.filter((result) => result !== null).length, 1);
+});
+
+test('keys under a prefix only are told, the newest of each first, then changes in order', async () => {
+  await bus.leases.create('coordinator.other', bytes('not told'));
+  const one = (await bus.jobs.create('watched.one', bytes('a')))!;
+  const gone = (await bus.jobs.create('watched.gone', bytes('x')))!;
+  await bus.jobs.delete('watched.gone', gone);
+  await bus.jobs.update('watched.one', bytes('b'), one);
+  const told = await watch(bus, 'watched.');
+  assert.deepEqual(
+    told.map(({ key, value }) => [key, text(value)]),
+    [['watched.one', 'b']],
+    'all that were there have been told when it resolves; what was deleted before is no news',
+  );
+  const two = (await bus.jobs.create('watched.two', bytes('c')))!;
+  await bus.jobs.delete('watched.two', two);
+  await bus.jobs.create('unwatched', bytes('d'));
+  await until('the deletion to be told', () => told.length === 3);
+  assert.deepEqual(
+    told.map(({ key, value }) => [key, text(value)]),
+    [
+      ['watched.one', 'b'],
+      ['watched.two', 'c'],
+      ['watched.two', null],
+    ],
+  );
+  assert.equal((await watch(bus, 'nothing.')).length, 0, 'a prefix without keys is caught up at once');
+});
+
+test('a watch tells once of every key across a server that is killed and comes back on its store', async () => {
+  const other = await another();
+  const told = await watch(other, 'restart.');
+  await bus.jobs.create('restart.before', bytes('1'));
+  await until('the first entry', () => told.length === 1);
+  let came = 0;
+  releases.add(async () => stopListening());
+  const stopListening = other.onReconnect(() => {
+    came += 1;
+  });
+  await server.stop('SIGKILL');
+  await until('the loss to be seen', () => !other.isConnected && !bus.isConnected);
+  const waiting = bus.jobs.create('restart.meanwhile', bytes('2'));
+  await server.start();
+  assert.ok((await waiting) !== null, 'a call that was made meanwhile goes through');
+  await bus.jobs.create('restart.after', bytes('3'));
+  await until('entries of after the restart', () => told.length === 3);
+  assert.deepEqual(
+    told.map(({ key }) => key),
+    ['restart.before', 'restart.meanwhile', 'restart.after'],
+  );
+  assert.equal(came, 1);
+  const revisions = told.map(({ revision }) => revision);
+  assert.deepEqual(
+    revisions,
+    [...revisions].sort((a, b) => a - b),
+  );
+});
+
+test('a watch goes on when the server forgets its consumer', async () => {
+  const raw = await import('nats');
+  const connection = await raw.connect({ servers: server.url });
+  releases.add(() => connection.close());
+  const told = await watch(bus, 'forgotten.');
+  const jsm = await connection.jetstreamManager();
+  const consumers = await jsm.consumers.list('KV_espalier_jobs').next();
+  const ours = consumers.filter(({ config }) => config.filter_subject === '$KV.espalier_jobs.forgotten.>');
+  assert.equal(ours.length, 1);
+  await jsm.consumers.delete('KV_espalier_jobs', ours[0]!.name);
+  await bus.jobs.create('forgotten.key', bytes('1'));
+  await until('the entry', () => told.length === 1, 20_000);
+});
+
+test('a watch that ended leaves no consumer, and one ends with its connection', async () => {
+  const raw = await import('nats');
+  const connection = await raw.connect({ servers: server.url });
+  releases.add(() => connection.close());
+  const jsm = await connection.jetstreamManager();
+  const left = async () => {
+    const consumers = await jsm.consumers.list('KV_espalier_jobs').next();
+    return consumers.filter(({ config }) => config.filter_subject === '$KV.espalier_jobs.ended.>').length;
+  };
+  const stop = new AbortController();
+  releases.add(async () => stop.abort());
+  await bus.jobs.watch('ended.', () => {}, stop.signal);
+  let count = await left();
+  assert.equal(count, 1);
+  stop.abort();
+  for (const end = Date.now() + 5_000; count > 0 && Date.now() < end; ) count = await left();
+  assert.equal(count, 0);
+
+  const closing = await connectBus(server.settings());
+  const ended = closing.events.follow('job-1', 0, () => {}, new AbortController().signal);
+  await closing.close();
+  await ended;
+});
+
+test('without a server calls fail after their time, and a frozen one is no different', async () => {
+  const impatient = await another(300);
+  await impatient.jobs.create('frozen.key', bytes('1'));
+  for (const trouble of ['frozen', 'stopped']) {
+    if (trouble === 'frozen') server.freeze();
+    else await server.stop();
+    try {
+      const startMs = performance.now();
+      await assert.rejects(impatient.jobs.get('frozen.key'), { code: 'bus_unavailable' });
+      await assert.rejects(impatient.jobs.update('frozen.key', bytes('2'), 1), { code: 'bus_unavailable' });
+      const tookMs = performance.now() - startMs;
+      assert.ok(tookMs > 500 && tookMs < 5_000, `${trouble}: ${tookMs} ms`);
+    } finally {
+      if (trouble === 'frozen') server.thaw();
+      else await server.start();
+    }
+    await until('the connection', () => impatient.isConnected);
+  }
+  assert.ok((await bus.jobs.get('frozen.key')) !== null);
+});
+
+test('a full bucket and a value beyond what NATS takes are told apart', async () => {
+  await connectBus(server.settings(), { create: true, limits: { leasesBytes: 20_000 } }).then((small) => small.close());
+  assert.equal((await bus.leases.usage()).limitBytes, 20_000);
+  await assert.rejects(
+    async () => {
+      for (let i = 0; i < 100; i += 1) await bus.leases.create(`fill.${i}`, new Uint8Array(1_000));
+    },
+    { code: 'store_full' },
+  );
+  const { bytes: taken } = await bus.leases.usage();
+  assert.ok(taken > 15_000 && taken <= 20_000, `${taken}`);
+  await assert.rejects(bus.jobs.create('job.huge', new Uint8Array(2 << 20)), { code: 'limit_exceeded' });
+});
+
+test('a key that is none is refused before it is a subject', async () => {
+  for (const key of ['', 'a b', 'a.*', 'a.>', '.a', 'a..b', 'a\r\nPUB x 0'])
+    await assert.rejects(async () => bus.jobs.get(key), { code: 'internal' }, key);
+  await assert.rejects(async () => bus.jobs.watch('half-a-word', () => {}, AbortSignal.abort()), { code: 'internal' });
+});
