@@ -1,5 +1,5 @@
 // `npm run cluster`: NATS, one coordinator and some workers on this machine, until Ctrl-C. Whatever ends this process,
-// `kill -9` included, ends them too. Jobs and models stay in .espalier/cluster: the next start goes on with them.
+// `kill -9` included, ends them too. Jobs and models stay in a folder: the next start goes on with them.
 
 import fs from 'node:fs';
 import net from 'node:net';
@@ -32,9 +32,9 @@ export async function runCluster(context, args) {
     console.log(HELP);
     return 0;
   }
-  const folder = path.join(context.root, '.espalier', 'cluster');
+  const folder = path.resolve(context.root, options.folder);
   const onWait = (pid) => {
-    throw new SetupProblem(`process ${pid} already runs the cluster of this checkout`);
+    throw new SetupProblem(`process ${pid} already runs a cluster on ${folder}`);
   };
   return withLock(path.join(folder, 'lock'), { onWait, signal: context.signal }, async () => {
     await requirePorts(options);

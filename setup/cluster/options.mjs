@@ -1,18 +1,20 @@
 // What `npm run cluster -- …` takes, and whether its ports can be had.
 
 import net from 'node:net';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { SetupProblem } from '../problem.mjs';
 
 export const HELP = `Usage: npm run cluster -- [options]
 
-Starts NATS, a coordinator and workers on this machine, until Ctrl-C. Jobs are kept in .espalier/cluster.
+Starts NATS, a coordinator and workers on this machine, until Ctrl-C. The next start goes on with the jobs.
 
   --workers N        worker processes (default 2)
   --port N           port of the coordinator (default 7070)
   --nats-port N      port of NATS (default 4222)
   --metrics-port N   port of the coordinator's metrics; the workers' follow it (default 9470)
   --device DEVICE    cpu, gpu or auto, for the workers (default cpu)
+  --folder DIR       where jobs and models are kept (default .espalier/cluster)
 `;
 
 const NUMBERS = {
@@ -25,7 +27,7 @@ const DEVICES = ['cpu', 'gpu', 'auto'];
 
 /** @returns the options, or null when help was asked for. @throws SetupProblem that lists every problem. */
 export function readOptions(args) {
-  const names = [...Object.keys(NUMBERS), 'device'];
+  const names = [...Object.keys(NUMBERS), 'device', 'folder'];
   const options = Object.fromEntries(names.map((name) => [name, { type: 'string' }]));
   let values;
   try {
@@ -48,6 +50,7 @@ export function readOptions(args) {
     natsPort: number('nats-port'),
     metricsPort: number('metrics-port'),
     device: values.device ?? 'cpu',
+    folder: values.folder ?? path.join('.espalier', 'cluster'),
   };
   if (!DEVICES.includes(read.device))
     problems.push(`--device: got "${read.device}", expected one of ${DEVICES.join(', ')}`);

@@ -179,7 +179,14 @@ test('a process that does not start is one line with its last words, and all end
 });
 
 test('options: defaults, and all problems at once', () => {
-  assert.deepEqual(readOptions([]), { workers: 2, port: 7070, natsPort: 4222, metricsPort: 9470, device: 'cpu' });
+  assert.deepEqual(readOptions([]), {
+    workers: 2,
+    port: 7070,
+    natsPort: 4222,
+    metricsPort: 9470,
+    device: 'cpu',
+    folder: '.espalier/cluster',
+  });
   assert.equal(readOptions(['--help']), null);
   assert.throws(() => readOptions(['--workers', '0', '--port=x', '--device', 'abacus']), {
     message:
