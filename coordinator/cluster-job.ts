@@ -100,7 +100,7 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   });
   releases.add(() => workers.close());
   const joined = performance.now();
-  const weights = storeWeights(gathered.model, resources, signal);
+  const weights = storeWeights(gathered.model, resources, home, signal);
   const environment: PruneEnvironment = {
     ...{ workers, signal, emit, home, weights, mostSumBytes: MOST_SUM_BYTES },
     compute: threadCompute(resources.threads, request.model, signal),

@@ -9,6 +9,7 @@ import type { JobResources } from '../job-resources.ts';
 import { checkFileName, type FileKind, isWeightFile, MOST_FILES } from '../jobs/file-names.ts';
 import type { FileRef, FileSource, JobSpec } from '../jobs/job-record.ts';
 import { volumeFiles, volumeLabel } from '../jobs/volumes.ts';
+import type { StageStore } from '../store/stage-store.ts';
 import type { WeightPlace } from './model-blobs.ts';
 
 /** An input, and what its user calls it. */
@@ -116,10 +117,12 @@ async function placeLink(from: string, to: string, make: (from: string, to: stri
   }
 }
 
-/** Weights go into the object store, where workers pull them by digest: those that came from there are there already. */
+/** Weights go into the object store, where workers pull them by digest: those that came from there are there already, and
+ * the job's spec names them. @param home where all others are named, or they would be collected while the job runs. */
 export function storeWeights(
   model: GatheredInput,
   { objects }: Pick<JobResources, 'objects'>,
+  home: StageStore,
   signal: AbortSignal,
 ): WeightPlace {
   return {
@@ -130,6 +133,10 @@ export function storeWeights(
           ? { ...(await blobOfFile(file)), origin: 'store' }
           : { digest: known.digest, sizeBytes: known.sizeBytes, origin: 'store', open: () => readChunks(file) };
       await objects.put(blob.digest, blob.sizeBytes, blob.open(), signal);
+      if (known === undefined) {
+        const named = (await home.readJson<readonly string[]>('weights')) ?? [];
+        if (!named.includes(blob.digest)) await home.writeJson('weights', [...named, blob.digest]);
+      }
       return blob;
     },
   };

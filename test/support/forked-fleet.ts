@@ -12,13 +12,21 @@ export interface ForkedFleet extends Fleet {
   readonly tasks: string[];
 }
 
-export function forkedFleet(objects: ObjectBucket, blobDir: string, count: number): ForkedFleet {
+/** @param refuse what a task fails with before it is sent, or null. */
+export function forkedFleet(
+  objects: ObjectBucket,
+  blobDir: string,
+  count: number,
+  refuse: (task: string) => Error | null = () => null,
+): ForkedFleet {
   const joined: FleetJob[] = [];
   const tasks: string[] = [];
   const run = (workers: Workers): Workers['runTasks'] => {
     return async (specs, options) => {
       for (const { id, blobs } of specs) {
         tasks.push(id);
+        const refusal = refuse(id);
+        if (refusal !== null) throw refusal;
         for (const { digest, origin } of blobs)
           if (origin === 'store') assert.ok(await objects.find(digest), `${id}: ${digest} is not in the object store`);
       }

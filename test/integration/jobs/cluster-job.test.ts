@@ -115,13 +115,16 @@ let runs = 0;
 /** Runs a job as its coordinator does. `onCommit` is called after each stage that is stored. */
 function start(
   spec: Partial<JobSpec>,
-  options: { record?: Map<string, StageEntry>; workers?: number; onCommit?: (name: string) => void } & Partial<
-    Pick<ClusterJob, 'signal' | 'resources'>
-  > = {},
+  options: {
+    record?: Map<string, StageEntry>;
+    workers?: number;
+    onCommit?: (name: string) => void;
+    refuse?: (task: string) => Error | null;
+  } & Partial<Pick<ClusterJob, 'signal' | 'resources'>> = {},
 ): Run {
   const record = options.record ?? new Map<string, StageEntry>();
   const events: JobEvent[] = [];
-  const fleet = forkedFleet(bus.objects, at(`worker-blobs-${runs}`), options.workers ?? 1);
+  const fleet = forkedFleet(bus.objects, at(`worker-blobs-${runs}`), options.workers ?? 1, options.refuse);
   const results = runClusterJob({
     ...{ id: '0123456789abcdef', campaign: 'fedcba9876543210', priority: 0, fleet },
     ...{ signal: new AbortController().signal, resources, ...options },
@@ -196,7 +199,15 @@ test('a volume: the same, and its weights are in the object store for workers to
     data: { kind: 'volume', volume: 'shared', path: ['data', 'train.jsonl'] },
     evaluation: { kind: 'volume', volume: 'shared', path: ['data', 'dev.jsonl'] },
   };
-  await assertSame(await start(spec).results, 'local', local);
+  const { results, record } = start(spec);
+  await assertSame(await results, 'local', local);
+  const named = record.get('weights');
+  const exported = local.map(({ digest }) => digest);
+  assert.deepEqual(
+    named,
+    { kind: 'json', value: [weightsOf(uploaded.model).digest, ...exported] },
+    'what no record names is collected',
+  );
   assert.ok(existsSync(at('volume/models/toy/model.safetensors')), 'the user keeps what was linked');
 });
 
@@ -204,6 +215,30 @@ test('labels drawn from the model: as on one machine', async () => {
   const reports = await prunedHere('drawn', { labels: 'model', evaluation: null, method: 'search' });
   const results = await start({ labels: 'model', evaluation: null, method: 'search' }).results;
   await assertSame(results, 'drawn', reports);
+});
+
+test('out of memory: planned again with half the tokens, and whoever goes on keeps to it', async () => {
+  let failures = 0;
+  const refuse = (task: string) =>
+    task.startsWith('solve/1') && failures++ === 0 ? new EspalierError('out_of_memory', `${task}: on purpose`) : null;
+  const first = start({ method: 'tune', budgets: [BUDGETS[0]], evaluation: null }, { refuse });
+  const results = await first.results;
+  assert.deepEqual(
+    first.events.flatMap((event) => (event.kind === 'notice' ? [event.text] : [])),
+    ['out of memory with 2048 tokens a batch: planning again with 1024'],
+  );
+  assert.equal((first.record.get('plan') as { value: { tokensPerBatch: number } }).value.tokensPerBatch, 1024);
+  const second = start({ method: 'tune', budgets: [BUDGETS[0]], evaluation: null }, { record: first.record });
+  const again = await second.results;
+  assert.deepEqual(content(again[0].report), content(results[0].report));
+  assert.deepEqual(reused(second.events), ['fisher', 'search', 'rearrange', 'tune']);
+  assert.ok(second.tasks.every((task) => task === 'latency'));
+});
+
+test('numbers that are not finite end the job with that, whatever would go on', async () => {
+  const reason = new EspalierError('not_finite', 'fisher/0: losses 3: got NaN, expected a finite number');
+  const { results } = start({}, { refuse: (task) => (task === 'fisher/0' ? reason : null) });
+  await assert.rejects(results, (error) => error === reason);
 });
 
 describe('cut off in the middle', () => {
