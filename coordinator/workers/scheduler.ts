@@ -11,9 +11,11 @@ import { saidByPeer } from '../../shared/rpc/status.ts';
 import { allocateHomes } from './allocation.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { describeClass } from './device-class.ts';
+import { DeviceScopes } from './device-scopes.ts';
 import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
 import { HandOver } from './hand-over.ts';
 import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
+import { slowAttempts } from './slow-attempts.ts';
 import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
 import { kindOf, requestBytes, type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
 import { FoldCost } from './tuning-spread.ts';
@@ -57,8 +59,7 @@ export class Scheduler {
   readonly #slots = new Map<string, WorkerSlot>();
   readonly #jobs = new Set<ScheduledJob>();
   readonly #timers = new Set<() => void>();
-  /** Scopes that are being emptied for an exclusive task. */
-  readonly #reserved = new Map<string, Task>();
+  readonly #scopes = new DeviceScopes();
   #alone: JobTasks | null = null;
   #stopLooking: (() => void) | null = null;
   #isPumpDue = false;
@@ -268,25 +269,11 @@ export class Scheduler {
     return false;
   }
 
-  /** Sends unless an exclusive task has, needs or is about to get the worker's scope. */
   #sendIfAllowed(task: Task, slot: WorkerSlot, mayReserve: boolean): boolean {
-    const reserving = this.#reserved.get(slot.scope);
-    if (reserving !== undefined && reserving !== task) return false;
-    const neighbours = [...this.#slots.values()].filter(({ scope }) => scope === slot.scope);
-    if (task.spec.exclusive && neighbours.some(({ inFlight }) => inFlight.size > 0)) {
-      // Keeps the scope from getting more, until it is empty.
-      if (mayReserve) this.#reserved.set(slot.scope, task);
-      return false;
-    }
-    if (neighbours.some(({ hasExclusive }) => hasExclusive)) return false;
-    if (task.spec.exclusive) this.#release(task);
+    if (!this.#scopes.mayBegin(task, slot, this.#slots.values(), mayReserve)) return false;
     task.job.waiting.splice(task.job.waiting.indexOf(task), 1);
     this.#begin(task, slot);
     return true;
-  }
-
-  #release(task: Task): void {
-    for (const [scope, reserving] of this.#reserved) if (reserving === task) this.#reserved.delete(scope);
   }
 
   #begin(task: Task, slot: WorkerSlot): void {
@@ -415,7 +402,7 @@ export class Scheduler {
     if (run.isOver) return;
     for (const job of this.#jobs)
       if (job.waiting.some((task) => task.run === run)) job.waiting = job.waiting.filter((task) => task.run !== run);
-    for (const task of [...this.#reserved.values()]) if (task.run === run) this.#release(task);
+    this.#scopes.releaseRun(run);
     run.fail(error);
   }
 
@@ -437,31 +424,19 @@ export class Scheduler {
   #repeatSlow(): void {
     const now = this.#clock.now();
     const slots = [...this.#slots.values()];
-    const slow = slots.flatMap((slot) => (this.#isSlow(slot, now) ? [...slot.inFlight] : []));
-    const once = slow.filter(({ task }) => task.attempts.size === 1 && !task.isDone && !task.spec.exclusive);
-    for (const { task, slot: from } of once) {
+    for (const { task, slot: from } of slowAttempts(slots, now)) {
       const idle = slots.find(
         (slot) =>
           slot !== from &&
           slot.inFlight.size === 0 &&
           slot.isOpen(now) &&
           task.job.accepts(slot) &&
-          !this.#reserved.has(slot.scope) &&
-          !slots.some(({ scope, hasExclusive }) => hasExclusive && scope === slot.scope),
+          this.#scopes.mayBegin(task, slot, slots, false),
       );
       if (idle === undefined) continue;
       this.#listener.taskRetried(kindOf(task.spec), 'straggler');
       this.#begin(task, idle);
     }
-  }
-
-  /** Slow with the task that it computes; what waits behind that is late with it. */
-  #isSlow(slot: WorkerSlot, now: number): boolean {
-    const [first] = slot.inFlight;
-    if (first === undefined) return false;
-    const started = slot.startedMs(first);
-    const slowAfter = first.task.job.durations.slowAfterMs(kindOf(first.task.spec));
-    return started !== null && slowAfter !== null && now - started > slowAfter;
   }
 
   #pumpIn(ms: number): void {
