@@ -15,6 +15,7 @@ import {
   nkeys,
 } from 'nats';
 import { EspalierError } from '../errors.ts';
+import { checkTlsFiles } from '../rpc/tls-files.ts';
 import { assembleBus } from './assemble-bus.ts';
 import type { Bus, BusSettings } from './bus.ts';
 import { parseCredentials } from './credentials.ts';
@@ -70,7 +71,7 @@ export async function connectBus(settings: BusSettings, options: BusOptions = {}
 async function clientOptions(settings: BusSettings, options: BusOptions): Promise<ConnectionOptions> {
   const user = settings.credentials === null ? null : await readUser(settings.credentials);
   const { tls } = settings;
-  if (tls !== null) await Promise.all([tls.ca, tls.certificate, tls.key].map((file) => file && readable(file)));
+  if (tls !== null) await checkTlsFiles(tls);
   return {
     servers: [...settings.servers],
     name: options.name ?? 'espalier',

@@ -15,6 +15,12 @@ export interface TlsFiles {
   readonly key: string;
 }
 
+interface NullableTlsFiles {
+  readonly ca: string;
+  readonly certificate: string | null;
+  readonly key: string | null;
+}
+
 /** The content of the files. Never logged, nor part of an error. */
 export interface TlsMaterial {
   readonly ca: Buffer;
@@ -44,6 +50,15 @@ export async function readTlsFiles(files: TlsFiles, role: RoleChoice | null): Pr
   checkTime(files.ca, authority);
   if (role !== null) checkRole(files.certificate, own.subjectAltName, role);
   return { ca, certificate, key, validTo: new Date(own.validTo) };
+}
+
+/** Checks files of a party with any role or none, as far as `readTlsFiles` does; it may be without a certificate.
+ * @throws EspalierError "tls". */
+export async function checkTlsFiles({ ca, certificate, key }: NullableTlsFiles): Promise<void> {
+  if (certificate !== null && key !== null) await readTlsFiles({ ca, certificate, key }, null);
+  else if (certificate !== null || key !== null)
+    throw new EspalierError('tls', `${certificate ?? key}: got one of certificate and key, expected both or none`);
+  else parseCertificates(ca, await read(ca));
 }
 
 async function read(file: string): Promise<Buffer> {

@@ -23,9 +23,9 @@ export function natsServerBinary(): string {
 }
 
 export interface NatsServerOptions {
-  /** More for its configuration file, which has the size of the store; store and address are given by flags. */
+  /** More for its configuration file, which has the store; the address is given by flags. */
   readonly config?: string;
-  /** A whole configuration file in its place; its address and store are overruled. */
+  /** A whole configuration file in its place; its address is overruled. */
   readonly configFile?: string;
   /** Host of `url`: what a certificate names. */
   readonly host?: string;
@@ -80,7 +80,7 @@ export class NatsServer {
   /** Starts it on its store, and on the port that it had. */
   async start(): Promise<void> {
     const ports = mkdtempSync(path.join(this.folder, 'ports-'));
-    const flags = ['-a', '127.0.0.1', '-js', '-sd', path.join(this.folder, 'store')];
+    const flags = ['-a', '127.0.0.1'];
     flags.push('-p', this.#port === 0 ? '-1' : String(this.#port), '--ports_file_dir', ports);
     flags.push('-c', this.#options.configFile ?? this.#writeConfig());
     const started = spawn(natsServerBinary(), flags, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -99,8 +99,9 @@ export class NatsServer {
 
   #writeConfig(): string {
     const file = path.join(this.folder, 'nats.conf');
+    const store = path.join(this.folder, 'store');
     // Streams reserve what they may take; by default the server gives no more than the disk has.
-    writeFileSync(file, `jetstream { max_file_store: 1TB }\n${this.#options.config ?? ''}`);
+    writeFileSync(file, `jetstream { store_dir: "${store}", max_file_store: 1TB }\n${this.#options.config ?? ''}`);
     return file;
   }
 
