@@ -7,6 +7,8 @@ import type { JobFailure, JobRecord, JobResult, JobState, StageEntry } from './j
 export const MAX_DEATHS = 3;
 /** Times in a row that a job without a new stage is handed back for an error that may pass. */
 export const MAX_REQUEUES = 5;
+/** Every coordinator keeps the failures of all jobs in memory. */
+const MAX_MESSAGE = 2_000;
 
 const ENDED: readonly JobState[] = ['done', 'failed', 'cancelled'];
 
@@ -78,8 +80,9 @@ export function retried(record: JobRecord): JobRecord {
   };
 }
 
+/** What a record keeps of an error, which may quote what others wrote. */
 export function failureOf({ code, message, action }: EspalierError): JobFailure {
-  return { code, message, action };
+  return { code, message: message.slice(0, MAX_MESSAGE), action: action.slice(0, MAX_MESSAGE) };
 }
 
 function ended(record: JobRecord, state: JobState, now: string): JobRecord {

@@ -6,6 +6,7 @@ import {
   cancelled,
   claimed,
   failed,
+  failureOf,
   finished,
   handedBack,
   MAX_DEATHS,
@@ -14,6 +15,7 @@ import {
   retried,
   withStage,
 } from '../../../coordinator/jobs/transitions.ts';
+import { EspalierError } from '../../../shared/errors.ts';
 import { jobRecord, NOW } from '../../support/job-records.ts';
 
 const FAILURE: JobFailure = { code: 'engine', message: 'it broke', action: 'try again' };
@@ -92,4 +94,10 @@ test('ends let go of the lease, a retry starts anew with all stages', () => {
   assert.deepEqual(finished(running, results, LATER).results, results);
   const again = retried({ ...failed(running, FAILURE, LATER), deaths: 2, requeues: 4 });
   assert.deepEqual(again, { ...running, state: 'queued', lease: null, deaths: 0, requeues: 0 });
+});
+
+test('of an error that is very long a record keeps the beginning', () => {
+  const failure = failureOf(new EspalierError('model_format', 'x'.repeat(100_000)));
+  assert.deepEqual([failure.code, failure.message.length], ['model_format', 2_000]);
+  assert.equal(failure.action, 'save the model again with save_pretrained');
 });
