@@ -6,7 +6,13 @@ import path from 'node:path';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import { buildReport } from './job/build-report.ts';
-import { checkContent, type GatheredInputs, gatherInputs, storeWeights } from './job/cluster-inputs.ts';
+import {
+  checkAllContent,
+  checkContent,
+  type GatheredInputs,
+  gatherInputs,
+  storeWeights,
+} from './job/cluster-inputs.ts';
 import { recordedReports, storeFiles } from './job/cluster-results.ts';
 import { InputLabels } from './job/input-labels.ts';
 import type { JobCompute, PruneEnvironment, RunContext } from './job/job-context.ts';
@@ -73,7 +79,11 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   const gathered = await gatherInputs(spec, scratch, resources, releases, signal);
   labels.add(gathered);
   const request = pruneRequest(spec, gathered);
-  const inputs = await readInputs(request, resources, releases, emit, signal);
+  const inputs = await readInputs(request, resources, releases, emit, signal).catch(async (caught) => {
+    // What a disk has damaged reads like a mistake of the user's, which would end the job for good.
+    await checkAllContent(gathered, resources);
+    throw caught;
+  });
   await checkInputs(gathered, inputs, resources);
   await requireFreeSpace(scratch, outputBytes(request, inputs.model.checkpoint));
   const home = new ClusterHome({

@@ -94,6 +94,15 @@ export async function checkContent(
   throw new EspalierError('blob_corrupt', `${expected.digest}: ${expected.name}: got content with digest ${digest}`);
 }
 
+/** `checkContent` of every file whose content is known, each read once more. */
+export async function checkAllContent(inputs: GatheredInputs, resources: Pick<JobResources, 'cache'>): Promise<void> {
+  for (const input of [inputs.model, inputs.data, inputs.evaluation]) {
+    if (input === null) continue;
+    for (const file of input.known.keys())
+      await checkContent(input.known, file, (await blobOfFile(file)).digest, resources);
+  }
+}
+
 /** The files of an input, each with a name of the list and none twice; of data exactly one.
  * @throws EspalierError "campaign_format". */
 export function checkFiles(kind: FileKind, files: readonly FileRef[]): readonly FileRef[] {

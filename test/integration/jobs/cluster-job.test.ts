@@ -335,6 +335,11 @@ describe('inputs', () => {
     bytes[bytes.length - 1] ^= 1;
     await writeFile(file, bytes);
     await assert.rejects(start({}, { resources: own }).results, { code: 'blob_corrupt' });
+    // Nor is damage taken for the user's mistake.
+    assert.ok(uploaded.data.kind === 'blobs');
+    const [data] = uploaded.data.files;
+    await writeFile(await own.cache.fetch(data.digest, data.sizeBytes), Buffer.alloc(data.sizeBytes, '{'));
+    await assert.rejects(start({}, { resources: own }).results, { code: 'blob_corrupt' });
     await assertSame(await start({}, { resources: own }).results, 'local', local);
   });
 
