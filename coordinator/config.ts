@@ -77,7 +77,12 @@ const SETTINGS = {
   'store-limit-gb': { defaultText: '100', help: 'size of the object store', problem: number(0.001, 1e6) },
   'metrics-host': { defaultText: '127.0.0.1', help: 'address of the metrics', problem: filled },
   'metrics-port': { defaultText: '9470', help: 'port of the metrics, 0 for none', problem: integer(0, 65535) },
-  'otlp-endpoint': { defaultText: '', help: 'where traces are sent', problem: orElse('', httpUrl) },
+  'otlp-endpoint': {
+    defaultText: '',
+    help: 'base URL of an OTLP/HTTP receiver of traces',
+    problem: orElse('', httpUrl),
+    commonVariable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+  },
 } as const satisfies Record<string, Setting>;
 
 type SettingName = keyof typeof SETTINGS;

@@ -12,6 +12,8 @@ export interface Setting {
   readonly problem: SettingCheck;
   /** May be given several times; its texts are joined by commas, as in the environment. */
   readonly isRepeatable?: boolean;
+  /** A variable that others read, too; it counts where ours is not set. */
+  readonly commonVariable?: string;
 }
 
 export type SettingTexts<Name extends string> = Readonly<Record<Name, string>>;
@@ -41,12 +43,9 @@ export function readSettings<Name extends string>(
   const { given, switches } = readFlags(settings, argv, problems);
   const texts = {} as Record<Name, string>;
   for (const name of Object.keys(settings) as Name[]) {
-    const variable = environmentName(name);
     const [source, text] = given.has(name)
       ? [`--${name}`, given.get(name)!]
-      : env[variable] !== undefined
-        ? [variable, env[variable]]
-        : [`--${name}`, settings[name].defaultText];
+      : textWithoutFlag(name, settings[name], env);
     const expected = settings[name].problem(text);
     if (expected !== null) problems.push(`${source}: got "${withoutPassword(text)}", expected ${expected}`);
     texts[name] = text;
@@ -96,12 +95,19 @@ export function readBus({ texts, problems }: ReadSettings<NatsName>): BusSetting
   };
 }
 
+function textWithoutFlag(name: string, setting: Setting, env: Environment): [source: string, text: string] {
+  const variable = environmentName(name);
+  if (env[variable] !== undefined) return [variable, env[variable]];
+  const { commonVariable = '', defaultText } = setting;
+  return env[commonVariable] ? [commonVariable, env[commonVariable]] : [`--${name}`, defaultText];
+}
+
 /** What --help shows. */
 export function helpText(usage: string, settings: Readonly<Record<string, Setting>>): string {
-  const lines = Object.entries(settings).map(
-    ([name, { help, defaultText }]) =>
-      `  --${name.padEnd(20)} ${help} (${environmentName(name)}; default ${defaultText || 'none'})`,
-  );
+  const lines = Object.entries(settings).map(([name, { help, defaultText, commonVariable }]) => {
+    const variables = [environmentName(name), ...(commonVariable === undefined ? [] : [commonVariable])];
+    return `  --${name.padEnd(20)} ${help} (${variables.join(' or ')}; default ${defaultText || 'none'})`;
+  });
   const switches = [
     '  --insecure             listen without TLS where other machines can connect',
     '  --print-config         show the settings in force and end',

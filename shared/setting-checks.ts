@@ -44,9 +44,13 @@ export function natsServers(text: string): string | null {
   return areUrls ? null : 'nats:// or tls:// URLs without user and password, separated by commas';
 }
 
+/** As for NATS: what a receiver must know of the sender stands in OTEL_EXPORTER_OTLP_HEADERS. */
 export function httpUrl(text: string): string | null {
-  const protocol = urlOf(text)?.protocol;
-  return protocol === 'http:' || protocol === 'https:' ? null : 'an http:// or https:// URL';
+  const url = urlOf(text);
+  const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:';
+  return isHttp && url.username === '' && url.password === ''
+    ? null
+    : 'an http:// or https:// URL without user and password';
 }
 
 export function hostAndPort(text: string): string | null {

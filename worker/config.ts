@@ -98,7 +98,12 @@ const SETTINGS = {
     help: 'processes: one supervises the others where there are several; auto for one a GPU',
     problem: orElse('auto', integer(1, MOST_WORKERS)),
   },
-  'otlp-endpoint': { defaultText: '', help: 'where traces are sent', problem: orElse('', httpUrl) },
+  'otlp-endpoint': {
+    defaultText: '',
+    help: 'base URL of an OTLP/HTTP receiver of traces',
+    problem: orElse('', httpUrl),
+    commonVariable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+  },
 } as const satisfies Record<string, Setting>;
 
 type SettingName = keyof typeof SETTINGS;

@@ -79,3 +79,17 @@ test('--print-config and --help', () => {
   assert.equal(help.kind, 'help');
   assert.match((help as { text: string }).text, /--lease-seconds .*ESPALIER_LEASE_SECONDS; default 10/);
 });
+
+test('traces go where the variable that all programs share says, unless ours says otherwise', () => {
+  const common = { ...HOME, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://one:4318' };
+  assert.equal(configOf([], common).otlpEndpoint, 'http://one:4318');
+  assert.equal(configOf([], { ...common, ESPALIER_OTLP_ENDPOINT: '' }).otlpEndpoint, null);
+  assert.equal(configOf([], { ...common, ESPALIER_OTLP_ENDPOINT: 'https://two' }).otlpEndpoint, 'https://two');
+  assert.equal(configOf(['--otlp-endpoint', 'http://three'], common).otlpEndpoint, 'http://three');
+  assert.equal(configOf([], { ...HOME, OTEL_EXPORTER_OTLP_ENDPOINT: '' }).otlpEndpoint, null);
+  for (const text of ['one:4318', 'ftp://one', 'http://user:word@one'])
+    assert.throws(() => configOf([], { ...HOME, OTEL_EXPORTER_OTLP_ENDPOINT: text }), {
+      code: 'usage',
+      message: `OTEL_EXPORTER_OTLP_ENDPOINT: got "${text.replace('user:word', '…')}", expected an http:// or https:// URL without user and password`,
+    });
+});
