@@ -5,7 +5,8 @@ import type { Log } from '../log.ts';
 import type { Bus, BusSettings } from './bus.ts';
 import { type BusOptions, connectBus } from './nats-bus.ts';
 
-/** One line of the log for each round of tries. */
+/** One line of the log for each round of tries; the first comes soon, so that a wrong address is seen. */
+const FIRST_ROUND_MS = 3_000;
 const ROUND_MS = 60_000;
 const RETRY_MS = 2_000;
 
@@ -23,12 +24,12 @@ export async function openBus(
   signal: AbortSignal,
   { roundMs = ROUND_MS, ...options }: OpenBusOptions,
 ): Promise<Bus> {
-  for (;;) {
+  for (let connectMs = Math.min(FIRST_ROUND_MS, roundMs); ; connectMs = roundMs) {
     try {
       return await connectBus(settings, {
         ...options,
         signal,
-        connectMs: roundMs,
+        connectMs,
         onNotice: ({ event, detail }) => log.warning(`NATS ${event}`, { detail }),
       });
     } catch (caught) {
