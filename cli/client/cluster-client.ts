@@ -56,6 +56,8 @@ export class ClusterClient {
   readonly #signal: AbortSignal;
   #position = 0;
   #connection: CoordinatorConnection | null = null;
+  /** Whether any coordinator ever answered: what looks like wrong certificates then is a connection that was cut. */
+  #hasAnswered = false;
 
   private constructor(addresses: readonly string[], tls: Tls | null, signal: AbortSignal) {
     this.#addresses = addresses;
@@ -129,6 +131,7 @@ export class ClusterClient {
       try {
         await this.#watchOnce(connection, id, { ...options, after }, (event) => {
           lostAt = null;
+          this.#hasAnswered = true;
           after = event.sequence;
           options.onEvent(event);
         });
@@ -137,7 +140,7 @@ export class ClusterClient {
         options.signal.throwIfAborted();
         this.#signal.throwIfAborted();
         const error = connection.failure(caught);
-        if (!isAway(error)) throw error;
+        if (!isAway(error) && !(error.code === 'tls' && this.#hasAnswered)) throw error;
         if (lostAt === null) options.onLost?.(error);
         lostAt ??= Date.now();
         if (Date.now() - lostAt > WATCH_PATIENCE_MS) throw error;
@@ -205,11 +208,14 @@ export class ClusterClient {
         await pause(PAUSE_MS, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
       const connection = this.#connect();
       try {
-        return await work(connection, failure !== null);
+        const result = await work(connection, failure !== null);
+        this.#hasAnswered = true;
+        return result;
       } catch (caught) {
         this.#signal.throwIfAborted();
         const error = connection.failure(caught);
-        if (!isAway(error)) throw error;
+        // A coordinator that is just ending can look as if it did not accept the certificate.
+        if (!isAway(error) && error.code !== 'tls') throw error;
         failure = error;
         this.#next();
       }

@@ -17,7 +17,7 @@ import type { JobStore } from '../jobs/job-store.ts';
 import { artifactsService } from './artifacts-service.ts';
 import { blobsService } from './blobs-service.ts';
 import { jobsService } from './jobs-service.ts';
-import { MOST_REQUEST_BYTES, MOST_RESPONSE_BYTES } from './limits.ts';
+import { MOST_REQUEST_BYTES, MOST_RESPONSE_BYTES, UPLOAD_SILENCE_MS } from './limits.ts';
 import { rolesForMethod } from './method-roles.ts';
 import { OpenCalls } from './open-calls.ts';
 
@@ -45,6 +45,8 @@ export interface ApiServerOptions {
   /** Told of each call of ours that has ended: "Submit", "OK". */
   readonly onCallEnded?: (method: string, status: string) => void;
   readonly log: Log;
+  /** How long an upload may send nothing; left out: see limits.ts. */
+  readonly uploadSilenceMs?: number;
 }
 
 export interface ApiServer {
@@ -70,7 +72,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   });
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
   server.addService(Jobs.service, jobsService({ store, bus, volumes, stopped: watchesEnd.signal, tracer, log }));
-  server.addService(Blobs.service, blobsService({ objects, stopped: stop.signal, log }));
+  server.addService(
+    Blobs.service,
+    blobsService({ objects, stopped: stop.signal, log, silenceMs: options.uploadSilenceMs ?? UPLOAD_SILENCE_MS }),
+  );
   server.addService(Artifacts.service, artifactsService({ store, objects, stopped: stop.signal, log }));
   health.addToServer(server);
   new ReflectionService(protocolDefinition(), { services: HEALTH_NAMES.filter((name) => name !== '') }).addToServer(

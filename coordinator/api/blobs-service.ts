@@ -9,7 +9,7 @@ import type { PutRequest__Output } from '../../shared/rpc/generated/espalier/v1/
 import type { BlobsHandlers } from '../../shared/rpc/protocol.ts';
 import { toStatus } from '../../shared/rpc/status.ts';
 import { Places, unary } from './answer.ts';
-import { LARGEST_FILE_BYTES, MOST_DIGESTS, MOST_UPLOADS, UPLOAD_SILENCE_MS } from './limits.ts';
+import { LARGEST_FILE_BYTES, MOST_DIGESTS, MOST_UPLOADS } from './limits.ts';
 import { requireRoom } from './store-room.ts';
 
 type PutCall = ServerReadableStream<PutRequest__Output, unknown>;
@@ -20,7 +20,7 @@ export interface BlobsServiceParts {
   readonly stopped: AbortSignal;
   readonly log: Log;
   /** How long an upload may send nothing. */
-  readonly silenceMs?: number;
+  readonly silenceMs: number;
 }
 
 export function blobsService(parts: BlobsServiceParts): BlobsHandlers {
@@ -49,7 +49,7 @@ async function isThere(objects: Bus['objects'], digest: string): Promise<boolean
   return (await objects.find(checkDigest(digest))) !== null;
 }
 
-async function store(call: PutCall, { objects, stopped, silenceMs = UPLOAD_SILENCE_MS }: BlobsServiceParts) {
+async function store(call: PutCall, { objects, stopped, silenceMs }: BlobsServiceParts) {
   const gone = new AbortController();
   call.on('cancelled', () => gone.abort(new EspalierError('cancelled', 'the sender went away')));
   const signal = AbortSignal.any([gone.signal, stopped]);
