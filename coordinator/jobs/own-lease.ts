@@ -5,6 +5,7 @@
 //
 // Lost is for ever: whoever goes on takes a new lease under a new name, since what hung on this one may be another's now.
 
+import { setMaxListeners } from 'node:events';
 import type { KeyValueBucket } from '../../shared/bus/bus.ts';
 import { EspalierError } from '../../shared/errors.ts';
 
@@ -39,6 +40,8 @@ export class OwnLease {
     terms: LeaseTerms,
     held: { revision: number; atMs: number; value: Uint8Array },
   ) {
+    // Each job listens that is held under it.
+    setMaxListeners(0, this.#lost.signal);
     this.#bucket = bucket;
     this.owner = terms.owner;
     this.key = terms.key;

@@ -33,15 +33,13 @@ type Request = Omit<RunRequestBody, 'taskId'>;
 interface SpreadStep {
   readonly beganMs: number;
   readonly nodes: number;
-  /** Of all its tasks together. */
-  computedMs: number;
 }
 
 export class TuningSpread {
   readonly #cost: FoldCost;
   #fisherMs = 0;
   #bytesPerNode = 0;
-  /** What the last whole sub-layer took, of all its workers together. */
+  /** What the last sub-layer took that one worker solved in place. */
   #lastMs: number | null = null;
   #step: SpreadStep | null = null;
 
@@ -56,20 +54,19 @@ export class TuningSpread {
     // Half of the usual four times hidden size neurons: a triangle of n² and n · hidden size, in float64; attention's are
     // a fifth of that.
     if (this.#bytesPerNode === 0 && model) this.#bytesPerNode = 20 * hiddenSizeOf(model.configJson ?? '') ** 2;
-    if (normalEquations) this.#step = { beganMs: nowMs, nodes: tasks.length, computedMs: 0 };
+    if (normalEquations) this.#step = { beganMs: nowMs, nodes: tasks.length };
     else if (solve && this.#step !== null) this.#folded(this.#step, home, nowMs);
   }
 
   /** A task of the job was done. */
-  done({ fisher, solve, normalEquations }: Request, ms: number): void {
+  done({ fisher, solve }: Request, ms: number): void {
     if (fisher) this.#fisherMs += ms;
     if (solve?.fit?.shards) this.#lastMs = ms;
-    if (normalEquations && this.#step !== null) this.#step.computedMs += ms;
   }
 
   /** At most `home`, at least 1. */
   workers(home: number): number {
-    const wholeMs = this.#lastMs ?? this.#fisherMs / FISHER_PER_SUB_LAYER;
+    const wholeMs = this.#wholeMs;
     const nodeMs = this.#bytesPerNode * this.#cost.msPerByte;
     if (nodeMs === 0) return Math.max(1, home);
     const together = (count: number) => wholeMs / count + (count > 1 ? count * NODES_PER_WORKER * nodeMs : 0);
@@ -78,12 +75,16 @@ export class TuningSpread {
     return best;
   }
 
-  /** The sums of a step are folded: what it took beyond its computing was folding, and waiting for it. */
-  #folded({ beganMs, nodes, computedMs }: SpreadStep, home: number, nowMs: number): void {
+  get #wholeMs(): number {
+    return this.#lastMs ?? this.#fisherMs / FISHER_PER_SUB_LAYER;
+  }
+
+  /** The sums of a step are folded: what it took beyond its share of computing was folding, and waiting for it. What its
+   * tasks took does not tell, since that holds their results' way through this coordinator, too. */
+  #folded({ beganMs, nodes }: SpreadStep, home: number, nowMs: number): void {
     this.#step = null;
-    this.#lastMs = computedMs;
     const workers = Math.max(1, Math.min(home, Math.ceil(nodes / NODES_PER_WORKER)));
-    const beyondMs = nowMs - beganMs - computedMs / workers;
+    const beyondMs = nowMs - beganMs - this.#wholeMs / workers;
     if (this.#bytesPerNode > 0) this.#cost.learn(beyondMs / nodes / this.#bytesPerNode);
   }
 }
