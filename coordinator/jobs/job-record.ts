@@ -77,7 +77,7 @@ export interface JobFailure {
 export interface JobResult {
   readonly budget: string;
   readonly files: readonly FileRef[];
-  /** The content of its report.json. */
+  /** The content of its report.json; where reports are too large for a record, without how each sub-layer was tuned. */
   readonly report: unknown;
 }
 
