@@ -352,7 +352,9 @@ export class Scheduler {
     const { run, spec, job } = task;
     if (run.isOver || task.isDone) return;
     // Nobody here cancelled it: the worker is ending.
-    const passes = error.retryable || error.code === 'cancelled';
+    const isFull = error.code === 'disk_full' && saidByPeer(error);
+    // A worker without room on its disk: others may have some.
+    const passes = error.retryable || error.code === 'cancelled' || isFull;
     if (!passes) {
       this.#fail(run, error);
       return;

@@ -126,6 +126,12 @@ export class BlobStore {
     return this.#remove(this.path(digest));
   }
 
+  /** Evicts everything that this process has not pinned: for a disk that is full though the folder's limit is not reached. */
+  async evictUnpinned(): Promise<void> {
+    this.#bytesAtScan = await evictOldest(this.#sha256Dir, 0, (digest) => this.#pins.has(digest));
+    this.#bytesSinceScan = 0;
+  }
+
   /** Keeps these from being evicted by this process until the returned function is called. */
   pin(digests: readonly string[]): () => void {
     for (const digest of digests) this.#pins.set(digest, (this.#pins.get(digest) ?? 0) + 1);

@@ -5,7 +5,7 @@
 // the blobs, which the death of its holder frees, says who pulls; the others wait for the end and use what came. A
 // download that nobody waits for any more is stopped.
 import type { ObjectBucket } from '../bus/bus.ts';
-import { EspalierError } from '../errors.ts';
+import { EspalierError, toEspalierError } from '../errors.ts';
 import { acquireFolderLock } from '../exclusive/folder-lock.ts';
 import { unlessAborted } from '../rpc/abort.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -97,7 +97,16 @@ export class ObjectCache {
       try {
         // Another process may have brought it meanwhile.
         if (await this.#blobs.has(digest, sizeBytes)) return;
-        await this.#blobs.put(digest, sizeBytes, stoppable(this.#objects.open(digest, signal), signal));
+        const download = () =>
+          this.#blobs.put(digest, sizeBytes, stoppable(this.#objects.open(digest, signal), signal));
+        try {
+          await download();
+        } catch (caught) {
+          if (toEspalierError(caught).code !== 'disk_full') throw caught;
+          // The disk is smaller than the limit of the folder, or others fill it: what is not in use gives way, once.
+          await this.#blobs.evictUnpinned();
+          await download();
+        }
         this.#onPulled(digest, sizeBytes);
       } finally {
         await release?.();

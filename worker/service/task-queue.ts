@@ -9,6 +9,7 @@ import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 const FIRST_GUESS_MS = 1_000;
 /** Share of the newest task in the running average of what tasks take. */
 const NEWEST_SHARE = 0.2;
+const MOST_PEERS = 256;
 const LEAST_RETRY_MS = 50;
 const MOST_RETRY_MS = 30_000;
 
@@ -144,7 +145,10 @@ export class TaskQueue {
     const turn = this.#turns.reduce((best, other) => (servedAt(other) < servedAt(best) ? other : best));
     this.#turns.splice(this.#turns.indexOf(turn), 1);
     this.#turnCount += 1;
+    this.#served.delete(turn.peer);
     this.#served.set(turn.peer, this.#turnCount);
+    // Peers come back under other names: those that were served longest ago are forgotten.
+    for (const oldest of this.#served.keys()) if (this.#served.size > MOST_PEERS) this.#served.delete(oldest);
     this.#isComputing = true;
     turn.begin();
   }

@@ -17,6 +17,7 @@ import type { Bus, ObjectBucket } from '../../../shared/bus/bus.ts';
 import { connectBus } from '../../../shared/bus/nats-bus.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { NatsServer } from '../../support/nats-server.ts';
+import { SmallDisk } from '../../support/small-disk.ts';
 import { gate, until } from '../../support/until.ts';
 
 const CHILD = fileURLToPath(new URL('./cache-child.js', import.meta.url));
@@ -165,6 +166,23 @@ test('an object whose bytes were changed in the store is refused and never seen'
   await assert.rejects(new ObjectCache(objects, blobs).fetch(blob.digest, blob.sizeBytes), { code: 'blob_corrupt' });
   assert.equal(await blobs.has(blob.digest), false);
   await new ObjectCache(bus.objects, blobs).fetch(blob.digest, blob.sizeBytes);
+});
+
+test('a full disk: what is not in use gives way, once', async (t) => {
+  const disk = SmallDisk.mount(4);
+  if (disk === null) return t.skip('no file system can be mounted here');
+  t.after(() => disk.remove());
+  const blobs = await BlobStore.open(path.join(disk.folder, 'blobs'), { limitBytes: 1e9 });
+  const cache = new ObjectCache(bus.objects, blobs);
+  const [first, second, third] = [await stored(1_500_000), await stored(1_500_000), await stored(1_500_000)];
+  const unpin = blobs.pin([first.digest]);
+  for (const { digest, sizeBytes } of [first, second, third]) await cache.fetch(digest, sizeBytes);
+  assert.deepEqual(await blobs.missing([first.digest, second.digest, third.digest]), [second.digest]);
+  const large = await stored(3_500_000);
+  await assert.rejects(cache.fetch(large.digest, large.sizeBytes), { code: 'disk_full' });
+  assert.deepEqual(await blobs.missing([first.digest]), []);
+  unpin();
+  await cache.fetch(large.digest, large.sizeBytes);
 });
 
 test('what is pulled stays under the limit of the folder: the oldest go first, but none that is pinned', async (t) => {
