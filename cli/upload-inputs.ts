@@ -16,7 +16,7 @@ export interface Uploaded {
 export async function uploadInputs(
   client: ClusterClient,
   inputs: readonly LocalInput[],
-  context: CliContext,
+  context: Pick<CliContext, 'stderr' | 'env' | 'now' | 'onExit'>,
   quiet: boolean,
 ): Promise<Uploaded> {
   const blobs = new Map(inputs.flatMap(({ files }) => files.map(({ blob }) => [blob.digest, blob] as const)));
