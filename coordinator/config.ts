@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { BusSettings } from '../shared/bus/bus.ts';
 import { helpText, readBus, readSettings, readTls, requireNone, type Setting } from '../shared/process-config.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
-import { anything, filled, httpUrl, integer, natsServers, number, orElse } from '../shared/setting-checks.ts';
+import { anything, filled, httpUrl, integer, natsServers, number, oneOf, orElse } from '../shared/setting-checks.ts';
 
 export interface CoordinatorConfig {
   readonly host: string;
@@ -26,6 +26,8 @@ export interface CoordinatorConfig {
   readonly leaseMs: number;
   readonly retentionMs: number;
   readonly storeLimitBytes: number;
+  /** Servers of NATS that keep a copy of each stream. */
+  readonly replicas: number;
   readonly metricsHost: string;
   /** 0: none. */
   readonly metricsPort: number;
@@ -75,6 +77,11 @@ const SETTINGS = {
     problem: number(0.001, 36_500),
   },
   'store-limit-gb': { defaultText: '100', help: 'size of the object store', problem: number(0.001, 1e6) },
+  'nats-replicas': {
+    defaultText: '1',
+    help: 'servers of NATS that keep a copy of each stream; the same on all coordinators',
+    problem: oneOf('1', '3', '5'),
+  },
   'metrics-host': { defaultText: '127.0.0.1', help: 'address of the metrics', problem: filled },
   'metrics-port': { defaultText: '9470', help: 'port of the metrics, 0 for none', problem: integer(0, 65535) },
   'otlp-endpoint': {
@@ -117,6 +124,7 @@ export function parseCoordinatorConfig(argv: readonly string[], env: Environment
       leaseMs: Number(texts['lease-seconds']) * 1000,
       retentionMs: Number(texts['retention-days']) * DAY_MS,
       storeLimitBytes: Number(texts['store-limit-gb']) * GB,
+      replicas: Number(texts['nats-replicas']),
       metricsHost: texts['metrics-host'],
       metricsPort: Number(texts['metrics-port']),
       otlpEndpoint: texts['otlp-endpoint'] || null,

@@ -62,7 +62,7 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   const bus = await openBus(config.bus, log, draining.signal, {
     name: `espalier-coordinator-${id}`,
     create: true,
-    limits: { storeBytes: config.storeLimitBytes },
+    limits: { storeBytes: config.storeLimitBytes, replicas: config.replicas },
   });
   releases.add(() => bus.close());
   const watches = new AbortController();

@@ -27,6 +27,7 @@ test('defaults', () => {
     leaseMs: 10_000,
     retentionMs: 7 * 86_400_000,
     storeLimitBytes: 100e9,
+    replicas: 1,
     metricsHost: '127.0.0.1',
     metricsPort: 9470,
     otlpEndpoint: null,
