@@ -134,7 +134,7 @@ export class Coordinator {
         token = await wake.next(TOKEN_WAIT_MS, this.#draining.signal);
         if (token === null) continue;
         if (this.isDraining) await token.giveBack(0);
-        else if (!(await this.#startNext(token))) await this.#tokens.decline(token, this.#unfinishedJobs());
+        else if (!(await this.#startNext(token))) await this.#decline(token);
       } catch (caught) {
         this.#log.warning('no wake tokens', { error: toEspalierError(caught) });
         await token?.giveBack(RETRY_MS).catch(() => {});
@@ -155,7 +155,9 @@ export class Coordinator {
         // Of a queued job a token may be on its way; that of one whose coordinator is gone comes when its ack period is over.
         const waitsInVain = free.some(({ id, state }) => state === 'running' || this.#seenFree.has(id));
         this.#seenFree = new Set(free.map(({ id }) => id));
-        while (waitsInVain && this.#mayClaim && (await this.#startNext(null)));
+        // No more than there is room for now: what becomes free meanwhile is for tokens.
+        let room = waitsInVain ? this.#options.maxJobs() - this.#held.size : 0;
+        while (room-- > 0 && this.#mayClaim && (await this.#startNext(null)));
       } catch (caught) {
         this.#log.warning('sweep failed', { error: toEspalierError(caught) });
       }
@@ -248,8 +250,9 @@ export class Coordinator {
     return running;
   }
 
-  #unfinishedJobs(): number {
-    return [...this.#options.store.index.unfinished()].length;
+  async #decline(token: WakeToken): Promise<void> {
+    const { index } = this.#options.store;
+    await this.#tokens.decline(token, [...index.unfinished()].length, index.job(token.id) !== null);
   }
 }
 

@@ -20,9 +20,10 @@ export class WakeTokens {
   }
 
   /** What becomes of a token that came while nothing could be claimed: it is left for later, or taken out when there are
-   * more tokens than unfinished jobs. */
-  async decline(token: WakeToken, unfinished: number): Promise<void> {
-    if (!this.#declined.has(token.id)) {
+   * more tokens than unfinished jobs.
+   * @param isKnown whether the index has the job that it was added for. */
+  async decline(token: WakeToken, unfinished: number, isKnown: boolean): Promise<void> {
+    if (!isKnown && !this.#declined.has(token.id)) {
       if (this.#declined.size >= MAX_REMEMBERED) this.#declined.clear();
       this.#declined.add(token.id);
       await token.giveBack(FIRST_PAUSE_MS);

@@ -12,7 +12,7 @@ import { SILENT_LOG } from '../../shared/log.ts';
 import { NatsServer } from './nats-server.ts';
 
 /** Short, so that tests need not wait long; the ratios are those of a real one. */
-export const LEASE_MS = 600;
+export const LEASE_MS = 1_500;
 
 export interface Seat {
   readonly bus: Bus;

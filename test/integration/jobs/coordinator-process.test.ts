@@ -66,12 +66,9 @@ test('SIGTERM drains: its leases and its folders are gone, exit 0', async () => 
   assert.equal(seat.store.summary(jobs[0].id)?.failure?.code, 'campaign_format');
   child.kill('SIGTERM');
   assert.equal(await ended, 0);
-  assert.deepEqual(
-    lines()
-      .map(({ message }) => message)
-      .slice(-2),
-    ['draining', 'drained'],
-  );
+  const messages = lines().map(({ message }) => message);
+  assert.ok(messages.includes('draining'));
+  assert.equal(messages.at(-1), 'drained');
   assert.equal(await bus.leases.get(`coordinator.${owner}`), null);
   assert.equal(await bus.leases.get('task.retention'), null);
   assert.deepEqual(await readdir(path.join(folder, 'cache', 'jobs')), []);

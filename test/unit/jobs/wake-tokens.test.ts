@@ -28,16 +28,22 @@ function memoryQueue(...ids: string[]) {
   return { tokens, queue, given, token };
 }
 
-test('a token that comes in vain is given back at first: its job may not be known yet', async () => {
+test('a token of a job that is not known yet is given back at first', async () => {
   const { tokens, queue, given, token } = memoryQueue('a', 'b');
   const wakes = new WakeTokens(queue);
-  await wakes.decline(token('a'), 1);
+  await wakes.decline(token('a'), 1, false);
   assert.deepEqual([[...tokens], given], [['a', 'b'], [500]]);
-  await wakes.decline(token('a'), 1);
+  await wakes.decline(token('a'), 1, false);
   assert.deepEqual([[...tokens], given], [['b'], [500]], 'two tokens for one job: one is taken out');
-  await wakes.decline(token('b'), 1);
-  await wakes.decline(token('b'), 1);
-  assert.deepEqual([[...tokens], given], [['b'], [500, 500, 5_000]], 'the last one stays');
+});
+
+test('of more tokens than unfinished jobs those that come in vain are taken out, the others wait', async () => {
+  const { tokens, queue, given, token } = memoryQueue('a', 'b');
+  const wakes = new WakeTokens(queue);
+  await wakes.decline(token('a'), 1, true);
+  assert.deepEqual([[...tokens], given], [['b'], []]);
+  await wakes.decline(token('b'), 1, true);
+  assert.deepEqual([[...tokens], given], [['b'], [5_000]]);
 });
 
 test('missing tokens are added, a limited number in each round, until all are there', async () => {
