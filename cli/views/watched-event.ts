@@ -20,13 +20,23 @@ const FIELDS: Readonly<Record<WatchedEvent['kind'], Readonly<Record<string, 'str
   log: { text: 'string' },
 };
 
+const OPTIONAL_TEXTS = ['budget', 'note', 'owner'];
+
 /** The event, or null for what this version cannot show. */
 export function readEvent(eventJson: string): WatchedEvent | null {
   const value = parsed(eventJson) as Record<string, unknown> | null;
   if (typeof value !== 'object' || value === null || typeof value.kind !== 'string') return null;
   if (!Object.hasOwn(FIELDS, value.kind)) return null;
   const fields = Object.entries(FIELDS[value.kind as WatchedEvent['kind']]);
-  return fields.every(([name, type]) => typeof value[name] === type) ? (value as unknown as WatchedEvent) : null;
+  const isWhole = fields.every(([name, type]) => typeof value[name] === type);
+  const isPlain = OPTIONAL_TEXTS.every((name) => value[name] === undefined || typeof value[name] === 'string');
+  return isWhole && isPlain && isError(value.error) ? (value as unknown as WatchedEvent) : null;
+}
+
+function isError(value: unknown): boolean {
+  if (value === undefined) return true;
+  const { code, message } = (value ?? {}) as Record<string, unknown>;
+  return typeof code === 'string' && typeof message === 'string';
 }
 
 /** What a stage is called: "tune 0.5". */
