@@ -37,7 +37,8 @@ export async function blobOfFile(path: string): Promise<BlobSource> {
   return { digest: hash.digest('hex'), sizeBytes, open: () => readChunks(path) };
 }
 
-/** The bytes of a file in pieces of at most 1 MiB. */
-export function readChunks(path: string): AsyncIterable<Uint8Array> {
-  return createReadStream(path, { highWaterMark: READ_BYTES });
+/** The bytes of a file in pieces of at most 1 MiB. The file is opened by the first that is asked for: whoever finds that the
+ * bytes are not needed need not close anything. */
+export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* createReadStream(path, { highWaterMark: READ_BYTES });
 }

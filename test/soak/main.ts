@@ -19,6 +19,8 @@ import { Sampler } from './sampler.ts';
 /** Jobs of one campaign, and how many may be unfinished before the next is submitted. */
 const CAMPAIGN_JOBS = 25;
 const MODELS = 3;
+/** gRPC's status of a job that is not there: an earlier try has deleted it. */
+const NOT_FOUND = 5;
 /** Longest that the last jobs may take. */
 const DEADLINE_MS = 180_000;
 /** Jobs differ in nothing but their model. */
@@ -33,6 +35,8 @@ const { values } = parseArgs({
 });
 const total = Number(values.jobs);
 const problems: string[] = [];
+/** Jobs that were deleted after they had been looked at. */
+const removed = new Set<string>();
 
 const cluster = await Cluster.start({ coordinators: 2, workers: 4, sharedBlobs: true });
 let watch: JobWatch | null = null;
@@ -132,8 +136,6 @@ async function submitThrough(cluster: Cluster, file: string): Promise<readonly s
   }
 }
 
-const removed = new Set<string>();
-
 /** Deletes jobs, so that the store holds no more for a thousand than for a hundred. */
 async function removeEnded(cluster: Cluster, ids: readonly string[]): Promise<void> {
   let left = ids.filter((id) => !removed.has(id));
@@ -152,9 +154,6 @@ async function removeEnded(cluster: Cluster, ids: readonly string[]): Promise<vo
     left = left.filter((id) => !removed.has(id));
   }
 }
-
-/** gRPC's status of a job that is not there: an earlier try has deleted it. */
-const NOT_FOUND = 5;
 
 async function heartbeatsComeFromAll(cluster: Cluster, watch: JobWatch): Promise<void> {
   const heard = new Set<string>();

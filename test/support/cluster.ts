@@ -158,13 +158,18 @@ export class Cluster {
     return coordinator;
   }
 
-  /** @param program of another version; left out: this one's. */
-  async addWorker(flags: readonly string[] = [], program = 'dist/worker/main.js'): Promise<ClusterProcess> {
+  /** @param program of another version; left out: this one's.
+   * @param certificates other ones than the cluster's. */
+  async addWorker(
+    flags: readonly string[] = [],
+    program = 'dist/worker/main.js',
+    certificates = this.#plan.certificates,
+  ): Promise<ClusterProcess> {
     this.#workerCount += 1;
     const name = `w${this.#workerCount}`;
     const own = [
       ...['--host', '127.0.0.1', '--device', 'cpu', '--blob-dir', this.blobDir(name), '--metrics-port', '0'],
-      ...(this.#plan.certificates?.flags('worker') ?? []),
+      ...(certificates?.flags('worker') ?? []),
       ...(this.#plan.workerFlags ?? []),
       ...flags,
     ];
