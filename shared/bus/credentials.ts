@@ -8,7 +8,7 @@ export interface Credentials {
 }
 
 const SEED = /^S[A-Z2-7]{57}$/;
-const SECTION = /-{3,}BEGIN ([A-Z ]+)-{3,}\s*\n([^-]+)\n\s*-{3,}END /g;
+const SECTION = /-{3,}BEGIN ([A-Z ]+)-{3,}\s*\n\s*(\S+)\s*\n\s*-{3,}END /g;
 
 /** @returns null when the file is neither. */
 export function parseCredentials(content: Uint8Array): Credentials | null {
