@@ -6,7 +6,7 @@ import { SmallDisk } from '../support/small-disk.ts';
 import { until } from '../support/until.ts';
 import { DEADLINE_MS, FaultBench } from './fault-bench.ts';
 
-const disks = { a: SmallDisk.mount(80), w1: SmallDisk.mount(60), nats: SmallDisk.mount(160) };
+const disks = { a: SmallDisk.mount(160), w1: SmallDisk.mount(60), nats: SmallDisk.mount(200) };
 const isMounted = Object.values(disks).every((disk) => disk !== null);
 const skip = isMounted ? false : 'no file system can be mounted here';
 const full = (name: keyof typeof disks) => disks[name] as SmallDisk;

@@ -9,8 +9,10 @@ import { natsState, strayFiles } from '../support/leftovers.ts';
 const EVERY_MS = 2_000;
 /** A process that has just started still loads code and fills what it keeps for good. */
 const WARM_UP_MS = 20_000;
-/** With fewer jobs between the first and the last sample of a life, its slope is noise. */
-const MIN_JOBS = 20;
+/** Jobs of a life whose samples do not count: while the first come, everything grows to what it needs. */
+const SETTLE_JOBS = 50;
+/** With fewer jobs between the first and the last sample that count, a slope is noise. */
+const MIN_JOBS = 50;
 
 interface Bound {
   /** Growth a job that is still no leak. */
@@ -81,7 +83,8 @@ export class Sampler {
   #slopes() {
     return Object.entries(BOUNDS).map(([name, bound]) => {
       const lives = [...(this.#series.get(name)?.values() ?? [])];
-      const long = lives.filter((points) => points.at(-1)!.jobs - points[0].jobs >= MIN_JOBS);
+      const settled = lives.map((points) => points.filter(({ jobs }) => jobs >= points[0].jobs + SETTLE_JOBS));
+      const long = settled.filter((points) => points.length > 0 && points.at(-1)!.jobs - points[0].jobs >= MIN_JOBS);
       return { name, bound, slope: slopeWithin(long), last: lives.at(-1)?.at(-1)?.value ?? 0, lives: long.length };
     });
   }
@@ -115,6 +118,8 @@ export class Sampler {
     this.#startOf.set(life, start);
     if (Date.now() - start < WARM_UP_MS) return;
     const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    // Gone at this moment.
+    if (kilobytes === undefined) return;
     this.#add(`${kind} memory`, life, Number(kilobytes) * 1024);
     this.#add(`${kind} open files`, life, readdirSync(`/proc/${pid}/fd`).length);
   }
