@@ -8,6 +8,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ManagedProcess } from './cluster/managed-process.mjs';
 import { HELP, readOptions, requirePorts } from './cluster/options.mjs';
+import { withoutTls, withTls } from './cluster/security.mjs';
 import { writeDemoData } from './demo-data.mjs';
 import { withLock } from './lock.mjs';
 import { natsServerFile } from './nats-server.mjs';
@@ -40,7 +41,12 @@ export async function runCluster(context, args) {
     await requirePorts(options);
     const { train, dev } = writeDemoData(context);
     say(`the sentences of examples/campaign.yaml are in ${train} and ${dev}`);
-    return keepRunning(describeProcesses(context, options, folder), () => announce(options), context.signal);
+    const storeGb = Math.max(1, Math.min(100, Math.floor(freeGigabytes(folder) / 2)));
+    const security = options.tls
+      ? await withTls(context, folder, { natsPort: options.natsPort, storeGb: storeGb + OTHER_STREAMS_GB })
+      : withoutTls(options);
+    const processes = describeProcesses(context, options, { folder, storeGb, security });
+    return keepRunning(processes, () => announce(options, security), context.signal);
   });
 }
 
@@ -95,22 +101,20 @@ async function startAll(processes, stopped) {
 
 /** In the order of their start. They end in the other one: the coordinator hands its jobs back while there are workers,
  * and all of them say goodbye while there is NATS. */
-function describeProcesses(context, options, folder) {
+function describeProcesses(context, options, { folder, storeGb, security }) {
   const { port, natsPort, metricsPort, device } = options;
   const env = { TF_CPP_MIN_LOG_LEVEL: '2', ...withoutSettings(context.env) };
   const common = { env, cwd: context.root, show: (line) => console.log(line) };
-  const nats = ['--nats', `nats://${HOST}:${natsPort}`];
+  const nats = ['--nats', security.natsUrl];
   // All workers together take half of what is free, as those of `espalier prune` do.
   const memoryGb = env.ESPALIER_MEMORY_GB ?? Math.max(0.2, os.freemem() / 2 / options.workers / GB).toFixed(1);
-  const freeGb = freeGigabytes(folder);
-  const storeGb = Math.max(1, Math.min(100, Math.floor(freeGb / 2)));
   return [
     [
       new ManagedProcess({
         ...common,
         name: 'nats',
         file: path.join(HERE, 'run-watched.mjs'),
-        args: [natsServerFile(context), '-c', writeNatsConfig(folder, natsPort, storeGb)],
+        args: [natsServerFile(context), '-c', security.natsConfig ?? writeNatsConfig(folder, natsPort, storeGb)],
         graceMs: GRACE_MS.nats,
         waitUntilReady: (_child, signal) => waitForNats(natsPort, signal),
       }),
@@ -124,6 +128,7 @@ function describeProcesses(context, options, folder) {
           file: path.join(context.root, 'dist/worker/main.js'),
           execArgv: ['--enable-source-maps'],
           args: [
+            ...security.flags.worker,
             ...['--host', HOST, '--port', '0', ...nats, '--device', device, '--workers', '1'],
             ...(device === 'cpu' ? ['--memory-gb', memoryGb] : []),
             ...['--blob-dir', path.join(folder, 'workers')],
@@ -141,6 +146,7 @@ function describeProcesses(context, options, folder) {
         execArgv: ['--enable-source-maps', '--import', path.join(HERE, 'end-with-parent.mjs')],
         args: [
           'coordinator',
+          ...security.flags.coordinator,
           ...['--host', HOST, '--port', String(port), ...nats, '--store-limit-gb', String(storeGb)],
           ...['--cache-dir', path.join(folder, 'coordinator')],
           ...['--metrics-host', HOST, '--metrics-port', String(metricsPort)],
@@ -152,9 +158,10 @@ function describeProcesses(context, options, folder) {
   ];
 }
 
-function announce({ port, workers }) {
+function announce({ port, workers }, { userEnv }) {
   const address = port === 7070 ? '' : ` --coordinator localhost:${port}`;
   say(`ready: NATS, a coordinator on localhost:${port}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`);
+  for (const [name, value] of Object.entries(userEnv)) say(`in another terminal: export ${name}=${value}`);
   say(`in another terminal: npx espalier submit examples/campaign.yaml${address}`);
 }
 

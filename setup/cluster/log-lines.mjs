@@ -4,6 +4,8 @@
 // One line a task: for machines.
 const TOO_MANY = ['task computed'];
 const COMMON = ['time', 'level', 'message', 'process', 'pid'];
+// The launcher asks whether NATS greets, and goes before TLS begins.
+const PROBED = /^127\.0\.0\.1:\d+ - cid:\d+ - TLS handshake error: EOF$/;
 const MAX_LINE = 2000;
 // What TensorFlow says of itself when it is loaded: of no use to anyone here.
 const CHATTER = /^(WARNING: All log messages before absl::|[IW]\d{4} \d\d:\d\d:\d\d[\d.]* )/;
@@ -14,6 +16,7 @@ const NATS_LINE = /^\[\d+\] \S+ (\S+) \[(\w+)\] (.*)$/;
 export function formatLine(name, line) {
   const [, natsTime, natsLevel, natsText] = NATS_LINE.exec(line) ?? [];
   if (natsLevel !== undefined) {
+    if (PROBED.test(natsText)) return null;
     const level = { WRN: 'warning: ', ERR: 'error: ', FTL: 'error: ' }[natsLevel];
     return level === undefined ? null : show(natsTime.slice(0, 8), name, `${level}${natsText}`);
   }

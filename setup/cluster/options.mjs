@@ -14,6 +14,7 @@ Starts NATS, a coordinator and workers on this machine, until Ctrl-C. The next s
   --nats-port N      port of NATS (default 4222)
   --metrics-port N   port of the coordinator's metrics; the workers' follow it (default 9470)
   --device DEVICE    cpu, gpu or auto, for the workers (default cpu)
+  --tls              certificates and NATS keys for all, as between machines; prints what users need
   --folder DIR       where jobs and models are kept (default .espalier/cluster)
 `;
 
@@ -31,7 +32,7 @@ export function readOptions(args) {
   const options = Object.fromEntries(names.map((name) => [name, { type: 'string' }]));
   let values;
   try {
-    ({ values } = parseArgs({ args, options: { ...options, help: { type: 'boolean' } } }));
+    ({ values } = parseArgs({ args, options: { ...options, tls: { type: 'boolean' }, help: { type: 'boolean' } } }));
   } catch (error) {
     throw new SetupProblem(`${error.message.split('. ')[0]}; see npm run cluster -- --help`);
   }
@@ -50,6 +51,7 @@ export function readOptions(args) {
     natsPort: number('nats-port'),
     metricsPort: number('metrics-port'),
     device: values.device ?? 'cpu',
+    tls: values.tls ?? false,
     folder: values.folder ?? path.join('.espalier', 'cluster'),
   };
   if (!DEVICES.includes(read.device))

@@ -186,7 +186,9 @@ test('options: defaults, and all problems at once', () => {
     metricsPort: 9470,
     device: 'cpu',
     folder: '.espalier/cluster',
+    tls: false,
   });
+  assert.equal(readOptions(['--tls']).tls, true);
   assert.equal(readOptions(['--help']), null);
   assert.throws(() => readOptions(['--workers', '0', '--port=x', '--device', 'abacus']), {
     message:
@@ -234,6 +236,8 @@ test('lines for the terminal', async () => {
     formatLine('nats', '[7] 2026/01/02 03:04:05.123456 [ERR] no space left'),
     '03:04:05 nats        error: no space left',
   );
+  const probed = '[7] 2026/01/02 03:04:05.123456 [ERR] 127.0.0.1:42712 - cid:5 - TLS handshake error: EOF';
+  assert.equal(formatLine('nats', probed), null);
   assert.match(formatLine('b', 'plain words'), /^\d\d:\d\d:\d\d b {11}plain words$/);
   assert.equal(formatLine('b', '  '), null);
   assert.equal(
