@@ -12,6 +12,7 @@ import { createLog } from '../shared/log.ts';
 import { Tls } from '../shared/rpc/tls.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import { startApiServer } from './api/api-server.ts';
+import { VolumeChecks } from './campaign/check-volumes.ts';
 import { type CoordinatorConfig, parseCoordinatorConfig } from './config.ts';
 import { Coordinator } from './coordinator.ts';
 import { openJobResources } from './job-resources.ts';
@@ -91,7 +92,10 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   const housekeeping = new Housekeeping({ bus, store, leases, id, leaseMs, log, retentionMs: config.retentionMs });
   releases.add(() => housekeeping.close());
   const onCallEnded = (method: string, status: string) => metrics.apiCallEnded(method, status);
-  const api = await startApiServer({ host, port: config.port, store, bus, volumes, tls, tracer, onCallEnded, log });
+  const volumeChecks = new VolumeChecks({ resources, newFolder: () => scratch.pathForCheck() });
+  const api = await startApiServer({
+    ...{ host, port: config.port, store, bus, volumes, volumeChecks, tls, tracer, onCallEnded, log },
+  });
   releases.add(() => api.close());
   telemetry.watch({ fleet, coordinator });
   const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };

@@ -5,15 +5,17 @@ import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
 import { toStatus } from '../../shared/rpc/status.ts';
 
-/** A handler of calls with one request and one response. */
+/** A handler of calls with one request and one response; its signal aborts when the client has gone. */
 export function unary<Request, Response>(
   log: Log,
   method: string,
-  handler: (request: Request, traceparent: string | null) => Promise<Response> | Response,
+  handler: (request: Request, traceparent: string | null, signal: AbortSignal) => Promise<Response> | Response,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const [traceparent] = call.metadata.get('traceparent');
-    const run = async () => handler(call.request, typeof traceparent === 'string' ? traceparent : null);
+    const gone = new AbortController();
+    call.on('cancelled', () => gone.abort(new EspalierError('cancelled', 'the client went away')));
+    const run = async () => handler(call.request, typeof traceparent === 'string' ? traceparent : null, gone.signal);
     run().then(
       (response) => callback(null, response),
       (caught) => callback(toStatus(logged(log, method, caught))),

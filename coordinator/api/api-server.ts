@@ -13,6 +13,7 @@ import { protocol, protocolDefinition } from '../../shared/rpc/protocol.ts';
 import { requireRoles } from '../../shared/rpc/roles.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
 import { NO_TRACER, type Tracer } from '../../shared/telemetry/trace.ts';
+import type { VolumeChecks } from '../campaign/check-volumes.ts';
 import type { JobStore } from '../jobs/job-store.ts';
 import { artifactsService } from './artifacts-service.ts';
 import { blobsService } from './blobs-service.ts';
@@ -39,6 +40,8 @@ export interface ApiServerOptions {
   readonly bus: Pick<Bus, 'objects' | 'events'>;
   /** Names of the volumes that the coordinators share. */
   readonly volumes: { has(name: string): boolean };
+  /** Of campaigns that name them. */
+  readonly volumeChecks: Pick<VolumeChecks, 'check'>;
   /** Serves peers with a certificate and a role only; null: whoever reaches the port. */
   readonly tls: Tls | null;
   readonly tracer?: Tracer;
@@ -59,7 +62,7 @@ export interface ApiServer {
 
 /** Starts to serve. @throws EspalierError "usage" when the port cannot be had. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { store, bus, volumes, tls, tracer = NO_TRACER, onCallEnded = () => {}, log } = options;
+  const { store, bus, volumes, volumeChecks, tls, tracer = NO_TRACER, onCallEnded = () => {}, log } = options;
   const { objects } = bus;
   const watchesEnd = new AbortController();
   const stop = new AbortController();
@@ -71,7 +74,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     interceptors: [counted, calls.interceptor, ...(tls === null ? [] : [requireRoles(rolesForMethod, log)])],
   });
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
-  server.addService(Jobs.service, jobsService({ store, bus, volumes, stopped: watchesEnd.signal, tracer, log }));
+  server.addService(
+    Jobs.service,
+    jobsService({ store, bus, volumes, volumeChecks, stopped: watchesEnd.signal, tracer, log }),
+  );
   server.addService(
     Blobs.service,
     blobsService({ objects, stopped: stop.signal, log, silenceMs: options.uploadSilenceMs ?? UPLOAD_SILENCE_MS }),

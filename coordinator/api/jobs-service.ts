@@ -5,6 +5,7 @@ import type { JobEvent as EventMessage } from '../../shared/rpc/generated/espali
 import type { WatchRequest__Output } from '../../shared/rpc/generated/espalier/v1/WatchRequest.ts';
 import type { JobsHandlers } from '../../shared/rpc/protocol.ts';
 import { inSpan, type Tracer } from '../../shared/telemetry/trace.ts';
+import type { VolumeChecks } from '../campaign/check-volumes.ts';
 import type { JobRecord } from '../jobs/job-record.ts';
 import type { JobStore } from '../jobs/job-store.ts';
 import { Places, streaming, unary } from './answer.ts';
@@ -18,19 +19,21 @@ export interface JobsServiceParts {
   readonly store: JobStore;
   readonly bus: Pick<Bus, 'objects' | 'events'>;
   readonly volumes: { has(name: string): boolean };
+  readonly volumeChecks: Pick<VolumeChecks, 'check'>;
   /** Aborted when watches should end. */
   readonly stopped: AbortSignal;
   readonly tracer: Tracer;
   readonly log: Log;
 }
 
-export function jobsService({ store, bus, volumes, stopped, tracer, log }: JobsServiceParts): JobsHandlers {
+export function jobsService(parts: JobsServiceParts): JobsHandlers {
+  const { store, bus, volumes, volumeChecks, stopped, tracer, log } = parts;
   const places = new Places(MOST_WATCHES, 'watches');
   const message = (record: JobRecord) => recordMessage(record, store.campaignName(record.campaign));
   return {
-    Submit: unary(log, 'Jobs.Submit', async (request, parent) => {
+    Submit: unary(log, 'Jobs.Submit', async (request, parent, signal) => {
       const { campaign, jobs, created } = await inSpan(tracer, 'submit', parent, (traceparent) =>
-        submit({ store, objects: bus.objects, volumes }, request, traceparent),
+        submit({ store, objects: bus.objects, volumes, volumeChecks }, request, traceparent, signal),
       );
       return { campaignId: campaign.id, jobs: jobs.map((job) => recordMessage(job, campaign.name)), created };
     }),

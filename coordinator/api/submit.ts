@@ -1,9 +1,11 @@
-// Jobs.Submit: the campaign is checked with the schema and the code of the client, whatever that has found.
+// Jobs.Submit: the campaign is checked with the schema and the code of the client, whatever that has found. Files that were
+// uploaded are taken at their digests: their content is looked at when a job runs, or here for jobs that name a volume too.
 import type { Bus } from '../../shared/bus/bus.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { SubmitRequest__Output } from '../../shared/rpc/generated/espalier/v1/SubmitRequest.ts';
 import { throwProblems } from '../campaign/campaign-problem.ts';
 import { checkSchema } from '../campaign/check-schema.ts';
+import type { VolumeChecks } from '../campaign/check-volumes.ts';
 import { expandCampaign } from '../campaign/expand-campaign.ts';
 import { jobSpecs } from '../campaign/job-specs.ts';
 import type { FileRef } from '../jobs/job-record.ts';
@@ -18,14 +20,16 @@ export interface SubmitParts {
   readonly store: Pick<JobStore, 'submit'>;
   readonly objects: Bus['objects'];
   readonly volumes: { has(name: string): boolean };
+  readonly volumeChecks: Pick<VolumeChecks, 'check'>;
 }
 
 /** @throws EspalierError "usage", "campaign_format" with all that is wrong, "blob_missing", "store_full", "job_state". */
 export async function submit(
-  { store, objects, volumes }: SubmitParts,
+  { store, objects, volumes, volumeChecks }: SubmitParts,
   request: SubmitRequest__Output,
   /** Of the span that this is, checked. */
   traceparent: string,
+  signal: AbortSignal,
 ): Promise<Submitted> {
   const clientKey = checkClientKey(request.clientKey);
   if (request.inputs.length > MOST_INPUTS)
@@ -49,6 +53,8 @@ export async function submit(
       traceparent,
     },
     () => requireBlobs(objects, specs.files),
+    async () =>
+      throwProblems(await volumeChecks.check({ file: campaign, jobs: expanded.jobs, submitted: specs.jobs }, signal)),
   );
 }
 

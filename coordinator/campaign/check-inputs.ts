@@ -1,21 +1,26 @@
-// Opens what a campaign names on this machine with the checks of `espalier prune`, each model and each data set with it
-// once, and notes all that is wrong. Inputs of volumes lie elsewhere: the coordinator that runs the job checks them.
-import path from 'node:path';
+// Opens what a campaign names with the checks of `espalier prune`, each model and each data set with it once, and notes all
+// that is wrong. Inputs that have no place here are left out: those of volumes for a client, which its coordinator checks.
 import { checkMetric } from '../../dataset/metrics.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import { modelCosts } from '../job/budget.ts';
 import { type ModelInput, openData, openEvaluation, openModel, requireDense } from '../job/open-inputs.ts';
 import { drawSamples } from '../stages/plan.ts';
-import type { CampaignFile, CampaignSettings } from './campaign-file.ts';
+import type { CampaignFile, CampaignInput, CampaignSettings } from './campaign-file.ts';
 import type { CampaignProblem } from './campaign-problem.ts';
 import type { CampaignJob } from './expand-campaign.ts';
 
-export interface CheckedCampaign {
+/** Plain data: a coordinator has it checked in a thread. */
+export interface CheckRequest {
   readonly file: CampaignFile;
-  readonly jobs: readonly CampaignJob[];
-  /** Folder of the campaign file, at which its paths start. */
-  readonly folder: string;
+  readonly jobs: readonly PlacedJob[];
+  /** Where the inputs lie, by `inputKey`. */
+  readonly places: ReadonlyMap<string, string>;
+}
+
+export interface PlacedJob extends CampaignJob {
+  /** In the campaign's file. */
+  readonly position: number;
 }
 
 export interface CheckOptions {
@@ -24,16 +29,12 @@ export interface CheckOptions {
   readonly onModel?: (model: string, position: number, count: number) => void;
 }
 
-interface PlacedJob extends CampaignJob {
-  readonly position: number;
-}
-
 /** @returns everything that is wrong with the inputs, each mistake once. */
-export async function checkInputs(campaign: CheckedCampaign, options: CheckOptions): Promise<CampaignProblem[]> {
-  const check = new InputCheck(campaign, options.signal);
-  const jobs = campaign.jobs.map((job, position) => ({ ...job, position }));
-  const local = jobs.filter(({ model }) => typeof model === 'string');
-  const byModel = [...grouped(local, ({ model }) => resolved(campaign, model as string))];
+export async function checkInputs(request: CheckRequest, options: CheckOptions): Promise<CampaignProblem[]> {
+  const { file, jobs, places } = request;
+  const check = new InputCheck(file, places, options.signal);
+  const placed = jobs.filter(({ model }) => places.has(inputKey(model)));
+  const byModel = [...grouped(placed, ({ model }) => places.get(inputKey(model)) ?? '')];
   for (const [position, [model, ofModel]] of byModel.entries()) {
     options.onModel?.(model, position, byModel.length);
     await check.model(model, ofModel);
@@ -41,13 +42,35 @@ export async function checkInputs(campaign: CheckedCampaign, options: CheckOptio
   return check.problems;
 }
 
+/** One for each input of a campaign, whoever names it. */
+export function inputKey(input: CampaignInput): string {
+  return JSON.stringify(typeof input === 'string' ? [input] : [input.volume, input.path]);
+}
+
+/** What is wrong with the input of a job, told where the file says it: with the job or in the defaults. */
+export function inputProblem(
+  file: CampaignFile,
+  position: number,
+  key: keyof CampaignSettings,
+  caught: unknown,
+): CampaignProblem {
+  const error = toEspalierError(caught);
+  return {
+    code: error.code === 'usage' || error.code === 'internal' ? 'campaign_format' : error.code,
+    path: key in file.jobs[position] ? ['jobs', position, key] : ['defaults', key],
+    text: `${error.message}; ${error.action}`,
+  };
+}
+
 class InputCheck {
-  readonly #campaign: CheckedCampaign;
+  readonly #file: CampaignFile;
+  readonly #places: ReadonlyMap<string, string>;
   readonly #signal: AbortSignal;
   readonly #problems = new Map<string, CampaignProblem>();
 
-  constructor(campaign: CheckedCampaign, signal: AbortSignal) {
-    this.#campaign = campaign;
+  constructor(file: CampaignFile, places: ReadonlyMap<string, string>, signal: AbortSignal) {
+    this.#file = file;
+    this.#places = places;
     this.#signal = signal;
   }
 
@@ -73,11 +96,10 @@ class InputCheck {
 
   async #data(model: ModelInput, jobs: readonly PlacedJob[]): Promise<void> {
     const [first] = jobs;
-    if (typeof first.data !== 'string') return;
-    const { data: input, settings } = first;
-    const dataset = await this.#try(first, 'data', () =>
-      openData(resolved(this.#campaign, input), model, settings, settings.labels === 'data'),
-    );
+    const place = this.#places.get(inputKey(first.data));
+    if (place === undefined) return;
+    const { settings } = first;
+    const dataset = await this.#try(first, 'data', () => openData(place, model, settings, settings.labels === 'data'));
     if (dataset === null) return;
     for (const [, same] of grouped(jobs, drawKey)) {
       const drawn = await this.#try(same[0], 'data', async () => drawSamples(dataset, same[0].settings));
@@ -97,8 +119,9 @@ class InputCheck {
     const metric = await this.#try(first, 'metric', async () =>
       checkMetric(model.checkpoint.config.task, settings.metric),
     );
-    if (metric === null || typeof input !== 'string') return;
-    await this.#try(first, 'eval', () => openEvaluation(resolved(this.#campaign, input), model, settings));
+    const place = this.#places.get(inputKey(input));
+    if (metric === null || place === undefined) return;
+    await this.#try(first, 'eval', () => openEvaluation(place, model, settings));
   }
 
   /** What `work` gives, or null after noting why it gives nothing. @throws the signal's reason. */
@@ -110,12 +133,7 @@ class InputCheck {
       this.#signal.throwIfAborted();
       const error = toEspalierError(caught);
       if (error.code === 'internal' && !isFromFiles(caught)) throw error;
-      const own = key in this.#campaign.file.jobs[job.position];
-      const problem: CampaignProblem = {
-        code: error.code === 'usage' || error.code === 'internal' ? 'campaign_format' : error.code,
-        path: own ? ['jobs', job.position, key] : ['defaults', key],
-        text: `${error.message}; ${error.action}`,
-      };
+      const problem = inputProblem(this.#file, job.position, key, caught);
       this.#problems.set(JSON.stringify(problem), problem);
       return null;
     }
@@ -123,12 +141,8 @@ class InputCheck {
 }
 
 /** What the system refused, such as a path with a NUL or a folder where a file should be, and no bug. */
-function isFromFiles(caught: unknown): boolean {
+export function isFromFiles(caught: unknown): boolean {
   return !(caught instanceof EspalierError) && typeof (caught as NodeJS.ErrnoException | null)?.code === 'string';
-}
-
-function resolved({ folder }: CheckedCampaign, input: string): string {
-  return path.resolve(folder, input);
 }
 
 function dataKey({ data, settings }: CampaignJob): string {

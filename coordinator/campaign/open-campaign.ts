@@ -5,7 +5,7 @@ import path from 'node:path';
 import { EspalierError } from '../../shared/errors.ts';
 import type { CampaignFile } from './campaign-file.ts';
 import type { CampaignProblem } from './campaign-problem.ts';
-import { type CheckOptions, checkInputs } from './check-inputs.ts';
+import { type CheckOptions, checkInputs, inputKey } from './check-inputs.ts';
 import { checkSchema } from './check-schema.ts';
 import { type CampaignJob, expandCampaign } from './expand-campaign.ts';
 import { type LocalInput, localInputs } from './local-inputs.ts';
@@ -45,10 +45,19 @@ export async function openCampaign(file: string, options: CheckOptions): Promise
     return located([{ code: 'campaign_format', path: [], text: got }]);
   }
   const folder = path.dirname(path.resolve(file));
-  const problems = await checkInputs({ file: campaign, jobs: expanded.jobs, folder }, options);
+  const jobs = expanded.jobs.map((job, position) => ({ ...job, position }));
+  const places = localPlaces(expanded.jobs, folder);
+  const problems = await checkInputs({ file: campaign, jobs, places }, options);
   if (problems.length > 0) return located(problems);
   const inputs = await localInputs(expanded.jobs, folder, options.signal);
   return { problems: null, campaign, json, jobs: expanded.jobs, inputs };
+}
+
+/** Where the inputs that are paths lie; those of volumes are on machines of the cluster. */
+function localPlaces(jobs: readonly CampaignJob[], folder: string): Map<string, string> {
+  const inputs = jobs.flatMap(({ model, data, evaluation }) => [model, data, evaluation]);
+  const local = inputs.filter((input) => typeof input === 'string');
+  return new Map(local.map((input) => [inputKey(input), path.resolve(folder, input)]));
 }
 
 async function readText(file: string): Promise<string> {

@@ -45,11 +45,12 @@ export async function gatherInputs(
   };
 }
 
-async function gatherInput(
+/** Gathers one input in a folder of its own, as `gatherInputs`. */
+export async function gatherInput(
   source: FileSource,
   kind: FileKind,
   folder: string,
-  resources: JobResources,
+  resources: Pick<JobResources, 'blobs' | 'cache' | 'volumes'>,
   releases: Releases,
   signal: AbortSignal,
 ): Promise<GatheredInput> {

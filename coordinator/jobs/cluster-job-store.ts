@@ -49,8 +49,12 @@ export class ClusterJobStore implements JobStore {
     this.#watches.abort();
   }
 
-  async submit(submission: Submission, requireBlobs: () => Promise<void> = async () => {}): Promise<Submitted> {
-    const submitted = await submitCampaign(this.#bus, this.index, submission, requireBlobs);
+  async submit(
+    submission: Submission,
+    requireBlobs: () => Promise<void> = async () => {},
+    checkInputs: () => Promise<void> = async () => {},
+  ): Promise<Submitted> {
+    const submitted = await submitCampaign(this.#bus, this.index, submission, requireBlobs, checkInputs);
     if (submitted.created) for (const { state } of submitted.jobs) this.#listener.jobEntered(state);
     return submitted;
   }

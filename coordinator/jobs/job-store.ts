@@ -67,9 +67,13 @@ export interface JobPage {
 
 export interface JobStore {
   /** Stores all jobs, then the campaign that makes them count. Blobs that they name must be there: give `requireBlobs`
-   * to check it between the two. @throws EspalierError "job_state" for other content under the same key, what
-   * `requireBlobs` threw. */
-  submit(submission: Submission, requireBlobs?: () => Promise<void>): Promise<Submitted>;
+   * to check it between the two. `checkInputs` is asked before anything is stored, unless the campaign is there already.
+   * @throws EspalierError "job_state" for other content under the same key, what these threw. */
+  submit(
+    submission: Submission,
+    requireBlobs?: () => Promise<void>,
+    checkInputs?: () => Promise<void>,
+  ): Promise<Submitted>;
   /** The id of the one job whose id begins so, at least 4 hexadecimal digits. @throws EspalierError "job_not_found". */
   find(prefix: string): string;
   /** The record now, from the bucket. @throws EspalierError "job_not_found", "state_schema". */

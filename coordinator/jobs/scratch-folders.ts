@@ -1,5 +1,6 @@
-// Folders for jobs that run: `<root>/<process>/<job>-<attempt>`. What a killed process left is removed by the next one that
+// Folders for jobs that run, `<root>/<process>/<job>-<attempt>`, and for checks of campaigns. What a killed process left is removed by the next one that
 // starts here; processes of other containers, of which nothing can be seen, keep theirs.
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { makeFolder } from '../../shared/make-folder.ts';
@@ -28,6 +29,11 @@ export class ScratchFolders {
   /** A path that no other claim of a job has. */
   pathFor(job: string, attempt: number): string {
     return path.join(this.#own, `${job}-${attempt}`);
+  }
+
+  /** A path for a submit, which no other one has. */
+  pathForCheck(): string {
+    return path.join(this.#own, `check-${randomUUID()}`);
   }
 
   async close(): Promise<void> {

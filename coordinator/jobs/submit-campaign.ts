@@ -20,6 +20,7 @@ export async function submitCampaign(
   index: JobIndex,
   submission: Submission,
   requireBlobs: () => Promise<void>,
+  checkInputs: () => Promise<void>,
 ): Promise<Submitted> {
   const id = sha256(submission.clientKey).slice(0, 16);
   const key = CAMPAIGN_PREFIX + id;
@@ -27,6 +28,7 @@ export async function submitCampaign(
   const known = await bus.jobs.get(key);
   if (known?.value) return existing(bus, decodeCampaign(key, known.value), content);
 
+  await checkInputs();
   const createdAt = new Date().toISOString();
   const jobs = submission.jobs.map((job, position) => newRecord(submission, job, { id, content, position, createdAt }));
   const campaign: CampaignRecord = {

@@ -7,6 +7,8 @@ import type { Scores } from '../../dataset/metrics.ts';
 import type { FisherInformation } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { rearrangeMasks } from '../../pruning/rearrange.ts';
+import type { CampaignProblem } from '../campaign/campaign-problem.ts';
+import { type CheckRequest, checkInputs } from '../campaign/check-inputs.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import { type PreparedInputs, prepareInputs } from './prepare-inputs.ts';
 import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts';
@@ -19,6 +21,7 @@ export interface ThreadCalls {
     readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string };
     readonly output: { readonly bytes: number };
   };
+  readonly check: { readonly input: CheckRequest; readonly output: CampaignProblem[] };
   readonly score: { readonly input: QuestionScores; readonly output: Scores };
 }
 
@@ -32,6 +35,7 @@ type Handlers = {
 
 export const THREAD_CALLS: Handlers = {
   prepare: prepareInputs,
+  check: (request) => checkInputs(request, { signal: new AbortController().signal }),
   rearrange: ({ fisher, masks }) => rearrangeMasks(fisher, masks),
   async write({ model, masks, dtype, directory }) {
     const source = await openCheckpoint(model);

@@ -1,8 +1,13 @@
 // The job API of a test: real gRPC servers over one real nats-server, and clients as programs have them.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { ClusterClient, type Job, type SubmitRequest, type SubmitResponse } from '../../cli/client/cluster-client.ts';
 import { type ApiServer, startApiServer } from '../../coordinator/api/api-server.ts';
+import { VolumeChecks } from '../../coordinator/campaign/check-volumes.ts';
+import { openJobResources } from '../../coordinator/job-resources.ts';
 import type { Bus } from '../../shared/bus/bus.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { SILENT_LOG } from '../../shared/log.ts';
@@ -19,6 +24,8 @@ const DEADLINE_MS = 20_000;
 /** One coordinator's API and plain clients of it. */
 export interface ApiSeat extends Seat {
   readonly server: ApiServer;
+  /** Holds the folders of checks that run. */
+  readonly scratch: string;
   readonly address: string;
   readonly jobs: JobsClient;
   readonly ask: ReturnType<typeof callsOf>;
@@ -28,27 +35,49 @@ export interface ApiSeat extends Seat {
 
 export class ApiWorld {
   readonly world: JobWorld;
+  /** Folder of the volume "models", which all coordinators have. */
+  readonly volume: string;
+  readonly #folder: string;
   readonly #closes: (() => Promise<void> | void)[] = [];
 
-  private constructor(world: JobWorld) {
+  private constructor(world: JobWorld, folder: string) {
     this.world = world;
+    this.volume = path.join(folder, 'models');
+    this.#folder = folder;
+    mkdirSync(this.volume);
   }
 
   static async open(): Promise<ApiWorld> {
-    return new ApiWorld(await JobWorld.open());
+    return new ApiWorld(await JobWorld.open(), mkdtempSync(path.join(tmpdir(), 'espalier-api-')));
   }
 
-  async seat(options: { wrap?: (bus: Bus) => Bus; tls?: Tls | null; uploadSilenceMs?: number } = {}): Promise<ApiSeat> {
-    const { wrap, tls = null, ...rest } = options;
+  /** What a coordinator checks with; what it has open is closed with the world. @param name of its own folders. */
+  async volumeChecks(bus: Bus, name: string, timeoutMs?: number): Promise<{ checks: VolumeChecks; scratch: string }> {
+    const volumes = new Map([['models', this.volume]]);
+    const cacheDir = path.join(this.#folder, name);
+    const resources = await openJobResources({ objects: bus.objects, cacheDir, cacheLimitBytes: 1e9, volumes });
+    this.#closes.push(() => resources.readers.close());
+    const scratch = path.join(cacheDir, 'checks');
+    const newFolder = () => path.join(scratch, randomUUID());
+    const checks = new VolumeChecks({ resources, newFolder, ...(timeoutMs !== undefined && { timeoutMs }) });
+    return { checks, scratch };
+  }
+
+  async seat(
+    options: { wrap?: (bus: Bus) => Bus; tls?: Tls | null; uploadSilenceMs?: number; checkMs?: number } = {},
+  ): Promise<ApiSeat> {
+    const { wrap, tls = null, checkMs, ...rest } = options;
     const seat = await this.world.seat(wrap);
     const { store, bus } = seat;
     const volumes = new Set(['models']);
+    const { checks: volumeChecks, scratch } = await this.volumeChecks(bus, randomUUID(), checkMs);
     const server = await startApiServer({
       host: '127.0.0.1',
       port: 0,
       store,
       bus,
       volumes,
+      volumeChecks,
       tls,
       log: SILENT_LOG,
       ...rest,
@@ -68,7 +97,7 @@ export class ApiWorld {
       for (const client of [jobs, blobs, artifacts]) client.close();
       await server.close();
     });
-    return { ...seat, server, address, jobs, ask: callsOf(jobs), blobs, artifacts };
+    return { ...seat, scratch, server, address, jobs, ask: callsOf(jobs), blobs, artifacts };
   }
 
   async client(addresses: readonly string[], signal = new AbortController().signal): Promise<ClusterClient> {
@@ -80,6 +109,7 @@ export class ApiWorld {
   async close(): Promise<void> {
     for (let close = this.#closes.pop(); close !== undefined; close = this.#closes.pop()) await close();
     await this.world.close();
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 

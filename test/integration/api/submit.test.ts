@@ -69,15 +69,6 @@ describe('Jobs.Submit', () => {
     assert.doesNotMatch((await api.store.read(odd.jobs[0]!.id)).traceparent ?? '', /nonsense/);
   });
 
-  it('takes inputs of a volume that it has', async () => {
-    const volume = { model: { volume: 'models', path: 'a/b' }, data: { volume: 'models', path: 'd.csv' } };
-    const campaignJson = JSON.stringify({ name: 'v', jobs: [{ ...volume, budgets: ['0.50'] }] });
-    const { jobs } = await submit({ clientKey: 'volume', campaignJson, inputs: [] });
-    const { spec } = await api.store.read(jobs[0]!.id);
-    assert.deepEqual(spec.model, { kind: 'volume', volume: 'models', path: ['a', 'b'] });
-    assert.deepEqual(spec.budgets, [{ text: '0.50', value: 0.5 }]);
-  });
-
   const [bert, jsonl] = inputs(model, data) as [ReturnType<typeof inputs>[0], ReturnType<typeof inputs>[0]];
   const json = (value: unknown) => ({ campaignJson: JSON.stringify(value) });
   const one = (settings: object) => json({ ...CAMPAIGN, jobs: [settings] });
