@@ -16,6 +16,7 @@ import type { ListResponse__Output as ListResponse } from '../../shared/rpc/gene
 import { type ArtifactsClient, type BlobsClient, type JobsClient, protocol } from '../../shared/rpc/protocol.ts';
 import { fromStatus } from '../../shared/rpc/status.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
+import type { Tracer } from '../../shared/telemetry/trace.ts';
 import { JobWorld, type Seat } from './job-world.ts';
 
 const MIB = 1024 * 1024;
@@ -64,7 +65,13 @@ export class ApiWorld {
   }
 
   async seat(
-    options: { wrap?: (bus: Bus) => Bus; tls?: Tls | null; uploadSilenceMs?: number; checkMs?: number } = {},
+    options: {
+      wrap?: (bus: Bus) => Bus;
+      tls?: Tls | null;
+      uploadSilenceMs?: number;
+      checkMs?: number;
+      tracer?: Tracer;
+    } = {},
   ): Promise<ApiSeat> {
     const { wrap, tls = null, checkMs, ...rest } = options;
     const seat = await this.world.seat(wrap);
