@@ -25,6 +25,9 @@ import { countWorkers, planChildren, supervise } from './supervisor.ts';
 
 /** For the last heartbeat of a worker whose engine died. */
 const GOODBYE_MS = 1_000;
+/** How long after a task of mid-tuning a coordinator may still take its states from a worker that drains: longer than the
+ * way from one sub-layer to the next takes. */
+const HAND_OVER_MS = 3_000;
 /** After the drain, for the engine's thread to end. */
 const RELEASE_MS = 3_000;
 
@@ -96,6 +99,8 @@ async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAske
     turns: isShared ? cpuTurns(blobs.locksFolder, log) : OWN_DEVICE,
     observer,
     tracer,
+    // Others hear by heartbeats that it drains and can still be reached; without them nobody would ask.
+    handOverMs: bus === null ? 0 : HAND_OVER_MS,
     onChange: () => heartbeat?.changed(),
   });
   releases.add(() => server.close());

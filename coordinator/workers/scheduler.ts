@@ -13,7 +13,7 @@ import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { describeClass } from './device-class.ts';
 import { DeviceScopes } from './device-scopes.ts';
 import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
-import { HandOver } from './hand-over.ts';
+import { HandOver, type HeldShards } from './hand-over.ts';
 import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
 import { slowAttempts } from './slow-attempts.ts';
 import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
@@ -302,8 +302,9 @@ export class Scheduler {
 
   async #try(attempt: Attempt, deadlineMs: number, isFirst: boolean): Promise<{ result: TaskResult; seconds: number }> {
     const { task, slot, abort } = attempt;
-    const holder = isFirst ? this.#formerHolder(task, slot) : null;
-    const spec = holder === null ? task.spec : await this.#handOver.prepare(task.spec, holder.worker, abort.signal);
+    const held = isFirst ? this.#heldElsewhere(task, slot) : [];
+    const spec =
+      held.length === 0 ? task.spec : await this.#handOver.prepare(task.spec, slot.worker, held, abort.signal);
     const onSent = () => {
       attempt.sentMs = this.#clock.now();
       this.#listener.bytes('out', requestBytes(spec));
@@ -320,12 +321,13 @@ export class Scheduler {
     }
   }
 
-  /** Who has the states that this task goes on from, where its key has moved here from another worker. */
-  #formerHolder({ spec, job }: Task, slot: WorkerSlot): WorkerSlot | null {
-    if (!spec.request.normalEquations || spec.affinity === undefined) return null;
-    const address = job.holders.holderOf(spec.request);
-    if (address === null || address === slot.address || job.ownerOf(spec.affinity) !== slot.address) return null;
-    return this.#slots.get(address) ?? null;
+  /** The states that this task goes on from, where its key has moved here from other workers. */
+  #heldElsewhere({ spec, job }: Task, slot: WorkerSlot): HeldShards[] {
+    if (spec.affinity === undefined || job.ownerOf(spec.affinity) !== slot.address) return [];
+    return job.holders.holdersOf(spec.request).flatMap(({ shards, address }) => {
+      const holder = address === slot.address ? undefined : this.#slots.get(address)?.worker;
+      return holder === undefined ? [] : [{ shards, holder }];
+    });
   }
 
   #succeeded(attempt: Attempt, { result, seconds }: { result: TaskResult; seconds: number }): void {

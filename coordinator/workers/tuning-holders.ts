@@ -2,31 +2,41 @@
 // there. Only a hint: a worker may have dropped them.
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
 
-interface Span {
+/** Neighbouring shards, end excluded. */
+export interface ShardSpan {
   readonly first: number;
   readonly end: number;
 }
+
+type Request = Omit<RunRequestBody, 'taskId'>;
 
 export class TuningHolders {
   readonly #addressOf = new Map<number, string>();
 
   /** A worker has done this task. */
-  note(request: Omit<RunRequestBody, 'taskId'>, address: string): void {
+  note(request: Request, address: string): void {
     for (const { first, end } of spansOf(request))
       for (let shard = first; shard < end; shard += 1) this.#addressOf.set(shard, address);
   }
 
-  /** The one worker that has all shards of a task; null where there is none. */
-  holderOf(request: Omit<RunRequestBody, 'taskId'>): string | null {
-    const addresses = new Set<string | undefined>();
+  /** Who has the shards of a task, in order, neighbours with the same worker together; those that nobody has are left
+   * out. */
+  holdersOf(request: Request): { shards: ShardSpan; address: string }[] {
+    const held: { shards: ShardSpan; address: string }[] = [];
     for (const { first, end } of spansOf(request))
-      for (let shard = first; shard < end; shard += 1) addresses.add(this.#addressOf.get(shard));
-    const [only] = addresses;
-    return addresses.size === 1 ? (only ?? null) : null;
+      for (let shard = first; shard < end; shard += 1) {
+        const address = this.#addressOf.get(shard);
+        if (address === undefined) continue;
+        const last = held.at(-1);
+        if (last?.address === address && last.shards.end === shard)
+          held[held.length - 1] = { address, shards: { first: last.shards.first, end: shard + 1 } };
+        else held.push({ address, shards: { first: shard, end: shard + 1 } });
+      }
+    return held;
   }
 }
 
-function spansOf({ normalEquations, solve }: Omit<RunRequestBody, 'taskId'>): Span[] {
+function spansOf({ normalEquations, solve }: Request): ShardSpan[] {
   const ranges = [normalEquations?.shards, solve?.fit?.shards, solve?.heldOut?.shards];
   return ranges.flatMap((range) => (range ? [{ first: range.first ?? 0, end: range.end ?? 0 }] : []));
 }

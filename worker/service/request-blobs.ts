@@ -13,8 +13,8 @@ export function blobsOf(request: RunRequest): BlobRef__Output[] {
   if (!task) missingTask();
   const refs: (BlobRef__Output | null | undefined)[] = [...(task.model?.weights ?? [])];
   if ('plan' in task) refs.push(task.plan);
-  if ('states' in task) refs.push(task.states);
-  if ('fit' in task) refs.push(task.fit?.sums, task.heldOut?.sums);
+  if ('fit' in task) refs.push(task.fit?.sums, task.heldOut?.sums, ...task.states.map(({ blob }) => blob));
+  else if ('states' in task) refs.push(task.states);
   const named = refs.filter((ref) => ref !== null && ref !== undefined);
   if (named.length > MAX_BLOBS)
     throw new EspalierError('protocol', `${request.taskId}: got ${named.length} blobs, expected at most ${MAX_BLOBS}`);

@@ -59,9 +59,10 @@ export class TaskQueue {
   }
 
   /** Holds a place for one task until it is left. @param peer who calls: callers take turns.
+   * @param isLate it is taken after `close`, too.
    * @throws EspalierError "worker_busy" when there is none, or the reason of `close`. */
-  admit(peer: string): Place {
-    if (this.#closed !== null) throw this.#closed;
+  admit(peer: string, isLate = false): Place {
+    if (this.#closed !== null && !isLate) throw this.#closed;
     if (this.#admitted >= this.limit)
       throw new EspalierError('worker_busy', `got a task while ${this.#admitted} are running or waiting`, {
         retryAfterMs: this.#retryAfterMs(),
@@ -89,7 +90,7 @@ export class TaskQueue {
     };
   }
 
-  /** Refuses further tasks with this error, and hands back those that have not begun. */
+  /** Refuses further tasks with this error, but for late ones, and hands back those that have not begun. */
   close(reason: EspalierError): void {
     if (this.#closed !== null) return;
     this.#closed = reason;

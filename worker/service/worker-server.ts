@@ -1,8 +1,10 @@
 // The gRPC front of a worker: Worker, Blobs and Health on one port.
 //
 // serving → draining (refuses new tasks, hands back those that wait, finishes the one that computes and results on their
-// way) → closed. `close` goes there at once.
+// way; hidden states of mid-tuning can still be fetched, for a while after the last task that made some) → closed. `close`
+// goes there at once.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { BlobStore } from '../../shared/blobs/blob-store.ts';
@@ -41,6 +43,8 @@ export interface WorkerServerOptions {
   readonly turns?: DeviceTurns;
   readonly observer?: WorkerObserver;
   readonly tracer?: Tracer;
+  /** How long after a task of mid-tuning its states can be fetched from a worker that drains; left out: not at all. */
+  readonly handOverMs?: number;
   /** Told when tasks come or go. */
   readonly onChange?: () => void;
   readonly log: Log;
@@ -62,6 +66,7 @@ export interface WorkerServer {
 /** Starts to serve. @throws EspalierError "usage" when the port cannot be had. */
 export async function startWorkerServer(options: WorkerServerOptions): Promise<WorkerServer> {
   const { executor, blobs, log, tls = null, observer = NO_OBSERVER, tracer = NO_TRACER } = options;
+  const { handOverMs = 0 } = options;
   const queue = new TaskQueue(options.maxWaiting, options.onChange);
   const instanceId = randomUUID();
   const stop = new AbortController();
@@ -70,7 +75,12 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING' as const])));
   const supply = options.supply ?? sentBlobs(blobs, observer);
   const turns = options.turns ?? OWN_DEVICE;
-  const parts = { executor, blobs, supply, turns, queue, observer, instanceId, stopped: stop.signal, tracer, log };
+  let statesKeptMs = Number.NEGATIVE_INFINITY;
+  const onStatesKept = () => {
+    statesKeptMs = performance.now();
+  };
+  const own = { instanceId, stopped: stop.signal, onStatesKept };
+  const parts = { executor, blobs, supply, turns, queue, observer, tracer, log, ...own };
   server.addService(protocol().Worker.service, workerService(parts));
   server.addService(protocol().Blobs.service, blobsService(blobs, observer));
   health.addToServer(server);
@@ -90,9 +100,19 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
   const drain = async (timeoutMs: number) => {
     refuseMore();
     // Tells peers to go, while the calls that run go on. It waits for open health watches too: hence the flush limit.
-    const goodbye = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    if ((await within(queue.idle(), timeoutMs)) === 'done') await within(goodbye, FLUSH_MS);
+    const sayGoodbye = () => new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    const early = handOverMs > 0 ? null : sayGoodbye();
+    if ((await within(quiet(), timeoutMs)) === 'done') await within(early ?? sayGoodbye(), FLUSH_MS);
     await close();
+  };
+  /** Resolves when nothing runs, and states that lie here have not been asked for in time. */
+  const quiet = async () => {
+    for (;;) {
+      await queue.idle();
+      const leftMs = statesKeptMs + handOverMs - performance.now();
+      if (leftMs <= 0 || stop.signal.aborted) return;
+      await pause(leftMs, undefined, { signal: stop.signal }).catch(() => {});
+    }
   };
   return {
     port,

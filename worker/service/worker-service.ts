@@ -30,9 +30,13 @@ export interface WorkerServiceParts {
   readonly instanceId: string;
   /** Aborted when the worker will wait no longer for its tasks. */
   readonly stopped: AbortSignal;
+  /** Told after each task that leaves hidden states here. */
+  readonly onStatesKept: () => void;
   readonly tracer: Tracer;
   readonly log: Log;
 }
+
+const LEAVES_STATES: ReadonlySet<string> = new Set(['normalEquations', 'solve', 'activations']);
 
 export function workerService(parts: WorkerServiceParts): WorkerHandlers {
   const { instanceId } = parts;
@@ -72,7 +76,8 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
   const { executor, blobs, supply, turns, queue, stopped, observer, log } = parts;
   const { request } = call;
   const refs = blobsOf(request);
-  const place = queue.admit(call.getPeer());
+  // What only this worker has can be fetched until it is gone.
+  const place = queue.admit(call.getPeer(), request.activations?.heldOnly === true);
   const unpin = blobs.pin(refs.map(({ digest }) => digest));
   const gone = new AbortController();
   // Also a passed deadline arrives as "cancelled".
@@ -86,6 +91,7 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
       const ended = observer.taskStarted(request.task ?? '');
       try {
         const result = await executor.run(request, signal);
+        if (LEAVES_STATES.has(request.task ?? '')) parts.onStatesKept();
         log.info('task computed', { seconds: (performance.now() - startedAt) / 1000 });
         return result;
       } finally {

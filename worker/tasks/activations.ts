@@ -9,8 +9,14 @@ import { type NormalEquationsInput, tuningPair } from './normal-equations.ts';
 import { shardsOf, type TaskContext } from './task-context.ts';
 
 /** @returns the tensors that worker.proto names for ActivationsTask.
- * @throws EspalierError "limit_exceeded" for more shards than one answer may hold. */
-export async function runActivations(context: TaskContext, input: NormalEquationsInput): Promise<NamedTensor[]> {
+ * @param heldOnly only of what is kept here.
+ * @throws EspalierError "limit_exceeded" for more shards than one answer may hold, "worker_unavailable" with `heldOnly`
+ * where something is not kept. */
+export async function runActivations(
+  context: TaskContext,
+  input: NormalEquationsInput,
+  { heldOnly = false }: { readonly heldOnly?: boolean } = {},
+): Promise<NamedTensor[]> {
   const { engine, states } = context;
   const { plan, shards } = input;
   shardsOf(plan, shards);
@@ -24,6 +30,9 @@ export async function runActivations(context: TaskContext, input: NormalEquation
       { action: 'ask for fewer shards at once' },
     );
   const step = stepOf(input.layer, input.subLayer);
+  for (let shard = shards.first; heldOnly && shard < shards.end; shard++)
+    if (!states.has(pair, shard, step))
+      throw new EspalierError('worker_unavailable', `activations: got shard ${shard}, whose states are not kept here`);
   const tensors: NamedTensor[] = [keyTensor(statesKey(pair, step, shards))];
   let batch = 0;
   for (let shard = shards.first; shard < shards.end; shard++)

@@ -29,6 +29,7 @@ export type BlobPaths = Readonly<Record<string, string>>;
 
 const MOST_REPEATS = 1000;
 const MOST_STUDENTS = 64;
+const MOST_GIVEN_STATES = 256;
 
 export class RequestRunner {
   private readonly context: TaskContext;
@@ -89,17 +90,23 @@ export class RequestRunner {
       }
       case 'activations': {
         const task = given(request.activations, 'activations');
-        return runActivations(context, { ...(await this.tuning(task, paths)), shards: range(task.shards) });
+        const input = { ...(await this.tuning(task, paths)), shards: range(task.shards) };
+        return runActivations(context, input, { heldOnly: task.heldOnly });
       }
       case 'solve': {
         const task = given(request.solve, 'solve');
         const heldOut = task.heldOut === null ? null : await sums(task.heldOut, paths);
         const settings = parseTuningSettings(task.settingsJson);
+        within('states', task.states.length, 0, MOST_GIVEN_STATES);
         return runSolve(context, {
           ...(await this.tuning(task, paths)),
           fit: await sums(given(task.fit, 'fit'), paths),
           heldOut,
           settings,
+          given: task.states.map(({ shards, blob }) => ({
+            shards: range(shards),
+            path: pathOf(given(blob, 'states').digest, paths),
+          })),
         });
       }
       case 'latency': {

@@ -4,7 +4,9 @@ import { solveScales, type TuningSettings } from '../../pruning/tuning.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { engineAlgebra } from '../engine/engine-algebra.ts';
+import { openManyStates, type StatesOfShard } from '../tuning/given-states.ts';
 import { projection, stepOf } from '../tuning/sub-layer.ts';
+import { statesKey } from '../tuning/tuning-states.ts';
 import { subLayerSums, type TuningInput, tuningPair } from './normal-equations.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
 
@@ -18,15 +20,27 @@ export interface SolveInput extends TuningInput {
   /** null: nothing is held out. */
   readonly heldOut: SumSource | null;
   readonly settings: TuningSettings;
+  /** Files of states to start from where none are kept here; shards that they lack: from the embeddings. */
+  readonly given?: readonly { readonly shards: ShardRange; readonly path: string }[];
 }
 
 /** @returns "scales" F64 [kept], "report" U8: JSON of the rung taken and what was tried. */
 export async function runSolve(context: TaskContext, input: SolveInput): Promise<NamedTensor[]> {
   const { engine, ops } = context;
-  const fit = await sumsOf(context, input, input.fit);
-  const heldOut = input.heldOut === null ? null : await sumsOf(context, input, input.heldOut);
   const pair = await tuningPair(context, input);
-  const kernel = projection(pair.student, stepOf(input.layer, input.subLayer));
+  const step = stepOf(input.layer, input.subLayer);
+  const files = (input.given ?? []).map((file) => ({ ...file, key: statesKey(pair, step, file.shards) }));
+  const { hiddenSize } = pair.student.config;
+  const given = await openManyStates(files, { plan: input.plan, hiddenSize });
+  let fit: SubLayerSums;
+  let heldOut: SubLayerSums | null;
+  try {
+    fit = await sumsOf(context, input, input.fit, given.ofShard);
+    heldOut = input.heldOut === null ? null : await sumsOf(context, input, input.heldOut, given.ofShard);
+  } finally {
+    await given.close();
+  }
+  const kernel = projection(pair.student, step);
   if (kernel === null)
     throw new EspalierError('protocol', `layer ${input.layer} ${input.subLayer}: got no kept variable, expected one`);
   const solution = solveScales({
@@ -48,6 +62,13 @@ export async function runSolve(context: TaskContext, input: SolveInput): Promise
   ];
 }
 
-async function sumsOf(context: TaskContext, input: TuningInput, source: SumSource): Promise<SubLayerSums> {
-  return source.kind === 'shards' ? subLayerSums(context, input, source.shards) : sumsFromTensors(source.tensors);
+async function sumsOf(
+  context: TaskContext,
+  input: TuningInput,
+  source: SumSource,
+  given: StatesOfShard,
+): Promise<SubLayerSums> {
+  return source.kind === 'shards'
+    ? subLayerSums(context, input, source.shards, given)
+    : sumsFromTensors(source.tensors);
 }

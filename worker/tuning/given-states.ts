@@ -51,6 +51,33 @@ export async function openGivenStates(
   }
 }
 
+/** Opens several files of states, as `openGivenStates` each; the first that has a shard gives it. */
+export async function openManyStates(
+  files: readonly { readonly path: string; readonly key: string; readonly shards: ShardRange }[],
+  of: { readonly plan: Plan; readonly hiddenSize: number },
+): Promise<GivenStates> {
+  const open: GivenStates[] = [];
+  const close = async () => {
+    for (const states of open) await states.close();
+  };
+  try {
+    for (const { path, key, shards } of files) open.push(await openGivenStates(path, { ...of, key, shards }));
+  } catch (caught) {
+    await close();
+    throw caught;
+  }
+  return {
+    ofShard(shard) {
+      for (const states of open) {
+        const found = states.ofShard(shard);
+        if (found !== null) return found;
+      }
+      return null;
+    },
+    close,
+  };
+}
+
 async function checked(
   file: SafetensorsFile,
   { key, plan, shards, hiddenSize }: Parameters<typeof openGivenStates>[1],

@@ -113,6 +113,12 @@ export class TuningStates {
     this.bytes += bytes;
   }
 
+  /** True where `visit` would start from what is kept. */
+  has(pair: TuningPair, shardIndex: number, step: number): boolean {
+    const state = this.kept.get(shardIndex);
+    return state !== undefined && state.step <= step && state.key === stateKey(pair, state.step);
+  }
+
   /** After memory ran out: releases everything and keeps at most half as much from now on. */
   shrink(): void {
     if (this.bytes > 0) this.limitBytes = this.bytes / 2;

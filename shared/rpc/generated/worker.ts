@@ -9,6 +9,7 @@ import type { DeviceClass as _espalier_v1_DeviceClass, DeviceClass__Output as _e
 import type { EvaluateTask as _espalier_v1_EvaluateTask, EvaluateTask__Output as _espalier_v1_EvaluateTask__Output } from './espalier/v1/EvaluateTask.ts';
 import type { FisherTask as _espalier_v1_FisherTask, FisherTask__Output as _espalier_v1_FisherTask__Output } from './espalier/v1/FisherTask.ts';
 import type { Frame as _espalier_v1_Frame, Frame__Output as _espalier_v1_Frame__Output } from './espalier/v1/Frame.ts';
+import type { GivenStates as _espalier_v1_GivenStates, GivenStates__Output as _espalier_v1_GivenStates__Output } from './espalier/v1/GivenStates.ts';
 import type { LatencyTask as _espalier_v1_LatencyTask, LatencyTask__Output as _espalier_v1_LatencyTask__Output } from './espalier/v1/LatencyTask.ts';
 import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from './espalier/v1/MaskSet.ts';
 import type { ModelRef as _espalier_v1_ModelRef, ModelRef__Output as _espalier_v1_ModelRef__Output } from './espalier/v1/ModelRef.ts';
@@ -35,6 +36,7 @@ export interface ProtoGrpcType {
       EvaluateTask: MessageTypeDefinition<_espalier_v1_EvaluateTask, _espalier_v1_EvaluateTask__Output>
       FisherTask: MessageTypeDefinition<_espalier_v1_FisherTask, _espalier_v1_FisherTask__Output>
       Frame: MessageTypeDefinition<_espalier_v1_Frame, _espalier_v1_Frame__Output>
+      GivenStates: MessageTypeDefinition<_espalier_v1_GivenStates, _espalier_v1_GivenStates__Output>
       LatencyTask: MessageTypeDefinition<_espalier_v1_LatencyTask, _espalier_v1_LatencyTask__Output>
       MaskSet: MessageTypeDefinition<_espalier_v1_MaskSet, _espalier_v1_MaskSet__Output>
       ModelRef: MessageTypeDefinition<_espalier_v1_ModelRef, _espalier_v1_ModelRef__Output>

@@ -159,10 +159,51 @@ test('states of anything else are refused, and none are used where the worker ha
 test('a request for activations, and one for sums with states', async (t) => {
   const desk = await Desk.open(t, 'SequenceClassification');
   const request = desk.normalEquations();
-  const { states: _, ...activations } = request.normalEquations!;
+  const { states: _, ...rest } = request.normalEquations!;
+  const activations = { ...rest, heldOnly: false };
   const found = await desk.run({ taskId: 'activations', task: 'activations', activations });
   const states = await desk.put(encodeSafetensors(found));
   assertSameBits(await desk.run(desk.normalEquations({ states })), await desk.run(request), 'the same sums');
   await desk.refuses({ taskId: 'x', task: 'activations', activations: null }, /^activations: got nothing/);
   await desk.refuses(desk.normalEquations({ states: { digest: 'a'.repeat(64), sizeBytes: 1 } }), /^blob a{64}: got/);
+});
+
+test('a solve from states of another worker, of all of its shards or of some', async (t) => {
+  const desk = await Desk.open(t, 'SequenceClassification');
+  const given = async (first: number, end: number) => {
+    const { states: _, ...rest } = desk.normalEquations({ shards: { first, end } }).normalEquations!;
+    const found = await desk.run({ taskId: 'a', task: 'activations', activations: { ...rest, heldOnly: false } });
+    return { shards: { first, end }, blob: await desk.put(encodeSafetensors(found)) };
+  };
+  const expected = await desk.run(desk.solve());
+  const [first, second] = [await given(0, 1), await given(1, 2)];
+  for (const states of [[first, second], [second], [await given(0, 2)], [second, first, second]]) {
+    desk.forget();
+    assertSameBits(await desk.run(desk.solve({ states })), expected, `${states.length} parts`);
+  }
+  desk.forget();
+  const swapped = [{ shards: first.shards, blob: second.blob }];
+  await desk.refuses(desk.solve({ states: swapped }), /^states: got those of another sub-layer/);
+  await desk.refuses(desk.solve({ states: [{ shards: first.shards, blob: null }] }), /^states: got nothing/);
+  await desk.refuses(desk.solve({ states: [{ shards: { first: 1, end: 3 }, blob: first.blob }] }), /shards/);
+  await desk.refuses(desk.solve({ states: new Array(257).fill(first) }), /^states: got 257, expected 0 to 256$/);
+});
+
+test('where only states that are kept are asked for, none are computed', async (t) => {
+  const { tuning, plan } = await setting(t, 'SequenceClassification');
+  const input = { ...tuning, layer: 1, subLayer: 'ffn' as const, shards: { first: 0, end: plan.shards.length } };
+  const { first } = input.shards;
+  await fresh(async (context) => {
+    const ask = (more = {}) => runActivations(context, { ...input, ...more }, { heldOnly: true });
+    const refused = (more: object, what: string) =>
+      assert.rejects(ask(more), { code: 'worker_unavailable', message: /whose states are not kept here$/ }, what);
+    await refused({}, 'nothing was computed yet');
+    await runNormalEquations(context, { ...input, layer: 0, shards: { first, end: 3 } });
+    await refused({}, 'some are missing');
+    await refused({ student: halfMasks('teacher'), shards: { first, end: 3 } }, 'of another student');
+    const found = await ask({ shards: { first, end: 3 } });
+    const computed = await fresh((other) => runActivations(other, { ...input, shards: { first, end: 3 } }));
+    assertSameBits(found, computed, 'those that are kept');
+    await refused({ layer: 0, shards: { first, end: 3 } }, 'they have gone on');
+  });
 });

@@ -99,7 +99,7 @@ export class Desk {
     return {
       taskId: 'solve',
       task: 'solve',
-      solve: { ...this.tuning(), fit, heldOut: null, settingsJson, ...changes },
+      solve: { ...this.tuning(), fit, heldOut: null, settingsJson, states: [], ...changes },
     };
   }
 
@@ -107,6 +107,11 @@ export class Desk {
     const students = [maskSet(halfMasks('student')), emptySet()];
     const latency = { model: this.model, students, batchSize: 2, tokens: 3, repeats: 1, ...changes };
     return { taskId: 'latency', task: 'latency', latency };
+  }
+
+  /** As a worker that has seen nothing. */
+  forget(): void {
+    this.context.states.clear();
   }
 
   run(request: RunRequest, paths: BlobPaths = this.paths): Promise<NamedTensor[]> {

@@ -66,11 +66,17 @@ before(async () => {
       task: 'normalEquations',
       normalEquations: { ...tuning, shards, states: null },
     },
-    activations: { taskId: 'activations', task: 'activations', activations: { ...tuning, shards } },
+    activations: { taskId: 'activations', task: 'activations', activations: { ...tuning, shards, heldOnly: false } },
     solve: {
       taskId: 'solve',
       task: 'solve',
-      solve: { ...tuning, fit: source, heldOut: null, settingsJson: JSON.stringify(DEFAULT_TUNING_SETTINGS) },
+      solve: {
+        ...tuning,
+        states: [],
+        fit: source,
+        heldOut: null,
+        settingsJson: JSON.stringify(DEFAULT_TUNING_SETTINGS),
+      },
     },
   };
 });

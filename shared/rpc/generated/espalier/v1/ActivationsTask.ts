@@ -13,6 +13,7 @@ export interface ActivationsTask {
   'student'?: (_espalier_v1_MaskSet | null);
   'layer'?: (number);
   'subLayer'?: (string);
+  'heldOnly'?: (boolean);
 }
 
 export interface ActivationsTask__Output {
@@ -23,4 +24,5 @@ export interface ActivationsTask__Output {
   'student': (_espalier_v1_MaskSet__Output | null);
   'layer': (number);
   'subLayer': (string);
+  'heldOnly': (boolean);
 }

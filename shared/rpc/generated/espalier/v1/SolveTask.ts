@@ -4,6 +4,7 @@ import type { ModelRef as _espalier_v1_ModelRef, ModelRef__Output as _espalier_v
 import type { BlobRef as _espalier_v1_BlobRef, BlobRef__Output as _espalier_v1_BlobRef__Output } from '../../espalier/v1/BlobRef.ts';
 import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from '../../espalier/v1/MaskSet.ts';
 import type { SumSource as _espalier_v1_SumSource, SumSource__Output as _espalier_v1_SumSource__Output } from '../../espalier/v1/SumSource.ts';
+import type { GivenStates as _espalier_v1_GivenStates, GivenStates__Output as _espalier_v1_GivenStates__Output } from '../../espalier/v1/GivenStates.ts';
 
 export interface SolveTask {
   'model'?: (_espalier_v1_ModelRef | null);
@@ -15,6 +16,7 @@ export interface SolveTask {
   'fit'?: (_espalier_v1_SumSource | null);
   'heldOut'?: (_espalier_v1_SumSource | null);
   'settingsJson'?: (string);
+  'states'?: (_espalier_v1_GivenStates)[];
 }
 
 export interface SolveTask__Output {
@@ -27,4 +29,5 @@ export interface SolveTask__Output {
   'fit': (_espalier_v1_SumSource__Output | null);
   'heldOut': (_espalier_v1_SumSource__Output | null);
   'settingsJson': (string);
+  'states': (_espalier_v1_GivenStates__Output)[];
 }
