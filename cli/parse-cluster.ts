@@ -42,3 +42,19 @@ export function readId(flags: FlagReader, operand: string | undefined, placehold
     flags.problem(`${placeholder}: got ${operand}, expected an id, or the first 4 or more of its hexadecimal digits`);
   return id;
 }
+
+export interface Targets {
+  /** Ids of jobs or the beginnings of them, each once. */
+  readonly ids: readonly string[];
+  /** Instead of them. */
+  readonly campaign: string | null;
+}
+
+/** What a command is done to: jobs by their ids, or with --campaign all of one. */
+export function readTargets(flags: FlagReader, operands: readonly string[]): Targets {
+  const campaign = flags.text('campaign');
+  if (campaign === null)
+    return { ids: [...new Set((operands.length === 0 ? [''] : operands).map((id) => readId(flags, id)))], campaign };
+  if (operands.length > 0) flags.problem('--campaign: got jobs as well, expected one of them');
+  return { ids: [], campaign: readId(flags, campaign, '--campaign') };
+}

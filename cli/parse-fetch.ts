@@ -1,11 +1,12 @@
 // From the words of `espalier fetch` to what it does. Pure: looks at no file.
 import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { outputProblem } from './output-inputs.ts';
-import { type ClusterSettings, readCluster, readId } from './parse-cluster.ts';
+import { type ClusterSettings, readCluster, readTargets } from './parse-cluster.ts';
 
 export interface FetchSettings {
-  /** Id of the job or the beginning of it. */
-  readonly id: string;
+  /** Ids of jobs or the beginnings of them; empty with a campaign. */
+  readonly ids: readonly string[];
+  readonly campaign: string | null;
   readonly out: string;
   readonly force: boolean;
   /** As the campaign wrote them; empty: all. */
@@ -17,14 +18,14 @@ export interface FetchSettings {
 
 /** @throws EspalierError "usage" that tells of every problem at once. */
 export function parseFetch(
-  operand: string | undefined,
+  operands: readonly string[],
   rawFlags: RawFlags,
   cwd: string,
   env: NodeJS.ProcessEnv,
 ): FetchSettings {
   const flags = new FlagReader(rawFlags, env);
   const settings: FetchSettings = {
-    id: readId(flags, operand),
+    ...readTargets(flags, operands),
     out: flags.required('out', 'DIR'),
     force: flags.switched('force'),
     budgets: flags.all('budget').flatMap((list) => list.split(',').map((text) => text.trim())),

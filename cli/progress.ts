@@ -107,7 +107,7 @@ export class Progress {
 
   #draw(): void {
     const running = this.#running as RunningStage;
-    const width = this.#options.sink.columns ?? 80;
+    const width = this.#options.sink.columns || 80;
     const share = running.steps > 0 ? Math.min(1, running.done / running.steps) : 0;
     const filled = Math.round(share * BAR_WIDTH);
     const label = running.label.padEnd(LABEL_WIDTH);

@@ -38,3 +38,8 @@ export function formatLatency(seconds: number): string {
 export function formatPercent(fraction: number): string {
   return `${(fraction * 100).toFixed(1)} %`;
 }
+
+/** "1 job", "2 jobs". */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}

@@ -43,6 +43,20 @@ export async function watchJobs(
   }
 }
 
+/** What became of them, and what to do next. */
+export function tellEnd({ stdout }: CliContext, jobs: readonly Job[], campaign: string | null): void {
+  const counts = ['done', 'failed', 'cancelled'].map((state) => ({
+    state,
+    count: jobs.filter((job) => job.state === state).length,
+  }));
+  const told = counts.flatMap(({ state, count }) => (count > 0 ? [`${count} ${state}`] : []));
+  if (jobs.length > 1) stdout.write(`${jobs.length} jobs: ${told.join(', ')}\n`);
+  const [first] = jobs;
+  if (counts[0].count === 0) return;
+  const target = campaign === null ? first.id : `--campaign ${campaign}`;
+  stdout.write(`Next: espalier fetch ${target} --out DIR\n`);
+}
+
 /** @throws EspalierError "job_failed" when one of these failed, "cancelled" when one was cancelled. */
 export function requireDone(jobs: readonly Job[]): void {
   const ended = (state: string) => jobs.filter((job) => job.state === state);

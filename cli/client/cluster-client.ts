@@ -82,7 +82,10 @@ export class ClusterClient {
   }
 
   /** Jobs, newest first, at most `limit` of them. */
-  async list({ campaign, states }: ListFilter, limit: number): Promise<{ jobs: Job[]; hasMore: boolean }> {
+  async list(
+    { campaign, states }: ListFilter,
+    limit = Number.POSITIVE_INFINITY,
+  ): Promise<{ jobs: Job[]; hasMore: boolean }> {
     const found: Job[] = [];
     let pageToken = '';
     do {

@@ -8,6 +8,7 @@ const EXAMPLES = `
 Examples:
   espalier cancel 3f2a
   espalier cancel 3f2a 90bc 11d4
+  espalier cancel --campaign 77c0
 `;
 
 export function addCancelCommand(program: Command, context: CliContext): void {
@@ -16,6 +17,7 @@ export function addCancelCommand(program: Command, context: CliContext): void {
     summary: 'end jobs that wait or run',
     description: 'Ends jobs that wait or run; what they have finished is kept for a retry.',
     examples: EXAMPLES,
+    states: ['queued', 'running'],
     change: (client, id) => client.cancel(id),
     told: stateText,
   });

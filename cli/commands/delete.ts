@@ -6,6 +6,7 @@ import type { CliContext } from '../context.ts';
 const EXAMPLES = `
 Examples:
   espalier delete 3f2a
+  espalier delete --campaign 77c0
 `;
 
 export function addDeleteCommand(program: Command, context: CliContext): void {
@@ -14,6 +15,7 @@ export function addDeleteCommand(program: Command, context: CliContext): void {
     summary: 'remove jobs that have ended',
     description: 'Removes jobs that have ended, with their results and events. Fetch what you want to keep first.',
     examples: EXAMPLES,
+    states: ['done', 'failed', 'cancelled'],
     change: async (client, id) => {
       const job = await client.get(id);
       await client.delete(job.id);

@@ -1,128 +1,156 @@
-// espalier fetch: the pruned models of a finished job as folders, like those of `espalier prune --out`. Every file is
-// checked by its digest; the output appears whole, by a rename, or not at all.
-import { writeFile } from 'node:fs/promises';
+// espalier fetch: the pruned models of finished jobs as folders. One job becomes the output folder itself; several, or those
+// of a campaign, a folder each in it. What an earlier fetch has brought of them is not fetched again.
+
 import path from 'node:path';
 import type { Command } from 'commander';
-import { isFileName } from '../../coordinator/jobs/file-names.ts';
-import { requireReplaceable } from '../../coordinator/store/own-output.ts';
-import { openRunFolder, type RunFolder } from '../../coordinator/store/run-folder.ts';
-import { EspalierError } from '../../shared/errors.ts';
+import { type ErrorCode, EspalierError, toEspalierError } from '../../shared/errors.ts';
 import type { ClusterClient, Job } from '../client/cluster-client.ts';
 import { addClusterOptions, addValue, rawFlags } from '../command-options.ts';
 import type { CliContext } from '../context.ts';
+import { chosenResults, fetchJob, isFetched } from '../fetch-job.ts';
+import { joinedFailure } from '../joined-failure.ts';
 import { type FetchSettings, parseFetch } from '../parse-fetch.ts';
-import { formatBytes } from '../quantities.ts';
-import { ByteProgress } from '../views/byte-progress.ts';
+import { counted } from '../quantities.ts';
+import { plainText } from '../views/plain-text.ts';
 import { withCluster, writeJson } from '../with-cluster.ts';
 
 const EXAMPLES = `
 Examples:
   espalier fetch 3f2a --out ./pruned
   espalier fetch 3f2a --out ./pruned --budget 0.5 --force
+  espalier fetch --campaign 77c0 --out ./campaign
 `;
-const REPORT_FILE = 'report.json';
+/** Faults of one job; any other would come again with the next. */
+const OWN_FAULTS: readonly ErrorCode[] = [
+  ...(['usage', 'job_state', 'job_failed', 'job_not_found', 'blob_missing', 'blob_corrupt', 'protocol'] as const),
+  ...(['output_exists', 'output_locked'] as const),
+];
+/** What a campaign may call its jobs: names of folders. */
+const JOB_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
-type Result = Job['results'][number];
+interface Fetched {
+  readonly job: Job;
+  readonly folders: readonly string[];
+}
 
 export function addFetchCommand(program: Command, context: CliContext): void {
   const command = program
     .command('fetch')
-    .summary('download the pruned models of a job')
-    .description('Downloads the pruned models of a finished job; each budget gets a folder, as with `espalier prune`.')
-    .usage('ID --out DIR [options]')
-    .argument('[ID]', 'id of the job, or the first 4 or more of its digits');
-  addValue(command, '--out <dir>', 'folder to write; each budget gets a folder in it');
+    .summary('download the pruned models of jobs')
+    .description(
+      'Downloads the pruned models of finished jobs. Each budget gets a folder, as with `espalier prune`; of several jobs ' +
+        'or a campaign each job gets a folder for those, and what is there already is not fetched again.',
+    )
+    .usage('ID... --out DIR [options] | --campaign ID --out DIR [options]')
+    .argument('[ID...]', 'ids of jobs, or the first 4 or more of their digits');
+  addValue(command, '--campaign <id>', 'all jobs of this campaign that are done');
+  addValue(command, '--out <dir>', 'folder to write');
   addValue(command, '--budget <fraction>', 'only this budget; 0.4,0.6 or repeat it (default: all of the job)');
-  command.option('--force', 'replace the output folder if it is there');
+  command.option('--force', 'replace earlier outputs that are there');
   command.option('--quiet', 'print no progress');
   addClusterOptions(command);
   command.addHelpText('after', EXAMPLES);
-  command.action((operand: string | undefined) => runFetch(operand, command, context));
+  command.action((operands: readonly string[]) => runFetch(operands, command, context));
 }
 
-async function runFetch(operand: string | undefined, command: Command, context: CliContext): Promise<void> {
-  const settings = parseFetch(operand, rawFlags(command), context.cwd, context.env);
+async function runFetch(operands: readonly string[], command: Command, context: CliContext): Promise<void> {
+  const settings = parseFetch(operands, rawFlags(command), context.cwd, context.env);
+  const action = 'nothing is left of what was not whole; run it again';
+  await withCluster(
+    context,
+    settings.cluster,
+    async (client) => {
+      const [id] = settings.ids;
+      if (settings.campaign === null && settings.ids.length === 1) await fetchOne(client, id, settings, context);
+      else await fetchSeveral(client, settings, context);
+    },
+    { message: 'the fetch was interrupted', action },
+  );
+}
+
+async function fetchOne(
+  client: ClusterClient,
+  id: string,
+  settings: FetchSettings,
+  context: CliContext,
+): Promise<void> {
+  const { force, quiet } = settings;
   const out = path.resolve(context.cwd, settings.out);
-  await withCluster(context, settings.cluster, async (client) => {
-    const job = await client.get(settings.id);
-    const results = chosenResults(job, settings.budgets);
-    if (settings.force) await requireReplaceable(out);
-    const fingerprint = { fetched: job.id, budgets: results.map(({ budget }) => budget) };
-    const folder = await openRunFolder({ out, force: settings.force, resume: false, fingerprint });
-    let isWhole = false;
-    try {
-      await downloadAll(client, job, results, folder, settings, context);
-      context.signal.throwIfAborted();
-      await folder.commit();
-      isWhole = true;
-    } finally {
-      // What was downloaded so far is of no use to any later run.
-      if (!isWhole) await folder.abandon();
-    }
-    const written = results.map(({ budget }) => path.join(settings.out, budget));
-    if (settings.json) writeJson(context, { job: job.id, name: job.name, folders: written });
-    else for (const place of written) context.stdout.write(`Result: ${place}\n`);
-  });
+  const job = await client.get(id);
+  const results = chosenResults(job, settings.budgets);
+  await fetchJob(client, job, results, { out, force, quiet }, context);
+  const folders = results.map(({ budget }) => path.join(settings.out, budget));
+  if (settings.json) writeJson(context, { job: job.id, name: job.name, folders });
+  else for (const folder of folders) context.stdout.write(`Result: ${folder}\n`);
 }
 
-async function downloadAll(
+async function fetchSeveral(client: ClusterClient, settings: FetchSettings, context: CliContext): Promise<void> {
+  const jobs = await listed(client, settings);
+  const fetched: Fetched[] = [];
+  const failures: EspalierError[] = [];
+  const waiting =
+    settings.campaign === null ? [] : jobs.filter(({ state }) => state === 'queued' || state === 'running');
+  for (const { id, name } of jobs.filter((job) => !waiting.includes(job))) {
+    context.signal.throwIfAborted();
+    try {
+      fetched.push(await fetchInto(client, await client.get(id), settings, context));
+      const { folders } = fetched[fetched.length - 1];
+      if (!settings.json) for (const folder of folders) context.stdout.write(`Result: ${folder}\n`);
+    } catch (caught) {
+      context.signal.throwIfAborted();
+      const error = toEspalierError(caught);
+      if (!OWN_FAULTS.includes(error.code)) throw error;
+      failures.push(
+        error.message.includes(id)
+          ? error
+          : new EspalierError(error.code, `${name}: ${error.message}`, { action: error.action }),
+      );
+    }
+  }
+  if (settings.json)
+    writeJson(context, {
+      jobs: fetched.map(({ job, folders }) => ({ job: job.id, name: job.name, folders })),
+      waiting: waiting.map(({ id, name, state }) => ({ job: id, name, state })),
+    });
+  else context.stdout.write(`fetched ${fetched.length} of ${counted(jobs.length, 'job')} into ${settings.out}\n`);
+  if (waiting.length > 0) {
+    const action = `wait with \`espalier watch --campaign ${settings.campaign}\`, then fetch again`;
+    failures.push(new EspalierError('job_state', `${counted(waiting.length, 'job')} yet to end`, { action }));
+  }
+  if (failures.length > 0) throw joinedFailure(failures);
+}
+
+/** The jobs that were asked for, oldest first. @throws EspalierError "usage" when two would have the same folder. */
+async function listed(client: ClusterClient, { ids, campaign, out }: FetchSettings): Promise<Job[]> {
+  const found: Job[] = [];
+  if (campaign === null) for (const id of ids) found.push(await client.get(id));
+  else found.push(...(await client.list({ campaign, states: [] })).jobs);
+  const jobs = [...new Map(found.map((job) => [job.id, job])).values()];
+  const odd = jobs.find(({ name }) => !JOB_NAME.test(name));
+  if (odd !== undefined) throw new EspalierError('protocol', `${odd.id}: got a job name ${JSON.stringify(odd.name)}`);
+  const twice = jobs.find(({ name }, at) => jobs.findIndex((other) => other.name === name) < at);
+  if (twice !== undefined)
+    throw new EspalierError(
+      'usage',
+      `got two jobs of the name ${twice.name}, which would have the same folder in ${out}`,
+      {
+        action: 'fetch each into a folder of its own',
+      },
+    );
+  return jobs;
+}
+
+async function fetchInto(
   client: ClusterClient,
   job: Job,
-  results: readonly Result[],
-  folder: RunFolder,
-  { quiet }: FetchSettings,
-  { stderr, env, now, onExit }: CliContext,
-): Promise<void> {
-  const files = results.flatMap((result) => result.files.map((file) => ({ ...file, budget: result.budget })));
-  const totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  await folder.requireSpace(totalBytes);
-  const progress = new ByteProgress({ sink: stderr, quiet, terminal: env.TERM, now, verb: 'downloaded', totalBytes });
-  const close = () => progress.close();
-  const forget = onExit(close);
-  try {
-    for (const { budget, name, digest, sizeBytes } of files) {
-      const file = path.join(await folder.staging(budget), name);
-      let told = 0;
-      const onBytes = (bytes: number) => {
-        told += bytes;
-        // A download that broke begins again.
-        if (told <= sizeBytes) progress.add(bytes);
-      };
-      await client.download(job.id, { digest, sizeBytes }, file, onBytes);
-    }
-    for (const { budget, files: own, reportJson } of results)
-      if (!own.some(({ name }) => name === REPORT_FILE))
-        await writeFile(
-          path.join(await folder.staging(budget), REPORT_FILE),
-          `${JSON.stringify(JSON.parse(reportJson), null, 2)}\n`,
-        );
-  } finally {
-    close();
-    forget();
-  }
-  if (!quiet) stderr.write(`downloaded ${files.length} files of ${formatBytes(totalBytes)}\n`);
-}
-
-/** The results to download. What a peer calls budgets and files becomes paths only when it is of the expected form.
- * @throws EspalierError "job_state", "job_failed", "usage" for a budget that the job does not have, "protocol". */
-function chosenResults(job: Job, budgets: readonly string[]): Result[] {
-  const at = `${job.id} (${job.name})`;
-  if (job.state === 'failed') throw new EspalierError('job_failed', `${at}: got no result, the job failed`);
-  if (job.state !== 'done')
-    throw new EspalierError('job_state', `${at}: got state ${job.state}, expected done`, {
-      action: `wait with \`espalier watch ${job.id}\``,
-    });
-  const known = job.results.map(({ budget }) => budget);
-  const unknown = budgets.filter((budget) => !known.includes(budget));
-  if (unknown.length > 0)
-    throw new EspalierError('usage', `--budget: got ${unknown.join(', ')}, the job has ${known.join(', ')}`, {
-      action: 'give a budget of the job',
-    });
-  for (const { budget, files } of job.results) {
-    const names = files.map(({ name }) => name);
-    const wrong = names.find((name, position) => !isFileName('result', name) || names.indexOf(name) !== position);
-    if (!/^[0-9]+\.?[0-9]*$/.test(budget)) throw new EspalierError('protocol', `${at}: got a budget ${budget}`);
-    if (wrong !== undefined) throw new EspalierError('protocol', `${at}: got a result file ${JSON.stringify(wrong)}`);
-  }
-  return job.results.filter(({ budget }) => budgets.length === 0 || budgets.includes(budget));
+  { out, budgets, force, quiet }: FetchSettings,
+  context: CliContext,
+): Promise<Fetched> {
+  const results = chosenResults(job, budgets);
+  const target = path.resolve(context.cwd, out, job.name);
+  const folders = results.map(({ budget }) => path.join(out, job.name, budget));
+  if (await isFetched(results, target)) {
+    if (!quiet) context.stderr.write(`${plainText(job.name)} is there already\n`);
+  } else await fetchJob(client, job, results, { out: target, force, quiet }, context);
+  return { job, folders };
 }

@@ -1,10 +1,12 @@
 // espalier list: the jobs of a cluster, newest first.
+
 import type { Command } from 'commander';
 import { addClusterOptions, addValue, rawFlags } from '../command-options.ts';
 import type { CliContext } from '../context.ts';
 import { FlagReader } from '../flag-reader.ts';
 import { jobJson } from '../job-json.ts';
 import { readCluster, readId } from '../parse-cluster.ts';
+import { counted } from '../quantities.ts';
 import { emphasisFor } from '../tables.ts';
 import { renderJobs } from '../views/job-tables.ts';
 import { withCluster, writeJson } from '../with-cluster.ts';
@@ -37,11 +39,13 @@ async function runList(command: Command, context: CliContext): Promise<void> {
   const states = flags.all('state').flatMap((list) => list.split(','));
   for (const state of states)
     if (!STATES.includes(state)) flags.problem(`--state: got ${state || 'nothing'}, expected ${STATES.join(', ')}`);
-  const limit = flags.integer('limit', { min: 1, max: 100_000 }, 100);
+  const limit = flags.integer('limit', { min: 1, max: 1_000_000 }, null);
   flags.throwProblems('list');
-  const { jobs, hasMore } = await withCluster(context, settings, (client) => client.list({ campaign, states }, limit));
+  const { jobs, hasMore } = await withCluster(context, settings, (client) =>
+    client.list({ campaign, states }, limit ?? undefined),
+  );
   if (flags.switched('json')) writeJson(context, { jobs: jobs.map(jobJson), hasMore });
   else if (jobs.length > 0) context.stdout.write(renderJobs(jobs, emphasisFor(context.stdout, context.env)));
-  if (hasMore) context.stderr.write(`note: there are more than ${limit} jobs; --limit shows more\n`);
+  if (hasMore) context.stderr.write(`note: there are more than ${counted(limit ?? 0, 'job')}; --limit shows more\n`);
   else if (jobs.length === 0) context.stderr.write('note: no jobs\n');
 }

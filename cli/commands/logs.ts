@@ -1,6 +1,6 @@
 // espalier logs: what is kept of a job's events, a line each.
 import type { Command } from 'commander';
-import { EspalierError } from '../../shared/errors.ts';
+import type { EspalierError } from '../../shared/errors.ts';
 import type { JobEvent } from '../client/cluster-client.ts';
 import { addClusterOptions, rawFlags } from '../command-options.ts';
 import type { CliContext } from '../context.ts';
@@ -42,11 +42,9 @@ async function runLogs(operand: string | undefined, command: Command, context: C
   };
   const onLost = (error: EspalierError) => stderr.write(`note: ${error.message}; looking for a coordinator\n`);
   const keptOnly = !flags.switched('follow');
-  await withCluster(context, settings, (client) =>
-    client.watch(id, { after: 0, keptOnly, signal, onEvent, onLost }),
-  ).catch((caught: unknown) => {
-    if (!signal.aborted) throw caught;
-    throw new EspalierError('cancelled', 'interrupted', { action: 'the job goes on' });
+  await withCluster(context, settings, (client) => client.watch(id, { after: 0, keptOnly, signal, onEvent, onLost }), {
+    message: 'interrupted',
+    action: 'the job goes on',
   });
 }
 

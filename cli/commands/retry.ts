@@ -7,6 +7,7 @@ import { stateText } from '../views/job-tables.ts';
 const EXAMPLES = `
 Examples:
   espalier retry 3f2a
+  espalier retry --campaign 77c0
 `;
 
 export function addRetryCommand(program: Command, context: CliContext): void {
@@ -15,6 +16,7 @@ export function addRetryCommand(program: Command, context: CliContext): void {
     summary: 'queue failed or cancelled jobs again',
     description: 'Queues jobs again that failed or were cancelled; they go on after their last finished stage.',
     examples: EXAMPLES,
+    states: ['failed', 'cancelled'],
     change: (client, id) => client.retry(id),
     told: stateText,
   });

@@ -11,13 +11,13 @@ import type { CliContext } from '../context.ts';
 import { FlagReader } from '../flag-reader.ts';
 import { jobDetailsJson, jobJson } from '../job-json.ts';
 import { readCluster } from '../parse-cluster.ts';
-import { formatBytes } from '../quantities.ts';
+import { counted, formatBytes } from '../quantities.ts';
 import { emphasisFor } from '../tables.ts';
 import { type Uploaded, uploadInputs } from '../upload-inputs.ts';
 import { renderJobs } from '../views/job-tables.ts';
 import { plainText } from '../views/plain-text.ts';
-import { requireDone, watchJobs } from '../watch-jobs.ts';
-import { withCluster, writeJson } from '../with-cluster.ts';
+import { requireDone, tellEnd, watchJobs } from '../watch-jobs.ts';
+import { interruptible, withCluster, writeJson } from '../with-cluster.ts';
 
 const EXAMPLES = `
 Examples:
@@ -27,6 +27,9 @@ Examples:
 `;
 /** A cluster that lost a blob between its upload and the submit is sent it again. */
 const TRIES = 3;
+
+/** The call that queues them may have arrived. */
+const UNKNOWN = 'see `espalier list` whether its jobs were queued before you submit it again';
 
 type CheckedCampaign = Extract<OpenedCampaign, { problems: null }>;
 
@@ -58,26 +61,44 @@ async function runSubmit(operand: string | undefined, command: Command, context:
   if (clientKey.length > 128) flags.problem('--client-key: got more than 128 characters');
   flags.throwProblems('submit');
   const [json, quiet] = [flags.switched('json'), flags.switched('quiet')];
-  const opened = await checkCampaign(file, context, quiet);
+  const opened = await interruptible(
+    context,
+    { message: 'interrupted while the campaign was checked', action: 'nothing was submitted' },
+    () => checkCampaign(file, context, quiet),
+  );
   if (flags.switched('dry-run')) {
     tellChecked(opened, context, json);
     return;
   }
-  await withCluster(context, settings, async (client) => {
-    const { response, uploaded } = await send(client, opened, clientKey, context, quiet);
-    const ids = response.jobs.map(({ id }) => id);
-    if (!flags.switched('wait')) {
-      tellSubmitted(response, uploaded, opened, context, json);
-      return;
-    }
-    if (!json) context.stderr.write(`campaign ${response.campaignId}: ${ids.length} jobs are queued\n`);
-    const silent = { ...context, stdout: { write: () => true } };
-    const target = { ids: [], campaign: response.campaignId };
-    const jobs = await watchJobs(client, target, json ? silent : context, json);
-    if (json)
-      writeJson(context, { ...campaignJson(response, uploaded, opened), jobs: inOrder(jobs, ids).map(jobDetailsJson) });
-    requireDone(jobs);
-  });
+  const interruption = { message: 'interrupted while the campaign was sent', action: UNKNOWN };
+  await withCluster(
+    context,
+    settings,
+    async (client) => {
+      const { response, uploaded } = await send(client, opened, clientKey, context, quiet);
+      Object.assign(interruption, {
+        message: 'the watch was interrupted',
+        action: `the jobs go on; \`espalier watch --campaign ${response.campaignId}\` shows them again`,
+      });
+      const ids = response.jobs.map(({ id }) => id);
+      if (!flags.switched('wait')) {
+        tellSubmitted(response, uploaded, opened, context, json);
+        return;
+      }
+      if (!json) context.stderr.write(`campaign ${response.campaignId}: ${counted(ids.length, 'job')} queued\n`);
+      const silent = { ...context, stdout: { write: () => true } };
+      const target = { ids: [], campaign: response.campaignId };
+      const jobs = await watchJobs(client, target, json ? silent : context, json);
+      if (json)
+        writeJson(context, {
+          ...campaignJson(response, uploaded, opened),
+          jobs: inOrder(jobs, ids).map(jobDetailsJson),
+        });
+      else tellEnd(context, jobs, response.campaignId);
+      requireDone(jobs);
+    },
+    interruption,
+  );
 }
 
 /** @throws EspalierError after telling of all problems, a line each. */
@@ -148,7 +169,7 @@ function tellChecked({ campaign, jobs, inputs }: CheckedCampaign, context: CliCo
     for (const { name, settings } of jobs)
       context.stdout.write(`${name}: budgets ${settings.budgets.map(({ text }) => text).join(', ')}\n`);
     context.stdout.write(
-      `${campaign.name}: ${jobs.length} jobs are right, with ${formatBytes(bytes)} of inputs; nothing was sent\n`,
+      `${campaign.name}: checked ${counted(jobs.length, 'job')} with ${formatBytes(bytes)} of inputs; nothing was sent\n`,
     );
   }
 }
@@ -167,9 +188,10 @@ function tellSubmitted(
   const { stdout, env } = context;
   if (response.jobs.length > 0) stdout.write(renderJobs(response.jobs, emphasisFor(stdout, env)));
   const verb = response.created ? 'queued' : 'was queued before';
-  const sent = `${uploaded.blobs} files of ${formatBytes(uploaded.bytes)} uploaded`;
+  const sent = `${counted(uploaded.blobs, 'file')} of ${formatBytes(uploaded.bytes)} uploaded`;
   stdout.write(`\nCampaign ${opened.campaign.name} (${response.campaignId}) ${verb}: ${sent}\n`);
   stdout.write(`Next: espalier watch --campaign ${response.campaignId}\n`);
+  stdout.write(`Then: espalier fetch --campaign ${response.campaignId} --out DIR\n`);
 }
 
 function campaignJson({ campaignId, created }: SubmitResponse, uploaded: Uploaded, { campaign }: CheckedCampaign) {

@@ -1,11 +1,10 @@
 // espalier watch: what jobs do, until they have ended.
 import type { Command } from 'commander';
-import { EspalierError } from '../../shared/errors.ts';
 import { addClusterOptions, addValue, rawFlags } from '../command-options.ts';
 import type { CliContext } from '../context.ts';
 import { FlagReader } from '../flag-reader.ts';
 import { readCluster, readId } from '../parse-cluster.ts';
-import { requireDone, watchJobs } from '../watch-jobs.ts';
+import { requireDone, tellEnd, watchJobs } from '../watch-jobs.ts';
 import { withCluster } from '../with-cluster.ts';
 
 const EXAMPLES = `
@@ -37,12 +36,16 @@ async function runWatch(operand: string | undefined, command: Command, context: 
   const id = readId(flags, campaign ?? operand, campaign === null ? 'ID' : '--campaign');
   const settings = readCluster(flags);
   flags.throwProblems('watch');
-  const jobs = await withCluster(context, settings, async (client) => {
-    const target = campaign === null ? { ids: [(await client.get(id)).id], campaign: null } : { ids: [], campaign: id };
-    return watchJobs(client, target, context, flags.switched('json'));
-  }).catch((caught: unknown) => {
-    if (!context.signal.aborted) throw caught;
-    throw new EspalierError('cancelled', 'the watch was interrupted', { action: 'the jobs go on' });
-  });
+  const jobs = await withCluster(
+    context,
+    settings,
+    async (client) => {
+      const target =
+        campaign === null ? { ids: [(await client.get(id)).id], campaign: null } : { ids: [], campaign: id };
+      return watchJobs(client, target, context, flags.switched('json'));
+    },
+    { message: 'the watch was interrupted', action: 'the jobs go on' },
+  );
+  if (!flags.switched('json')) tellEnd(context, jobs, campaign);
   requireDone(jobs);
 }

@@ -6,13 +6,16 @@ import { formatPercent, formatSeconds } from '../quantities.ts';
 import { alignColumns, type Emphasis } from '../tables.ts';
 import { plainText } from './plain-text.ts';
 
+/** Digits of a campaign's id in lists: enough for the commands that take one. */
+const SHORT_ID = 8;
+
 /** One line a job. @param jobs at least one. */
 export function renderJobs(jobs: readonly Job[], emphasis: Emphasis): string {
   const rows = jobs.map((job) => [
     job.id,
-    plainText(job.campaignName),
+    `${plainText(job.campaignName)} ${job.campaignId.slice(0, SHORT_ID)}`,
     plainText(job.name),
-    stateText(job),
+    stateText(job) + (job.error === null ? '' : ` (${plainText(job.error.code)})`),
     String(job.priority),
     String(job.attempt),
     timeText(job),

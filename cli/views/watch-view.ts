@@ -132,7 +132,9 @@ export class WatchView {
   }
 
   #block(): string[] {
-    const { columns = 80, rows = 24 } = this.#options.sink;
+    // A terminal that does not know its size says 0.
+    const columns = this.#options.sink.columns || 80;
+    const rows = this.#options.sink.rows || 24;
     const nameWidth = Math.min(MOST_NAME_WIDTH, Math.max(...[...this.#names.values()].map(({ length }) => length)));
     const bars = [...this.#running].map(([id, stage]) => {
       const share = stage.steps > 0 ? Math.min(1, Math.max(0, stage.done / stage.steps)) : 0;
