@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { after, before } from 'node:test';
+import { denseMasks } from '../../../pruning/masks.ts';
 import { blobOfBytes } from '../../../shared/blobs/blob-source.ts';
 import type { Bus } from '../../../shared/bus/bus.ts';
 import { HEARTBEAT_SCHEMA, type Heartbeat, WORKER_SUBJECT } from '../../../shared/bus/heartbeat.ts';
@@ -19,6 +20,8 @@ import { startWorker } from '../../support/hand-worker.ts';
 import { NatsServer } from '../../support/nats-server.ts';
 import { type TinyTask, tinyTask } from '../../support/tiny-task.ts';
 import { until } from '../../support/until.ts';
+import { maskSet } from '../engine/request-desk.ts';
+import { HEADS, LAYERS, NEURONS } from '../engine/tiny-model.ts';
 
 let nats: NatsServer;
 let bus: Bus;
@@ -138,6 +141,36 @@ test('it serves on while NATS is away, and is heard again when NATS is back', as
   const before = heard.length;
   await until('it is heard again', () => heard.slice(before).some(({ address }) => address === worker.address), 20_000);
   await worker.kill('SIGTERM');
+});
+
+test('while it drains it hands over the states that it has, and does nothing else', async (t) => {
+  const worker = await member(temporaryFolder(t));
+  const task = await tinyTask(t);
+  await put(task);
+  const ask = run(t, worker.address);
+  const { model = null, plan = null } = task.request.evaluate ?? {};
+  const masks = maskSet(denseMasks(LAYERS, HEADS, NEURONS));
+  const step = { model, plan, teacher: masks, student: masks, layer: 1, subLayer: 'ffn' };
+  const shards = { first: 0, end: 1 };
+  const activations = (changes: object = {}) =>
+    ask({ taskId: 'a', task: 'activations', activations: { ...step, shards, heldOnly: true, ...changes } });
+  const sums = (more: object) =>
+    ask({ taskId: 'n', task: 'normalEquations', normalEquations: { ...step, shards, ...more } });
+  const expected = await activations({ heldOnly: false });
+  await sums({ shards: { first: 0, end: 2 } });
+
+  const gone = worker.kill('SIGTERM');
+  await until('it says that it drains', () => last(worker.address)?.state === 'draining');
+  const leaving = { code: 'worker_unavailable', message: /the worker is shutting down$/ };
+  await assert.rejects(ask(task.request), leaving);
+  await assert.rejects(sums({}), leaving);
+  await assert.rejects(activations({ heldOnly: false }), leaving);
+  assert.deepEqual(await activations(), expected, 'what it had before it was asked to end');
+  assert.deepEqual(await activations({ shards: { first: 1, end: 2 } }).then(({ size }) => size > 1), true);
+  const other = { code: 'worker_unavailable', message: /whose states are not kept here$/ };
+  await assert.rejects(activations({ layer: 0 }), other);
+  await gone;
+  assert.equal(last(worker.address)?.state, 'gone');
 });
 
 test('started before NATS it waits, and SIGTERM ends the wait with exit code 0', async (t) => {
