@@ -30,6 +30,7 @@ export function solveReference(system: ScaleSystem, algebra: LinearAlgebra): Flo
   const timesN = (v: Float64Array): Float64Array => solveCholesky(factor, size, v).map((b, i) => v[i] - 2 * b);
   const solved = conjugateGradients(
     (v) => {
+      algebra.between?.();
       const squared = timesN(timesN(v));
       return squared.map((value, i) => value + v[i]);
     },

@@ -9,6 +9,8 @@ export interface LinearAlgebra {
   /** Cholesky factor of a symmetric matrix, of which only the lower triangle is read: matrix = L·Lᵀ.
    * @returns L [size, size], zeros above the diagonal; null when the matrix is not positive definite or not finite. */
   cholesky(matrix: Float64Array, size: number): Float64Array | null;
+  /** Called between the steps of a long solve; may throw to give it up. */
+  readonly between?: () => void;
 }
 
 /** Columns that are factored together: two blocks of rows of 64 · 64 float64 stay in the first-level cache. */

@@ -19,7 +19,7 @@ export class Ops {
   }
 
   sub(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
-    return this.engine.op('Sub', [a, b], [T]);
+    return this.engine.op('Sub', [a, b], [type('T', a.dtype)]);
   }
 
   mul(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
@@ -114,13 +114,14 @@ export class Ops {
   }
 
   transpose(x: DeviceTensor, permutation: readonly number[]): DeviceTensor {
-    return this.engine.op('Transpose', [x, this.engine.constant(permutation)], [T, type('Tperm', INT32)]);
+    const attributes = [type('T', x.dtype), type('Tperm', INT32)];
+    return this.engine.op('Transpose', [x, this.engine.constant(permutation)], attributes);
   }
 
   /** Part of `x`; a size of -1 reaches to the end of the axis. */
   slice(x: DeviceTensor, begin: readonly number[], size: readonly number[]): DeviceTensor {
     const inputs = [x, this.engine.constant(begin), this.engine.constant(size)];
-    return this.engine.op('Slice', inputs, [T, type('Index', INT32)]);
+    return this.engine.op('Slice', inputs, [type('T', x.dtype), type('Index', INT32)]);
   }
 
   /** Zeros around `x`: [before, after] for each axis. */

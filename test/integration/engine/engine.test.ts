@@ -94,6 +94,56 @@ test('linear algebra on the engine is that of plain JavaScript', () => {
   assert.ok(engine.tensorCount - before <= 8, 'only constants stay');
 });
 
+/** The same in a time that allows large ones: the product is made on the device. */
+function largePositiveDefinite(size: number): Float64Array {
+  const b = draw(size * 64);
+  const matrix = engineAlgebra(ops).timesTranspose(b, size, b, size, 64);
+  for (let i = 0; i < size; i++) matrix[i * size + i] += 1;
+  return matrix;
+}
+
+const wholeCholesky = (matrix: Float64Array, size: number) =>
+  engine.scope(() => engine.downloadFloat64(ops.cholesky64(engine.uploadFloat64(matrix, [size, size]))));
+
+test('a large matrix is factored in panels: the factor of one operation up to rounding, each time the same bits', () => {
+  const before = engine.tensorCount;
+  for (const size of [1537, 2048, 2500]) {
+    const matrix = largePositiveDefinite(size);
+    const factor = engineAlgebra(ops).cholesky(matrix, size)!;
+    assertWithin(largestGap(factor, wholeCholesky(matrix, size)), FLOAT64, `cholesky ${size}`);
+    const spoiled = matrix.map((value, at) => (at % size > Math.floor(at / size) ? Number.NaN : value));
+    assert.deepEqual(engineAlgebra(ops).cholesky(spoiled, size), factor, 'only the lower triangle is read');
+    matrix[(size - 1) * (size + 1)] = -1;
+    assert.equal(engineAlgebra(ops).cholesky(matrix, size), null, 'indefinite late');
+  }
+  const most = largePositiveDefinite(1536);
+  assert.deepEqual(engineAlgebra(ops).cholesky(most, 1536), wholeCholesky(most, 1536), 'in one up to here');
+  assert.ok(engine.tensorCount - before <= 64, 'only constants stay');
+});
+
+test('the solve of a large system can be given up between its panels', (t) => {
+  const size = 3072;
+  const matrix = largePositiveDefinite(size);
+  const at: number[] = [performance.now()];
+  engineAlgebra(ops, () => at.push(performance.now())).cholesky(matrix, size);
+  at.push(performance.now());
+  const longestMs = at.slice(1).reduce((longest, ms, i) => Math.max(longest, ms - at[i]), 0);
+  t.diagnostic(
+    `${size} unknowns: ${(at.at(-1)! - at[0]).toFixed(0)} ms, at the most ${longestMs.toFixed(0)} ms at once`,
+  );
+  assert.ok(at.length > 20, 'looked for often');
+  const before = engine.tensorCount;
+  for (const many of [1, 2, 9, 20]) {
+    let left = many;
+    const giveUp = () => {
+      left -= 1;
+      if (left === 0) throw new Error('given up');
+    };
+    assert.throws(() => engineAlgebra(ops, giveUp).cholesky(matrix, size), /^Error: given up$/);
+    assert.ok(engine.tensorCount - before <= 32, 'only constants stay');
+  }
+});
+
 test('nothing has nothing as its product and as its factor', () => {
   for (const algebra of [plainLinearAlgebra, engineAlgebra(ops)]) {
     const none = new Float64Array(0);
