@@ -5,8 +5,8 @@ import type { LinearAlgebra } from '../../pruning/linear-algebra.ts';
 import type { DeviceTensor } from './engine.ts';
 import type { Ops } from './ops.ts';
 
-/** Systems up to this size are factored by one operation, a few tenths of a second on a busy core; larger ones panel by
- * panel, since an operation cannot be given up. Both numbers are part of what makes results equal, like the plan. */
+/** Up to this size one operation multiplies or factors, a few tenths of a second on a busy core; what is larger goes panel
+ * by panel, since an operation cannot be given up. Both numbers are part of what makes results equal, like the plan. */
 const WHOLE_SIZE = 1536;
 const PANEL = 512;
 
@@ -20,7 +20,14 @@ export function engineAlgebra(ops: Ops, checkCancelled: () => void = () => {}): 
       return engine.scope(() => {
         const left = engine.uploadFloat64(a, [aRows, inner]);
         const right = a === b ? left : engine.uploadFloat64(b, [bRows, inner]);
-        return engine.downloadFloat64(ops.matMul(left, right, false, true));
+        if (aRows <= WHOLE_SIZE) return engine.downloadFloat64(ops.matMul(left, right, false, true));
+        const product = new Float64Array(aRows * bRows);
+        for (let first = 0; first < aRows; first += PANEL) {
+          checkCancelled();
+          const rows = ops.slice(left, [first, 0], [Math.min(PANEL, aRows - first), inner]);
+          product.set(engine.downloadFloat64(ops.matMul(rows, right, false, true)), first * bRows);
+        }
+        return product;
       });
     },
     cholesky(matrix, size) {

@@ -121,6 +121,18 @@ test('a large matrix is factored in panels: the factor of one operation up to ro
   assert.ok(engine.tensorCount - before <= 64, 'only constants stay');
 });
 
+test('a large product is made in parts: that of one operation up to rounding, each time the same bits', () => {
+  const [aRows, bRows, inner] = [1600, 70, 40];
+  const [a, b] = [draw(aRows * inner), draw(bRows * inner)];
+  const whole = engine.scope(() => {
+    const [left, right] = [engine.uploadFloat64(a, [aRows, inner]), engine.uploadFloat64(b, [bRows, inner])];
+    return engine.downloadFloat64(ops.matMul(left, right, false, true));
+  });
+  const product = engineAlgebra(ops).timesTranspose(a, aRows, b, bRows, inner);
+  assertWithin(largestGap(product, whole), FLOAT64, 'the product');
+  assert.deepEqual(engineAlgebra(ops).timesTranspose(a, aRows, b, bRows, inner), product);
+});
+
 test('the solve of a large system can be given up between its panels', (t) => {
   const size = 3072;
   const matrix = largePositiveDefinite(size);

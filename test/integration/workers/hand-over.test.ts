@@ -50,24 +50,28 @@ interface Asked {
   readonly worker: number;
   readonly id: string;
   readonly states: string | null;
+  /** Shards whose states a solve came with. */
+  readonly given: readonly string[];
 }
 
 async function opened(): Promise<{
   source: TestSource;
   asked: Asked[];
-  start(onActivations?: () => NamedTensor[], device?: string): Promise<ListedWorker>;
+  start(onActivations?: (first: number) => NamedTensor[], device?: string): Promise<ListedWorker>;
 }> {
   const source = openSource(new ManualClock(), SILENT_LISTENER);
   releases.add(() => source.close());
   const asked: Asked[] = [];
   let count = 0;
-  const start = async (onActivations?: () => NamedTensor[], kind = 'cpu') => {
+  const start = async (onActivations?: (first: number) => NamedTensor[], kind = 'cpu') => {
     const worker = count;
     count += 1;
     const answer = (request: RunRequest): NamedTensor[] => {
-      const { normalEquations, activations } = request;
-      asked.push({ worker, id: request.taskId, states: normalEquations?.states?.digest ?? null });
-      if (activations && onActivations) return onActivations();
+      const { normalEquations, activations, solve } = request;
+      const given = (solve?.states ?? []).map(({ shards }) => `${shards?.first}-${shards?.end}`);
+      asked.push({ worker, id: request.taskId, states: normalEquations?.states?.digest ?? null, given });
+      if (activations) assert.equal(activations.heldOnly, true, 'nothing is computed for it');
+      if (activations && onActivations) return onActivations(activations.shards?.first ?? -1);
       const range = activations?.shards ?? normalEquations?.shards;
       const data = Float32Array.of(activations?.layer ?? normalEquations?.layer ?? -1, range?.first ?? -1);
       return [{ name: activations ? 'teacher.0' : 'sum', dtype: 'F32', shape: [2], data }];
@@ -131,6 +135,59 @@ test('on a GPU they are computed again: that is faster', async () => {
   await start(undefined, 'gpu');
   assert.deepEqual(sums(await source.scheduler.runTasks(step(6))), expected(6));
   assert.ok(asked.every(({ id }) => !id.startsWith('activations/')));
+});
+
+function drain(source: TestSource, { pooled }: ListedWorker): void {
+  pooled.isLeaving = true;
+  source.changed();
+}
+
+/** A sub-layer that one worker sums and solves. */
+function solveStep(layer: number): TaskSpec[] {
+  const [fit, heldOut] = [
+    { first: 0, end: 6 },
+    { first: 6, end: 8 },
+  ].map((shards) => ({ shards }));
+  const ref = { digest: plan.digest, sizeBytes: plan.sizeBytes };
+  const solve = { model, plan: ref, layer, subLayer: 'ffn', fit: fit!, heldOut: heldOut! };
+  return [
+    { id: `solve/${layer}`, blobs: [plan], request: { task: 'solve', solve }, affinity: 'solve', deadlineMs: 10_000 },
+  ];
+}
+
+test('a solve in place takes the states of all shards along when its worker drains', async () => {
+  const { source, asked, start } = await opened();
+  const old = await start();
+  await source.scheduler.runTasks(solveStep(5));
+  await start();
+  drain(source, old);
+  asked.splice(0);
+  await source.scheduler.runTasks(solveStep(6));
+  const ids = asked.map(({ worker, id }) => `${worker} ${id}`);
+  const parts = ['0-4', '4-8'];
+  assert.deepEqual(ids, [...parts.map((part) => `0 activations/solve/6/${part}`), '1 solve/6']);
+  assert.deepEqual(asked.at(-1)?.given, parts);
+  asked.splice(0);
+  await source.scheduler.runTasks(solveStep(7));
+  assert.deepEqual(
+    asked.map(({ id, given }) => [id, given]),
+    [['solve/7', []]],
+    'once is enough',
+  );
+});
+
+test('of a solve in place, what came before the old worker ended is used', async () => {
+  const { source, asked, start } = await opened();
+  const old = await start((first) => {
+    if (first === 4) throw new EspalierError('worker_unavailable', 'gone');
+    return [{ name: 'teacher.0', dtype: 'F32', shape: [1], data: Float32Array.of(1) }];
+  });
+  await source.scheduler.runTasks(solveStep(5));
+  await start();
+  drain(source, old);
+  await source.scheduler.runTasks(solveStep(6));
+  assert.deepEqual(asked.at(-1)?.given, ['0-4']);
+  assert.equal(source.scheduler.handOvers, 1);
 });
 
 test('a worker that is gone is not asked', async () => {
