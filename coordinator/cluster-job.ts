@@ -13,7 +13,7 @@ import {
   gatherInputs,
   storeWeights,
 } from './job/cluster-inputs.ts';
-import { recordedReports, storeFiles } from './job/cluster-results.ts';
+import { keepFiles, recordedReports, storeFiles } from './job/cluster-results.ts';
 import { InputLabels } from './job/input-labels.ts';
 import type { JobCompute, PruneEnvironment, RunContext } from './job/job-context.ts';
 import { outputBytes, type PruneInputs, runFingerprint } from './job/prune-inputs.ts';
@@ -129,6 +129,7 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
     results.push({ budget: budget.text, files, report: recorded[i] });
   }
   signal.throwIfAborted();
+  await keepFiles(results, objects);
   return results;
 }
 

@@ -25,7 +25,8 @@ export interface CoordinatorConfig {
   readonly maxJobs: number | null;
   readonly leaseMs: number;
   readonly retentionMs: number;
-  readonly storeLimitBytes: number;
+  /** null: that of the store that is there; of a new one 100 GB, or less where JetStream has not so much room. */
+  readonly storeLimitBytes: number | null;
   /** Servers of NATS that keep a copy of each stream. */
   readonly replicas: number;
   readonly metricsHost: string;
@@ -76,7 +77,11 @@ const SETTINGS = {
     help: 'how long jobs that have ended are kept',
     problem: number(0.001, 36_500),
   },
-  'store-limit-gb': { defaultText: '100', help: 'size of the object store', problem: number(0.001, 1e6) },
+  'store-limit-gb': {
+    defaultText: 'auto',
+    help: 'size of the object store; auto: as it is, a new one 100 or what JetStream has room for',
+    problem: orElse('auto', number(0.001, 1e6)),
+  },
   'nats-replicas': {
     defaultText: '1',
     help: 'servers of NATS that keep a copy of each stream; the same on all coordinators',
@@ -123,7 +128,7 @@ export function parseCoordinatorConfig(argv: readonly string[], env: Environment
       maxJobs: texts['max-jobs'] === 'auto' ? null : Number(texts['max-jobs']),
       leaseMs: Number(texts['lease-seconds']) * 1000,
       retentionMs: Number(texts['retention-days']) * DAY_MS,
-      storeLimitBytes: Number(texts['store-limit-gb']) * GB,
+      storeLimitBytes: texts['store-limit-gb'] === 'auto' ? null : Number(texts['store-limit-gb']) * GB,
       replicas: Number(texts['nats-replicas']),
       metricsHost: texts['metrics-host'],
       metricsPort: Number(texts['metrics-port']),

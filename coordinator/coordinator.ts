@@ -109,6 +109,11 @@ export class Coordinator {
     return this.#end;
   }
 
+  /** Lets go of jobs that still wait for the bus to be handed back: others take them when the lease lapses. */
+  abandon(): void {
+    for (const { job } of this.#held.values()) job.stop('lost');
+  }
+
   async #drain(): Promise<void> {
     this.#draining.abort();
     for (const { job } of this.#held.values()) job.stop('draining');
@@ -180,10 +185,17 @@ export class Coordinator {
       if (best === null) return false;
       this.#claiming.add(best.id);
       try {
+        await this.#lookAgain(best);
         const job = await store.claim(best.id, this.#lease.current, (owner) => this.#hasLapsed(owner));
         if (job === null || job === 'ended') continue;
         this.#held.set(job.id, { job, ended: this.#run(job, token) });
         return true;
+      } catch (caught) {
+        const error = toEspalierError(caught);
+        if (error.code === 'bus_unavailable') throw error;
+        // One that cannot be claimed must not keep others from it.
+        this.#log.error('job cannot be claimed', { job: best.id, error, stack: stackOfBug(error) });
+        this.#backoff.note(best.id);
       } finally {
         this.#claiming.delete(best.id);
       }
@@ -222,6 +234,14 @@ export class Coordinator {
     if (!mayPass(error.code)) return job.fail(failureOf(error));
     this.#backoff.note(job.id);
     await job.requeue(failureOf(error));
+  }
+
+  // Before a job is taken from another: the watch of the leases may be behind, though this process is connected.
+  async #lookAgain({ state, owner }: JobSummary): Promise<void> {
+    if (state !== 'running' || owner === null) return;
+    const { bus, leases } = this.#options;
+    const entry = await bus.leases.get(LEASE_PREFIX + owner);
+    if (entry !== null) leases.apply(entry);
   }
 
   get #mayClaim(): boolean {

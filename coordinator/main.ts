@@ -26,6 +26,8 @@ import { runHeldJob } from './run-held-job.ts';
 import { openFleet } from './workers/open-fleet.ts';
 
 const DRAIN_MS = 10_000;
+/** Of the drain, for jobs to be handed back; then NATS is taken to be away. */
+const HAND_BACK_MS = 8_000;
 /** After the drain, for connections to close. */
 const RELEASE_MS = 3_000;
 
@@ -63,7 +65,10 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   const bus = await openBus(config.bus, log, draining.signal, {
     name: `espalier-coordinator-${id}`,
     create: true,
-    limits: { storeBytes: config.storeLimitBytes, replicas: config.replicas },
+    limits: {
+      ...(config.storeLimitBytes !== null && { storeBytes: config.storeLimitBytes }),
+      replicas: config.replicas,
+    },
   });
   releases.add(() => bus.close());
   const watches = new AbortController();
@@ -104,6 +109,12 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   await draining.asked;
   log.info('draining', { jobs: coordinator.size });
   setTimeout(killSelf, DRAIN_MS + RELEASE_MS).unref();
+  setTimeout(() => {
+    // Calls that wait for NATS would wait longer than there is time.
+    log.warning('NATS does not answer: jobs that run are left for others', { jobs: coordinator.size });
+    coordinator.abandon();
+    void bus.close();
+  }, HAND_BACK_MS).unref();
   await Promise.all([coordinator.drain(), api.drain(DRAIN_MS)]);
   await releases.run();
   log.info('drained');

@@ -43,6 +43,51 @@ export async function foldTreeAsync<T>(
   return add(left, await foldTreeAsync(middle, end, leaf, add));
 }
 
+/** `foldTree` for leaves that come one by one, in any order: holds the sums of whole nodes alone. Of leaves that come from
+ * left to right, give or take a few, it holds about as many sums as the tree has levels. */
+export class TreeFold<T> {
+  readonly #whole: ShardSpan;
+  readonly #add: (a: T, b: T) => T;
+  readonly #sums = new Map<number, { readonly end: number; readonly sum: T }>();
+
+  constructor(first: number, end: number, add: (a: T, b: T) => T) {
+    checkSpan({ first, end });
+    this.#whole = { first, end };
+    this.#add = add;
+  }
+
+  /** Takes a leaf. @returns the sum of all, with the last leaf. */
+  take(shard: number, leaf: T): T | null {
+    let node: ShardSpan = { first: shard, end: shard + 1 };
+    let sum = leaf;
+    // From the leaf's parent to the root.
+    for (const { left, right } of this.#pathTo(shard)) {
+      const isLeft = left.first === node.first && left.end === node.end;
+      const sibling = isLeft ? right : left;
+      const found = this.#sums.get(sibling.first);
+      if (found?.end !== sibling.end) {
+        this.#sums.set(node.first, { end: node.end, sum });
+        return null;
+      }
+      this.#sums.delete(sibling.first);
+      sum = isLeft ? this.#add(sum, found.sum) : this.#add(found.sum, sum);
+      node = { first: left.first, end: right.end };
+    }
+    return sum;
+  }
+
+  #pathTo(shard: number): { left: ShardSpan; right: ShardSpan }[] {
+    const path: { left: ShardSpan; right: ShardSpan }[] = [];
+    for (let { first, end } = this.#whole; end - first > 1; ) {
+      const middle = splitPoint({ first, end });
+      path.unshift({ left: { first, end: middle }, right: { first: middle, end } });
+      if (shard < middle) end = middle;
+      else first = middle;
+    }
+    return path;
+  }
+}
+
 /** Cuts the tree over first … end − 1 into min(parts, shards) of its nodes, left to right, without gaps: the longest
  * node is split, the leftmost of equals, until there are enough. */
 export function cutTree(first: number, end: number, parts: number): ShardSpan[] {

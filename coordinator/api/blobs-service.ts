@@ -46,7 +46,8 @@ export function blobsService(parts: BlobsServiceParts): BlobsHandlers {
 }
 
 async function isThere(objects: Bus['objects'], digest: string): Promise<boolean> {
-  return (await objects.find(checkDigest(digest))) !== null;
+  // Who is told that it is there does not send it, and needs it until the submit.
+  return (await objects.keep(checkDigest(digest))) !== null;
 }
 
 async function store(call: PutCall, { objects, stopped, silenceMs }: BlobsServiceParts) {

@@ -75,7 +75,8 @@ async function requireBlobs(objects: Bus['objects'], files: readonly FileRef[]):
   for (let start = 0; start < files.length; start += BLOBS_AT_ONCE)
     await Promise.all(
       files.slice(start, start + BLOBS_AT_ONCE).map(async ({ name, digest, sizeBytes }) => {
-        const found = await objects.find(digest);
+        // Kept: a deletion that has begun to look finds it new, or this finds it gone.
+        const found = await objects.keep(digest);
         if (found === null) throw new EspalierError('blob_missing', `${digest}: ${name} is not in the store`);
         if (found.sizeBytes !== sizeBytes)
           throw new EspalierError(

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { blobOfFile } from '../../shared/blobs/blob-source.ts';
 import type { ObjectBucket } from '../../shared/bus/bus.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import { checkFileName } from '../jobs/file-names.ts';
 import type { FileRef, JobResult } from '../jobs/job-record.ts';
 import type { PruneReport } from '../prune-report.ts';
@@ -19,6 +20,15 @@ export async function storeFiles(folder: string, objects: ObjectBucket, signal: 
     files.push({ name, digest: blob.digest, sizeBytes: blob.sizeBytes });
   }
   return files;
+}
+
+/** Makes sure that what is about to be named is there and young, however long ago it was put: retention leaves it then.
+ * @throws EspalierError "blob_missing": the job goes on from its last stage. */
+export async function keepFiles(results: readonly JobResult[], objects: ObjectBucket): Promise<void> {
+  for (const { files } of results)
+    for (const { name, digest } of files)
+      if ((await objects.keep(digest)) === null)
+        throw new EspalierError('blob_missing', `${digest}: ${name} was deleted before it was named`);
 }
 
 /** Reports as a record holds them. */

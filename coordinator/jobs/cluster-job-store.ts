@@ -37,7 +37,10 @@ export class ClusterJobStore implements JobStore {
     const { signal } = store.#watches;
     try {
       for (const prefix of [JOB_PREFIX, CAMPAIGN_PREFIX])
-        await bus.jobs.watch(prefix, (entry) => store.index.applyEntry(entry), signal);
+        await bus.jobs.watch(prefix, (entry) => store.index.applyEntry(entry), signal, {
+          begin: () => store.index.beginAnew(prefix),
+          end: () => store.index.endAnew(prefix),
+        });
     } catch (caught) {
       store.close();
       throw caught;
@@ -182,8 +185,8 @@ export class ClusterJobStore implements JobStore {
       throw new EspalierError('job_not_found', `${id}: no such job`);
     }
     const read = decodeJob(entry.key, entry.value);
-    if (read.kind === 'newer') throw new EspalierError('state_schema', `${id}: the record has schema ${read.schema}`);
     this.index.applyEntry(entry);
+    if (read.kind === 'newer') throw new EspalierError('state_schema', `${id}: the record has schema ${read.schema}`);
     return { record: read.record, revision: entry.revision };
   }
 

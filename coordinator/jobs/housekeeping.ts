@@ -26,7 +26,6 @@ export interface HousekeepingOptions {
   readonly roundMs?: number;
   /** How often what is old is removed. */
   readonly passMs?: number;
-  readonly now?: () => number;
 }
 
 export class Housekeeping {
@@ -78,12 +77,13 @@ export class Housekeeping {
   }
 
   async #round(): Promise<void> {
-    const { bus, store, retentionMs, log, passMs = RETENTION_MS, now = Date.now } = this.#options;
+    const { bus, store, retentionMs, log, passMs = RETENTION_MS } = this.#options;
     await this.#tokens.repair([...store.index.unfinished()].map(({ id }) => id));
     await this.#deleteLapsedLeases();
     if (performance.now() - this.#lastPassMs < passMs) return;
     this.#lastPassMs = performance.now();
-    const removed = await removeOld({ bus, store, retentionMs, now, signal: this.#stop.signal });
+    const nowMs = (await bus.objects.now()).getTime();
+    const removed = await removeOld({ bus, store, retentionMs, now: () => nowMs, signal: this.#stop.signal });
     if (Object.values(removed).some((count) => count > 0)) log.info('removed what is old', { ...removed });
   }
 

@@ -28,6 +28,8 @@ export class JobIndex {
   readonly #unfinished = new Set<string>();
   readonly #campaigns = new Map<string, CampaignSummary>();
   readonly #listeners = new Set<(id: string, job: JobSummary | null) => void>();
+  /** While the bucket is told anew: keys that were known before and were not told yet. */
+  #unconfirmed: Set<string> | null = null;
   /** Ids, newest first; null: to be sorted anew. What they are sorted by never changes. */
   #sorted: string[] | null = null;
 
@@ -37,6 +39,7 @@ export class JobIndex {
 
   /** A version of a key, from the watch or from a read. What cannot be read is logged and taken for not there. */
   applyEntry({ key, value, revision }: KeyEntry): void {
+    this.#unconfirmed?.delete(key);
     try {
       if (key.startsWith(JOB_PREFIX)) this.#applyJob(key.slice(JOB_PREFIX.length), value, revision);
       else if (key.startsWith(CAMPAIGN_PREFIX)) this.#applyCampaign(key.slice(CAMPAIGN_PREFIX.length), value, revision);
@@ -45,8 +48,37 @@ export class JobIndex {
     }
   }
 
+  /** The bucket was put back from a copy: its records count, also with lower revisions. Owners of jobs find out with their
+   * next write whether the job is still theirs. @param prefix of the keys that follow. */
+  beginAnew(prefix: string): void {
+    this.#log.warning('the bucket of jobs is another one than before: all of it is read again', { prefix });
+    this.#unconfirmed ??= new Set();
+    if (prefix === JOB_PREFIX)
+      for (const [id, job] of this.#jobs) {
+        this.#jobs.set(id, { ...job, revision: 0 });
+        this.#unconfirmed.add(prefix + id);
+      }
+    if (prefix === CAMPAIGN_PREFIX)
+      for (const [id, campaign] of this.#campaigns) {
+        this.#campaigns.set(id, { ...campaign, revision: 0 });
+        this.#unconfirmed.add(prefix + id);
+      }
+  }
+
+  /** All keys under the prefix have been told. */
+  endAnew(prefix: string): void {
+    for (const key of [...(this.#unconfirmed ?? [])].filter((known) => known.startsWith(prefix))) {
+      this.#unconfirmed?.delete(key);
+      const id = key.slice(prefix.length);
+      if (prefix === CAMPAIGN_PREFIX) this.#campaigns.delete(id);
+      else this.removeJob(id);
+    }
+    if (this.#unconfirmed?.size === 0) this.#unconfirmed = null;
+  }
+
   /** A record as this coordinator has just written it. */
   applyRecord(record: JobRecord, revision: number): void {
+    this.#unconfirmed?.delete(JOB_PREFIX + record.id);
     this.#set(summarize(record, revision));
   }
 

@@ -112,6 +112,7 @@ export class OwnedJob implements HeldJob {
 
   /** For an error that may pass: queued again, or failed after too many of them. */
   requeue(failure: JobFailure): Promise<void> {
+    this.emit({ kind: 'log', text: `handed back: [${failure.code}] ${failure.message}` });
     return this.#endWith((record) => requeued(record, failure, now()));
   }
 

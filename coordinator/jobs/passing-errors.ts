@@ -12,6 +12,8 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'deadline',
   // Of this coordinator's own disk: another one, or a smaller cache, may have room.
   'disk_full',
+  // Until retention, or the operator, has made room.
+  'store_full',
   // Only when it is not this job's lease: whoever wrote it has stopped already.
   'lease_lost',
 ]);

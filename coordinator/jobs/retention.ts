@@ -3,8 +3,9 @@
 //
 // A blob is named by whatever record has its digest anywhere in it, of whatever schema. One that is younger than YOUNG_MS
 // may belong to an upload or a stage whose record comes later, and stays. The records are watched from before the first
-// blob is removed until after the last one; a submit looks for its blobs after its records are there, so that one of the
-// two sees the other.
+// blob is removed until after the last one. Whoever names a blob that was there before puts or keeps it first, which makes it
+// young: then the deletion, which the server takes only of the version that was looked at, is refused, or it came first and
+// the blob is found gone.
 import type { Bus, StoreUsage } from '../../shared/bus/bus.ts';
 import type { ClusterJobStore } from './cluster-job-store.ts';
 import { CAMPAIGN_PREFIX, JOB_PREFIX } from './job-index.ts';
@@ -14,6 +15,9 @@ import { hasEnded } from './transitions.ts';
 const HIGH_MARK = 0.9;
 const LOW_MARK = 0.8;
 const YOUNG_MS = 3_600_000;
+/** A job that ended since then does not go for room, nor do blobs that were put since then: another job may be about to name
+ * them. Longer than any lease, under which alone a stage can be committed after its blob was put. */
+const SETTLED_MS = 900_000;
 /** Bounds of one pass: the next one goes on. */
 const MAX_JOBS = 200;
 const MAX_BLOBS = 1_000;
@@ -22,7 +26,7 @@ export interface RetentionOptions {
   readonly bus: Pick<Bus, 'jobs' | 'objects'>;
   readonly store: ClusterJobStore;
   readonly retentionMs: number;
-  /** Wall clock, which is what records and blobs are dated by. */
+  /** Of the server of the bus, which dates blobs and versions of records. */
   readonly now: () => number;
   readonly signal: AbortSignal;
 }
@@ -71,6 +75,7 @@ async function removeLeftovers({ bus, store, now }: RetentionOptions): Promise<n
   );
   let count = 0;
   for (const { id, revision } of left.slice(0, MAX_JOBS)) {
+    if (!(await isOldVersion(bus, JOB_PREFIX + id, revision, now()))) continue;
     if (!(await bus.jobs.delete(JOB_PREFIX + id, revision))) continue;
     store.index.removeJob(id);
     count += 1;
@@ -84,18 +89,22 @@ async function removeEmptyCampaigns({ bus, store, now }: RetentionOptions): Prom
       !isNewer && isOld(createdAt, now()) && ![...jobs].some((id) => store.index.job(id) !== null),
   );
   let count = 0;
-  for (const { id, revision } of empty.slice(0, MAX_JOBS))
-    if (await bus.jobs.delete(CAMPAIGN_PREFIX + id, revision)) count += 1;
+  for (const { id, revision } of empty.slice(0, MAX_JOBS)) {
+    const key = CAMPAIGN_PREFIX + id;
+    if ((await isOldVersion(bus, key, revision, now())) && (await bus.jobs.delete(key, revision))) count += 1;
+  }
   return count;
 }
 
 /** Removes ended jobs, oldest first, until what they may have named alone makes up for what is above the low mark. */
-async function makeRoom({ bus, store, signal }: RetentionOptions): Promise<{ count: number; digests: Set<string> }> {
+async function makeRoom(options: RetentionOptions): Promise<{ count: number; digests: Set<string> }> {
+  const { bus, store, now, signal } = options;
+  const settled = endedJobs(store).filter(({ endedMs }) => now() - endedMs > SETTLED_MS);
   const digests = new Set<string>();
   let blobBytes = excess(await bus.objects.usage());
   let recordBytes = excess(await bus.jobs.usage());
   let count = 0;
-  for (const { id } of blobBytes > 0 || recordBytes > 0 ? endedJobs(store).slice(0, MAX_JOBS) : []) {
+  for (const { id } of blobBytes > 0 || recordBytes > 0 ? settled.slice(0, MAX_JOBS) : []) {
     if (blobBytes <= 0 && recordBytes <= 0) break;
     signal.throwIfAborted();
     const entry = await bus.jobs.get(JOB_PREFIX + id);
@@ -115,14 +124,16 @@ function excess({ bytes, limitBytes }: StoreUsage): number {
   return bytes > limitBytes * HIGH_MARK ? bytes - limitBytes * LOW_MARK : 0;
 }
 
-/** @param freed were named by jobs that this pass removed: no upload that is under way brought them. */
+/** @param freed were named by jobs that this pass removed: they need not be as old as others. */
 async function removeBlobs({ bus, now, signal }: RetentionOptions, freed: ReadonlySet<string>): Promise<number> {
   // By digest, with the time that one must be older than: what is put again meanwhile counts as new and stays.
   const candidates = new Map<string, Date>();
   const old = new Date(now() - YOUNG_MS);
-  for await (const { digest, storedAt } of bus.objects.list())
-    if (freed.has(digest)) candidates.set(digest, new Date(storedAt.getTime() + 1));
-    else if (storedAt < old) candidates.set(digest, old);
+  const settled = new Date(now() - SETTLED_MS);
+  for await (const { digest, storedAt } of bus.objects.list()) {
+    const before = freed.has(digest) ? settled : old;
+    if (storedAt < before) candidates.set(digest, before);
+  }
   let count = 0;
   if (candidates.size > 0) {
     const watching = new AbortController();
@@ -153,6 +164,18 @@ export function digestsIn(bytes: Uint8Array): string[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
   // Copies: a match would keep the whole record in memory.
   return [...text.matchAll(/"([0-9a-f]{64})"/g)].map(([, digest]) => Buffer.from(digest, 'latin1').toString('latin1'));
+}
+
+/** Whether this version of a key is the newest, and was stored long ago by the server's clock: what a record says of its time
+ * comes from a coordinator, whose clock may be wrong. */
+async function isOldVersion(
+  bus: RetentionOptions['bus'],
+  key: string,
+  revision: number,
+  nowMs: number,
+): Promise<boolean> {
+  const entry = await bus.jobs.get(key);
+  return entry !== null && entry.revision === revision && nowMs - entry.storedAt.getTime() > YOUNG_MS;
 }
 
 function isOld(createdAt: string, nowMs: number): boolean {

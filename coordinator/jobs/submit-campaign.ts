@@ -11,6 +11,8 @@ import type { Submission, Submitted, SubmittedJob } from './job-store.ts';
 import { decodeCampaign, decodeJob, encodeRecord } from './migrate-record.ts';
 
 const PARALLEL = 16;
+/** Of a new record: stages, results and a failure have to fit in beside it, or it could never end. */
+const MOST_NEW_BYTES = 256 * 1024;
 /** New records may fill this part of their bucket: the rest is for what the jobs that are there still write. */
 const ROOM_FOR_NEW = 0.8;
 
@@ -42,7 +44,7 @@ export async function submitCampaign(
   const bytes = encodeRecord(campaign);
   await requireRoom(
     bus,
-    jobs.reduce((sum, job) => sum + encodeRecord(job).length, bytes.length),
+    jobs.reduce((sum, job) => sum + newBytes(job), bytes.length),
   );
   await inParallel(jobs, PARALLEL, (job) => storeJob(bus, index, job));
   // After the records: from here on housekeeping sees that they need these blobs.
@@ -56,6 +58,17 @@ export async function submitCampaign(
   // A reminder that is lost is made good by the sweep of a coordinator.
   await inParallel(jobs, PARALLEL, (job) => bus.wake.add(job.id).catch(() => {}));
   return { campaign, jobs, created: true };
+}
+
+/** @throws EspalierError "limit_exceeded". */
+function newBytes(job: JobRecord): number {
+  const { length } = encodeRecord(job);
+  if (length <= MOST_NEW_BYTES) return length;
+  throw new EspalierError(
+    'limit_exceeded',
+    `${job.name}: the record has ${length} bytes, expected at most ${MOST_NEW_BYTES}`,
+    { action: 'use fewer budgets a job, and shorter names' },
+  );
 }
 
 async function requireRoom(bus: Bus, newBytes: number): Promise<void> {

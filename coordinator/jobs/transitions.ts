@@ -58,8 +58,10 @@ export function handedBack(record: JobRecord): JobRecord {
   return { ...record, state: 'queued', lease: null };
 }
 
-/** Queued again for an error that may pass; failed with it when that came too often in a row. */
+/** Queued again for an error that may pass; failed with it when that came too often in a row. A full store is no job's
+ * fault, and lasts until someone makes room: it does not count. */
 export function requeued(record: JobRecord, failure: JobFailure, now: string): JobRecord {
+  if (failure.code === 'store_full') return handedBack(record);
   const requeues = record.requeues + 1;
   if (requeues < MAX_REQUEUES) return { ...handedBack(record), requeues };
   return failed({ ...record, requeues }, failure, now);

@@ -1,11 +1,12 @@
 // Stage "fisher": gradients of the mask variables of all calibration samples, a shard a task.
 import type { Plan } from '../../dataset/plan.ts';
-import { type FisherInformation, mergeFisher, packedLength } from '../../pruning/fisher.ts';
-import { foldTree } from '../../pruning/fold-tree.ts';
+import { addGramsTo, type FisherGrams, type FisherInformation, packedLength } from '../../pruning/fisher.ts';
+import { TreeFold } from '../../pruning/fold-tree.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { blobRef } from '../job/model-blobs.ts';
 import { resultTensor } from '../job/result-tensor.ts';
+import { inParallel } from '../jobs/in-parallel.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
 
 /** Fisher information as the budgets of a job need it: in memory while one searches, in the store while one tunes. */
@@ -81,23 +82,23 @@ export async function runFisher(context: JobContext, progress: (done: number) =>
   const values = new Float32Array(gram ? 0 : rows * width);
   const shards = new Map(tasks.map(({ id }, shard) => [id, shard]));
   let done = 0;
-  const results = await workers.runTasks(tasks, {
-    signal,
-    onDone({ id }, result) {
-      const shard = shards.get(id) ?? 0;
-      const { firstSample, endSample } = plan.shards[shard];
-      resultTensor(result, id, 'losses', { dtype: 'F32', length: endSample - firstSample });
-      if (!gram) {
-        takeRows(values, result, plan, shard, width);
-        // Rows are held once: with a row a sample they are hundreds of megabytes.
-        result.clear();
-      }
-      progress(++done);
-    },
-  });
-  if (!gram) return { form: 'rows', rows, values };
-  const parts = results.map((result, shard) => gramsOf(result, shard, layers, heads, intermediateSize));
-  return foldTree(0, parts.length, (shard) => parts[shard], mergeFisher);
+  const fold = new TreeFold<FisherGrams>(0, tasks.length, addGramsTo);
+  let grams: FisherGrams | null = null;
+  const onDone = ({ id }: TaskSpec, result: TaskResult) => {
+    const shard = shards.get(id) ?? 0;
+    const { firstSample, endSample } = plan.shards[shard];
+    resultTensor(result, id, 'losses', { dtype: 'F32', length: endSample - firstSample });
+    if (gram) grams = fold.take(shard, gramsOf(result, shard, layers, heads, intermediateSize));
+    else takeRows(values, result, plan, shard, width);
+    // What was taken is held once: with a row a sample it is hundreds of megabytes, and so is a large model's Gram.
+    result.clear();
+    progress(++done);
+  };
+  const bytes = gram ? layers * (packedLength(heads) + packedLength(intermediateSize)) * 8 : 0;
+  const atOnce = Math.max(2, Math.floor(context.mostSumBytes / bytes));
+  if (atOnce >= tasks.length) await workers.runTasks(tasks, { signal, onDone });
+  else await inParallel(tasks, atOnce, (task) => workers.runTasks([task], { signal, onDone }));
+  return grams ?? { form: 'rows', rows, values };
 }
 
 /** Puts the rows of one shard in their place. @param values [rows, width] of all shards. */
@@ -108,7 +109,7 @@ function takeRows(values: Float32Array, result: TaskResult, plan: Plan, shard: n
   values.set(part, (firstSample / plan.groupSize) * width);
 }
 
-function gramsOf(result: TaskResult, shard: number, layers: number, heads: number, neurons: number): FisherInformation {
+function gramsOf(result: TaskResult, shard: number, layers: number, heads: number, neurons: number): FisherGrams {
   const split = (name: string, size: number) => {
     const length = packedLength(size);
     const data = resultTensor(result, `fisher/${shard}`, name, { dtype: 'F64', length: layers * length });

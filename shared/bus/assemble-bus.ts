@@ -9,14 +9,31 @@ import { NatsObjectBucket } from './object-bucket.ts';
 import {
   type BusLimits,
   DEFAULT_LIMITS,
+  EVENTS_STREAM,
   JOBS_BUCKET,
   LEASES_BUCKET,
+  OBJECTS_STREAM,
   type StreamSettings,
   streamTable,
   WAKE_CONSUMER_SETTINGS,
   WAKE_STREAM,
 } from './streams.ts';
 import { NatsWakeQueue } from './wake-queue.ts';
+
+interface Stream {
+  readonly config: { readonly [setting: string]: unknown; readonly max_bytes: number };
+}
+
+/** Which limit is the size of which stream. */
+const LIMIT_OF: Readonly<Record<string, keyof BusLimits>> = {
+  [`KV_${JOBS_BUCKET}`]: 'jobsBytes',
+  [`KV_${LEASES_BUCKET}`]: 'leasesBytes',
+  [WAKE_STREAM]: 'wakeBytes',
+  [EVENTS_STREAM]: 'eventsBytes',
+  [OBJECTS_STREAM]: 'storeBytes',
+};
+/** With less a stream is of no use. */
+const LEAST_BYTES = 4e6;
 
 export interface AssembleOptions {
   readonly create: boolean;
@@ -26,7 +43,10 @@ export interface AssembleOptions {
 export async function assembleBus(link: Link, { create, limits }: AssembleOptions): Promise<Bus> {
   const jetStream = new JetStream(link);
   if (create) {
-    for (const settings of streamTable({ ...DEFAULT_LIMITS, ...limits })) await ensureStream(jetStream, settings);
+    for (const settings of streamTable({ ...DEFAULT_LIMITS, ...limits })) {
+      const limit = LIMIT_OF[settings.name];
+      await ensureStream(jetStream, settings, limit !== undefined && limits?.[limit] !== undefined);
+    }
     await jetStream.api(`CONSUMER.DURABLE.CREATE.${WAKE_STREAM}.${WAKE_CONSUMER_SETTINGS.durable_name}`, {
       stream_name: WAKE_STREAM,
       config: WAKE_CONSUMER_SETTINGS,
@@ -56,28 +76,36 @@ export async function assembleBus(link: Link, { create, limits }: AssembleOption
   };
 }
 
-/** Coordinators start at the same time: each creates or brings up to date, and none minds that another was faster. */
-async function ensureStream(jetStream: JetStream, settings: StreamSettings): Promise<void> {
+/** Coordinators start at the same time: each creates or brings up to date, and none minds that another was faster.
+ * @param isSizeChosen by the operator. Else a stream that is there keeps its size, and one that is made gets a smaller one
+ * where JetStream has not so much room. */
+async function ensureStream(jetStream: JetStream, settings: StreamSettings, isSizeChosen: boolean): Promise<void> {
   const { name } = settings;
-  let existing: { config: Record<string, unknown> };
+  let existing: Stream;
   try {
     existing = await jetStream.api(`STREAM.INFO.${name}`);
   } catch (caught) {
     if (!isRefusal(caught, NO_STREAM)) throw caught;
-    existing = await change(jetStream, 'CREATE', settings);
+    existing = await (isSizeChosen ? change(jetStream, 'CREATE', settings) : createFitting(jetStream, settings));
   }
   const { config } = existing;
-  const isSame = Object.entries(settings).every(
+  const wanted = isSizeChosen ? settings : { ...settings, max_bytes: config.max_bytes };
+  const isSame = Object.entries(wanted).every(
     ([key, value]) => JSON.stringify(config[key] ?? null) === JSON.stringify(value),
   );
-  if (!isSame) await change(jetStream, 'UPDATE', { ...config, ...settings });
+  if (!isSame) await change(jetStream, 'UPDATE', { ...config, ...wanted });
 }
 
-async function change(
-  jetStream: JetStream,
-  verb: 'CREATE' | 'UPDATE',
-  settings: StreamSettings,
-): Promise<{ config: Record<string, unknown> }> {
+async function createFitting(jetStream: JetStream, settings: StreamSettings): Promise<Stream> {
+  for (let bytes = settings.max_bytes; ; bytes = Math.floor(bytes / 2))
+    try {
+      return await change(jetStream, 'CREATE', { ...settings, max_bytes: bytes });
+    } catch (caught) {
+      if (!(caught instanceof EspalierError) || caught.code !== 'store_full' || bytes / 2 < LEAST_BYTES) throw caught;
+    }
+}
+
+async function change(jetStream: JetStream, verb: 'CREATE' | 'UPDATE', settings: StreamSettings): Promise<Stream> {
   try {
     return await jetStream.api(`STREAM.${verb}.${settings.name}`, settings);
   } catch (caught) {

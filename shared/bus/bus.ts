@@ -12,11 +12,25 @@ export interface KeyEntry {
   readonly revision: number;
 }
 
+/** A version as the server has it. */
+export interface StoredEntry extends KeyEntry {
+  /** By the server's clock. */
+  readonly storedAt: Date;
+}
+
+/** What a watcher is told when the bucket turned out to be another one than before: put back from a copy, say. */
+export interface WatchRestart {
+  /** Whatever was told no longer counts; all keys that are there follow, with revisions that may be lower. */
+  begin(): void;
+  /** They have been told: what was not among them is gone. */
+  end(): void;
+}
+
 /** A bucket of small values with compare-and-set. All errors are "bus_unavailable", or "store_full" for one that is at its
  * limit. After "bus_unavailable" of a change it is unknown whether it took place: read before trying again. */
 export interface KeyValueBucket {
   /** The newest version that is not deleted, read from the bucket's leader; else null. */
-  get(key: string): Promise<KeyEntry | null>;
+  get(key: string): Promise<StoredEntry | null>;
   /** Stores a key that is not there. @returns its revision, or null when the key is there. */
   create(key: string, value: Uint8Array): Promise<number | null>;
   /** Replaces exactly this revision. @returns the new one, or null when another is there. */
@@ -25,7 +39,12 @@ export interface KeyValueBucket {
   delete(key: string, revision: number): Promise<boolean>;
   /** Tells of every key under `prefix` as it is now, then of every change, in order of revisions, until the signal aborts.
    * @returns when all that were there have been told. */
-  watch(prefix: string, onEntry: (entry: KeyEntry) => void, signal: AbortSignal): Promise<void>;
+  watch(
+    prefix: string,
+    onEntry: (entry: KeyEntry) => void,
+    signal: AbortSignal,
+    onRestart?: WatchRestart,
+  ): Promise<void>;
   /** Bytes that all keys take and may take. */
   usage(): Promise<StoreUsage>;
 }
@@ -75,7 +94,7 @@ export interface EventLog {
 export interface StoredObject {
   readonly digest: string;
   readonly sizeBytes: number;
-  /** When it was put the last time, by the server's clock, to a minute: who puts what is there keeps it. */
+  /** When it was put or kept the last time, by the server's clock, to a minute. */
   readonly storedAt: Date;
 }
 
@@ -83,6 +102,10 @@ export interface StoredObject {
 export interface ObjectBucket {
   /** The object when it is whole there, else null. */
   find(digest: string): Promise<StoredObject | null>;
+  /** `find` that counts as putting it again: a deletion of what was not put for long leaves it from then on. */
+  keep(digest: string): Promise<StoredObject | null>;
+  /** The server's clock, by which objects are dated. */
+  now(): Promise<Date>;
   /** Stores content unless it is there. Nothing is visible, and chunks that came are removed, unless size and digest are
    * right. @throws EspalierError "blob_corrupt", "store_full", "bus_unavailable", or what `chunks` threw. */
   put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;

@@ -3,13 +3,17 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { EspalierError } from '../errors.ts';
 import type { Headers, Link, LinkMessage } from './link.ts';
+import { PatientTimer } from './patient-timer.ts';
 
 /** A refusal of JetStream. */
 export class Refusal extends EspalierError {
   readonly number: number;
 
   constructor(subject: string, { err_code: number = 0, code, description = 'no reason given' }: ApiError) {
-    const isFull = FULL.has(number) || (number === STORE_FAILED && /maximum (bytes|messages)/.test(description));
+    const isFull =
+      FULL.has(number) ||
+      (number === STORE_FAILED && /maximum (bytes|messages)/.test(description)) ||
+      (number === NO_PEERS && /insufficient (storage|resources)/.test(description));
     super(isFull ? 'store_full' : 'bus_unavailable', `${subject}: ${description} (${number || code})`);
     this.number = number;
   }
@@ -28,6 +32,8 @@ export const NO_STREAM = 10059;
 export const WRONG_LAST_SEQUENCE = 10071;
 const WRONG_LAST_SEQUENCE_CONSTANT = 10164;
 export const STORE_FAILED = 10077;
+// No server of the cluster takes a stream, for one of many reasons.
+const NO_PEERS = 10005;
 // No room in the account, on the server, or on its disk.
 const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
 
@@ -107,7 +113,7 @@ export class JetStream {
    * one. Each is handed over once, as it comes; a connection that was lost meanwhile is waited for.
    * @returns how many came. */
   async batch(stream: string, request: BatchRequest, onMessage: (message: StoredMessage) => void): Promise<number> {
-    const end = Date.now() + this.link.timeoutMs;
+    const end = performance.now() + this.link.timeoutMs;
     let { from } = request;
     let got = 0;
     const take = (message: StoredMessage) => {
@@ -119,7 +125,7 @@ export class JetStream {
       await this.link.whenConnected();
       const outcome = await this.#batchOnce(stream, { ...request, from, count: request.count - got }, take);
       if (outcome === 'ended' || got === request.count) return got;
-      if (Date.now() >= end) throw new EspalierError('bus_unavailable', `${stream}: nobody answers`);
+      if (performance.now() >= end) throw new EspalierError('bus_unavailable', `${stream}: nobody answers`);
       await pause(RETRY_MS);
     }
   }
@@ -135,7 +141,7 @@ export class JetStream {
     const body = encode({ seq: from, next_by_subj: subject, batch: count, ...(bytes && { max_bytes: bytes }) });
     return new Promise((resolve, reject) => {
       const done = (settle: () => void) => {
-        clearTimeout(timer);
+        timer.clear();
         stopListening();
         subscription.end();
         settle();
@@ -152,7 +158,7 @@ export class JetStream {
         else if (status.code === 503) lost();
         else fail(`${status.code} ${status.description}`);
       };
-      const timer = setTimeout(() => fail('timeout'), link.timeoutMs);
+      const timer = new PatientTimer(link.timeoutMs, () => fail('timeout'));
       const stopListening = link.onChange(lost);
       const subscription = link.subscribe(link.inbox(), take, (error) => fail(error.message));
       link.publish(address, body, { reply: subscription.subject });

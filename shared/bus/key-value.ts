@@ -1,7 +1,7 @@
 // A bucket in the layout of NATS key-value stores: one message a key, on `$KV.<bucket>.<key>`; a key's revision is the
 // sequence of its message, and compare-and-set is the server's check of it.
 import { EspalierError } from '../errors.ts';
-import type { KeyEntry, KeyValueBucket, StoreUsage } from './bus.ts';
+import type { KeyEntry, KeyValueBucket, StoredEntry, StoreUsage, WatchRestart } from './bus.ts';
 import type { JetStream } from './jet-stream.ts';
 import type { LinkMessage } from './link.ts';
 import { readOrdered } from './ordered-reader.ts';
@@ -22,7 +22,7 @@ export class NatsKeyValue implements KeyValueBucket {
     this.#prefix = `$KV.${bucket}.`;
   }
 
-  async get(key: string): Promise<KeyEntry | null> {
+  async get(key: string): Promise<StoredEntry | null> {
     const found = await this.#newest(key);
     return found === null || found.value === null ? null : found;
   }
@@ -47,11 +47,17 @@ export class NatsKeyValue implements KeyValueBucket {
     return mark !== null;
   }
 
-  watch(prefix: string, onEntry: (entry: KeyEntry) => void, signal: AbortSignal): Promise<void> {
+  watch(
+    prefix: string,
+    onEntry: (entry: KeyEntry) => void,
+    signal: AbortSignal,
+    onRestart?: WatchRestart,
+  ): Promise<void> {
     if (prefix !== '' && (!prefix.endsWith('.') || !KEY.test(prefix.slice(0, -1))))
       throw new EspalierError('internal', `got prefix ${prefix}, expected one of whole words that ends with a dot`);
     return new Promise((resolve, reject) => {
       let isCaughtUp = false;
+      let isRestart = false;
       const read = {
         stream: this.#stream,
         subject: `${this.#prefix}${prefix}>`,
@@ -63,7 +69,12 @@ export class NatsKeyValue implements KeyValueBucket {
         },
         onCaughtUp: () => {
           isCaughtUp = true;
+          if (isRestart) onRestart?.end();
           resolve();
+        },
+        onRestart: () => {
+          isRestart = true;
+          onRestart?.begin();
         },
       };
       readOrdered(this.#jetStream, read, signal).then(resolve, reject);
@@ -74,9 +85,11 @@ export class NatsKeyValue implements KeyValueBucket {
     return streamUsage(this.#jetStream, this.#stream);
   }
 
-  async #newest(key: string): Promise<KeyEntry | null> {
+  async #newest(key: string): Promise<StoredEntry | null> {
     const found = await this.#jetStream.newest(this.#stream, this.#subject(key));
-    return found && { key, value: isDeletion(found) ? null : found.data, revision: found.sequence };
+    if (found === null) return null;
+    const { sequence, time, data } = found;
+    return { key, value: isDeletion(found) ? null : data, revision: sequence, storedAt: time };
   }
 
   #subject(key: string): string {

@@ -20,6 +20,7 @@ import { assembleBus } from './assemble-bus.ts';
 import type { Bus, BusSettings } from './bus.ts';
 import { parseCredentials } from './credentials.ts';
 import type { Headers, Link, LinkMessage, LinkSubscription } from './link.ts';
+import { PatientTimer } from './patient-timer.ts';
 import type { BusLimits } from './streams.ts';
 
 /** News of the connection, for the log. */
@@ -48,6 +49,7 @@ export interface BusOptions {
 const TIMEOUT_MS = 5_000;
 const CONNECT_MS = 15_000;
 const RETRY_MS = 250;
+const CLIENT_EXTRA_MS = 60_000;
 // Answers "503 no responders" come at once while a server's JetStream still starts.
 const NO_RESPONDERS = '503';
 
@@ -133,7 +135,7 @@ async function connectFirst(
   { signal, connectMs = CONNECT_MS }: BusOptions,
 ): Promise<NatsConnection> {
   const where = settings.servers.map(withoutPassword).join(',');
-  const end = Date.now() + connectMs;
+  const end = performance.now() + connectMs;
   for (;;) {
     if (signal?.aborted) throw new EspalierError('cancelled', 'interrupted', { cause: signal.reason });
     let problem: string;
@@ -150,7 +152,7 @@ async function connectFirst(
       if (code === 'SERVER_OPT_NA') throw new EspalierError('tls', `${where}: NATS does not offer TLS`);
       if (/CERT|TLS|SSL|SIGNATURE/.test(code)) throw new EspalierError('tls', `${where}: ${problem}`);
     }
-    if (Date.now() >= end)
+    if (performance.now() >= end)
       throw new EspalierError('bus_unavailable', `${where}: not reached in ${connectMs} ms: ${problem}`);
     await pause(RETRY_MS + Math.random() * RETRY_MS, undefined, signal && { signal }).catch(() => {});
   }
@@ -211,20 +213,15 @@ class NatsLink implements Link {
     data: Uint8Array,
     options: { headers?: Headers; timeoutMs?: number } = {},
   ): Promise<LinkMessage> {
-    const end = Date.now() + (options.timeoutMs ?? this.timeoutMs);
+    const end = performance.now() + (options.timeoutMs ?? this.timeoutMs);
     for (;;) {
       await this.#connected(end);
       try {
-        const timeout = Math.max(1, end - Date.now());
-        const reply = await this.#connection.request(subject, data, {
-          timeout,
-          ...(options.headers && { headers: clientHeaders(options.headers) }),
-        });
-        return linkMessage(reply);
+        return linkMessage(await this.#answer(subject, data, Math.max(1, end - performance.now()), options.headers));
       } catch (caught) {
         const { code, message } = caught as { code?: string; message: string };
         // Nobody got it, so it can be sent again.
-        if (code === NO_RESPONDERS && Date.now() + RETRY_MS < end && !this.#connection.isClosed()) {
+        if (code === NO_RESPONDERS && performance.now() + RETRY_MS < end && !this.#connection.isClosed()) {
           await pause(RETRY_MS);
           continue;
         }
@@ -259,7 +256,7 @@ class NatsLink implements Link {
   }
 
   whenConnected(): Promise<void> {
-    return this.#connected(Date.now() + this.timeoutMs);
+    return this.#connected(performance.now() + this.timeoutMs);
   }
 
   onChange(listener: () => void): () => void {
@@ -276,7 +273,7 @@ class NatsLink implements Link {
   async #connected(end: number): Promise<void> {
     while (!this.isConnected) {
       if (this.isClosed) throw new EspalierError('bus_unavailable', 'the connection to NATS is closed');
-      const leftMs = end - Date.now();
+      const leftMs = end - performance.now();
       if (leftMs <= 0) throw new EspalierError('bus_unavailable', 'no connection to NATS');
       const { promise, resolve } = withResolvers();
       const stop = this.onChange(resolve);
@@ -284,6 +281,25 @@ class NatsLink implements Link {
       await promise;
       clearTimeout(timer);
       stop();
+    }
+  }
+
+  // The client's own time is longer, or it would give up on an answer that a busy loop has not read yet.
+  async #answer(subject: string, data: Uint8Array, timeoutMs: number, values?: Headers): Promise<Msg> {
+    const answer = this.#connection.request(subject, data, {
+      timeout: timeoutMs + CLIENT_EXTRA_MS,
+      ...(values && { headers: clientHeaders(values) }),
+    });
+    // One that comes after this has given up.
+    answer.catch(() => {});
+    let timer: PatientTimer | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = new PatientTimer(timeoutMs, () => reject(new Error('timeout')));
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      timer?.clear();
     }
   }
 

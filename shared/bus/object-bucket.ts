@@ -25,8 +25,13 @@ import { sendChunks } from './object-writer.ts';
 import { streamUsage } from './stream-usage.ts';
 import { OBJECTS_STREAM } from './streams.ts';
 
-// An object that is put again counts as new, so that whoever collects old ones leaves it; not more often than this.
+// An object that is put again counts as new, so that whoever collects old ones leaves it; not more often than this, by this
+// process's own clock: that of the server may be another.
 const REFRESH_MS = 60_000;
+const MOST_REMEMBERED = 10_000;
+/** Kept free, so that a full store can still take the marks of what is deleted. */
+const RESERVE_BYTES = 256 * 1024;
+const MOST_RESERVED = 1 / 50;
 const DELETED_SECONDS = 3_600;
 const TRIES = 8;
 // Longest that a reader waits until a damaged object is gone.
@@ -42,6 +47,8 @@ interface Found {
 
 export class NatsObjectBucket implements ObjectBucket {
   readonly #jetStream: JetStream;
+  /** Objects that this process has made new: the sequence that it gave them, and when. Oldest first. */
+  readonly #renewed = new Map<string, { readonly sequence: number; readonly atMs: number }>();
 
   constructor(jetStream: JetStream) {
     this.#jetStream = jetStream;
@@ -52,11 +59,23 @@ export class NatsObjectBucket implements ObjectBucket {
     return info && { digest, sizeBytes: info.sizeBytes, storedAt };
   }
 
+  async keep(digest: string): Promise<StoredObject | null> {
+    const { info, storedAt } = await this.#renew(digest, await this.#newest(digest));
+    return info && { digest, sizeBytes: info.sizeBytes, storedAt };
+  }
+
+  async now(): Promise<Date> {
+    return new Date((await this.#jetStream.api<{ ts: string }>(`STREAM.INFO.${OBJECTS_STREAM}`)).ts);
+  }
+
   async put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void> {
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
       throw new EspalierError('protocol', `${digest}: got a size of ${sizeBytes} bytes`);
-    const before = await this.#keep(digest, sizeBytes, await this.#newest(digest));
-    if (before === null) return;
+    const before = await this.#newest(digest);
+    requireSize(before.info, sizeBytes);
+    const { info, sequence } = await this.#renew(digest, before);
+    requireSize(info, sizeBytes);
+    if (info !== null) return;
     await this.#checkRoom(digest, sizeBytes);
     const upload = newUpload();
     let count: number;
@@ -67,7 +86,7 @@ export class NatsObjectBucket implements ObjectBucket {
       throw caught;
     }
     // From here on a failure may mean that the object is there: its chunks stay until it is known that nothing names them.
-    const isOurs = await this.#name({ digest, sizeBytes, chunks: count, upload }, before.sequence);
+    const isOurs = await this.#name({ digest, sizeBytes, chunks: count, upload }, sequence);
     if (!isOurs) await this.#removeChunks(upload);
   }
 
@@ -141,18 +160,15 @@ export class NatsObjectBucket implements ObjectBucket {
     return { info: info?.digest === digest ? info : null, sequence: found.sequence, storedAt: found.time };
   }
 
-  /** Makes an object that is there count as new. @returns null, or what is there when it is gone. */
-  async #keep(digest: string, sizeBytes: number, found: Found): Promise<Found | null> {
-    if (found.info === null) return found;
-    if (found.info.sizeBytes !== sizeBytes)
-      throw new EspalierError(
-        'blob_corrupt',
-        `${digest}: got ${sizeBytes} bytes, ${found.info.sizeBytes} are stored under this name`,
-      );
-    if (Date.now() - found.storedAt.getTime() < REFRESH_MS) return null;
-    if ((await this.#store(found.info, found.sequence)) !== null) return null;
-    const other = await this.#newest(digest);
-    return other.info === null ? other : null;
+  /** Makes an object that is there count as new. @returns what is there then. */
+  async #renew(digest: string, found: Found): Promise<Found> {
+    const { info, sequence } = found;
+    const known = this.#renewed.get(digest);
+    const isNew = known?.sequence === sequence && performance.now() - known.atMs < REFRESH_MS;
+    if (info === null || isNew) return found;
+    const renewed = await this.#store(info, sequence);
+    // Another one was faster: the object is gone, or new.
+    return renewed === null ? this.#newest(digest) : { ...found, sequence: renewed };
   }
 
   /** Makes an upload an object. @returns false when another upload of the same content was faster. */
@@ -166,17 +182,31 @@ export class NatsObjectBucket implements ObjectBucket {
     throw new EspalierError('bus_unavailable', `${info.digest}: changed ${TRIES} times while it was stored`);
   }
 
-  #store(info: ObjectInfo, after: number): Promise<number | null> {
-    return this.#jetStream.storeAfter(objectSubject(info.digest), encodeInfo(info), after, { 'Nats-Rollup': 'sub' });
+  async #store(info: ObjectInfo, after: number): Promise<number | null> {
+    const atMs = performance.now();
+    const subject = objectSubject(info.digest);
+    const sequence = await this.#jetStream.storeAfter(subject, encodeInfo(info), after, { 'Nats-Rollup': 'sub' });
+    this.#renewed.delete(info.digest);
+    if (sequence === null) return null;
+    this.#renewed.set(info.digest, { sequence, atMs });
+    if (this.#renewed.size > MOST_REMEMBERED) this.#renewed.delete(this.#renewed.keys().next().value!);
+    return sequence;
   }
 
   async #checkRoom(digest: string, sizeBytes: number): Promise<void> {
     const { bytes, limitBytes } = await this.usage();
-    if (bytes + sizeBytes > limitBytes)
+    const usableBytes = limitBytes - Math.min(RESERVE_BYTES, Math.floor(limitBytes * MOST_RESERVED));
+    if (bytes + sizeBytes <= usableBytes) return;
+    if (sizeBytes > usableBytes)
       throw new EspalierError(
-        'store_full',
-        `${digest}: got ${sizeBytes} bytes, the store has room for ${Math.max(0, limitBytes - bytes)} of its ${limitBytes}`,
+        'limit_exceeded',
+        `${digest}: got ${sizeBytes} bytes, the whole store has ${usableBytes}`,
       );
+    const leftBytes = Math.max(0, usableBytes - bytes);
+    throw new EspalierError(
+      'store_full',
+      `${digest}: got ${sizeBytes} bytes, the store has room for ${leftBytes} of its ${usableBytes}`,
+    );
   }
 
   async #removeChunks(upload: string): Promise<void> {
@@ -206,6 +236,14 @@ export class NatsObjectBucket implements ObjectBucket {
       if (uploads.size >= (total ?? 0) || uploads.size === before) return { uploads, now: new Date(ts) };
     }
   }
+}
+
+function requireSize(info: ObjectInfo | null, sizeBytes: number): void {
+  if (info !== null && info.sizeBytes !== sizeBytes)
+    throw new EspalierError(
+      'blob_corrupt',
+      `${info.digest}: got ${sizeBytes} bytes, ${info.sizeBytes} are stored under this name`,
+    );
 }
 
 interface SubjectsPage {

@@ -21,8 +21,15 @@ export interface OrderedRead {
   /** The newest message of each subject first, or all from this sequence on. */
   readonly from: 'newest' | number;
   readonly onMessage: (sequence: number, message: LinkMessage) => void;
-  /** Called once: everything that was there at the start has been told. */
+  /** Everything that was there at the start has been told; again after a restart. */
   readonly onCaughtUp?: () => void;
+  /** The stream is another one than before, so that all of it is told from the start. */
+  readonly onRestart?: () => void;
+}
+
+interface StreamInfo {
+  readonly created: string;
+  readonly state: { readonly last_seq: number };
 }
 
 interface ConsumerInfo {
@@ -32,10 +39,10 @@ interface ConsumerInfo {
 
 /** Resolves when the signal aborts or the connection is closed. @throws EspalierError when the first consumer cannot be made. */
 export async function readOrdered(jetStream: JetStream, read: OrderedRead, signal: AbortSignal): Promise<void> {
-  const position: Position = { last: null, caughtUp: false };
+  const position: Position = { last: null, caughtUp: false, created: null };
   for (let opened = false; !signal.aborted && !jetStream.link.isClosed; ) {
     try {
-      if (position.last !== null) await restartWhenBehind(jetStream, read, position);
+      await restartWhenOther(jetStream, read, position);
       await readOnce(jetStream, read, position, signal, () => {
         opened = true;
       });
@@ -51,12 +58,21 @@ interface Position {
   /** Sequence of the last message that was told. */
   last: number | null;
   caughtUp: boolean;
+  /** When the stream was made, which tells it from another of its name. */
+  created: string | null;
 }
 
-/** A stream that ends before what was told is another one: all of it is news. */
-async function restartWhenBehind(jetStream: JetStream, read: OrderedRead, position: Position): Promise<void> {
-  const { state } = await jetStream.api<{ state: { last_seq: number } }>(`STREAM.INFO.${read.stream}`);
-  if (state.last_seq < position.last!) position.last = null;
+/** A stream that ends before what was told, or that was made anew, is another one: all of it is news. */
+async function restartWhenOther(jetStream: JetStream, read: OrderedRead, position: Position): Promise<void> {
+  const { state, created } = await jetStream.api<StreamInfo>(`STREAM.INFO.${read.stream}`);
+  const isOther =
+    (position.last !== null && state.last_seq < position.last) ||
+    (position.created !== null && position.created !== created);
+  position.created = created;
+  if (!isOther) return;
+  position.last = null;
+  position.caughtUp = false;
+  read.onRestart?.();
 }
 
 /** Resolves when this consumer is of no more use. */

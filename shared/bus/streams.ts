@@ -1,7 +1,8 @@
 // Everything that is kept in NATS: names, subjects and settings of each stream and bucket, in JetStream's own JSON
 // (docs/cluster.md). Buckets are streams named KV_ and OBJ_, laid out so that stock tools read them.
 
-/** How much each may take. A full log drops its oldest; the others refuse more. */
+/** How much each may take: chosen ones as they are, the others at most so much when they are made. A full log drops its
+ * oldest; the others refuse more. */
 export interface BusLimits {
   readonly storeBytes: number;
   readonly jobsBytes: number;
@@ -43,6 +44,7 @@ const nanoseconds = (ms: number) => ms * 1_000_000;
 
 export interface StreamSettings {
   readonly name: string;
+  readonly max_bytes: number;
   readonly [setting: string]: unknown;
 }
 

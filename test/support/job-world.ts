@@ -89,7 +89,7 @@ export function withJobs(bus: Bus, replace: (jobs: KeyValueBucket) => Partial<Ke
     create: (key, value) => jobs.create(key, value),
     update: (key, value, revision) => jobs.update(key, value, revision),
     delete: (key, revision) => jobs.delete(key, revision),
-    watch: (prefix, onEntry, signal) => jobs.watch(prefix, onEntry, signal),
+    watch: (prefix, onEntry, signal, onRestart) => jobs.watch(prefix, onEntry, signal, onRestart),
     usage: () => jobs.usage(),
     ...replace(jobs),
   };

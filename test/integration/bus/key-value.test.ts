@@ -1,5 +1,7 @@
 // Buckets on a real nats-server: compare-and-set, and watches that go on whatever happens to the server.
 import assert from 'node:assert/strict';
+import { cp, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import type { Bus, KeyEntry } from '../../../shared/bus/bus.ts';
 import { connectBus } from '../../../shared/bus/nats-bus.ts';
@@ -48,7 +50,9 @@ test('a key is created once, replaced and deleted by its revision only', async (
   assert.equal(await bus.jobs.update('job.life', bytes('other'), first + 1), null);
   const second = await bus.jobs.update('job.life', bytes('2'), first);
   assert.ok(second !== null && second > first);
-  assert.deepEqual(await bus.jobs.get('job.life'), { key: 'job.life', value: Buffer.from('2'), revision: second });
+  const { storedAt, ...stored } = (await bus.jobs.get('job.life'))!;
+  assert.deepEqual(stored, { key: 'job.life', value: Buffer.from('2'), revision: second });
+  assert.ok(Math.abs(Date.now() - storedAt.getTime()) < 60_000, storedAt.toISOString());
   assert.equal(await bus.jobs.delete('job.life', first), false);
   assert.equal(await bus.jobs.delete('job.life', second), true);
   assert.equal(await bus.jobs.get('job.life'), null);
@@ -189,6 +193,48 @@ test('without a server calls fail after their time, and a frozen one is no diffe
     await until('the connection', () => impatient.isConnected);
   }
   assert.ok((await bus.jobs.get('frozen.key')) !== null);
+});
+
+test('a bucket that was put back from an older copy is told anew, with its lower revisions', async () => {
+  const own = await NatsServer.start();
+  releases.add(() => own.remove());
+  const restored = await connectBus(own.settings(), { create: true });
+  releases.add(() => restored.close());
+  await restored.jobs.create('job.old', bytes('before'));
+  await own.stop('SIGTERM');
+  const [store, copy] = ['store', 'copy'].map((name) => path.join(own.folder, name));
+  await cp(store, copy, { recursive: true });
+  await own.start();
+  await until('the connection', () => restored.isConnected);
+  const told: string[] = [];
+  const stop = new AbortController();
+  releases.add(() => stop.abort());
+  const note = ({ key, value, revision }: KeyEntry) => told.push(`${key} ${text(value)} ${revision}`);
+  await restored.jobs.watch('job.', note, stop.signal, {
+    begin: () => told.push('begin'),
+    end: () => told.push('end'),
+  });
+  const entry = (await restored.jobs.get('job.old'))!;
+  await restored.jobs.update('job.old', bytes('after'), entry.revision);
+  await restored.jobs.create('job.new', bytes('new'));
+  await until('both', () => told.length === 3);
+  await own.stop('SIGTERM');
+  await rm(store, { recursive: true });
+  await cp(copy, store, { recursive: true });
+  await own.start();
+  await until('all of it again', () => told.at(-1) === 'end', 30_000);
+  assert.deepEqual(told, ['job.old before 1', 'job.old after 2', 'job.new new 3', 'begin', 'job.old before 1', 'end']);
+});
+
+test('an answer that came while the loop stood still is not late', async () => {
+  const impatient = await another(300);
+  await bus.jobs.create('busy.key', bytes('1'));
+  const asked = impatient.jobs.get('busy.key');
+  // The request leaves with this turn of the loop.
+  await new Promise((resolve) => setImmediate(resolve));
+  const endMs = performance.now() + 1_000;
+  while (performance.now() < endMs);
+  assert.equal(text((await asked)?.value), '1');
 });
 
 test('a full bucket and a value beyond what NATS takes are told apart', async () => {

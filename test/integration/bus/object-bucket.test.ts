@@ -1,6 +1,9 @@
 // Blobs in a real nats-server: whole or not there, in bounded memory, and readable by stock tools.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { connect, type JetStreamManager, type NatsConnection } from 'nats';
 import type { Bus } from '../../../shared/bus/bus.ts';
@@ -305,14 +308,20 @@ test('a reader that takes its time is waited for, and one that leaves costs noth
 
 test('a full store refuses before it is asked for room, and when another was faster', async () => {
   const { bytes: taken } = await bus.objects.usage();
-  const limit = taken + 4 * CHUNK;
+  // With what is kept free for marks of deletions.
+  const limit = taken + 4.5 * CHUNK;
   await connectBus(server.settings(), { create: true, limits: { storeBytes: limit } }).then((other) => other.close());
   assert.equal((await bus.objects.usage()).limitBytes, limit);
   const content = randomBytes(5 * CHUNK);
+  const huge = limit;
+  await assert.rejects(bus.objects.put(digestOf(content), huge, pieces(content)), {
+    code: 'limit_exceeded',
+    message: /the whole store has/,
+  });
   const before = await chunkSubjects();
   await assert.rejects(
     bus.objects.put(digestOf(content), content.byteLength, { [Symbol.asyncIterator]: () => assert.fail('asked for') }),
-    { code: 'store_full', message: /got 2621440 bytes, the store has room for 2097152 of its/ },
+    { code: 'store_full', message: /got 2621440 bytes, the store has room for \d+ of its/ },
   );
   // Another fills it between the look and the upload.
   const late = randomBytes(3 * CHUNK);
@@ -324,8 +333,48 @@ test('a full store refuses before it is asked for room, and when another was fas
   await assert.rejects(bus.objects.put(digestOf(late), late.byteLength, afterFilling()), { code: 'store_full' });
   assert.equal(await bus.objects.find(digestOf(late)), null);
   assert.equal((await chunkSubjects()).length, before.length + 1, 'the filler alone');
-  await connectBus(server.settings(), { create: true }).then((other) => other.close());
+  const kept = await connectBus(server.settings(), { create: true });
+  assert.equal((await kept.objects.usage()).limitBytes, limit, 'a size that nobody chose anew stays');
+  await kept.close();
+  await connectBus(server.settings(), { create: true, limits: { storeBytes: 1e9 } }).then((other) => other.close());
   await put(late);
+});
+
+test('a store that small blobs have filled to the brim can still delete', async () => {
+  const small = await NatsServer.start();
+  releases.add(() => small.remove());
+  const own = await connectBus(small.settings(), { create: true, limits: { storeBytes: 400_000 } });
+  releases.add(() => own.close());
+  const digests: string[] = [];
+  const fill = async () => {
+    for (;;) {
+      const content = randomBytes(3_000);
+      await own.objects.put(digestOf(content), content.byteLength, pieces(content));
+      digests.push(digestOf(content));
+    }
+  };
+  await assert.rejects(fill(), { code: 'store_full' });
+  assert.ok(digests.length > 50, `${digests.length}`);
+  for (const digest of digests) assert.equal(await own.objects.delete(digest), true);
+});
+
+test('where JetStream has less room than the default, streams get what it has', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-small-'));
+  releases.add(() => rm(folder, { recursive: true }));
+  const configFile = path.join(folder, 'nats.conf');
+  await writeFile(configFile, `jetstream { store_dir: "${folder}", max_file_store: 3GB }\n`);
+  const small = await NatsServer.start({ configFile });
+  releases.add(() => small.remove());
+  const own = await connectBus(small.settings(), { create: true });
+  releases.add(() => own.close());
+  const { limitBytes } = await own.objects.usage();
+  assert.ok(limitBytes > 50e6 && limitBytes < 3e9, `${limitBytes}`);
+  const content = randomBytes(CHUNK);
+  await own.objects.put(digestOf(content), content.byteLength, pieces(content));
+  await assert.rejects(connectBus(small.settings(), { create: true, limits: { storeBytes: 100e9 } }), {
+    code: 'store_full',
+    message: /OBJ_espalier_blobs: NATS does not grant it 100000000000 bytes/,
+  });
 });
 
 test('a put that loses its server fails, is not visible, and can be made again', async () => {

@@ -1,13 +1,16 @@
 // The claim loop: every job once, whatever tokens are lost; ends of every kind; drains and take-overs.
 import assert from 'node:assert/strict';
+import { cp, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { connect } from 'nats';
 import type { HeldJob } from '../../../coordinator/jobs/held-job.ts';
 import type { JobResult, JobState } from '../../../coordinator/jobs/job-record.ts';
+import type { KeyValueBucket } from '../../../shared/bus/bus.ts';
 import { WAKE_STREAM } from '../../../shared/bus/streams.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { submission } from '../../support/job-records.ts';
-import { JobWorld, LEASE_MS, type Seat } from '../../support/job-world.ts';
+import { JobWorld, LEASE_MS, type Seat, withJobs } from '../../support/job-world.ts';
 import { gate, until } from '../../support/until.ts';
 
 const RESULTS: readonly JobResult[] = [{ budget: '0.5', files: [], report: {} }];
@@ -181,6 +184,102 @@ test('jobs of a coordinator that is gone are taken over after its lease, each as
   const tookMs = performance.now() - from;
   assert.ok(tookMs > 0.6 * LEASE_MS && tookMs < 10_000, `${tookMs} ms`);
   for (const id of ids) assert.deepEqual((await b.store.read(id)).deaths, 1);
+});
+
+test('a coordinator whose watch of the leases is behind takes no job from one that is alive', async () => {
+  let isBehind = false;
+  const stale = await world.seat((bus) => {
+    const leases: KeyValueBucket = {
+      get: (key) => bus.leases.get(key),
+      create: (key, value) => bus.leases.create(key, value),
+      update: (key, value, revision) => bus.leases.update(key, value, revision),
+      delete: (key, revision) => bus.leases.delete(key, revision),
+      watch: (prefix, onEntry, signal) => bus.leases.watch(prefix, (entry) => isBehind || onEntry(entry), signal),
+      usage: () => bus.leases.usage(),
+    };
+    return new Proxy(bus, {
+      get: (target, name) => {
+        const value = name === 'leases' ? leases : Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  });
+  const { opened, open } = gate();
+  await a.coordinator('a', { runJob: () => opened.then(() => RESULTS) });
+  const ids = await submitted(1);
+  await allAre(ids, 'running');
+  const owner = a.store.summary(ids[0])!.owner!;
+  await until('the stale one knows the lease', () => stale.leases.revision(`coordinator.${owner}`) !== null);
+  isBehind = true;
+  await stale.coordinator('stale', { runJob: async () => RESULTS });
+  await until('for it the lease has lapsed', () => stale.leases.hasLapsed(`coordinator.${owner}`), 10 * LEASE_MS);
+  const lookedAt = stale.leases.revision(`coordinator.${owner}`);
+  await until('it has looked again', () => stale.leases.revision(`coordinator.${owner}`) !== lookedAt, 10 * LEASE_MS);
+  open();
+  await allAre(ids, 'done');
+  const record = await b.store.read(ids[0]);
+  assert.deepEqual([record.attempt, record.deaths], [1, 0]);
+});
+
+test('a job that cannot be claimed keeps no other from it', async () => {
+  const [poison, ...others] = await submitted(4);
+  const seat = await world.seat((bus) =>
+    withJobs(bus, (jobs) => ({
+      update: (key, value, revision) =>
+        key === `job.${poison}`
+          ? Promise.reject(new EspalierError('limit_exceeded', `${key}: too large`))
+          : jobs.update(key, value, revision),
+    })),
+  );
+  await seat.coordinator('a', { maxJobs: () => 1, runJob: async () => RESULTS });
+  await allAre(others, 'done');
+  assert.equal(a.store.summary(poison)?.state, 'queued');
+});
+
+test('a drain while NATS is away ends as soon as the jobs are abandoned', async () => {
+  const seat = await world.seat();
+  let isRunning = false;
+  const coordinator = await seat.coordinator('a', {
+    leaseMs: 60_000,
+    runJob: (job) => {
+      isRunning = true;
+      return untilStopped(job);
+    },
+  });
+  const ids = await submitted(1);
+  await until('it runs', () => isRunning, DEADLINE_MS);
+  await world.server.stop('SIGKILL');
+  const draining = coordinator.drain();
+  coordinator.abandon();
+  const from = performance.now();
+  await seat.cut();
+  await draining;
+  const tookMs = performance.now() - from;
+  assert.ok(tookMs < 2_000, `${tookMs} ms`);
+  await world.server.start();
+  await until('the connection', () => b.bus.isConnected);
+  assert.equal((await b.store.read(ids[0])).state, 'running', 'others take it when the lease has lapsed');
+});
+
+test('after NATS was put back from an older copy, its records count', async () => {
+  const ids = await submitted(1);
+  const [store, copy] = ['store', 'copy'].map((name) => path.join(world.server.folder, name));
+  await world.server.stop('SIGTERM');
+  await cp(store, copy, { recursive: true });
+  await world.server.start();
+  await until('the connections', () => a.bus.isConnected && b.bus.isConnected);
+  for (const id of ids) await b.store.cancel(id);
+  const later = await submitted(2, 'later');
+  await allAre(later, 'queued');
+  await allAre(ids, 'cancelled');
+  await world.server.stop('SIGTERM');
+  await rm(store, { recursive: true });
+  await cp(copy, store, { recursive: true });
+  await world.server.start();
+  await allAre(ids, 'queued');
+  await until('what the copy does not have is gone', () => later.every((id) => a.store.summary(id) === null));
+  await b.coordinator('b', { runJob: async () => RESULTS });
+  await allAre(ids, 'done');
 });
 
 test('a cancel ends running jobs as cancelled', async () => {

@@ -26,7 +26,7 @@ test('defaults', () => {
     maxJobs: null,
     leaseMs: 10_000,
     retentionMs: 7 * 86_400_000,
-    storeLimitBytes: 100e9,
+    storeLimitBytes: null,
     replicas: 1,
     metricsHost: '127.0.0.1',
     metricsPort: 9470,

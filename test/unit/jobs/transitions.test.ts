@@ -78,6 +78,13 @@ test('an error that may pass queues the job again, five times in a row fail it w
   assert.deepEqual([record.state, record.finishedAt, record.failure], ['failed', LATER, FAILURE]);
 });
 
+test('a full store is no fault of a job: it waits for room, however often', () => {
+  const full = { ...FAILURE, code: 'store_full' };
+  let record = jobRecord({ requeues: 2 });
+  for (let i = 0; i < 3 * MAX_REQUEUES; i += 1) record = requeued(claimed(record, 'a', NOW), full, NOW);
+  assert.deepEqual([record.state, record.requeues, record.failure], ['queued', 2, null]);
+});
+
 test('a job that is to be cancelled ends as cancelled when someone claims it', () => {
   const running = { ...claimed(jobRecord(), 'a', NOW), cancelRequested: true };
   const record = claimed(running, 'b', LATER);

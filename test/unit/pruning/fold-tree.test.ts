@@ -8,6 +8,7 @@ import {
   foldTreeAsync,
   type ShardSpan,
   splitPoint,
+  TreeFold,
 } from '../../../pruning/fold-tree.ts';
 import { randomStream } from '../../../pruning/random.ts';
 
@@ -27,6 +28,23 @@ test('a range splits after the largest power of two below its length', () => {
   assert.equal(shape(0, 7), '(((ab)(cd))((ef)g))');
   assert.equal(shape(3, 6), '((de)f)');
   assert.equal(splitPoint({ first: 10, end: 15 }), 14);
+});
+
+test('leaves that come in any order fold to the same bits', () => {
+  for (let end = 1; end <= 67; end++) {
+    const whole = foldTree(10, 10 + end, leaf, add);
+    const order = Array.from({ length: end }, (_, i) => 10 + i);
+    for (let tries = 0; tries < 5; tries++) {
+      const fold = new TreeFold(10, 10 + end, add);
+      const told = order.map((shard) => fold.take(shard, leaf(shard)));
+      assert.equal(told.pop(), whole);
+      assert.ok(told.every((sum) => sum === null));
+      for (let i = end - 1; i > 0; i--) {
+        const j = random.integer(i + 1);
+        [order[i], order[j]] = [order[j], order[i]];
+      }
+    }
+  }
 });
 
 test('every cut of the tree folds to the same bits as its leaves', () => {

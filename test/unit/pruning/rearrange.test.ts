@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gramOfGradients, gramOfRows, mergeFisher } from '../../../pruning/fisher.ts';
+import { addGramsTo, gramOfGradients, gramOfRows, mergeFisher } from '../../../pruning/fisher.ts';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeGram, rearrangeMasks, rearrangeRows } from '../../../pruning/rearrange.ts';
@@ -100,4 +100,9 @@ test('a model: counts by layer stay, scales are 1, merged parts give the same', 
   assert.deepEqual(rearrangeMasks(mergeFisher(gramOfRows(a, sizes), gramOfRows(b, sizes)), masks), result);
   assert.throws(() => rearrangeMasks(part(3), denseMasks(2, 3, 6)), { code: 'shape_mismatch' });
   assert.throws(() => mergeFisher(a, gramOfRows(b, sizes)), { code: 'protocol' });
+  assert.deepEqual(
+    addGramsTo(gramOfRows(a, sizes), gramOfRows(b, sizes)),
+    mergeFisher(gramOfRows(a, sizes), gramOfRows(b, sizes)),
+    'the same bits in place',
+  );
 });
