@@ -3,7 +3,7 @@
 import { EspalierError } from '../errors.ts';
 import type { KeyEntry, KeyValueBucket, StoredEntry, StoreUsage, WatchRestart } from './bus.ts';
 import type { JetStream } from './jet-stream.ts';
-import type { LinkMessage } from './link.ts';
+import type { Headers, LinkMessage } from './link.ts';
 import { readOrdered } from './ordered-reader.ts';
 import { streamUsage } from './stream-usage.ts';
 
@@ -15,6 +15,8 @@ export class NatsKeyValue implements KeyValueBucket {
   readonly #jetStream: JetStream;
   readonly #stream: string;
   readonly #prefix: string;
+  /** Highest revision of its own writes: a watch may be behind them. */
+  #written = 0;
 
   constructor(jetStream: JetStream, bucket: string) {
     this.#jetStream = jetStream;
@@ -29,21 +31,21 @@ export class NatsKeyValue implements KeyValueBucket {
 
   async create(key: string, value: Uint8Array): Promise<number | null> {
     const subject = this.#subject(key);
-    const revision = await this.#jetStream.storeAfter(subject, value, 0);
+    const revision = await this.#store(subject, value, 0);
     if (revision !== null) return revision;
     // A mark of a deleted key may be there.
     const found = await this.#newest(key);
     if (found !== null && found.value !== null) return null;
-    return this.#jetStream.storeAfter(subject, value, found?.revision ?? 0);
+    return this.#store(subject, value, found?.revision ?? 0);
   }
 
   update(key: string, value: Uint8Array, revision: number): Promise<number | null> {
-    return this.#jetStream.storeAfter(this.#subject(key), value, revision);
+    return this.#store(this.#subject(key), value, revision);
   }
 
   async delete(key: string, revision: number): Promise<boolean> {
     const headers = { 'KV-Operation': 'DEL', 'Nats-TTL': `${DELETED_SECONDS}s` };
-    const mark = await this.#jetStream.storeAfter(this.#subject(key), new Uint8Array(), revision, headers);
+    const mark = await this.#store(this.#subject(key), new Uint8Array(), revision, headers);
     return mark !== null;
   }
 
@@ -62,6 +64,7 @@ export class NatsKeyValue implements KeyValueBucket {
         stream: this.#stream,
         subject: `${this.#prefix}${prefix}>`,
         from: 'newest' as const,
+        known: () => this.#written,
         onMessage: (revision: number, message: LinkMessage) => {
           const key = message.subject.slice(this.#prefix.length);
           const value = isDeletion(message) ? null : message.data;
@@ -83,6 +86,12 @@ export class NatsKeyValue implements KeyValueBucket {
 
   usage(): Promise<StoreUsage> {
     return streamUsage(this.#jetStream, this.#stream);
+  }
+
+  async #store(subject: string, value: Uint8Array, after: number, headers: Headers = {}): Promise<number | null> {
+    const revision = await this.#jetStream.storeAfter(subject, value, after, headers);
+    if (revision !== null) this.#written = Math.max(this.#written, revision);
+    return revision;
   }
 
   async #newest(key: string): Promise<StoredEntry | null> {

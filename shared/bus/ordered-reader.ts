@@ -20,6 +20,8 @@ export interface OrderedRead {
   readonly subject: string;
   /** The newest message of each subject first, or all from this sequence on. */
   readonly from: 'newest' | number;
+  /** Highest sequence that the reader's owner knows of by other ways. */
+  readonly known?: () => number;
   readonly onMessage: (sequence: number, message: LinkMessage) => void;
   /** Everything that was there at the start has been told; again after a restart. */
   readonly onCaughtUp?: () => void;
@@ -64,10 +66,9 @@ interface Position {
 
 /** A stream that ends before what was told, or that was made anew, is another one: all of it is news. */
 async function restartWhenOther(jetStream: JetStream, read: OrderedRead, position: Position): Promise<void> {
+  const known = Math.max(position.last ?? 0, read.known?.() ?? 0);
   const { state, created } = await jetStream.api<StreamInfo>(`STREAM.INFO.${read.stream}`);
-  const isOther =
-    (position.last !== null && state.last_seq < position.last) ||
-    (position.created !== null && position.created !== created);
+  const isOther = position.created !== null && (state.last_seq < known || position.created !== created);
   position.created = created;
   if (!isOther) return;
   position.last = null;

@@ -75,7 +75,7 @@ test('SIGTERM drains: its leases and its folders are gone, exit 0', async () => 
 });
 
 test('SIGTERM while NATS is away: exit 0 in time, and no folders are left', async () => {
-  const { child, ended, lines } = started('--id', 'away', '--lease-seconds=60');
+  const { child, ended, lines } = started('--id', 'away');
   await until('it serves', () => lines().some(({ message }) => message === 'serving'), 30_000);
   await world.server.stop('SIGKILL');
   try {
