@@ -5,7 +5,7 @@ import { BlobUploader } from '../../shared/rpc/blob-upload.ts';
 import { openChannel } from '../../shared/rpc/channel.ts';
 import { connectionFailure } from '../../shared/rpc/connection-failure.ts';
 import { type ArtifactsClient, type JobsClient, protocol } from '../../shared/rpc/protocol.ts';
-import { fromStatus } from '../../shared/rpc/status.ts';
+import { fromStatus, saidByPeer } from '../../shared/rpc/status.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
 
 const MIB = 1024 * 1024;
@@ -47,6 +47,11 @@ export class CoordinatorConnection {
   failure(caught: unknown): EspalierError {
     const cause = caught instanceof EspalierError ? (caught.cause ?? caught) : caught;
     const error = fromStatus(caught, this.address);
+    if ((cause as Partial<ServiceError> | null)?.code === status.UNIMPLEMENTED && !saidByPeer(error))
+      return new EspalierError('protocol', `${this.address}: got a server without this call, expected a coordinator`, {
+        cause: error,
+        action: 'check the port, and that the coordinator is not of an older version',
+      });
     const isTransport = error.code === 'worker_unavailable' && isUnavailable(cause);
     if (!isTransport) return error;
     return connectionFailure(this.address, cause.details, this.#isSecure, 'coordinator');

@@ -188,7 +188,10 @@ function tellSubmitted(
   const { stdout, env } = context;
   if (response.jobs.length > 0) stdout.write(renderJobs(response.jobs, emphasisFor(stdout, env)));
   const verb = response.created ? 'queued' : 'was queued before';
-  const sent = `${counted(uploaded.blobs, 'file')} of ${formatBytes(uploaded.bytes)} uploaded`;
+  const sent =
+    uploaded.blobs === 0
+      ? 'its files were there already'
+      : `${counted(uploaded.blobs, 'file')} of ${formatBytes(uploaded.bytes)} uploaded`;
   stdout.write(`\nCampaign ${opened.campaign.name} (${response.campaignId}) ${verb}: ${sent}\n`);
   stdout.write(`Next: espalier watch --campaign ${response.campaignId}\n`);
   stdout.write(`Then: espalier fetch --campaign ${response.campaignId} --out DIR\n`);

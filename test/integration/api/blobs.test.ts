@@ -177,6 +177,7 @@ describe('Artifacts.Get', () => {
     });
     assert.ok(readFileSync(file).equals(model.bytes));
     assert.equal(bytes, model.sizeBytes);
+    assert.equal(await codeOf(client.download(id, model, '/dev/full', () => {})), 'disk_full');
     assert.equal(await codeOf(client.download(id, other, file, () => {})), 'blob_missing');
     assert.equal(await codeOf(client.download(id, { ...other, digest: '../x' }, file, () => {})), 'protocol');
     assert.equal(await codeOf(client.download('ffffffff', model, file, () => {})), 'job_not_found');

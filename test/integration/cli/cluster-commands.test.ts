@@ -153,7 +153,7 @@ describe('espalier submit', () => {
     const told = await run(['submit', 'campaign.yaml']);
     assert.match(
       told.stdout,
-      /Campaign toys \([0-9a-f]{16}\) queued: 0 files of 0\.0 kB uploaded\nNext: espalier watch --campaign .*\nThen: espalier fetch --campaign/,
+      /Campaign toys \([0-9a-f]{16}\) queued: its files were there already\nNext: espalier watch --campaign .*\nThen: espalier fetch --campaign/,
     );
   });
 
