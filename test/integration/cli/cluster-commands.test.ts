@@ -1,138 +1,28 @@
 // The commands of a cluster against a real API server over a real nats-server: what they print, their JSON, their exit
 // codes, and the folder that fetch writes.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { cluster } from '../../../cli/cluster.ts';
-import { jobs } from '../../../cli/jobs.ts';
-import { runCommandLine } from '../../../cli/run-command-line.ts';
 import type { JobResult } from '../../../coordinator/jobs/job-record.ts';
-import { EspalierError } from '../../../shared/errors.ts';
-import { projectRoot } from '../../../shared/project-root.ts';
-import { type ApiSeat, ApiWorld, blobOf, upload } from '../../support/api-world.ts';
-import { toyRows, writeRows } from '../../support/toy-data.ts';
-import { writeToyModel } from '../../support/toy-model.ts';
+import type { ApiSeat } from '../../support/api-world.ts';
+import { CommandWorld } from '../../support/command-world.ts';
 import { until } from '../../support/until.ts';
 
-let world: ApiWorld;
+let commands: CommandWorld;
 let api: ApiSeat;
-const folder = mkdtempSync(path.join(tmpdir(), 'espalier-commands-'));
-const at = (...parts: string[]) => path.join(folder, ...parts);
+const at: CommandWorld['at'] = (...args) => commands.at(...args);
+const run: CommandWorld['run'] = (...args) => commands.run(...args);
+const json: CommandWorld['json'] = (...args) => commands.json(...args);
+const submitted: CommandWorld['submitted'] = (...args) => commands.submitted(...args);
+const finish: CommandWorld['finish'] = (...args) => commands.finish(...args);
+const fail: CommandWorld['fail'] = (...args) => commands.fail(...args);
+const result: CommandWorld['result'] = (...args) => commands.result(...args);
 
 before(async () => {
-  world = await ApiWorld.open();
-  api = await world.seat();
-  await writeToyModel(at('bert'), { seed: 1 });
-  await writeRows(at('train.jsonl'), toyRows('sentence', { count: 32 }));
-  writeFileSync(at('campaign.yaml'), CAMPAIGN);
+  commands = await CommandWorld.open();
+  api = commands.api;
 });
-after(async () => {
-  await world.close();
-  rmSync(folder, { recursive: true });
-});
-
-const CAMPAIGN = `name: toys
-defaults: {model: bert, data: train.jsonl, budgets: [0.5], samples: 32}
-jobs:
-  - name: first
-  - name: second
-    seed: 1
-`;
-
-/** Runs a command in this process. @param signal ends it as Ctrl-C does. */
-async function run(words: readonly string[], { signal = new AbortController().signal, onOutput = () => {} } = {}) {
-  const written = { stdout: '', stderr: '' };
-  const sink = (name: 'stdout' | 'stderr') => ({
-    write: (text: string) => {
-      written[name] += text;
-      onOutput();
-    },
-  });
-  const exitCode = await runCommandLine(words, {
-    ...{ stdout: sink('stdout'), stderr: sink('stderr'), cwd: folder, signal, jobs, cluster },
-    env: { ESPALIER_COORDINATOR: api.address },
-    now: () => performance.now(),
-    onExit: () => () => {},
-  });
-  return { exitCode, ...written };
-}
-
-async function json(words: readonly string[]) {
-  const { exitCode, stdout, stderr } = await run([...words, '--json']);
-  assert.equal(exitCode, 0, stderr);
-  return JSON.parse(stdout);
-}
-
-/** Submits a campaign of its own and gives the ids of its jobs. */
-async function submitted(key: string): Promise<{ campaign: string; ids: string[] }> {
-  const { campaign, jobs: stored } = await json(['submit', 'campaign.yaml', '--client-key', key]);
-  return { campaign: campaign.id, ids: stored.map(({ id }: { id: string }) => id) };
-}
-
-/** Ends a job with these results, as a coordinator does. */
-async function finish(id: string, results: readonly JobResult[]): Promise<void> {
-  const lease = await api.lease(`runner-${id}`);
-  const job = await api.store.claim(id, lease, () => false);
-  assert.ok(job !== null && job !== 'ended');
-  await job.finish(results);
-}
-
-async function fail(id: string): Promise<void> {
-  const lease = await api.lease(`runner-${id}`);
-  const job = await api.store.claim(id, lease, () => false);
-  assert.ok(job !== null && job !== 'ended');
-  await job.fail({ code: 'model_format', message: 'bert: odd', action: 'save it again' });
-}
-
-async function result(budget: string): Promise<{ result: JobResult; bytes: Map<string, Buffer> }> {
-  const bytes = new Map(
-    ['config.json', 'model.safetensors', 'masks.json', 'report.json'].map((name) => [
-      name,
-      Buffer.from(name === 'model.safetensors' ? `weights ${budget} `.repeat(100_000) : `{"of":"${name} ${budget}"}`),
-    ]),
-  );
-  const files = [];
-  for (const [name, content] of bytes) {
-    const blob = blobOf(content);
-    await upload(api.blobs, blob);
-    files.push({ name, digest: blob.digest, sizeBytes: blob.sizeBytes });
-  }
-  return { result: { budget, files, report: { of: 'report' } }, bytes };
-}
-
-describe('the flags of every command of a cluster', () => {
-  const docs = readFileSync(path.join(projectRoot(), 'docs/cli.md'), 'utf8');
-  const shared = docs.slice(docs.indexOf('### Flags of all commands of a cluster'));
-  for (const [command, heading] of [
-    ['submit', 'submit'],
-    ['list', 'list'],
-    ['status', 'status'],
-    ['watch', 'watch'],
-    ['logs', 'logs'],
-    ['cancel', 'cancel, retry, delete'],
-    ['retry', 'cancel, retry, delete'],
-    ['delete', 'cancel, retry, delete'],
-    ['fetch', 'fetch'],
-  ] as const)
-    it(`${command}: are those of docs/cli.md`, async () => {
-      const { exitCode, stdout } = await run([command, '--help']);
-      assert.equal(exitCode, 0);
-      const from = docs.indexOf(`### espalier ${heading}\n`);
-      assert.ok(from > 0, heading);
-      const own = docs.slice(from, docs.indexOf('\n### ', from + 1));
-      const inHelp = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, flag]) => flag!);
-      const inDocs = [...own.matchAll(/`(--[a-z-]+)[^`]*`/g)].map(([, flag]) => flag!);
-      assert.ok(inHelp.length >= 6, stdout);
-      for (const flag of inHelp)
-        assert.ok(
-          flag === '--help' || own.includes(`\`${flag}`) || shared.includes(`| \`${flag}`),
-          `${flag} is not documented`,
-        );
-      for (const flag of inDocs) assert.ok(inHelp.includes(flag), `${flag} is not in the help`);
-    });
-});
+after(() => commands.close());
 
 describe('espalier submit', () => {
   it('checks, uploads once, stores, and says what it did', async () => {
@@ -410,121 +300,7 @@ describe('espalier fetch', () => {
     assert.match(short.stderr, /\[blob_corrupt\]/);
     assert.ok(!existsSync(at('evil')) && !existsSync(at('evil.json')));
     assert.deepEqual(
-      readdirSync(folder).filter((name) => name.startsWith('.evil')),
-      [],
-    );
-  });
-});
-
-describe('mistakes', () => {
-  const campaign = (name: string, text: string | Buffer) => {
-    writeFileSync(at(name), text);
-    return ['submit', name, '--quiet'];
-  };
-  const jobsOf = (text: string) => `name: a\njobs:\n${text}`;
-  const job = '{model: bert, data: train.jsonl, budgets: [0.5]}';
-  for (const [what, words, exitCode, text] of [
-    [
-      'no coordinator',
-      () => ['list', '--coordinator', '127.0.0.1:1'],
-      8,
-      /\[coordinator_unavailable\] 127\.0\.0\.1:1: .*; check that/,
-    ],
-    [
-      'a port that is none',
-      () => ['list', '--coordinator', 'localhost:x'],
-      2,
-      /--coordinator: got localhost:x, expected host:port/,
-    ],
-    ['another machine without TLS', () => ['list', '--coordinator', 'example.org:7070'], 2, /without TLS/],
-    ['no campaign file', () => ['submit', 'none.yaml'], 2, /none\.yaml: got nothing, expected a campaign file/],
-    ['a folder as campaign', () => ['submit', 'bert'], 2, /bert: got no plain file, expected a campaign file/],
-    ['no file named', () => ['submit'], 2, /FILE: missing/],
-    ['an empty campaign', () => campaign('empty.yaml', ''), 2, /\[campaign_format\] empty\.yaml/],
-    ['tabs', () => campaign('tabs.yaml', 'name: a\njobs:\n\t- model: x\n'), 2, /tabs\.yaml:3: .*tab/i],
-    [
-      'a name twice',
-      () => campaign('twice.yaml', jobsOf(`  - ${job.replace('{', '{name: x, ')}\n`.repeat(2))),
-      2,
-      /twice\.yaml:4: jobs\[1\]\.name: .*x/,
-    ],
-    [
-      'an unknown key',
-      () => campaign('key.yaml', jobsOf(`  - ${job.replace('budgets', 'budget')}\n`)),
-      2,
-      /key\.yaml:3: .*did you mean budgets/,
-    ],
-    [
-      'a path that leads nowhere',
-      () => campaign('path.yaml', jobsOf(`  - ${job.replace('bert', '../bert')}\n`)),
-      3,
-      /path\.yaml:3: jobs\[0\]\.model: \[model_not_found\]/,
-    ],
-    ['bytes that are no text', () => campaign('bytes.yaml', Buffer.from([0xff, 0xfe, 0x61])), 2, /not UTF-8/],
-    ['an id that is too short', () => ['status', 'abc'], 2, /ID: got abc, expected an id, or the first 4 or more/],
-    ['an id that is not there', () => ['status', 'ffffffff'], 8, /\[job_not_found\] ffffffff/],
-    ['no id', () => ['cancel'], 2, /ID: missing/],
-    ['a state that is none', () => ['list', '--state', 'lost'], 2, /--state: got lost, expected queued, /],
-    ['no output folder', () => ['fetch', 'ffffffff'], 2, /--out DIR: missing/],
-    [
-      'the working folder as output',
-      () => ['fetch', 'ffffffff', '--out', '.'],
-      2,
-      /--out: got \., expected a folder that does not hold/,
-    ],
-    [
-      'a job and a campaign',
-      () => ['fetch', 'ffffffff', '--campaign', 'ffffffff', '--out', 'x'],
-      2,
-      /got jobs as well/,
-    ],
-  ] as const)
-    it(`${what}: one line, exit code ${exitCode}`, async () => {
-      const { exitCode: got, stdout, stderr } = await run(words());
-      assert.equal(got, exitCode, stderr);
-      assert.equal(stdout, '');
-      assert.match(stderr, text);
-      assert.match(stderr, /^espalier: \[[a-z_]+\] [^\n]+; [^\n]+\n$/m);
-      assert.equal(stderr.match(/^espalier: /gm)?.length, 1, stderr);
-    });
-
-  it('the same file twice: two campaigns, unless a client key says that it is one', async () => {
-    const ids = [await json(['submit', 'campaign.yaml']), await json(['submit', 'campaign.yaml'])].map(
-      ({ campaign: { id } }) => id,
-    );
-    assert.notEqual(ids[0], ids[1]);
-  });
-
-  it('a job that was deleted, one that waits: fetch says so and writes nothing', async () => {
-    const { ids } = await submitted('for mistakes');
-    const waits = await run(['fetch', ids[0]!, '--out', 'mistake']);
-    assert.equal(waits.exitCode, 8);
-    assert.match(waits.stderr, /got state queued, expected done; wait with `espalier watch [0-9a-f]{16}`/);
-    await fail(ids[0]!);
-    assert.match((await run(['fetch', ids[0]!, '--out', 'mistake'])).stderr, /the job failed; see `espalier logs/);
-    await run(['delete', ids[0]!]);
-    assert.match((await run(['fetch', ids[0]!, '--out', 'mistake'])).stderr, /\[job_not_found\]/);
-    assert.equal(existsSync(at('mistake')), false);
-  });
-
-  it('an interruption says what became of it', async () => {
-    const { ids } = await submitted('for interruptions');
-    const { result: half } = await result('0.5');
-    await finish(ids[0]!, [half]);
-    const stop = new AbortController();
-    stop.abort(new EspalierError('cancelled', 'interrupted by SIGINT'));
-    const options = { signal: stop.signal };
-    for (const [words, text] of [
-      [['submit', 'campaign.yaml', '--quiet'], /interrupted while the campaign was checked; nothing was submitted/],
-      [['fetch', ids[0]!, '--out', 'stopped'], /the fetch was interrupted; nothing is left of what was not whole/],
-      [['list'], /interrupted; see `espalier list`/],
-    ] as const) {
-      const { exitCode, stdout, stderr } = await run(words, options);
-      assert.deepEqual([exitCode, stdout], [130, ''], stderr);
-      assert.match(stderr, text);
-    }
-    assert.deepEqual(
-      readdirSync(folder).filter((name) => name.includes('stopped')),
+      readdirSync(commands.folder).filter((name) => name.startsWith('.evil')),
       [],
     );
   });
