@@ -1,4 +1,6 @@
 // What a file of credentials holds: a .creds file with a JWT and a seed, or a seed alone. Never logged.
+import { readFile } from 'node:fs/promises';
+import { EspalierError } from '../errors.ts';
 
 export interface Credentials {
   readonly isJwt: boolean;
@@ -9,6 +11,15 @@ export interface Credentials {
 
 const SEED = /^S[A-Z2-7]{57}$/;
 const SECTION = /-{3,}BEGIN ([A-Z ]+)-{3,}\s*\n\s*(\S+)\s*\n\s*-{3,}END /g;
+
+/** @returns null when the file is neither. @throws EspalierError "usage" for a file that cannot be read. */
+export async function readCredentials(file: string): Promise<Credentials | null> {
+  try {
+    return parseCredentials(await readFile(file));
+  } catch (caught) {
+    throw new EspalierError('usage', `${file}: cannot be read: ${(caught as NodeJS.ErrnoException).code}`);
+  }
+}
 
 /** @returns null when the file is neither. */
 export function parseCredentials(content: Uint8Array): Credentials | null {

@@ -1,6 +1,5 @@
 // The one file that speaks to the `nats` client (docs/adr/0011-nats.md): connects, and offers the connection as a Link.
 // It is connected ⇄ reconnecting → closed; it reconnects for ever, and only `close` closes it.
-import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
   type Authenticator,
@@ -18,7 +17,7 @@ import { EspalierError } from '../errors.ts';
 import { checkTlsFiles } from '../rpc/tls-files.ts';
 import { assembleBus } from './assemble-bus.ts';
 import type { Bus, BusSettings } from './bus.ts';
-import { parseCredentials } from './credentials.ts';
+import { readCredentials } from './credentials.ts';
 import type { Headers, Link, LinkMessage, LinkSubscription } from './link.ts';
 import { PatientTimer } from './patient-timer.ts';
 import type { BusLimits } from './streams.ts';
@@ -101,7 +100,7 @@ async function clientOptions(settings: BusSettings, options: BusOptions): Promis
 }
 
 async function readUser(file: string): Promise<{ authenticator: Authenticator; publicKey: string }> {
-  const parsed = parseCredentials(await readable(file));
+  const parsed = await readCredentials(file);
   try {
     if (parsed !== null) {
       const seed = new TextEncoder().encode(parsed.seed);
@@ -119,14 +118,6 @@ async function readUser(file: string): Promise<{ authenticator: Authenticator; p
     'usage',
     `${file}: got no credentials of a user, expected a .creds file or an NKEY seed (SU…)`,
   );
-}
-
-async function readable(file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(file);
-  } catch (caught) {
-    throw new EspalierError('usage', `${file}: cannot be read: ${(caught as NodeJS.ErrnoException).code}`);
-  }
 }
 
 async function connectFirst(

@@ -29,6 +29,8 @@ import { OBJECTS_STREAM } from './streams.ts';
 // process's own clock: that of the server may be another.
 const REFRESH_MS = 60_000;
 const MOST_REMEMBERED = 10_000;
+/** An upload whose last chunk is older than this is not made an object: `removeOrphans` may be about to remove its chunks. */
+const MOST_STILL_MS = 600_000;
 /** Kept free, so that a full store can still take the marks of what is deleted. */
 const RESERVE_BYTES = 256 * 1024;
 const MOST_RESERVED = 1 / 50;
@@ -80,7 +82,10 @@ export class NatsObjectBucket implements ObjectBucket {
     const upload = newUpload();
     let count: number;
     try {
-      count = await sendChunks(this.#jetStream, upload, { digest, sizeBytes }, chunks, signal);
+      const sent = await sendChunks(this.#jetStream, upload, { digest, sizeBytes }, chunks, signal);
+      if (performance.now() - sent.lastMs > MOST_STILL_MS)
+        throw new EspalierError('bus_unavailable', `${digest}: its upload stood still for too long`);
+      count = sent.count;
     } catch (caught) {
       await this.#removeChunks(upload).catch(() => {});
       throw caught;

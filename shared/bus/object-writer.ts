@@ -8,7 +8,7 @@ import { CHUNK_BYTES, chunkSubject } from './object-layout.ts';
 /** Chunks that are on their way. */
 const WINDOW = 8;
 
-/** Sends content of this size and digest. @returns the number of chunks.
+/** Sends content of this size and digest. @returns the number of chunks, and when the last one was sent.
  * @throws EspalierError "blob_corrupt", "store_full", "bus_unavailable", or what `content` threw. */
 export async function sendChunks(
   jetStream: JetStream,
@@ -16,7 +16,7 @@ export async function sendChunks(
   expected: { readonly digest: string; readonly sizeBytes: number },
   content: AsyncIterable<Uint8Array>,
   signal?: AbortSignal,
-): Promise<number> {
+): Promise<{ readonly count: number; readonly lastMs: number }> {
   const { digest, sizeBytes } = expected;
   const sender = new Sender(jetStream, chunkSubject(upload));
   const hash = createHash('sha256');
@@ -40,7 +40,7 @@ export async function sendChunks(
     throw new EspalierError('blob_corrupt', `${digest}: got ${sentBytes} bytes, expected ${sizeBytes}`);
   const got = hash.digest('hex');
   if (got !== digest) throw new EspalierError('blob_corrupt', `${digest}: got content with digest ${got}`);
-  return sender.count;
+  return { count: sender.count, lastMs: sender.lastMs };
 }
 
 class Sender {
@@ -53,6 +53,8 @@ class Sender {
   #lastSequence = 0;
   #problem: unknown = null;
   count = 0;
+  /** Monotonic. */
+  lastMs = performance.now();
 
   constructor(jetStream: JetStream, subject: string) {
     this.#jetStream = jetStream;
@@ -79,6 +81,7 @@ class Sender {
     this.#buffer = null;
     this.#filledBytes = 0;
     this.count += 1;
+    this.lastMs = performance.now();
     this.#underway.push(this.#send(chunk, buffer));
   }
 

@@ -74,23 +74,26 @@ test('SIGTERM drains: its leases and its folders are gone, exit 0', async () => 
   assert.deepEqual(await readdir(path.join(folder, 'cache', 'jobs')), []);
 });
 
-test('SIGTERM while NATS is away: exit 0 in time, and no folders are left', async () => {
-  const { child, ended, lines } = started('--id', 'away');
-  await until('it serves', () => lines().some(({ message }) => message === 'serving'), 30_000);
-  await world.server.stop('SIGKILL');
-  try {
-    const from = performance.now();
-    child.kill('SIGTERM');
-    assert.equal(await ended, 0);
-    const tookMs = performance.now() - from;
-    assert.ok(tookMs < 13_000, `${tookMs} ms`);
-    assert.equal(lines().at(-1)?.message, 'drained');
-    assert.deepEqual(await readdir(path.join(folder, 'cache', 'jobs')), []);
-  } finally {
-    await world.server.start();
-    await until('the connection', () => bus.isConnected);
-  }
-});
+for (const trouble of ['gone', 'frozen'])
+  test(`SIGTERM while NATS is ${trouble}: exit 0 in time, and no folders are left`, async () => {
+    const { child, ended, lines } = started('--id', trouble);
+    await until('it serves', () => lines().some(({ message }) => message === 'serving'), 30_000);
+    if (trouble === 'frozen') world.server.freeze();
+    else await world.server.stop('SIGKILL');
+    try {
+      const from = performance.now();
+      child.kill('SIGTERM');
+      assert.equal(await ended, 0);
+      const tookMs = performance.now() - from;
+      assert.ok(tookMs < 13_000, `${tookMs} ms`);
+      assert.equal(lines().at(-1)?.message, 'drained');
+      assert.deepEqual(await readdir(path.join(folder, 'cache', 'jobs')), []);
+    } finally {
+      if (trouble === 'frozen') world.server.thaw();
+      else await world.server.start();
+      await until('the connection', () => bus.isConnected);
+    }
+  });
 
 test('what a killed coordinator left on disk goes when the next one starts', async () => {
   const first = started('--id', 'killed');
