@@ -15,9 +15,12 @@ const setup: { natsServerFile(context: { cache: string }): string } = await impo
   pathToFileURL(path.join(projectRoot(), 'setup/nats-server.mjs')).href
 );
 
+// Where the set-up has put it: tests that take another cache folder for themselves do so later.
+const installed = setup.natsServerFile({ cache: path.dirname(cacheFolder('nats')) });
+
 /** The binary of the set-up, or the one that ESPALIER_NATS_SERVER names. */
 export function natsServerBinary(): string {
-  const file = process.env.ESPALIER_NATS_SERVER || setup.natsServerFile({ cache: path.dirname(cacheFolder('nats')) });
+  const file = process.env.ESPALIER_NATS_SERVER || installed;
   if (!existsSync(file)) throw new Error(`${file}: no nats-server; run npm run setup or set ESPALIER_NATS_SERVER`);
   return file;
 }
