@@ -72,7 +72,9 @@ export function solveScales(problem: ScaleProblem): ScaleSolution {
     algebra,
   );
   const fitSystem = scaleSystem(fit, projection, withOffset);
+  algebra.between?.();
   const judge = heldOut && scaleSystem(heldOut, projection, withOffset);
+  algebra.between?.();
   const residual = (scales: Float64Array) => (judge ? meanSquaredResidual(judge, scales) : null);
   const ones = new Float64Array(fitSystem.scales).fill(1);
   const before = residual(ones);
