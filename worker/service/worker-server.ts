@@ -25,6 +25,7 @@ import { TaskQueue } from './task-queue.ts';
 import { workerService } from './worker-service.ts';
 
 const HEALTH_NAMES = ['', 'espalier.v1.Worker'];
+/** Least time for results that are on their way when the drain's own time is over. */
 const FLUSH_MS = 1_000;
 
 export interface WorkerServerOptions {
@@ -99,10 +100,15 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
   };
   const drain = async (timeoutMs: number) => {
     refuseMore();
-    // Tells peers to go, while the calls that run go on. It waits for open health watches too: hence the flush limit.
+    const start = performance.now();
+    // Tells peers to go, while the calls that run go on. It ends with the last byte of their results, however slow the
+    // peer reads, and waits for open health watches too: hence the limit.
     const sayGoodbye = () => new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const early = handOverMs > 0 ? null : sayGoodbye();
-    if ((await within(quiet(), timeoutMs)) === 'done') await within(early ?? sayGoodbye(), FLUSH_MS);
+    if ((await within(quiet(), timeoutMs)) === 'done') {
+      const leftMs = timeoutMs - (performance.now() - start);
+      await within(early ?? sayGoodbye(), Math.max(FLUSH_MS, leftMs));
+    }
     await close();
   };
   /** Resolves when nothing runs, and states that lie here have not been asked for in time. */
