@@ -7,8 +7,8 @@ import type { NamedTensor } from '../../shared/tensor.ts';
 /** Masks in a request. */
 export function maskSet(masks: Masks): MaskSet {
   return {
-    headMask: Buffer.from(masks.headMask),
-    neuronMask: Buffer.from(masks.neuronMask),
+    headMask: viewOf(masks.headMask),
+    neuronMask: viewOf(masks.neuronMask),
     headScales: scaleBytes(masks.headScales),
     neuronScales: scaleBytes(masks.neuronScales),
   };
@@ -16,8 +16,14 @@ export function maskSet(masks: Masks): MaskSet {
 
 // Most of a model's scales are 1 until tuning has come to them, and a request has two sets of masks.
 function scaleBytes(scales: Float32Array): Buffer {
-  const length = scales.findLastIndex((scale) => scale !== 1) + 1;
-  return Buffer.from(scales.buffer, scales.byteOffset, length * scales.BYTES_PER_ELEMENT);
+  let { length } = scales;
+  while (length > 0 && scales[length - 1] === 1) length -= 1;
+  return viewOf(scales.subarray(0, length));
+}
+
+// Masks do not change once they are made.
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 /** Masks as the tensors of a stored stage. */

@@ -13,6 +13,7 @@ import type { Method, PruneRequest } from '../prune-settings.ts';
 import type { FisherShelf } from './fisher.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
 import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
+import { tuningFromTensors, tuningToTensors } from './tune-state.ts';
 
 export interface PrunedBudget {
   readonly masks: Masks;
@@ -133,11 +134,8 @@ async function tuneStage(
 ) {
   const stored = await context.home.readTensors(name);
   const steps = tunableSteps(student).length;
-  const resumed: TuningProgress | null = stored && {
-    masks: masksFromTensors(stored.tensors),
-    reports: stored.meta.reports as TuningReport[],
-  };
-  const before = Number(stored?.meta.seconds ?? 0);
+  const resumed = stored && tuningFromTensors(stored, student);
+  const before = resumed === null ? 0 : Number(stored?.meta.seconds ?? 0);
   if (resumed !== null && resumed.reports.length === steps) {
     context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds: before, reused: true });
     return { value: resumed, seconds: before };
@@ -146,7 +144,7 @@ async function tuneStage(
   const start = performance.now();
   const elapsed = () => before + (performance.now() - start) / 1000;
   const value = await runTune(context, { teacher, student, settings, resumed }, async (progress) => {
-    await context.home.writeTensors(name, masksToTensors(progress.masks), {
+    await context.home.writeTensors(name, tuningToTensors(progress), {
       seconds: elapsed(),
       reports: progress.reports,
     });

@@ -9,6 +9,7 @@ import { addSums, type SubLayerSums, sumsFromTensors, sumsToTensors } from '../.
 import type { ScaleSolution, TuningSettings } from '../../pruning/tuning.ts';
 import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import type { MaskSet } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import type { SumSource } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
 import { encodeSafetensors } from '../../shared/safetensors.ts';
 import type { TensorData } from '../../shared/tensor.ts';
@@ -47,16 +48,39 @@ export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer;
     .filter(({ layer, subLayer, kept }) => kept.length > 0 && !(layer === 0 && subLayer === 'attention'));
 }
 
-/** Tunes all sub-layers. @param onSolved called after each, with everything so far, before the next begins. */
+/** Tunes all sub-layers. @param onSolved stores what there is after each, while the next is being solved: one at a time,
+ * and all of them before this returns, however it does. */
 export async function runTune(
+  context: JobContext,
+  input: TuneInput,
+  onSolved: (progress: TuningProgress) => Promise<void>,
+): Promise<TuningProgress> {
+  let storing: Promise<void> = Promise.resolve();
+  try {
+    const progress = await solveAll(context, input, async (solved) => {
+      await storing;
+      storing = onSolved(solved);
+      // Told by the next one that waits for it.
+      storing.catch(() => {});
+    });
+    await storing;
+    return progress;
+  } finally {
+    await storing.catch(() => {});
+  }
+}
+
+async function solveAll(
   context: JobContext,
   input: TuneInput,
   onSolved: (progress: TuningProgress) => Promise<void>,
 ): Promise<TuningProgress> {
   let progress: TuningProgress = input.resumed ?? { masks: input.student, reports: [] };
   const steps = tunableSteps(input.student);
+  const teacher = maskSet(input.teacher);
   for (const { layer, subLayer, kept } of steps.slice(progress.reports.length)) {
-    const { scales, report } = await tuneSubLayer(context, input, progress.masks, layer, subLayer, kept.length);
+    const student = progress.masks;
+    const { scales, report } = await tuneSubLayer(context, input, { teacher, student }, layer, subLayer, kept.length);
     const masks = withScales(progress.masks, layer, subLayer, kept, scales);
     const largestScale = scales.reduce((largest, scale) => Math.max(largest, Math.abs(scale)), 0);
     const { rung, heldOutBefore, heldOutAfter, tried } = report;
@@ -75,7 +99,7 @@ export async function runTune(
 async function tuneSubLayer(
   context: JobContext,
   input: TuneInput,
-  student: Masks,
+  masks: { readonly teacher: MaskSet; readonly student: Masks },
   layer: number,
   subLayer: SubLayer,
   kept: number,
@@ -85,8 +109,8 @@ async function tuneSubLayer(
   const common = {
     model: model.ref,
     plan: blobRef(blob),
-    teacher: maskSet(input.teacher),
-    student: maskSet(student),
+    teacher: masks.teacher,
+    student: maskSet(masks.student),
     layer,
     subLayer,
   };
@@ -187,7 +211,14 @@ function readSolveReport(task: string, bytes: TensorData | undefined): SolveRepo
   return report as SolveReport;
 }
 
-function withScales(masks: Masks, layer: number, subLayer: SubLayer, kept: Int32Array, scales: Float64Array): Masks {
+/** The masks with the scales of one sub-layer, in the order of `kept`. */
+export function withScales(
+  masks: Masks,
+  layer: number,
+  subLayer: SubLayer,
+  kept: Int32Array,
+  scales: ArrayLike<number>,
+): Masks {
   const ffn = subLayer === 'ffn';
   const all = (ffn ? masks.neuronScales : masks.headScales).slice();
   const perLayer = ffn ? masks.neurons : masks.heads;

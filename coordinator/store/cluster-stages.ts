@@ -2,7 +2,6 @@
 // their digest in the record. A stage is stored when the record names it, and only then; what was put into the object
 // store without that is nobody's and is collected.
 
-import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ObjectBucket } from '../../shared/bus/bus.ts';
 import { EspalierError } from '../../shared/errors.ts';
@@ -115,8 +114,8 @@ export class ClusterStages implements StageStore {
     const isInline = Buffer.byteLength(metaText) <= INLINE_META_BYTES;
     const parts = safetensorsParts(tensors, isInline ? {} : { [META_KEY]: metaText });
     const sizeBytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    const digest = await digestOf(parts);
-    await this.#options.objects.put(digest, sizeBytes, chunksOf(parts), this.#options.signal);
+    const { objects, signal } = this.#options;
+    const digest = await objects.add(sizeBytes, chunksOf(parts), signal);
     const inlined = isInline ? (JSON.parse(metaText) as StoredTensors['meta']) : {};
     await this.#commit(name, { kind: 'tensors', digest, sizeBytes, meta: inlined });
   }
@@ -138,14 +137,8 @@ export class ClusterStages implements StageStore {
 // Large stages would keep the process from renewing its leases: the loop gets a turn after every chunk.
 async function* chunksOf(parts: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
   for (const part of parts)
-    for (let start = 0; start < part.byteLength; start += CHUNK_BYTES) yield part.subarray(start, start + CHUNK_BYTES);
-}
-
-async function digestOf(parts: readonly Uint8Array[]): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of chunksOf(parts)) {
-    hash.update(chunk);
-    await nextTurn();
-  }
-  return hash.digest('hex');
+    for (let start = 0; start < part.byteLength; start += CHUNK_BYTES) {
+      if (start > 0) await nextTurn();
+      yield part.subarray(start, start + CHUNK_BYTES);
+    }
 }

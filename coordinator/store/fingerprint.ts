@@ -3,16 +3,23 @@
 /** JSON with the keys of every object sorted, so that equal values give equal text.
  * @throws RangeError on a number that is not finite, which JSON would turn into null. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (key, item: unknown) => {
-    if (typeof item === 'number' && !Number.isFinite(item)) throw new RangeError(`${key}: ${item} is not finite`);
-    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item;
-    const record = item as Record<string, unknown>;
-    return Object.fromEntries(
-      Object.keys(record)
-        .sort()
-        .map((name) => [name, record[name]]),
-    );
-  });
+  return JSON.stringify(sorted('', value));
+}
+
+// A copy and no replacer of JSON.stringify: that takes four times as long, and a coordinator does it for every stage.
+function sorted(key: string, value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new RangeError(`${key}: ${value} is not finite`);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item, at) => sorted(`${at}`, item));
+  if ('toJSON' in value && typeof value.toJSON === 'function') return sorted(key, value.toJSON(key));
+  const copy: Record<string, unknown> = {};
+  for (const name of Object.keys(value).sort()) {
+    const item = sorted(name, (value as Record<string, unknown>)[name]);
+    // A plain assignment would take this name for the prototype.
+    if (name === '__proto__') Object.defineProperty(copy, name, { value: item, enumerable: true });
+    else copy[name] = item;
+  }
+  return copy;
 }
 
 /** Every field in which `now` differs from `then`, as "path: got X, expected Y", in the order of their names. */

@@ -71,10 +71,15 @@ export class ScheduledJob {
   /** The first task that has its turn on this worker: one of its own, or one that failed elsewhere. */
   nextFor(slot: WorkerSlot, hasOther: () => boolean): Task | undefined {
     const isHome = this.home.includes(slot);
-    return this.waiting.find(({ spec, avoid }) => {
-      if (avoid !== null) return avoid !== slot.address || !hasOther();
-      return isHome && (spec.affinity === undefined || this.ownerOf(spec.affinity) === slot.address);
-    });
+    for (const task of this.waiting) {
+      const { spec, avoid } = task;
+      // Those that failed stand in front: elsewhere than at home there is nothing behind them.
+      if (avoid === null && !isHome) return undefined;
+      if (avoid !== null) {
+        if (avoid !== slot.address || !hasOther()) return task;
+      } else if (spec.affinity === undefined || this.ownerOf(spec.affinity) === slot.address) return task;
+    }
+    return undefined;
   }
 
   /** The last task that needs no state. */

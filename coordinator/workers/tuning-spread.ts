@@ -37,10 +37,12 @@ interface SpreadStep {
 
 export class TuningSpread {
   readonly #cost: FoldCost;
-  #fisherMs = 0;
+  #fisherTasks = 0;
+  #leastFisherMs = Number.POSITIVE_INFINITY;
   #bytesPerNode = 0;
-  /** What the last sub-layer took that one worker solved in place. */
-  #lastMs: number | null = null;
+  /** The least that a sub-layer of each kind took that one worker solved in place: a coordinator that is behind sees late
+   * what was done soon. */
+  readonly #leastMs = new Map<string, number>();
   #step: SpreadStep | null = null;
 
   constructor(cost: FoldCost) {
@@ -60,8 +62,14 @@ export class TuningSpread {
 
   /** A task of the job was done. */
   done({ fisher, solve }: Request, ms: number): void {
-    if (fisher) this.#fisherMs += ms;
-    if (solve?.fit?.shards) this.#lastMs = ms;
+    if (fisher) {
+      this.#fisherTasks += 1;
+      this.#leastFisherMs = Math.min(this.#leastFisherMs, ms);
+    }
+    if (solve?.fit?.shards) {
+      const subLayer = solve.subLayer ?? '';
+      this.#leastMs.set(subLayer, Math.min(this.#leastMs.get(subLayer) ?? ms, ms));
+    }
   }
 
   /** At most `home`, at least 1. */
@@ -76,7 +84,8 @@ export class TuningSpread {
   }
 
   get #wholeMs(): number {
-    return this.#lastMs ?? this.#fisherMs / FISHER_PER_SUB_LAYER;
+    if (this.#leastMs.size > 0) return Math.max(...this.#leastMs.values());
+    return this.#fisherTasks === 0 ? 0 : (this.#fisherTasks * this.#leastFisherMs) / FISHER_PER_SUB_LAYER;
   }
 
   /** The sums of a step are folded: what it took beyond its share of computing was folding, and waiting for it. What its

@@ -109,6 +109,8 @@ export interface ObjectBucket {
   /** Stores content unless it is there. Nothing is visible, and chunks that came are removed, unless size and digest are
    * right. @throws EspalierError "blob_corrupt", "store_full", "bus_unavailable", or what `chunks` threw. */
   put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
+  /** Stores content that was made here and has no name yet, in one pass. @returns its digest. @throws as `put` does. */
+  add(sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string>;
   /** Its bytes, checked: ends with an error "blob_corrupt" when size or digest are wrong. @throws "blob_missing". */
   open(digest: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
   list(): AsyncIterable<StoredObject>;

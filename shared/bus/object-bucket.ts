@@ -12,6 +12,7 @@ import type { JetStream } from './jet-stream.ts';
 import {
   ALL_CHUNKS,
   ALL_OBJECTS,
+  CHUNK_BYTES,
   chunkSubject,
   decodeInfo,
   encodeInfo,
@@ -21,7 +22,7 @@ import {
   uploadOf,
 } from './object-layout.ts';
 import { readChunks } from './object-reader.ts';
-import { sendChunks } from './object-writer.ts';
+import { sendChunks, UploadWindow } from './object-writer.ts';
 import { streamUsage } from './stream-usage.ts';
 import { OBJECTS_STREAM } from './streams.ts';
 
@@ -34,6 +35,9 @@ const MOST_STILL_MS = 600_000;
 /** Kept free, so that a full store can still take the marks of what is deleted. */
 const RESERVE_BYTES = 256 * 1024;
 const MOST_RESERVED = 1 / 50;
+/** With so much free nobody looks for room for a single chunk for so long. */
+const PLENTY_BYTES = 1e9;
+const PLENTY_MS = 1_000;
 const DELETED_SECONDS = 3_600;
 const TRIES = 8;
 // Longest that a reader waits until a damaged object is gone.
@@ -51,9 +55,13 @@ export class NatsObjectBucket implements ObjectBucket {
   readonly #jetStream: JetStream;
   /** Objects that this process has made new: the sequence that it gave them, and when. Oldest first. */
   readonly #renewed = new Map<string, { readonly sequence: number; readonly atMs: number }>();
+  readonly #window: UploadWindow;
+  /** When there was last seen to be more room than small objects take until somebody looks again. */
+  #plentyMs = Number.NEGATIVE_INFINITY;
 
   constructor(jetStream: JetStream) {
     this.#jetStream = jetStream;
+    this.#window = new UploadWindow(jetStream);
   }
 
   async find(digest: string): Promise<StoredObject | null> {
@@ -71,28 +79,56 @@ export class NatsObjectBucket implements ObjectBucket {
   }
 
   async put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void> {
-    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
-      throw new EspalierError('protocol', `${digest}: got a size of ${sizeBytes} bytes`);
+    checkSize(digest, sizeBytes);
     const before = await this.#newest(digest);
     requireSize(before.info, sizeBytes);
-    const { info, sequence } = await this.#renew(digest, before);
-    requireSize(info, sizeBytes);
-    if (info !== null) return;
+    const { info: there, sequence } = await this.#renew(digest, before);
+    requireSize(there, sizeBytes);
+    if (there !== null) return;
     await this.#checkRoom(digest, sizeBytes);
+    const info = await this.#upload(digest, sizeBytes, chunks, signal);
+    // From here on a failure may mean that the object is there: its chunks stay until it is known that nothing names them.
+    const isOurs = await this.#name(info, sequence);
+    if (!isOurs) await this.#removeChunks(info.upload);
+  }
+
+  async add(sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string> {
+    checkSize('new object', sizeBytes);
+    await this.#checkRoom('new object', sizeBytes);
+    const info = await this.#upload(null, sizeBytes, chunks, signal);
+    // Most content that is made here is new.
+    for (let after = 0; ; ) {
+      if (await this.#name(info, after)) return info.digest;
+      const { info: there, sequence } = await this.#renew(info.digest, await this.#newest(info.digest));
+      requireSize(there, sizeBytes);
+      if (there !== null) break;
+      after = sequence;
+    }
+    await this.#removeChunks(info.upload);
+    return info.digest;
+  }
+
+  async #upload(
+    digest: string | null,
+    sizeBytes: number,
+    content: AsyncIterable<Uint8Array>,
+    signal: AbortSignal | undefined,
+  ): Promise<ObjectInfo> {
     const upload = newUpload();
-    let count: number;
+    const expected = { digest, sizeBytes, mostChunkBytes: this.#mostChunkBytes };
     try {
-      const sent = await sendChunks(this.#jetStream, upload, { digest, sizeBytes }, chunks, signal);
-      if (performance.now() - sent.lastMs > MOST_STILL_MS)
-        throw new EspalierError('bus_unavailable', `${digest}: its upload stood still for too long`);
-      count = sent.count;
+      const { lastMs, ...sent } = await sendChunks(this.#window, upload, expected, content, signal);
+      if (performance.now() - lastMs > MOST_STILL_MS)
+        throw new EspalierError('bus_unavailable', `${sent.digest}: its upload stood still for too long`);
+      return { upload, sizeBytes, ...sent };
     } catch (caught) {
       await this.#removeChunks(upload).catch(() => {});
       throw caught;
     }
-    // From here on a failure may mean that the object is there: its chunks stay until it is known that nothing names them.
-    const isOurs = await this.#name({ digest, sizeBytes, chunks: count, upload }, sequence);
-    if (!isOurs) await this.#removeChunks(upload);
+  }
+
+  get #mostChunkBytes(): number {
+    return this.#jetStream.link.maxPayloadBytes - 1024;
   }
 
   async *open(digest: string, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
@@ -199,7 +235,9 @@ export class NatsObjectBucket implements ObjectBucket {
   }
 
   async #checkRoom(digest: string, sizeBytes: number): Promise<void> {
+    if (sizeBytes <= CHUNK_BYTES && performance.now() - this.#plentyMs < PLENTY_MS) return;
     const { bytes, limitBytes } = await this.usage();
+    if (bytes + PLENTY_BYTES <= limitBytes) this.#plentyMs = performance.now();
     const usableBytes = limitBytes - Math.min(RESERVE_BYTES, Math.floor(limitBytes * MOST_RESERVED));
     if (bytes + sizeBytes <= usableBytes) return;
     if (sizeBytes > usableBytes)
@@ -249,6 +287,11 @@ function requireSize(info: ObjectInfo | null, sizeBytes: number): void {
       'blob_corrupt',
       `${info.digest}: got ${sizeBytes} bytes, ${info.sizeBytes} are stored under this name`,
     );
+}
+
+function checkSize(label: string, sizeBytes: number): void {
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
+    throw new EspalierError('protocol', `${label}: got a size of ${sizeBytes} bytes`);
 }
 
 interface SubjectsPage {

@@ -1,33 +1,73 @@
-// Sends content as chunks, a few on their way at a time, in buffers that are used again: memory does not grow with the
-// content. What is sent is no object until `object-bucket.ts` says so.
+// Sends content as chunks, a few on their way at a time, in buffers that are used again: memory grows neither with the
+// content nor with the number of uploads. What is sent is no object until `object-bucket.ts` says so.
 import { createHash } from 'node:crypto';
 import { EspalierError } from '../errors.ts';
 import type { JetStream } from './jet-stream.ts';
 import { CHUNK_BYTES, chunkSubject } from './object-layout.ts';
 
-/** Chunks that are on their way. */
+/** Chunks of one upload that are on their way. */
 const WINDOW = 8;
+/** Chunks of all uploads of a connection that are on their way. Whatever else it has to say waits behind them: with more,
+ * a coordinator's small requests come too late. */
+const WINDOW_OF_ALL = 16;
 
-/** Sends content of this size and digest. @returns the number of chunks, and when the last one was sent.
+/** What the uploads of one connection share. */
+export class UploadWindow {
+  readonly #jetStream: JetStream;
+  readonly #free: Buffer[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #underway = 0;
+
+  constructor(jetStream: JetStream) {
+    this.#jetStream = jetStream;
+  }
+
+  buffer(bytes: number): Buffer {
+    const free = this.#free.pop();
+    return free?.byteLength === bytes ? free : Buffer.allocUnsafeSlow(bytes);
+  }
+
+  /** Stores a chunk when it has its turn. @param buffer that it lies in, which is free afterwards.
+   * @param isWanted asked then. @returns its sequence; null: it is no longer wanted. */
+  async send(subject: string, chunk: Uint8Array, buffer: Buffer, isWanted: () => boolean): Promise<number | null> {
+    if (this.#underway < WINDOW_OF_ALL) this.#underway += 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      if (!isWanted()) return null;
+      const { seq } = await this.#jetStream.store(subject, chunk);
+      if (this.#free.length < WINDOW_OF_ALL) this.#free.push(buffer);
+      return seq;
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#underway -= 1;
+      else next();
+    }
+  }
+}
+
+/** Sends content of this size. @param expected its digest; null: not known yet.
+ * @returns the number of chunks, the digest, and when the last chunk was sent.
  * @throws EspalierError "blob_corrupt", "store_full", "bus_unavailable", or what `content` threw. */
 export async function sendChunks(
-  jetStream: JetStream,
+  window: UploadWindow,
   upload: string,
-  expected: { readonly digest: string; readonly sizeBytes: number },
+  expected: { readonly digest: string | null; readonly sizeBytes: number; readonly mostChunkBytes: number },
   content: AsyncIterable<Uint8Array>,
   signal?: AbortSignal,
-): Promise<{ readonly count: number; readonly lastMs: number }> {
-  const { digest, sizeBytes } = expected;
-  const sender = new Sender(jetStream, chunkSubject(upload));
+): Promise<{ readonly chunks: number; readonly digest: string; readonly lastMs: number }> {
+  const { sizeBytes, mostChunkBytes } = expected;
+  const label = expected.digest ?? 'new object';
+  const sender = new Sender(window, chunkSubject(upload));
   const hash = createHash('sha256');
-  const chunkBytes = Math.min(CHUNK_BYTES, jetStream.link.maxPayloadBytes - 1024);
+  // Of small content the buffer is as small.
+  const chunkBytes = Math.max(1, Math.min(CHUNK_BYTES, mostChunkBytes, sizeBytes));
   let sentBytes = 0;
   try {
     for await (let piece of content) {
-      if (signal?.aborted) throw new EspalierError('cancelled', `${digest}: interrupted`, { cause: signal.reason });
+      if (signal?.aborted) throw new EspalierError('cancelled', `${label}: interrupted`, { cause: signal.reason });
       sentBytes += piece.byteLength;
       if (sentBytes > sizeBytes)
-        throw new EspalierError('blob_corrupt', `${digest}: got more than the announced ${sizeBytes} bytes`);
+        throw new EspalierError('blob_corrupt', `${label}: got more than the announced ${sizeBytes} bytes`);
       hash.update(piece);
       while (piece.byteLength > 0) piece = await sender.add(piece, chunkBytes);
     }
@@ -37,16 +77,16 @@ export async function sendChunks(
     await sender.settled();
   }
   if (sentBytes !== sizeBytes)
-    throw new EspalierError('blob_corrupt', `${digest}: got ${sentBytes} bytes, expected ${sizeBytes}`);
-  const got = hash.digest('hex');
-  if (got !== digest) throw new EspalierError('blob_corrupt', `${digest}: got content with digest ${got}`);
-  return { count: sender.count, lastMs: sender.lastMs };
+    throw new EspalierError('blob_corrupt', `${label}: got ${sentBytes} bytes, expected ${sizeBytes}`);
+  const digest = hash.digest('hex');
+  if (digest !== (expected.digest ?? digest))
+    throw new EspalierError('blob_corrupt', `${label}: got content with digest ${digest}`);
+  return { chunks: sender.count, digest, lastMs: sender.lastMs };
 }
 
 class Sender {
-  readonly #jetStream: JetStream;
+  readonly #window: UploadWindow;
   readonly #subject: string;
-  readonly #free: Buffer[] = [];
   readonly #underway: Promise<void>[] = [];
   #buffer: Buffer | null = null;
   #filledBytes = 0;
@@ -56,14 +96,14 @@ class Sender {
   /** Monotonic. */
   lastMs = performance.now();
 
-  constructor(jetStream: JetStream, subject: string) {
-    this.#jetStream = jetStream;
+  constructor(window: UploadWindow, subject: string) {
+    this.#window = window;
     this.#subject = subject;
   }
 
   /** Takes what fits into the chunk being filled. @returns the rest. */
   async add(piece: Uint8Array, chunkBytes: number): Promise<Uint8Array> {
-    this.#buffer ??= this.#free.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
+    this.#buffer ??= this.#window.buffer(chunkBytes);
     const taken = Math.min(piece.byteLength, chunkBytes - this.#filledBytes);
     this.#buffer.set(piece.subarray(0, taken), this.#filledBytes);
     this.#filledBytes += taken;
@@ -96,12 +136,12 @@ class Sender {
 
   async #send(chunk: Uint8Array, buffer: Buffer): Promise<void> {
     try {
-      const { seq } = await this.#jetStream.store(this.#subject, chunk);
+      const seq = await this.#window.send(this.#subject, chunk, buffer, () => this.#problem === null);
+      if (seq === null) return;
       // Answers come in the order of sending, unless a chunk had to be sent again: readers take them by sequence.
       if (seq <= this.#lastSequence)
         throw new EspalierError('bus_unavailable', `${this.#subject}: the connection was lost between chunks`);
       this.#lastSequence = seq;
-      this.#free.push(buffer);
     } catch (caught) {
       this.#problem ??= caught;
     }

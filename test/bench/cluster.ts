@@ -1,9 +1,14 @@
 // What coordination costs: simulated workers, everything else real. 64 workers and 200 jobs of BERT-base's sizes through
 // gRPC, nats-server, the job store and the claim loop; a task of Fisher takes 150 ms, a solve or a sum 40 ms.
 //   npm run bench:cluster [-- --workers 1,4,16,64 --jobs 200 --processes 2 --fisher-ms 150 --step-ms 40 --json FILE
-//     --profile FOLDER]
-// The jobs are for the most workers; runs with fewer have their share of them. --profile writes where
-// the coordinator's time went.
+//     --hidden 768 --profile FOLDER]
+// The jobs are for the most workers; runs with fewer have their share of them. --hidden 96 has the same calls with fewer
+// bytes; --profile writes where the time of the coordinator and of the first simulated workers went.
+//
+// "Busy" is the time that all workers computed, of the time that all of them were there: from the first claim to the end of
+// the last job ("busy"), and until fewer jobs than workers were left ("while jobs outnumbered workers"). "At best" is busy
+// without any overhead: jobs in rounds, each with a worker of its own; what is over in the last round spreads its Fisher
+// shards over all workers and then tunes, one sub-layer after the other, on one worker each.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -12,7 +17,11 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { NatsServer } from '../support/nats-server.ts';
+import { SHARDS } from './bert-base.ts';
 import type { Answer, CoordinatorReport, Question, Start, WorkersReport } from './cluster-messages.ts';
+
+/** A sub-layer of tuning each: two a layer but for the first attention. */
+const STEPS = 23;
 
 /** Linux counts the time of processes in hundredths of a second. */
 const TICKS_PER_SECOND = 100;
@@ -28,6 +37,7 @@ interface Figures {
   readonly busy: number;
   /** The same until fewer jobs than workers were left. */
   readonly busyWhileFull: number;
+  readonly busyAtBest: number;
   readonly coordinatorCpuSeconds: number;
   readonly workersCpuSeconds: number;
   readonly natsCpuSeconds: number;
@@ -43,6 +53,7 @@ const { values: flags } = parseArgs({
     processes: { type: 'string', default: '2' },
     'fisher-ms': { type: 'string', default: '150' },
     'step-ms': { type: 'string', default: '40' },
+    hidden: { type: 'string', default: '768' },
     json: { type: 'string' },
     profile: { type: 'string' },
   },
@@ -67,23 +78,26 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
     const [fisherMs, stepMs] = [positive('--fisher-ms', flags['fisher-ms']), positive('--step-ms', flags['step-ms'])];
     const start = (program: string, message: Start, more: readonly string[] = []) => {
       const execArgv = ['--enable-source-maps', ...more];
-      const child = fork(fileURLToPath(new URL(program, import.meta.url)), [], { execArgv });
+      const env = { ...process.env, ESPALIER_BENCH_HIDDEN: String(positive('--hidden', flags.hidden)) };
+      const child = fork(fileURLToPath(new URL(program, import.meta.url)), [], { execArgv, env });
       children.push(child);
       child.send(message);
       return child;
     };
-    const profile = flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}`];
+    const profile = (name: string) =>
+      flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}/${workers}-${name}`];
     // The streams are made by the coordinator; workers only publish.
     const coordinator = start(
       'simulated-coordinator.js',
       { kind: 'coordinator', nats: nats.url, workers, jobs },
-      profile,
+      profile('coordinator'),
     );
     const reporting = answer<CoordinatorReport>(coordinator, 'coordinator-report');
     const simulated: ChildProcess[] = [];
     for (let index = 0; index < processes; index += 1) {
       const count = Math.floor(((index + 1) * workers) / processes) - Math.floor((index * workers) / processes);
-      const child = start('simulated-workers.js', { kind: 'workers', nats: nats.url, count, fisherMs, stepMs });
+      const message: Start = { kind: 'workers', nats: nats.url, count, fisherMs, stepMs };
+      const child = start('simulated-workers.js', message, index === 0 ? profile('workers') : []);
       await answer(child, 'ready');
       simulated.push(child);
     }
@@ -122,6 +136,7 @@ function figures(
     ...{ workers, jobs, tasks: report.tasks, repeated: report.repeated, seconds, jobsPerMinute: (jobs / seconds) * 60 },
     busy: ratio(startMs, endMs),
     busyWhileFull: ratio(startMs, thinMs),
+    busyAtBest: bestRatio(workers, jobs),
     coordinatorCpuSeconds: report.cpuSeconds,
     workersCpuSeconds: reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
     natsCpuSeconds,
@@ -131,11 +146,19 @@ function figures(
   };
 }
 
+function bestRatio(workers: number, jobs: number): number {
+  const [fisherMs, stepMs] = [positive('--fisher-ms', flags['fisher-ms']), positive('--step-ms', flags['step-ms'])];
+  const jobMs = SHARDS * fisherMs + STEPS * stepMs;
+  const over = jobs % workers;
+  const lastMs = over === 0 ? 0 : Math.ceil((over * SHARDS) / workers) * fisherMs + STEPS * stepMs;
+  return (jobs * jobMs) / (workers * (Math.floor(jobs / workers) * jobMs + lastMs));
+}
+
 function describe(one: Figures): string {
   const percent = (ratio: number) => `${(100 * ratio).toFixed(1)} %`;
   const cpu = (seconds: number) => `${seconds.toFixed(1)} s`;
   return [
-    `${one.workers} workers, ${one.jobs} jobs: ${percent(one.busy)} busy (${percent(one.busyWhileFull)} while jobs outnumbered workers)`,
+    `${one.workers} workers, ${one.jobs} jobs: ${percent(one.busy)} busy (at best ${percent(one.busyAtBest)}), ${percent(one.busyWhileFull)} while jobs outnumbered workers`,
     `  ${one.seconds.toFixed(1)} s, ${one.jobsPerMinute.toFixed(0)} jobs/min, ${one.tasks} tasks, ${one.repeated} sent again`,
     `  CPU: coordinator ${cpu(one.coordinatorCpuSeconds)}, simulated workers ${cpu(one.workersCpuSeconds)}, nats-server ${cpu(one.natsCpuSeconds)}`,
     `  coordinator: peak ${(one.coordinatorPeakBytes / 1e6).toFixed(0)} MB; ${one.megabytesPerSecondIn.toFixed(0)} MB/s in, ${one.megabytesPerSecondOut.toFixed(0)} MB/s out`,

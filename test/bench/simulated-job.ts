@@ -4,10 +4,10 @@
 import { createHash } from 'node:crypto';
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { JobContext } from '../../coordinator/job/job-context.ts';
-import { masksToTensors } from '../../coordinator/job/mask-set.ts';
 import type { HeldJob } from '../../coordinator/jobs/held-job.ts';
 import { storedFisher } from '../../coordinator/stages/fisher.ts';
 import { runTune } from '../../coordinator/stages/tune.ts';
+import { tuningToTensors } from '../../coordinator/stages/tune-state.ts';
 import { ClusterHome } from '../../coordinator/store/cluster-home.ts';
 import type { Fleet } from '../../coordinator/workers/fleet.ts';
 import { makePlan } from '../../dataset/plan.ts';
@@ -74,8 +74,8 @@ export async function runSimulatedJob(
     await storedFisher(context, 'fisher');
     const teacher = denseMasks(bert.LAYERS, bert.HEADS, bert.NEURONS);
     const input = { teacher, student: bert.halfMasks(), settings: DEFAULT_TUNING_SETTINGS, resumed: null };
-    await runTune(context, input, ({ masks, reports }) =>
-      home.writeTensors('tune', masksToTensors(masks), { seconds: 0, reports }),
+    await runTune(context, input, (progress) =>
+      home.writeTensors('tune', tuningToTensors(progress), { seconds: 0, reports: progress.reports }),
     );
   } finally {
     await workers.close();

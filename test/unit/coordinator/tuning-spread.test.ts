@@ -19,11 +19,21 @@ test('a short sub-layer stays on one worker, a long one takes more, never more t
   const made = spread();
   made.done(inPlace, 40);
   assert.equal(made.workers(64), 1);
-  made.done(inPlace, 8_000);
-  const many = made.workers(64);
+  const long = spread();
+  long.done(inPlace, 8_000);
+  const many = long.workers(64);
   assert.ok(many > 4 && many < 64, `${many}`);
-  assert.equal(made.workers(3), 3);
-  assert.equal(made.workers(0), 1);
+  assert.equal(long.workers(3), 3);
+  assert.equal(long.workers(0), 1);
+});
+
+test('an answer that this coordinator read late is no long sub-layer; one of another kind may be longer', () => {
+  const made = spread();
+  made.done(inPlace, 40);
+  made.done(inPlace, 8_000);
+  assert.equal(made.workers(64), 1);
+  made.done({ solve: { ...inPlace.solve, subLayer: 'attention' } }, 8_000);
+  assert.ok(made.workers(64) > 4);
 });
 
 test('before the first sub-layer, what Fisher took says how long it will be', () => {
