@@ -115,6 +115,8 @@ export class ClusterStages implements StageStore {
     const parts = safetensorsParts(tensors, isInline ? {} : { [META_KEY]: metaText });
     const sizeBytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
     const { objects, signal } = this.#options;
+    // With the reason, which an upload that is cut off does not tell.
+    signal?.throwIfAborted();
     const digest = await objects.add(sizeBytes, chunksOf(parts), signal);
     const inlined = isInline ? (JSON.parse(metaText) as StoredTensors['meta']) : {};
     await this.#commit(name, { kind: 'tensors', digest, sizeBytes, meta: inlined });
