@@ -92,12 +92,10 @@ export class NatsServer {
     started.stderr!.on('data', (text: Buffer) => {
       this.#output = (this.#output + text.toString()).slice(-1_000_000);
     });
-    const isReady = () => this.#output.includes('Server is ready', from) && readdirSync(ports).length > 0;
+    const isReady = () => this.#output.includes('Server is ready', from) && listedPort(ports) !== null;
     await until('nats-server to start', () => isReady() || started.exitCode !== null, 20_000);
     if (started.exitCode !== null) throw new Error(`nats-server ended: ${this.#output.slice(from)}`);
-    if (this.#port !== 0) return;
-    const listed = JSON.parse(readFileSync(path.join(ports, readdirSync(ports)[0]!), 'utf8')) as { nats: string[] };
-    this.#port = Number(new URL(listed.nats[0]!).port);
+    if (this.#port === 0) this.#port = listedPort(ports)!;
   }
 
   #writeConfig(): string {
@@ -141,4 +139,13 @@ export class NatsServer {
     await this.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** The port that the server has written down; null until the file is whole. */
+function listedPort(folder: string): number | null {
+  const [file] = readdirSync(folder);
+  if (file === undefined) return null;
+  const text = readFileSync(path.join(folder, file), 'utf8');
+  if (!text.trimEnd().endsWith('}')) return null;
+  return Number(new URL((JSON.parse(text) as { nats: string[] }).nats[0]!).port);
 }
