@@ -11,9 +11,10 @@ import type { ClusterJobStore } from './cluster-job-store.ts';
 import { CAMPAIGN_PREFIX, JOB_PREFIX } from './job-index.ts';
 import { hasEnded } from './transitions.ts';
 
-/** Above this part of the limit of the store, or of the bucket of records, jobs go before their time, down to LOW_MARK. */
-const HIGH_MARK = 0.9;
-const LOW_MARK = 0.8;
+/** Above this part of the limit of the store, or of the bucket of records, jobs go before their time, down to LOW_MARK. Below
+ * the parts at which new work is refused: nobody should be refused for the sake of jobs that have ended. */
+const HIGH_MARK = 0.75;
+const LOW_MARK = 0.65;
 const YOUNG_MS = 3_600_000;
 /** A job that ended since then does not go for room, nor do blobs that were put since then: another job may be about to name
  * them. Longer than any lease, under which alone a stage can be committed after its blob was put. */
