@@ -18,6 +18,7 @@ import type { HeldJob } from './jobs/held-job.ts';
 import type { JobResult } from './jobs/job-record.ts';
 import type { JobSummary } from './jobs/job-store.ts';
 import type { LeaseTable } from './jobs/lease-table.ts';
+import { monotonicMs } from './jobs/own-lease.ts';
 import type { OwnedJob } from './jobs/owned-job.ts';
 import { mayPass } from './jobs/passing-errors.ts';
 import { failureOf, hasEnded } from './jobs/transitions.ts';
@@ -278,8 +279,4 @@ export class Coordinator {
 
 function stackOfBug(error: EspalierError): string | undefined {
   return error.code === 'internal' ? error.stack : undefined;
-}
-
-function monotonicMs(): number {
-  return performance.now();
 }

@@ -7,10 +7,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openBus } from '../shared/bus/open-bus.ts';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
-import { onSignals, Releases } from '../shared/lifecycle.ts';
+import { killSelf, onSignals, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { Tls } from '../shared/rpc/tls.ts';
-import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import { startApiServer } from './api/api-server.ts';
 import { VolumeChecks } from './campaign/check-volumes.ts';
 import { type CoordinatorConfig, parseCoordinatorConfig } from './config.ts';
@@ -57,7 +56,7 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   const { host, id, leaseMs } = config;
   const releases = new Releases();
   const draining = drainAsked();
-  const tls = config.tls === null ? null : await openTls(config.tls);
+  const tls = config.tls === null ? null : await Tls.openLogged(config.tls, 'coordinator', log);
   releases.add(() => tls?.close());
   const telemetry = await ProcessTelemetry.open(config, tls, log);
   releases.add(() => telemetry.close());
@@ -132,17 +131,6 @@ function drainAsked(): { readonly asked: Promise<void>; readonly signal: AbortSi
     onSignals(['SIGTERM', 'SIGINT'], { drain, force: killSelf });
   });
   return { asked, signal: stop.signal };
-}
-
-function openTls(files: TlsFiles): Promise<Tls> {
-  return Tls.open(files, 'coordinator', {
-    onReload: (validTo) => log.info('certificate renewed', { validTo }),
-    onProblem: (error) => log.warning('certificate not renewed', { error }),
-  });
-}
-
-function killSelf(): void {
-  process.kill(process.pid, 'SIGKILL');
 }
 
 // As a program, but not where another one imports it for `runCoordinator`.

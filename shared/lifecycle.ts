@@ -52,3 +52,8 @@ export async function within(promise: Promise<unknown>, timeoutMs: number): Prom
     clearTimeout(timer);
   }
 }
+
+/** Ends this process at once, whatever native code its threads are in: process.exit would wait for them. */
+export function killSelf(): void {
+  process.kill(process.pid, 'SIGKILL');
+}

@@ -9,10 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { openBus } from '../shared/bus/open-bus.ts';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
-import { onSignals, Releases } from '../shared/lifecycle.ts';
+import { killSelf, onSignals, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { Tls } from '../shared/rpc/tls.ts';
-import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
 import { visibleGpus } from './device.ts';
 import { createEngineExecutor, engineMemoryBytes } from './engine-executor.ts';
@@ -71,7 +70,7 @@ async function run(config: WorkerConfig, argv: readonly string[], env: NodeJS.Pr
 
 async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAsked>): Promise<void> {
   const releases = new Releases();
-  const tls = config.tls === null ? null : await openTls(config.tls);
+  const tls = config.tls === null ? null : await Tls.openLogged(config.tls, 'worker', log);
   releases.add(() => tls?.close());
   const telemetry = await ProcessTelemetry.open(config, tls, log);
   releases.add(() => telemetry.close());
@@ -151,21 +150,9 @@ function addressOf({ host, advertise }: WorkerConfig, port: number): string {
   return `${name}:${advertise?.port ?? port}`;
 }
 
-function openTls(files: TlsFiles): Promise<Tls> {
-  return Tls.open(files, 'worker', {
-    onReload: (validTo) => log.info('certificate renewed', { validTo }),
-    onProblem: (error) => log.warning('certificate not renewed', { error }),
-  });
-}
-
 function followParent(): void {
   process.on('disconnect', killSelf);
   if (!process.connected) killSelf();
-}
-
-/** Ends at once, whatever native code the engine's thread is in: process.exit would wait for it. */
-function killSelf(): void {
-  process.kill(process.pid, 'SIGKILL');
 }
 
 function announce(message: WorkerMessage): void {

@@ -1,7 +1,7 @@
 // The public gRPC front of a coordinator: Jobs, Blobs, Artifacts, Health and reflection on one port.
 //
 // serving → draining (refuses new calls, ends watches, finishes uploads) → closed. `close` goes there at once.
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Bus } from '../../shared/bus/bus.ts';
@@ -9,6 +9,7 @@ import { EspalierError } from '../../shared/errors.ts';
 import { within } from '../../shared/lifecycle.ts';
 import type { Log } from '../../shared/log.ts';
 import { countCalls } from '../../shared/rpc/count-calls.ts';
+import { listen } from '../../shared/rpc/listen.ts';
 import { protocol, protocolDefinition } from '../../shared/rpc/protocol.ts';
 import { requireRoles } from '../../shared/rpc/roles.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
@@ -87,8 +88,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   new ReflectionService(protocolDefinition(), { services: HEALTH_NAMES.filter((name) => name !== '') }).addToServer(
     server,
   );
-  const credentials = tls === null ? ServerCredentials.createInsecure() : tls.serverCredentials();
-  const port = await listen(server, credentials, options.host, options.port);
+  const port = await listen(server, tls, options.host, options.port);
 
   const leaving = new EspalierError(
     'coordinator_unavailable',
@@ -112,14 +112,4 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     await close();
   };
   return { port, drain, close };
-}
-
-function listen(server: Server, credentials: ServerCredentials, host: string, port: number): Promise<number> {
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, boundPort) => {
-      if (error === null) resolve(boundPort);
-      else reject(new EspalierError('usage', `${address}: cannot be listened on: ${error.message}`, { cause: error }));
-    });
-  });
 }

@@ -9,6 +9,11 @@ export interface CampaignProblem {
   readonly text: string;
 }
 
+/** A mistake in the form of a campaign. */
+export function wrong(path: readonly (string | number)[], text: string): CampaignProblem {
+  return { code: 'campaign_format', path, text };
+}
+
 /** As many as a terminal or an error is asked to hold. */
 export const MOST_PROBLEMS = 100;
 const LONGEST_VALUE = 60;

@@ -1,13 +1,11 @@
 // From a campaign's file to its jobs: defaults filled in, names given, what the schema cannot say checked. Pure, and run by
 // the client and by the coordinator alike, so that both mean the same jobs.
 import { readBudgets } from '../job/read-budgets.ts';
-import type { ColumnSettings, PruneSettings } from '../prune-settings.ts';
+import type { JobSettings } from '../jobs/job-record.ts';
+import type { ColumnSettings } from '../prune-settings.ts';
 import type { CampaignFile, CampaignInput, CampaignSettings } from './campaign-file.ts';
-import type { CampaignProblem } from './campaign-problem.ts';
+import { type CampaignProblem, wrong } from './campaign-problem.ts';
 import { isVolumePath } from './volume-path.ts';
-
-/** Settings of a job that name no files: those of PruneSettings that change the result. */
-export type JobSettings = Omit<PruneSettings, 'model' | 'data' | 'evaluation' | 'out' | 'force' | 'resume' | 'workers'>;
 
 export interface CampaignJob {
   /** Unique in the campaign. */
@@ -121,8 +119,4 @@ function folderName(model: CampaignInput): string {
 
 function distinct(problems: readonly CampaignProblem[]): CampaignProblem[] {
   return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
-}
-
-function wrong(path: readonly (string | number)[], text: string): CampaignProblem {
-  return { code: 'campaign_format', path, text };
 }

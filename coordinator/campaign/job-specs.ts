@@ -6,7 +6,7 @@ import { type FileKind, isFileName, isWeightFile, MOST_FILES } from '../jobs/fil
 import type { FileRef, FileSource } from '../jobs/job-record.ts';
 import type { SubmittedJob } from '../jobs/job-store.ts';
 import type { CampaignInput } from './campaign-file.ts';
-import { type CampaignProblem, valueText } from './campaign-problem.ts';
+import { type CampaignProblem, valueText, wrong } from './campaign-problem.ts';
 import type { CampaignJob } from './expand-campaign.ts';
 import { volumeParts } from './volume-path.ts';
 
@@ -105,8 +105,4 @@ function labelOf(input: string): string {
       .at(-1) ?? 'input';
   const plain = name.replace(/[\p{Cc}\p{Cf}]/gu, '?');
   return plain.length > LONGEST_LABEL ? plain.slice(0, LONGEST_LABEL) + extname(plain).slice(0, 12) : plain;
-}
-
-function wrong(path: readonly (string | number)[], text: string): CampaignProblem {
-  return { code: 'campaign_format', path, text };
 }

@@ -11,7 +11,7 @@
 // never runs in part. Every change is a compare-and-set of the whole record; while a job runs, only its owner changes it,
 // except for `cancelRequested` and `priority`. An owner whose write fails reads again: with owner and attempt unchanged it
 // goes on from there, else it has lost the lease and stops without a further write.
-import type { Damping, Method } from '../prune-settings.ts';
+import type { PruneRequest } from '../prune-settings.ts';
 
 /** Raised when an older program could not read a record rightly; see `migrate-record.ts`. */
 export const RECORD_SCHEMA = 2;
@@ -36,25 +36,14 @@ export type FileSource =
     }
   | { readonly kind: 'volume'; readonly volume: string; readonly path: readonly string[] };
 
-/** What a job is asked to do; see PruneSettings for the meaning of each. */
-export interface JobSpec {
+/** Settings of a job that name no files: those that change its result. */
+export type JobSettings = Omit<PruneRequest, 'model' | 'data' | 'evaluation'>;
+
+/** What a job is asked to do. */
+export interface JobSpec extends JobSettings {
   readonly model: FileSource;
   readonly data: FileSource;
   readonly evaluation: FileSource | null;
-  readonly columns: Readonly<Record<string, string>>;
-  readonly budgets: readonly { readonly text: string; readonly value: number }[];
-  readonly seed: number;
-  readonly samples: number;
-  readonly replacement: boolean;
-  readonly fisherGroup: number | null;
-  readonly labels: 'data' | 'model';
-  readonly method: Method;
-  readonly damping: Damping;
-  readonly macsLength: number | null;
-  readonly maxLength: number | null;
-  readonly stride: number;
-  readonly metric: string | null;
-  readonly dtype: 'F32' | 'F16' | 'BF16' | null;
 }
 
 /** One stored stage: a small JSON value, or tensors as a safetensors blob with what was stored beside them. */

@@ -130,6 +130,7 @@ export class OwnLease {
   }
 }
 
-function monotonicMs(): number {
+/** A clock that only goes forward, in milliseconds. */
+export function monotonicMs(): number {
   return performance.now();
 }

@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, experimental, type ServerCredentials } from '@grpc/grpc-js';
 import { EspalierError, toEspalierError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import { checkRole, type Role, type RoleChoice } from './roles.ts';
 import { readTlsFiles, type TlsFiles, type TlsMaterial } from './tls-files.ts';
 
@@ -45,6 +46,14 @@ export class Tls implements experimental.CertificateProvider {
   /** Reads the files of this process, which has `role`, or one of several. @throws EspalierError "tls" or "wrong_role". */
   static async open(files: TlsFiles, role: RoleChoice, options: TlsOptions = {}): Promise<Tls> {
     return new Tls(files, role, await readTlsFiles(files, role), options);
+  }
+
+  /** The same for a process that keeps a log: renewals and what is wrong with them are told there. */
+  static openLogged(files: TlsFiles, role: Role, log: Log): Promise<Tls> {
+    return Tls.open(files, role, {
+      onReload: (validTo) => log.info('certificate renewed', { validTo }),
+      onProblem: (error) => log.warning('certificate not renewed', { error }),
+    });
   }
 
   /** When the certificate in use ends. */

@@ -11,6 +11,7 @@ import { watchLeases } from '../../coordinator/jobs/watch-leases.ts';
 import { openFleet } from '../../coordinator/workers/open-fleet.ts';
 import { connectBus } from '../../shared/bus/nats-bus.ts';
 import { createLog } from '../../shared/log.ts';
+import { SPEC } from '../support/job-records.ts';
 import { until } from '../support/until.ts';
 import { type CoordinatorStart, cpuSeconds, tell } from './cluster-messages.ts';
 import { runSimulatedJob } from './simulated-job.ts';
@@ -51,7 +52,7 @@ async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<vo
   await until('all workers are there', () => fleet.size === workers, 60_000);
   await store.submit({
     ...{ clientKey: `bench ${process.pid}`, name: 'bench', traceparent: null },
-    jobs: Array.from({ length: jobs }, (_, i) => ({ name: `job-${i}`, spec: SPEC, priority: 0 })),
+    jobs: Array.from({ length: jobs }, (_, i) => ({ name: `job-${i}`, spec: BENCH_SPEC, priority: 0 })),
   });
   const cpuBefore = cpuSeconds();
   const startMs = Date.now();
@@ -90,22 +91,10 @@ async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<vo
   process.disconnect();
 }
 
-const SPEC: JobSpec = {
+const BENCH_SPEC: JobSpec = {
+  ...SPEC,
   model: { kind: 'volume', volume: 'bench', path: ['model'] },
   data: { kind: 'volume', volume: 'bench', path: ['data'] },
-  evaluation: null,
-  columns: {},
-  budgets: [{ text: '0.5', value: 0.5 }],
   seed: 0,
   samples: 2048,
-  replacement: false,
-  fisherGroup: null,
-  labels: 'data',
-  method: 'tune',
-  damping: 'ridge',
-  macsLength: null,
-  maxLength: null,
-  stride: 128,
-  metric: null,
-  dtype: null,
 };

@@ -1,11 +1,10 @@
 // Campaigns for tests: the example model on generated reviews, whose jobs take seconds, so that a test can reach into the
 // middle of one; and toy models, whose jobs take as little as a job can.
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { projectRoot } from '../../shared/project-root.ts';
+import { generateReviews } from './example-run.ts';
 import { toyRows, writeRows } from './toy-data.ts';
 import { writeToyModel } from './toy-model.ts';
 
@@ -59,9 +58,4 @@ export async function writeCampaign(
   const file = path.join(folder, `${campaign.name}.yaml`);
   await writeFile(file, JSON.stringify(campaign, null, 2));
   return file;
-}
-
-async function generateReviews(file: string, count: number, seed: number): Promise<void> {
-  const program = path.join(projectRoot(), 'examples/generate-reviews.mjs');
-  await promisify(execFile)(process.execPath, [program, file, String(count), String(seed)]);
 }

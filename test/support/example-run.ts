@@ -39,7 +39,8 @@ function storedReports(stages: string): number {
     .length;
 }
 
-async function generateReviews(file: string, count: number, seed: number): Promise<void> {
+/** Writes labelled sentences by the example's own program. */
+export async function generateReviews(file: string, count: number, seed: number): Promise<void> {
   const program = path.join(projectRoot(), 'examples/generate-reviews.mjs');
   await promisify(execFile)(process.execPath, [program, file, String(count), String(seed)]);
 }

@@ -5,13 +5,14 @@
 // goes there at once.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { BlobStore } from '../../shared/blobs/blob-store.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { within } from '../../shared/lifecycle.ts';
 import type { Log } from '../../shared/log.ts';
 import { SERVER_OPTIONS } from '../../shared/rpc/channel.ts';
+import { listen } from '../../shared/rpc/listen.ts';
 import { protocol } from '../../shared/rpc/protocol.ts';
 import { requireRole } from '../../shared/rpc/roles.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
@@ -85,8 +86,7 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
   server.addService(protocol().Worker.service, workerService(parts));
   server.addService(protocol().Blobs.service, blobsService(blobs, observer));
   health.addToServer(server);
-  const credentials = tls === null ? ServerCredentials.createInsecure() : tls.serverCredentials();
-  const port = await listen(server, credentials, options.host, options.port);
+  const port = await listen(server, tls, options.host, options.port);
 
   const leaving = new EspalierError('worker_unavailable', `${options.host}:${port}: the worker is shutting down`);
   const refuseMore = () => {
@@ -130,14 +130,4 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
     drain,
     close,
   };
-}
-
-function listen(server: Server, credentials: ServerCredentials, host: string, port: number): Promise<number> {
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, boundPort) => {
-      if (error === null) resolve(boundPort);
-      else reject(new EspalierError('usage', `${address}: cannot be listened on: ${error.message}`, { cause: error }));
-    });
-  });
 }
