@@ -7,7 +7,7 @@ import { CAMPAIGN_PREFIX, JOB_PREFIX, JobIndex } from './job-index.ts';
 import { jobPage } from './job-page.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobPage, JobStore, JobSummary, ListQuery, Submission, Submitted } from './job-store.ts';
-import { decodeJob, encodeRecord } from './migrate-record.ts';
+import { decodeJob, encodeRecord, withCancelRequested } from './migrate-record.ts';
 import type { OwnLease } from './own-lease.ts';
 import { OwnedJob } from './owned-job.ts';
 import { SILENT_STORE_LISTENER, type StoreListener } from './store-listener.ts';
@@ -16,6 +16,8 @@ import { cancelled, claimed, handedBack, hasEnded, retried } from './transitions
 
 interface Known {
   readonly record: JobRecord;
+  /** As it is stored: of this schema or an older one. */
+  readonly bytes: Uint8Array;
   readonly revision: number;
 }
 
@@ -166,10 +168,13 @@ export class ClusterJobStore implements JobStore {
 
   async #change(id: string, change: (record: JobRecord) => JobRecord): Promise<JobRecord> {
     for (;;) {
-      const { record, revision } = await this.#read(id);
+      const { record, bytes, revision } = await this.#read(id);
       const next = change(record);
       if (next === record) return record;
-      const stored = await this.#bus.jobs.update(JOB_PREFIX + id, encodeRecord(next), revision);
+      // A job that runs stays its owner's, which must be able to read it.
+      const isOwned = record.state === 'running' && next.state === 'running';
+      const value = isOwned ? withCancelRequested(JOB_PREFIX + id, bytes) : encodeRecord(next);
+      const stored = await this.#bus.jobs.update(JOB_PREFIX + id, value, revision);
       if (stored === null) continue;
       this.index.applyRecord(next, stored);
       if (next.state !== record.state) this.#tellState(next);
@@ -187,7 +192,7 @@ export class ClusterJobStore implements JobStore {
     const read = decodeJob(entry.key, entry.value);
     this.index.applyEntry(entry);
     if (read.kind === 'newer') throw new EspalierError('state_schema', `${id}: the record has schema ${read.schema}`);
-    return { record: read.record, revision: entry.revision };
+    return { record: read.record, bytes: entry.value, revision: entry.revision };
   }
 
   async #find(id: string): Promise<Known | null> {

@@ -42,6 +42,13 @@ function fromSchema1(record: JobRecord): JobRecord {
   };
 }
 
+/** A running job's record with the request to cancel it, in the schema that it was stored in: its owner may be an older
+ * coordinator, which would take a record of a newer schema for another's and drop the job. */
+export function withCancelRequested(key: string, bytes: Uint8Array): Uint8Array {
+  const { value } = decode(key, bytes);
+  return new TextEncoder().encode(JSON.stringify({ ...value, cancelRequested: true }));
+}
+
 /** Of one of a newer schema, what may be shown, and that schema. @throws EspalierError "state_schema". */
 export function decodeCampaign(key: string, bytes: Uint8Array): CampaignRecord {
   const { schema, value } = decode(key, bytes);
