@@ -1,17 +1,17 @@
 // A whole cluster on this machine: nats-server, coordinators and workers as processes of their own, over real gRPC. Every
 // file of it lies in one folder that is removed afterwards; no process outlives the tests of the file.
 //
-// Names: "nats"; coordinators "a", "b", …; workers "w1", "w2", …. With `proxied` each link has a proxy of its own (see
+// Names: "nats" ("nats1", "nats2", … where there are several); coordinators "a", "b", …; workers "w1", "w2", …. With `proxied` each link has a proxy of its own (see
 // `links`), else the processes speak to each other directly.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../../shared/project-root.ts';
 import type { Certificates } from './certificates.ts';
+import { type ClusterNats, natsServers } from './cluster-nats.ts';
 import { ClusterProcess } from './cluster-process.ts';
 import { FaultProxy } from './fault-proxy.ts';
-import { natsServerBinary } from './nats-server.ts';
 import { isRunning } from './processes.ts';
 import { until } from './until.ts';
 
@@ -32,8 +32,10 @@ export interface ClusterPlan {
   readonly certificates?: Certificates;
   /** Where the folders of one process lie, by its name; for folders on file systems of their own. */
   readonly place?: Readonly<Record<string, string>>;
-  /** Lines added to the configuration of nats-server. */
+  /** Lines added to the configuration of each nats-server. */
   readonly natsConfig?: string;
+  /** 1 by default; more are one cluster, without proxies. */
+  readonly natsServers?: number;
 }
 
 /** Proxies of a proxied cluster, each by the name of the process that dials or is dialled through it. */
@@ -48,29 +50,35 @@ export interface Links {
 
 export class Cluster {
   readonly folder: string;
-  readonly nats: ClusterProcess;
+  readonly natsServers: readonly ClusterProcess[];
   readonly coordinators: ClusterProcess[] = [];
   readonly workers: ClusterProcess[] = [];
   readonly #plan: ClusterPlan;
   readonly #natsProxies = new Map<string, FaultProxy>();
   readonly #workerProxies = new Map<string, FaultProxy>();
   readonly #clientProxies = new Map<string, FaultProxy>();
-  #monitorPort = 0;
+  readonly #monitorPorts: readonly (() => number)[];
   #workerCount = 0;
 
-  private constructor(folder: string, plan: ClusterPlan) {
+  private constructor(folder: string, plan: ClusterPlan, nats: readonly ClusterNats[]) {
     this.folder = folder;
     this.#plan = plan;
-    this.nats = this.#natsProcess();
+    this.natsServers = nats.map(({ process }) => process);
+    this.#monitorPorts = nats.map(({ monitorPort }) => monitorPort);
   }
 
   /** Starts all of it. Whoever calls it removes it, also after a test that failed. */
   static async start(plan: ClusterPlan = {}): Promise<Cluster> {
     const folder = await mkdtemp(path.join(tmpdir(), 'espalier-cluster-'));
-    const cluster = new Cluster(folder, plan);
+    const nats = await natsServers({
+      servers: plan.natsServers ?? 1,
+      folderOf: (name, part) => processFolder(folder, plan, name, part),
+      config: plan.natsConfig ?? '',
+    });
+    const cluster = new Cluster(folder, plan, nats);
     cluster.#endWithTest();
     try {
-      await cluster.nats.start();
+      await Promise.all(cluster.natsServers.map((server) => server.start()));
       for (let i = 0; i < (plan.coordinators ?? 2); i += 1) await cluster.addCoordinator();
       await Promise.all(Array.from({ length: plan.workers ?? 2 }, () => cluster.addWorker()));
       return cluster;
@@ -80,8 +88,13 @@ export class Cluster {
     }
   }
 
+  /** The only server, or the first of several. */
+  get nats(): ClusterProcess {
+    return this.natsServers[0];
+  }
+
   get processes(): readonly ClusterProcess[] {
-    return [this.nats, ...this.coordinators, ...this.workers];
+    return [...this.natsServers, ...this.coordinators, ...this.workers];
   }
 
   get links(): Links {
@@ -92,14 +105,14 @@ export class Cluster {
     };
   }
 
-  /** Address of NATS, without a proxy. */
+  /** Addresses of NATS as flags have them, without a proxy. */
   get natsUrl(): string {
-    return `nats://${this.nats.address}`;
+    return this.natsServers.map(({ address }) => `nats://${address}`).join(',');
   }
 
-  /** Where NATS tells of its streams and connections. */
-  get monitorUrl(): string {
-    return `http://127.0.0.1:${this.#monitorPort}`;
+  /** Where each server of NATS tells of its streams and connections. */
+  get monitorUrls(): readonly string[] {
+    return this.#monitorPorts.map((port) => `http://127.0.0.1:${port()}`);
   }
 
   process(name: string): ClusterProcess {
@@ -127,9 +140,7 @@ export class Cluster {
 
   /** A folder of one process, below its own place. */
   folderOf(name: string, part: string): string {
-    const folder = path.join(this.#plan.place?.[name] ?? path.join(this.folder, name), part);
-    mkdirSync(folder, { recursive: true });
-    return folder;
+    return processFolder(this.folder, this.#plan, name, part);
   }
 
   blobDir(worker: string): string {
@@ -201,7 +212,7 @@ export class Cluster {
     for (const proxies of [this.#natsProxies, this.#workerProxies, this.#clientProxies])
       for (const proxy of proxies.values()) proxy.heal();
     for (const process of this.processes) if (process.isRunning) process.thaw();
-    if (!this.nats.isRunning) await this.nats.start();
+    await Promise.all(this.natsServers.map((server) => (server.isRunning ? undefined : server.start())));
     await Promise.all(this.processes.map((process) => (process.isRunning ? undefined : process.start())));
   }
 
@@ -209,11 +220,11 @@ export class Cluster {
    * those that were ever started runs. */
   async stop(): Promise<void> {
     const problems: string[] = [];
-    for (const process of [...this.workers, ...this.coordinators, this.nats]) {
+    for (const process of [...this.workers, ...this.coordinators, ...this.natsServers]) {
       if (!process.isRunning) continue;
       const { code, signal } = await process.stop();
       // nats-server ends a graceful stop with 1 on some versions; what it stored is what counts.
-      if (process !== this.nats && code !== 0)
+      if (!this.natsServers.includes(process) && code !== 0)
         problems.push(`${process.name} ended with ${code ?? signal}: ${process.lastLog().slice(-2_000)}`);
     }
     if (problems.length > 0) throw new Error(problems.join('\n'));
@@ -255,25 +266,6 @@ export class Cluster {
     });
   }
 
-  #natsProcess(): ClusterProcess {
-    const store = this.folderOf('nats', 'store');
-    return new ClusterProcess('nats', {
-      command: natsServerBinary(),
-      args: (port) => [
-        '--config',
-        writeNatsConfig(this.folderOf('nats', 'config'), store, port, this.#plan.natsConfig),
-      ],
-      env: { ...process.env, TMPDIR: this.folderOf('nats', 'tmp') },
-      portIn: (log) => {
-        const [, monitor] = /Starting http monitor on 127\.0\.0\.1:(\d+)/.exec(log) ?? [];
-        const [, port] = /Listening for client connections on 127\.0\.0\.1:(\d+)/.exec(log) ?? [];
-        if (monitor === undefined || port === undefined || !log.includes('Server is ready')) return null;
-        this.#monitorPort = Number(monitor);
-        return Number(port);
-      },
-    });
-  }
-
   /** Ends what still runs and removes the folder. */
   async remove(): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, this.#onSignal);
@@ -298,15 +290,8 @@ function found(proxies: ReadonlyMap<string, FaultProxy>, name: string): FaultPro
   return proxy;
 }
 
-/** Written anew for each start: the port is a free one at first and stays the same from then on. @returns the file. */
-function writeNatsConfig(folder: string, store: string, port: number, more = ''): string {
-  const file = path.join(folder, 'nats.conf');
-  const lines = [
-    `listen: "127.0.0.1:${port === 0 ? -1 : port}"`,
-    'http: "127.0.0.1:-1"',
-    `jetstream { store_dir: ${JSON.stringify(store)}, max_file_store: 20GB }`,
-    more,
-  ];
-  writeFileSync(file, `${lines.join('\n')}\n`);
-  return file;
+function processFolder(root: string, { place }: ClusterPlan, name: string, part: string): string {
+  const folder = path.join(place?.[name] ?? path.join(root, name), part);
+  mkdirSync(folder, { recursive: true });
+  return folder;
 }

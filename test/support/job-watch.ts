@@ -31,9 +31,10 @@ export class JobWatch {
     this.bus = bus;
   }
 
-  /** Connects, and has been told of every job when it resolves. Whoever opens it closes it. */
-  static async open(natsUrl: string): Promise<JobWatch> {
-    const bus = await connectBus({ servers: [natsUrl], credentials: null, tls: null }, { name: 'test' });
+  /** Connects, and has been told of every job when it resolves. Whoever opens it closes it.
+   * @param natsUrls separated by commas. */
+  static async open(natsUrls: string): Promise<JobWatch> {
+    const bus = await connectBus({ servers: natsUrls.split(','), credentials: null, tls: null }, { name: 'test' });
     const watch = new JobWatch(bus);
     await bus.jobs.watch('job.', ({ key, value }) => watch.#onRecord(key, value), watch.#abort.signal);
     return watch;

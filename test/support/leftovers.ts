@@ -22,9 +22,22 @@ export interface Streams {
   readonly bytes: number;
 }
 
-/** What NATS holds, as its monitoring port tells it. */
+/** What NATS holds, as the monitoring ports of its servers tell it; counts are those of all servers together. */
 export async function natsState(cluster: Cluster): Promise<Streams> {
-  const ask = async (what: string) => (await fetch(`${cluster.monitorUrl}/${what}`)).json();
+  const states = await Promise.all(cluster.monitorUrls.map(serverState));
+  const sum = (of: (state: Streams) => number) => states.reduce((total, state) => total + of(state), 0);
+  return {
+    streams: sum(({ streams }) => streams),
+    consumers: sum(({ consumers }) => consumers),
+    connections: sum(({ connections }) => connections),
+    bytes: sum(({ bytes }) => bytes),
+    // Each keeps all of them.
+    messages: states[0].messages,
+  };
+}
+
+async function serverState(url: string): Promise<Streams> {
+  const ask = async (what: string) => (await fetch(`${url}/${what}`)).json();
   const {
     streams,
     consumers,
@@ -79,7 +92,7 @@ function nextLook(): () => boolean {
 /** Files that neither hold a whole blob nor belong to NATS: half-written ones, scratch, temporary ones. */
 export function strayFiles(cluster: Cluster): readonly string[] {
   const scratch = cluster.processes
-    .filter((process) => process !== cluster.nats)
+    .filter((process) => !cluster.natsServers.includes(process))
     .flatMap(({ name }) => [cluster.folderOf(name, 'tmp'), cluster.folderOf(name, 'xdg')])
     .flatMap(filesIn);
   const caches = [
