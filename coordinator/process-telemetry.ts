@@ -96,6 +96,7 @@ export class ProcessTelemetry {
       ownJobs: () => this.#parts.coordinator?.size ?? null,
       tasksPending: () => this.#parts.fleet?.pendingTasks ?? null,
       workers: () => this.#parts.fleet?.size ?? null,
+      handOvers: () => this.#parts.fleet?.handOvers ?? 0,
       store: () => this.#usage,
       busConnected: () => this.#parts.bus?.isConnected ?? false,
     };

@@ -97,7 +97,7 @@ export class FleetRegistry implements WorkerSource {
     const member = this.#members.get(heartbeat.address);
     if (member === undefined) this.#announced(heartbeat);
     else if (heartbeat.state !== 'gone') this.#update(member, heartbeat);
-    else if (heartbeat.instanceId === member.heartbeat.instanceId) this.#remove(member);
+    else if (heartbeat.instanceId === member.heartbeat.instanceId) this.#remove(member, 'it has ended');
   }
 
   #announced(heartbeat: Heartbeat): void {
@@ -120,7 +120,7 @@ export class FleetRegistry implements WorkerSource {
     }
     const link = new WorkerLink(address, tls, {
       joined: (description) => this.#join(member, description),
-      lost: () => this.#lose(member),
+      lost: (reason) => this.#lose(member, reason),
       failed: (error) => this.#tell(member, error),
     });
     const member: Member = { address, link, heartbeat, heardMs: clock.now(), joined: null, latest: null };
@@ -159,16 +159,18 @@ export class FleetRegistry implements WorkerSource {
     this.#changed();
   }
 
-  #lose(member: Member): void {
+  #lose(member: Member, reason: string): void {
     if (member.joined === null) return;
+    member.joined.lostReason = reason;
     member.joined = null;
     this.#changed();
   }
 
-  #remove(member: Member): void {
+  #remove(member: Member, reason: string): void {
     if (this.#members.get(member.address) !== member) return;
     this.#members.delete(member.address);
     member.link.close();
+    if (member.joined !== null) member.joined.lostReason = reason;
     member.joined = null;
     this.#changed();
   }
@@ -187,7 +189,8 @@ export class FleetRegistry implements WorkerSource {
     const now = clock.now();
     if (now - this.#lookedMs > 3 * LOOK_MS || !bus.isConnected) this.#hearAgain();
     this.#lookedMs = now;
-    for (const member of [...this.#members.values()]) if (now - member.heardMs > SILENT_MS) this.#remove(member);
+    for (const member of [...this.#members.values()])
+      if (now - member.heardMs > SILENT_MS) this.#remove(member, `it was silent for ${SILENT_MS / 1000} s`);
     this.#stopLooking = clock.after(LOOK_MS, () => this.#look());
   }
 

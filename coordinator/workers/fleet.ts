@@ -12,6 +12,7 @@ export interface FleetJob {
   readonly deviceClass: DeviceClass | null;
   /** Digests of its weight files: workers that hold them are preferred. */
   readonly models: readonly string[];
+  /** Told of each worker that joins its home, and of each that leaves it. */
   readonly onEvent: (event: JobEvent) => void;
   /** Told of each try of a task. */
   readonly beginTry?: BeginTry;
@@ -26,6 +27,8 @@ export interface Fleet {
   readonly size: number;
   /** Tasks that wait for a worker, of all jobs. */
   readonly pendingTasks: number;
+  /** Tasks of tuning that went to another worker together with the states of the one before. */
+  readonly handOvers: number;
   /** Each worker that is there, and what share of the time since it joined, or of the last minute, it was computing. */
   readonly workers: readonly { readonly address: string; readonly busyRatio: number }[];
   close(): Promise<void>;

@@ -38,6 +38,9 @@ export async function openFleet(options: OpenFleetOptions): Promise<Fleet> {
     get pendingTasks() {
       return scheduler.pendingTasks;
     },
+    get handOvers() {
+      return scheduler.handOvers;
+    },
     get workers() {
       return scheduler.busyRatios;
     },

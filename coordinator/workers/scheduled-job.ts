@@ -15,6 +15,7 @@ export interface JobToSchedule {
   /** Its workers are of this class; null: of any, since there is but one. */
   readonly deviceClass: DeviceClass | null;
   readonly models: readonly string[];
+  /** Told of each worker that joins its home, and of each that leaves it. */
   readonly onEvent?: (event: JobEvent) => void;
   readonly beginTry?: BeginTry;
 }
@@ -58,14 +59,23 @@ export class ScheduledJob {
     );
   }
 
-  /** Changes the home; keys of those that left it are placed anew, and those that came get their share. */
-  moveTo(home: readonly WorkerSlot[]): void {
+  /** Changes the home; keys of those that left it are placed anew, and those that came get their share.
+   * @param whyLost asked of those that left. */
+  moveTo(home: readonly WorkerSlot[], whyLost: (slot: WorkerSlot) => string): void {
     const before = new Set(this.home);
     const after = new Set(home);
-    for (const slot of before) if (!after.has(slot)) this.placement.drop(slot.address);
     this.home = home;
+    for (const slot of before) {
+      if (after.has(slot)) continue;
+      this.placement.drop(slot.address);
+      this.onEvent({ kind: 'worker-lost', worker: slot.address, reason: whyLost(slot) });
+    }
     const addresses = home.map(({ address }) => address);
-    for (const slot of home) if (!before.has(slot)) this.placement.admit(slot.address, addresses);
+    for (const slot of home) {
+      if (before.has(slot)) continue;
+      this.placement.admit(slot.address, addresses);
+      this.onEvent({ kind: 'worker-joined', worker: slot.address, device: slot.classKey });
+    }
   }
 
   /** The first task that has its turn on this worker: one of its own, or one that failed elsewhere. */

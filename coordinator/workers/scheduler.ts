@@ -191,8 +191,19 @@ export class Scheduler {
         slots.map((slot) => ({ id: slot.address, models: slot.worker.models })),
         jobs.map((job) => ({ ...job, home: job.home.map(({ address }) => address) })),
       );
-      for (const job of jobs) job.moveTo(homes.get(job.id)!.map((address) => this.#slots.get(address)!));
+      for (const job of jobs)
+        job.moveTo(
+          homes.get(job.id)!.map((address) => this.#slots.get(address)!),
+          (slot) => this.#whyLost(slot, now),
+        );
     }
+  }
+
+  /** Why a worker is no longer among those of a job. */
+  #whyLost(slot: WorkerSlot, now: number): string {
+    if (slot.worker.isLeaving) return 'it drains';
+    if (this.#slots.get(slot.address) !== slot) return slot.worker.lostReason ?? 'it is gone';
+    return slot.isUsable(now) ? 'it works for other jobs now' : 'it is set aside for a while';
   }
 
   /** Sends what can be sent now: to the emptiest workers first, then to idle ones what waits for others. */
@@ -438,7 +449,7 @@ export class Scheduler {
           this.#scopes.mayBegin(task, slot, slots, false),
       );
       if (idle === undefined) continue;
-      this.#listener.taskRetried(kindOf(task.spec), 'straggler');
+      this.#listener.taskRetried(kindOf(task.spec), 'slow');
       this.#begin(task, idle);
     }
   }

@@ -18,6 +18,8 @@ export interface PooledWorker {
   models: ReadonlySet<string>;
   /** It finishes what it has and takes no more. */
   isLeaving: boolean;
+  /** Why it could not be used any more when it was lost the last time, where that is known. */
+  lostReason?: string;
 }
 
 export interface WorkerSource {

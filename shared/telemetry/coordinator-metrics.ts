@@ -29,6 +29,8 @@ export interface CoordinatorSources {
   readonly ownJobs?: () => number | null;
   readonly tasksPending?: () => number | null;
   readonly workers?: () => number | null;
+  /** Tasks of tuning that went out together with another worker's states, since the start. */
+  readonly handOvers?: () => number;
   /** Bytes in the object store and how many it may hold. */
   readonly store?: () => { readonly bytes: number; readonly limitBytes: number } | null;
   readonly busConnected?: () => boolean;
@@ -193,6 +195,17 @@ export class CoordinatorMetrics extends ProcessMetrics {
       'Bytes that the object store may hold.',
       store && (() => store()?.limitBytes ?? null),
     );
+    const { handOvers } = sources;
+    if (handOvers !== undefined)
+      new Counter({
+        name: 'espalier_tuning_hand_overs_total',
+        help: 'Tasks of tuning that went to another worker together with the states of the one before.',
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          this.inc(handOvers());
+        },
+      });
     if (jobs === undefined) return;
     new Gauge({
       name: 'espalier_jobs_in_state',

@@ -58,11 +58,13 @@ function computed(worker: ClusterProcess): string[] {
 
 const handedOver = (worker: ClusterProcess) => computed(worker).filter((task) => task.startsWith('activations/'));
 
+const addressOf = ({ name }: ClusterProcess) => cluster.workerAddress(name);
+
 /** A worker that has its engine but is frozen, and that the coordinator has dropped: it can join at any moment. */
 async function waiting(): Promise<ClusterProcess> {
   const worker = await cluster.addWorker();
   worker.freeze();
-  const address = cluster.workerAddress(worker.name);
+  const address = addressOf(worker);
   const silentMs = () => performance.now() - (heardMs.get(address) ?? 0);
   await until(`${worker.name} is dropped`, () => silentMs() > 1.5 * SILENT_MS, 3 * SILENT_MS);
   return worker;
@@ -72,7 +74,7 @@ async function waiting(): Promise<ClusterProcess> {
 async function join(worker: ClusterProcess): Promise<void> {
   const before = performance.now();
   worker.thaw();
-  await until(`${worker.name} is heard`, () => (heardMs.get(cluster.workerAddress(worker.name)) ?? 0) > before);
+  await until(`${worker.name} is heard`, () => (heardMs.get(addressOf(worker)) ?? 0) > before);
 }
 
 test('one worker alone is asked for no states', () => {
@@ -91,6 +93,8 @@ test('a worker that joins in mid-tuning goes on with the states of the one that 
   assert.deepEqual(await finished(job), undisturbed);
   assert.ok(handedOver(first).length > 0, `${joins.name} computed ${computed(joins).join(', ')}`);
   assert.deepEqual(handedOver(joins), []);
+  const told = watch.events(job).flatMap(({ event }) => (event.kind === 'worker-joined' ? event.worker : []));
+  assert.deepEqual(told, [first, joins].map(addressOf), 'the job is told of both');
   await cluster.removeWorker(joins.name);
 });
 
@@ -111,4 +115,6 @@ test('a worker that drains in mid-tuning hands over all that it holds', async (t
     `for a solve in place: ${handed.join(', ')}; then ${computed(takes).join(', ')}`,
   );
   assert.equal(watch.record(job).attempt, 1);
+  const lost = watch.events(job).flatMap(({ event }) => (event.kind === 'worker-lost' ? [event] : []));
+  assert.deepEqual(lost, [{ kind: 'worker-lost', worker: addressOf(first), reason: 'it drains' }]);
 });

@@ -114,6 +114,9 @@ test('a campaign outlives the launcher that is killed, and has the bits of a loc
   await until('the job is left', () => second.output.includes('state=done'), JOB_MS);
   const { state, attempt } = await job();
   assert.deepEqual([state, attempt], ['done', 2]);
+  const joined = (await command('logs', id)).match(/^\S+ {2}2 {2}worker 127\.0\.0\.1:\d+ joined: cpu .*$/gm);
+  assert.equal(joined?.length, 2, 'the log of the second attempt names its workers');
+  assert.match(await metrics(), /^espalier_tuning_hand_overs_total \d+$/m);
   const out = workspace.path('fetched');
   await command('fetch', id, '--out', out);
   assert.equal((await local).code, 0, (await local).stderr);

@@ -1,11 +1,13 @@
 // What runs where and when, over real gRPC, with a clock that the test moves.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import type { JobEvent } from '../../../coordinator/job-events.ts';
+import { describeClass } from '../../../coordinator/workers/device-class.ts';
 import type { JobTasks, Scheduler } from '../../../coordinator/workers/scheduler.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
 import type { RunRequest } from '../../../shared/rpc/protocol.ts';
-import { type FakeRun, squareOfFirstShard } from '../../support/fake-executor.ts';
+import { FAKE_DEVICE, type FakeRun, squareOfFirstShard } from '../../support/fake-executor.ts';
 import { shardTask, shardTasks, squares } from '../../support/fake-tasks.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { gate, until } from '../../support/until.ts';
@@ -31,6 +33,19 @@ async function opened(): Promise<{ source: TestSource; scheduler: Scheduler; clo
 
 function join(scheduler: Scheduler, id: string, priority = 0): JobTasks {
   return scheduler.join({ id, priority, deviceClass: null, models: [] });
+}
+
+/** A job, and what it is told of workers since it was asked the last time: "+" and an address, "-" and why. */
+function joinTold(scheduler: Scheduler, id: string): JobTasks & { told(): string[] } {
+  const events: JobEvent[] = [];
+  const onEvent = (event: JobEvent) => events.push(event);
+  const tasks = scheduler.join({ id, priority: 0, deviceClass: null, models: [], onEvent });
+  const told = () =>
+    events.splice(0).flatMap((event) => {
+      if (event.kind === 'worker-joined') return `+ ${event.worker} ${event.device}`;
+      return event.kind === 'worker-lost' ? `- ${event.worker} ${event.reason}` : [];
+    });
+  return Object.assign(tasks, { told });
 }
 
 /** Holds each task until the test lets it go. */
@@ -143,7 +158,7 @@ test('what is slow runs a second time; the first result wins and the other try i
   assert.deepEqual(squares(await running), [25]);
   assert.ok(startedBy(second));
   await until('the slow try is cancelled', () => slow.aborted.includes('slow'));
-  assert.deepEqual(retries, ['fisher straggler']);
+  assert.deepEqual(retries, ['fisher slow']);
 });
 
 test('a task whose kind nobody has finished yet is not repeated', async () => {
@@ -272,6 +287,49 @@ test('a job that left gives its home to the others', async () => {
   jobs[0].leave();
   assert.equal(jobs[1].homeSize, 2);
   await assert.rejects(jobs[0].runTasks(shardTasks(1)), { code: 'cancelled' });
+});
+
+test('a job is told of the workers of its home that join and are lost, and of no others', async () => {
+  const { source, scheduler, clock } = await opened();
+  const fails: FakeRun = () => {
+    throw new EspalierError('engine', 'lost the device');
+  };
+  const [one, two] = [await source.start({}), await source.start({})];
+  const joined = ({ address }: { address: string }) => `+ ${address} ${describeClass(FAKE_DEVICE)}`;
+  const first = joinTold(scheduler, 'first');
+  assert.deepEqual(first.told(), [joined(one), joined(two)]);
+
+  const second = joinTold(scheduler, 'second');
+  const [moved] = second.told();
+  const [mine, others] = moved === joined(one) ? [two, one] : [one, two];
+  assert.equal(moved, joined(others));
+  assert.deepEqual(first.told(), [`- ${others.address} it works for other jobs now`]);
+
+  source.remove(others);
+  assert.deepEqual([first.told(), second.told()[0]], [[], `- ${others.address} it is gone`]);
+  second.leave();
+  assert.deepEqual(second.told(), [], 'a job that leaves has lost nobody');
+
+  mine.replaceRun(fails);
+  const running = first.runTasks([shardTask(4)]);
+  const { started } = mine.executor;
+  for (const pauseMs of [100, 500]) {
+    const tries = started.length;
+    await until('it failed', () => started.length > tries && scheduler.pendingTasks === 1);
+    assert.deepEqual(first.told(), [], 'a short pause is none of its business');
+    clock.advance(pauseMs + 1);
+  }
+  await until('it is set aside', () => first.homeSize === 0);
+  assert.deepEqual(first.told(), [`- ${mine.address} it is set aside for a while`]);
+  mine.replaceRun(squareOfFirstShard);
+  clock.advance(5_002);
+  assert.deepEqual(squares(await running), [16]);
+  assert.deepEqual(first.told(), [joined(mine)]);
+
+  mine.pooled.isLeaving = true;
+  source.changed();
+  source.remove(mine);
+  assert.deepEqual(first.told(), [`- ${mine.address} it drains`], 'told once');
 });
 
 test('no task waits when a job leaves with tasks in flight on a worker that is gone', async () => {

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import type { JobEvent } from '../../../coordinator/job-events.ts';
+import { describeClass } from '../../../coordinator/workers/device-class.ts';
 import type { Fleet } from '../../../coordinator/workers/fleet.ts';
 import { type OpenFleetOptions, openFleet } from '../../../coordinator/workers/open-fleet.ts';
 import type { Workers } from '../../../coordinator/workers/workers.ts';
 import type { Bus } from '../../../shared/bus/bus.ts';
+import { SILENT_MS } from '../../../shared/bus/heartbeat.ts';
 import { connectBus } from '../../../shared/bus/nats-bus.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
@@ -74,7 +76,8 @@ test('workers that announce themselves are used; one that is gone is not', async
   const { fleet } = await opened();
   const workers = [await announced(), await announced()];
   await until('both are there', () => fleet.size === 2);
-  const job = await joined(fleet);
+  const events: JobEvent[] = [];
+  const job = await joined(fleet, { events });
   assert.equal(job.count, 2);
   assert.equal(job.memoryBytes, 1e9);
   assert.deepEqual(job.deviceClass, FAKE_DEVICE);
@@ -82,7 +85,13 @@ test('workers that announce themselves are used; one that is gone is not', async
   workers[0].beat({ state: 'gone' });
   await until('it is gone', () => fleet.size === 1);
   assert.equal(job.count, 1);
+  assert.deepEqual(events.slice(2), [{ kind: 'worker-lost', worker: workers[0].address, reason: 'it has ended' }]);
   assert.deepEqual(squares(await job.runTasks(shardTasks(5))), squaresTo(5));
+  await workers[1].close();
+  await until('it is lost', () => job.count === 0);
+  assert.deepEqual(events.slice(3), [
+    { kind: 'worker-lost', worker: workers[1].address, reason: 'the connection dropped' },
+  ]);
 });
 
 test('a job waits until a worker is there, and says so', async () => {
@@ -130,9 +139,10 @@ test('a silent worker is dropped and its task goes elsewhere; heard again, it is
   const clock = new ManualClock();
   const { fleet } = await opened({ clock });
   const release = gate();
+  const events: JobEvent[] = [];
   const silent = await announced({ run: (request) => release.opened.then(() => squareOfFirstShard(request)) });
   await until('it is there', () => fleet.size === 1);
-  const job = await joined(fleet);
+  const job = await joined(fleet, { events });
   const running = job.runTasks([shardTask(3)]);
   await until('it computes', () => silent.executor.started.length === 1);
   const other = await announced();
@@ -144,12 +154,16 @@ test('a silent worker is dropped and its task goes elsewhere; heard again, it is
     clock.advance(1_000);
   }
   assert.equal(fleet.size, 1);
+  const { address } = silent;
+  const lost = { kind: 'worker-lost', worker: address, reason: `it was silent for ${SILENT_MS / 1000} s` };
+  assert.deepEqual(events.at(-1), lost);
   assert.deepEqual(squares(await running), [9]);
   assert.ok(other.executor.started.includes('fisher/3'));
   release.open();
   silent.beat();
   other.beat();
   await until('it is back', () => fleet.size === 2);
+  assert.deepEqual(events.at(-1), { kind: 'worker-joined', worker: address, device: describeClass(FAKE_DEVICE) });
 });
 
 test('silence does not count while the bus is away', async () => {

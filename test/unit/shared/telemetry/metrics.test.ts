@@ -16,6 +16,7 @@ const SOURCES: Required<CoordinatorSources> = {
   ownJobs: () => 2,
   tasksPending: () => 40,
   workers: () => 4,
+  handOvers: () => 3,
   store: () => ({ bytes: 10, limitBytes: 100 }),
   busConnected: () => true,
 };
@@ -122,8 +123,10 @@ describe('a coordinator', () => {
       ['espalier_store_bytes', 10],
       ['espalier_store_limit_bytes', 100],
       ['espalier_bus_connected', 1],
+      ['espalier_tuning_hand_overs_total', 3],
     ];
     for (const [name, value] of expected) assert.equal(shown.get(name), value, name);
+    assert.equal((await values(metrics)).get('espalier_tuning_hand_overs_total'), 3, 'a second scrape adds nothing');
   });
 
   it('keeps to the labels that it knows, whatever it is told', async () => {
