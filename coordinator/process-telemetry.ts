@@ -14,6 +14,7 @@ import {
 import { startHttpPort } from '../shared/telemetry/http-server.ts';
 import { openTracer } from '../shared/telemetry/open-tracer.ts';
 import type { Tracer } from '../shared/telemetry/trace.ts';
+import { watchOwnCertificates } from '../shared/telemetry/watch-certificates.ts';
 import type { CoordinatorConfig } from './config.ts';
 import type { Coordinator } from './coordinator.ts';
 import type { JobIndex } from './jobs/job-index.ts';
@@ -53,7 +54,7 @@ export class ProcessTelemetry {
       await openTracer({ endpoint, process: 'coordinator', instance, version, log }),
     );
     const { metrics } = telemetry;
-    if (tls !== null) metrics.watchCertificate('grpc', () => tls.validTo);
+    watchOwnCertificates(metrics, tls, config.bus);
     if (port === 0) return telemetry;
     const http = await startHttpPort({ host, port, metrics, notReady: () => telemetry.notReady() });
     telemetry.#releases.add(() => http.close());
@@ -64,6 +65,7 @@ export class ProcessTelemetry {
     this.#parts = { ...this.#parts, ...parts };
     const { bus } = parts;
     if (bus === undefined) return;
+    this.metrics.watchCertificate('nats_server', () => bus.serverCertificateEnd);
     this.#releases.add(bus.onReconnect(() => this.metrics.busReconnected()));
     const look = () => void this.#readUsage(bus);
     const timer = setInterval(look, USAGE_MS).unref();

@@ -10,6 +10,7 @@ import { espalierVersion } from '../shared/rpc/version.ts';
 import { startHttpPort } from '../shared/telemetry/http-server.ts';
 import { openTracer } from '../shared/telemetry/open-tracer.ts';
 import type { Tracer } from '../shared/telemetry/trace.ts';
+import { watchOwnCertificates } from '../shared/telemetry/watch-certificates.ts';
 import { WorkerMetrics } from '../shared/telemetry/worker-metrics.ts';
 import type { WorkerConfig } from './config.ts';
 import { GpuMemory } from './gpu-memory.ts';
@@ -59,7 +60,7 @@ export class ProcessTelemetry {
     const tracer = await openTracer({ endpoint, process: 'worker', instance, version, log });
     const telemetry = new ProcessTelemetry(tracer, config.bus !== null);
     const { metrics } = telemetry;
-    if (tls !== null) metrics.watchCertificate('grpc', () => tls.validTo);
+    watchOwnCertificates(metrics, tls, config.bus);
     if (port === 0) return telemetry;
     const http = await startHttpPort({ host, port, metrics, notReady: () => telemetry.notReady() });
     telemetry.#releases.add(() => http.close());
@@ -68,6 +69,8 @@ export class ProcessTelemetry {
 
   watch(parts: WatchedParts): void {
     this.#parts = { ...this.#parts, ...parts };
+    const { bus } = parts;
+    if (bus) this.metrics.watchCertificate('nats_server', () => bus.serverCertificateEnd);
     if (parts.gpu === undefined) return;
     const memory = new GpuMemory(parts.gpu);
     this.#gpuMemory = memory;

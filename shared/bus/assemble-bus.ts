@@ -61,6 +61,9 @@ export async function assembleBus(link: Link, { create, limits }: AssembleOption
     get isConnected() {
       return link.isConnected;
     },
+    get serverCertificateEnd() {
+      return link.serverCertificateEnd;
+    },
     publish(subject, payload) {
       if (link.isConnected) link.publish(subject, payload);
     },

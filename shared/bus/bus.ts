@@ -131,6 +131,8 @@ export interface Bus {
   readonly events: EventLog;
   readonly objects: ObjectBucket;
   readonly isConnected: boolean;
+  /** When the certificate ends that NATS presented for the last connection; null without TLS. */
+  readonly serverCertificateEnd: Date | null;
   /** Core NATS: to whoever listens now. Dropped while there is no connection. */
   publish(subject: string, payload: Uint8Array): void;
   /** `subject` may end in `.>`. @returns a function that ends it. */

@@ -23,6 +23,8 @@ export interface Link {
   readonly isConnected: boolean;
   /** For good. */
   readonly isClosed: boolean;
+  /** When the server's certificate ends, as of the last connection; null without TLS. */
+  readonly serverCertificateEnd: Date | null;
   /** Largest message that the server takes. */
   readonly maxPayloadBytes: number;
   /** How long a request may take, waits for a connection included. */

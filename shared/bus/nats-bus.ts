@@ -20,6 +20,7 @@ import type { Bus, BusSettings } from './bus.ts';
 import { readCredentials } from './credentials.ts';
 import type { Headers, Link, LinkMessage, LinkSubscription } from './link.ts';
 import { PatientTimer } from './patient-timer.ts';
+import { ServerCertificate } from './server-certificate.ts';
 import type { BusLimits } from './streams.ts';
 
 /** News of the connection, for the log. */
@@ -55,9 +56,10 @@ const NO_RESPONDERS = '503';
 /** Connects to NATS. @throws EspalierError "usage" or "tls" for files that are wrong, "bus_unavailable" when no server
  * takes this party in time, "cancelled". */
 export async function connectBus(settings: BusSettings, options: BusOptions = {}): Promise<Bus> {
-  const client = await clientOptions(settings, options);
+  const certificate = new ServerCertificate();
+  const client = await clientOptions(settings, options, certificate);
   const connection = await connectFirst(settings, client, options);
-  const link = new NatsLink(connection, client.inboxPrefix, options);
+  const link = new NatsLink(connection, client.inboxPrefix, certificate, options);
   try {
     return await assembleBus(link, {
       create: options.create ?? false,
@@ -69,7 +71,11 @@ export async function connectBus(settings: BusSettings, options: BusOptions = {}
   }
 }
 
-async function clientOptions(settings: BusSettings, options: BusOptions): Promise<ConnectionOptions> {
+async function clientOptions(
+  settings: BusSettings,
+  options: BusOptions,
+  certificate: ServerCertificate,
+): Promise<ConnectionOptions> {
   const user = settings.credentials === null ? null : await readUser(settings.credentials);
   const { tls } = settings;
   if (tls !== null) await checkTlsFiles(tls);
@@ -94,6 +100,8 @@ async function clientOptions(settings: BusSettings, options: BusOptions): Promis
         caFile: tls.ca,
         ...(tls.certificate !== null && { certFile: tls.certificate }),
         ...(tls.key !== null && { keyFile: tls.key }),
+        // The client hands what it does not know itself to Node's TLS.
+        ...{ checkServerIdentity: certificate.check },
       },
     }),
   };
@@ -157,15 +165,22 @@ class NatsLink implements Link {
   readonly timeoutMs: number;
   readonly #connection: NatsConnection;
   readonly #inboxPrefix: string;
+  readonly #certificate: ServerCertificate;
   readonly #onNotice: (notice: BusNotice) => void;
   readonly #listeners = new Set<() => void>();
   #isConnected = true;
   #isClosing = false;
 
-  constructor(connection: NatsConnection, inboxPrefix: string | undefined, options: BusOptions) {
+  constructor(
+    connection: NatsConnection,
+    inboxPrefix: string | undefined,
+    certificate: ServerCertificate,
+    options: BusOptions,
+  ) {
     const { timeoutMs = TIMEOUT_MS, onNotice = () => {} } = options;
     this.#connection = connection;
     this.#inboxPrefix = inboxPrefix ?? '_INBOX';
+    this.#certificate = certificate;
     this.timeoutMs = timeoutMs;
     this.#onNotice = onNotice;
     void this.#followStatus();
@@ -182,6 +197,10 @@ class NatsLink implements Link {
 
   get isClosed(): boolean {
     return this.#isClosing || this.#connection.isClosed();
+  }
+
+  get serverCertificateEnd(): Date | null {
+    return this.#certificate.validTo;
   }
 
   get maxPayloadBytes(): number {

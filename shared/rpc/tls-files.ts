@@ -61,6 +61,16 @@ export async function checkTlsFiles({ ca, certificate, key }: NullableTlsFiles):
   else parseCertificates(ca, await read(ca));
 }
 
+/** When the certificate in a file ends; null for a file that cannot be read, or holds none. */
+export async function certificateEnd(file: string): Promise<Date | null> {
+  try {
+    const [own] = parseCertificates(file, await read(file));
+    return new Date(own.validTo);
+  } catch {
+    return null;
+  }
+}
+
 async function read(file: string): Promise<Buffer> {
   try {
     return await readFile(file);

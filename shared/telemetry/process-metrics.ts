@@ -9,6 +9,9 @@ export const DURATION_BUCKETS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1
 export const TASK_KINDS = ['fisher', 'normal_equations', 'solve', 'evaluate', 'latency', 'activations'] as const;
 export type TaskKind = (typeof TASK_KINDS)[number];
 
+/** null: not known now. */
+type CertificateEnd = () => Date | null | Promise<Date | null>;
+
 export interface BuildInfo {
   readonly version: string;
   readonly protocolVersion: number;
@@ -16,7 +19,7 @@ export interface BuildInfo {
 
 export class ProcessMetrics {
   readonly registry = new Registry();
-  readonly #certificates = new Map<string, () => Date>();
+  readonly #certificates = new Map<string, CertificateEnd>();
 
   constructor(build: BuildInfo) {
     collectDefaultMetrics({ register: this.registry });
@@ -33,17 +36,22 @@ export class ProcessMetrics {
     const certificates = this.#certificates;
     new Gauge({
       name: 'espalier_certificate_expiry_timestamp_seconds',
-      help: 'When the certificate in use ends, in seconds since 1970; none without TLS.',
+      help: 'When a certificate ends, in seconds since 1970; none without TLS.',
       labelNames: ['certificate'],
       registers: [this.registry],
-      collect() {
-        for (const [certificate, validTo] of certificates) this.set({ certificate }, validTo().getTime() / 1000);
+      async collect() {
+        for (const [certificate, validTo] of certificates) {
+          const end = await validTo();
+          if (end === null) this.remove({ certificate });
+          else this.set({ certificate }, end.getTime() / 1000);
+        }
       },
     });
   }
 
-  /** Shows when a certificate of this process ends; asked anew with every scrape, since files are renewed. */
-  watchCertificate(certificate: 'grpc' | 'nats', validTo: () => Date): void {
+  /** Shows when a certificate ends; asked anew with every scrape, since files are renewed.
+   * @param certificate that this process presents over gRPC or to NATS, or that NATS presented to it. */
+  watchCertificate(certificate: 'grpc' | 'nats' | 'nats_server', validTo: CertificateEnd): void {
     this.#certificates.set(certificate, validTo);
   }
 

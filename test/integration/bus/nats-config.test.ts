@@ -2,7 +2,7 @@
 // more rights than it uses. Also files and peers that are wrong, and how that is told.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, X509Certificate } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,6 +12,8 @@ import { type BusNotice, type BusOptions, connectBus } from '../../../shared/bus
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
+import { watchOwnCertificates } from '../../../shared/telemetry/watch-certificates.ts';
+import { WorkerMetrics } from '../../../shared/telemetry/worker-metrics.ts';
 import { Certificates } from '../../support/certificates.ts';
 import { NatsServer } from '../../support/nats-server.ts';
 import { until } from '../../support/until.ts';
@@ -212,6 +214,44 @@ test('a renewed certificate is used for the next connection', async () => {
   await server.restart();
   await until('the connection', () => bus.isConnected, 20_000);
   assert.equal(await bus.objects.find('0'.repeat(64)), null);
+});
+
+test('metrics tell when the certificates end that are presented to NATS and by it', async () => {
+  const own = path.join(folder, 'shown.pem');
+  const tls = { ...certificates.of('worker'), certificate: own };
+  writeFileSync(own, readFileSync(certificates.path('worker.pem')));
+  const settings = settingsOf('worker', { tls });
+  const bus = await open(settings);
+  const metrics = new WorkerMetrics({ version: '1.2.3', protocolVersion: 1 }, {});
+  watchOwnCertificates(metrics, null, settings);
+  metrics.watchCertificate('nats_server', () => bus.serverCertificateEnd);
+  const shown = async () => {
+    const text = await metrics.registry.getSingleMetricAsString('espalier_certificate_expiry_timestamp_seconds');
+    const values = [...text.matchAll(/\{certificate="(\w+)"\} (\S+)$/gm)];
+    return Object.fromEntries(values.map(([, name, value]) => [name, Number(value)]));
+  };
+  const endOf = (file: string) => Date.parse(new X509Certificate(readFileSync(file)).validTo) / 1000;
+  const nats = certificates.of('nats');
+  const first = { nats: endOf(own), nats_server: endOf(nats.certificate) };
+  assert.deepEqual(await shown(), first);
+
+  // Certificates of a day take the places of both.
+  const day = certificates.named('worker', 'DNS:localhost').certificate;
+  assert.ok(endOf(day) < first.nats - 86_400);
+  const files = [nats.certificate, nats.key].map((file) => [file, readFileSync(file)] as const);
+  releases.add(async () => {
+    for (const [file, content] of files) writeFileSync(file, content);
+  });
+  writeFileSync(nats.certificate, readFileSync(day));
+  writeFileSync(nats.key, readFileSync(tls.key));
+  writeFileSync(own, readFileSync(day));
+  assert.deepEqual(await shown(), { ...first, nats: endOf(day) }, 'the file of this side is looked at each time');
+  await server.restart();
+  await until('the connection', () => bus.isConnected, 20_000);
+  assert.deepEqual(await shown(), { nats: endOf(day), nats_server: endOf(day) });
+
+  rmSync(own);
+  assert.deepEqual(await shown(), { nats_server: endOf(day) }, 'of a file that is not there nothing is known');
 });
 
 test('files that are wrong are named, and never quoted', async () => {
