@@ -111,7 +111,8 @@ export interface ObjectBucket {
   put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
   /** Stores content that was made here and has no name yet, in one pass. @returns its digest. @throws as `put` does. */
   add(sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string>;
-  /** Its bytes, checked: ends with an error "blob_corrupt" when size or digest are wrong. @throws "blob_missing". */
+  /** Its bytes, checked: ends with an error "blob_corrupt" when size or digest are wrong, and deletes what is damaged;
+   * with "bus_unavailable" when only a replica's copy is. @throws "blob_missing". */
   open(digest: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
   list(): AsyncIterable<StoredObject>;
   /** Harmless when it is not there. With `storedBefore`, an object stays that was put, or put again, since then.

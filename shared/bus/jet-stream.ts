@@ -25,6 +25,16 @@ interface ApiError {
   readonly description?: string;
 }
 
+interface LeaderAnswer {
+  readonly message: {
+    readonly subject: string;
+    readonly seq: number;
+    readonly time: string;
+    readonly data?: string;
+    readonly hdrs?: string;
+  };
+}
+
 const RETRY_MS = 250;
 
 export const NO_MESSAGE = 10037;
@@ -34,6 +44,8 @@ const WRONG_LAST_SEQUENCE_CONSTANT = 10164;
 export const STORE_FAILED = 10077;
 // No server of the cluster takes a stream, for one of many reasons.
 const NO_PEERS = 10005;
+// A cluster whose servers have not agreed yet on who leads.
+const NO_LEADER = 10008;
 // No room in the account, on the server, or on its disk.
 const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
 
@@ -63,9 +75,9 @@ export class JetStream {
   }
 
   /** @throws Refusal, or "bus_unavailable" when no answer came. */
-  async api<Answer>(subject: string, body: object = {}): Promise<Answer> {
+  async api<Answer>(subject: string, body: object = {}, timeoutMs = this.link.timeoutMs): Promise<Answer> {
     const address = `$JS.API.${subject}`;
-    return parse<Answer>(address, await this.link.request(address, encode(body)));
+    return parse<Answer>(address, await this.link.request(address, encode(body), { timeoutMs }));
   }
 
   /** Stores a message. @returns its sequence, and whether its `Nats-Msg-Id` was there already. */
@@ -90,14 +102,27 @@ export class JetStream {
   }
 
   /** The newest message of a subject, from the stream's leader. */
-  async newest(stream: string, subject: string): Promise<StoredMessage | null> {
-    let found: { message: { subject: string; seq: number; time: string; data?: string; hdrs?: string } };
-    try {
-      found = await this.api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject });
-    } catch (caught) {
-      if (isRefusal(caught, NO_MESSAGE)) return null;
-      throw caught;
-    }
+  newest(stream: string, subject: string): Promise<StoredMessage | null> {
+    return this.#fromLeader(stream, { last_by_subj: subject });
+  }
+
+  /** The first message of a subject from this sequence on, from the stream's leader. @param subject may end in `.>`. */
+  next(stream: string, subject: string, from: number): Promise<StoredMessage | null> {
+    return this.#fromLeader(stream, { seq: from, next_by_subj: subject });
+  }
+
+  /** Asks again when the connection was lost meanwhile, and while a leader is elected. */
+  async #fromLeader(stream: string, request: object): Promise<StoredMessage | null> {
+    const end = performance.now() + this.link.timeoutMs;
+    let found: LeaderAnswer | 'lost' = 'lost';
+    while (found === 'lost')
+      try {
+        found = await this.#fromLeaderOnce(stream, request, Math.max(1, end - performance.now()));
+      } catch (caught) {
+        if (isRefusal(caught, NO_MESSAGE)) return null;
+        if (!isRefusal(caught, NO_LEADER) || performance.now() + RETRY_MS >= end) throw caught;
+        await pause(RETRY_MS);
+      }
     const { message } = found;
     const headers = parseHeaders(Buffer.from(message.hdrs ?? '', 'base64').toString());
     return {
@@ -107,6 +132,21 @@ export class JetStream {
       data: Buffer.from(message.data ?? '', 'base64'),
       header: (name) => headers.get(name.toLowerCase()) ?? '',
     };
+  }
+
+  async #fromLeaderOnce(stream: string, request: object, timeoutMs: number): Promise<LeaderAnswer | 'lost'> {
+    let stopListening = () => {};
+    const lost = new Promise<'lost'>((resolve) => {
+      stopListening = this.link.onChange(() => resolve('lost'));
+    });
+    const answer = this.api<LeaderAnswer>(`STREAM.MSG.GET.${stream}`, request, timeoutMs);
+    // One that comes after the connection was lost.
+    answer.catch(() => {});
+    try {
+      return await Promise.race([answer, lost]);
+    } finally {
+      stopListening();
+    }
   }
 
   /** Messages of a subject in order, from any replica: at most so many, and about so many bytes; at least one if there is

@@ -161,7 +161,8 @@ function withoutPassword(url: string): string {
   return url.replace(/\/\/[^@/]*@/, '//');
 }
 
-class NatsLink implements Link {
+/** For tests of what is built on a link; else `connectBus` makes it. */
+export class NatsLink implements Link {
   readonly timeoutMs: number;
   readonly #connection: NatsConnection;
   readonly #inboxPrefix: string;

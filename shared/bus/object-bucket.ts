@@ -10,8 +10,6 @@ import { within } from '../lifecycle.ts';
 import type { ObjectBucket, StoredObject, StoreUsage } from './bus.ts';
 import type { JetStream } from './jet-stream.ts';
 import {
-  ALL_CHUNKS,
-  ALL_OBJECTS,
   CHUNK_BYTES,
   chunkSubject,
   decodeInfo,
@@ -19,8 +17,8 @@ import {
   newUpload,
   type ObjectInfo,
   objectSubject,
-  uploadOf,
 } from './object-layout.ts';
+import { listAtLeader, listObjects, listUploads } from './object-list.ts';
 import { readChunks } from './object-reader.ts';
 import { sendChunks, UploadWindow } from './object-writer.ts';
 import { streamUsage } from './stream-usage.ts';
@@ -40,9 +38,10 @@ const PLENTY_BYTES = 1e9;
 const PLENTY_MS = 1_000;
 const DELETED_SECONDS = 3_600;
 const TRIES = 8;
+/** After a replica gave wrong bytes. */
+const DISTRUST_MS = 600_000;
 // Longest that a reader waits until a damaged object is gone.
 const DROP_MS = 2_000;
-const PAGE = 256;
 
 interface Found {
   readonly info: ObjectInfo | null;
@@ -58,6 +57,8 @@ export class NatsObjectBucket implements ObjectBucket {
   readonly #window: UploadWindow;
   /** When there was last seen to be more room than small objects take until somebody looks again. */
   #plentyMs = Number.NEGATIVE_INFINITY;
+  /** Until when the leader alone is read from, after another replica gave what it should not. */
+  #leaderUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(jetStream: JetStream) {
     this.#jetStream = jetStream;
@@ -135,18 +136,37 @@ export class NatsObjectBucket implements ObjectBucket {
     const { info } = await this.#newest(digest);
     if (info === null) throw new EspalierError('blob_missing', `${digest}: not in the object store`);
     const isThere = async () => (await this.#newest(digest)).info?.upload === info.upload;
+    const source = performance.now() < this.#leaderUntilMs ? 'leader' : 'any';
     try {
-      yield* readChunks(this.#jetStream, info, isThere, signal);
+      yield* readChunks(this.#jetStream, info, source, isThere, signal);
     } catch (caught) {
+      if (!(caught instanceof EspalierError) || caught.code !== 'blob_corrupt') throw caught;
+      if (source === 'any' && (await this.#isWholeAtLeader(info, isThere, signal))) {
+        this.#leaderUntilMs = performance.now() + DISTRUST_MS;
+        throw new EspalierError('bus_unavailable', `${digest}: a replica of NATS gave other bytes than the leader`, {
+          cause: caught,
+          action: 'try again: the leader is asked next; see `nats stream report` for replicas that lag or are damaged',
+        });
+      }
       // While it is there, nobody would store the right bytes: whoever has them would find the name taken.
-      if (caught instanceof EspalierError && caught.code === 'blob_corrupt')
-        await within(this.#dropDamaged(info), DROP_MS);
+      await within(this.#dropDamaged(info), DROP_MS);
+      throw caught;
+    }
+  }
+
+  /** Nothing is deleted for what one replica has. @throws EspalierError "blob_missing", "bus_unavailable", "cancelled". */
+  async #isWholeAtLeader(info: ObjectInfo, isThere: () => Promise<boolean>, signal?: AbortSignal): Promise<boolean> {
+    try {
+      for await (const _ of readChunks(this.#jetStream, info, 'leader', isThere, signal));
+      return true;
+    } catch (caught) {
+      if (caught instanceof EspalierError && caught.code === 'blob_corrupt') return false;
       throw caught;
     }
   }
 
   async *list(): AsyncGenerator<StoredObject, void, undefined> {
-    for await (const { info, storedAt } of this.#all())
+    for await (const { info, storedAt } of listObjects(this.#jetStream))
       yield { digest: info.digest, sizeBytes: info.sizeBytes, storedAt };
   }
 
@@ -170,17 +190,17 @@ export class NatsObjectBucket implements ObjectBucket {
   }
 
   async removeOrphans(olderThanMs: number): Promise<number> {
-    const { uploads, now } = await this.#uploads();
-    for await (const { info } of this.#all()) uploads.delete(info.upload);
-    let removed = 0;
+    const { uploads, now } = await listUploads(this.#jetStream);
+    for await (const { info } of listObjects(this.#jetStream)) uploads.delete(info.upload);
     for (const upload of uploads) {
       const last = await this.#jetStream.newest(OBJECTS_STREAM, chunkSubject(upload));
       // Both times are the server's.
-      if (last === null || now.getTime() - last.time.getTime() < olderThanMs) continue;
-      await this.#removeChunks(upload);
-      removed += 1;
+      if (last === null || now.getTime() - last.time.getTime() < olderThanMs) uploads.delete(upload);
     }
-    return removed;
+    // A replica that lags may not have the name of an object that was renewed between two pages of the list.
+    if (uploads.size > 0) for await (const { upload } of listAtLeader(this.#jetStream)) uploads.delete(upload);
+    for (const upload of uploads) await this.#removeChunks(upload);
+    return uploads.size;
   }
 
   /** Deletes what this upload has made, unless it was replaced meanwhile. Whoever may only read leaves it to others. */
@@ -255,30 +275,6 @@ export class NatsObjectBucket implements ObjectBucket {
   async #removeChunks(upload: string): Promise<void> {
     await this.#jetStream.api(`STREAM.PURGE.${OBJECTS_STREAM}`, { filter: chunkSubject(upload) });
   }
-
-  async *#all(): AsyncGenerator<{ info: ObjectInfo; storedAt: Date }, void, undefined> {
-    for (let from = 1, got = PAGE; got === PAGE; ) {
-      const page: { info: ObjectInfo; storedAt: Date }[] = [];
-      got = await this.#jetStream.batch(OBJECTS_STREAM, { from, subject: ALL_OBJECTS, count: PAGE }, (message) => {
-        from = message.sequence + 1;
-        const info = decodeInfo(message.data);
-        if (info !== null) page.push({ info, storedAt: message.time });
-      });
-      yield* page;
-    }
-  }
-
-  /** Uploads that have chunks, and the server's time. */
-  async #uploads(): Promise<{ uploads: Set<string>; now: Date }> {
-    const uploads = new Set<string>();
-    for (;;) {
-      const request = { subjects_filter: ALL_CHUNKS, offset: uploads.size };
-      const { state, total, ts } = await this.#jetStream.api<SubjectsPage>(`STREAM.INFO.${OBJECTS_STREAM}`, request);
-      const before = uploads.size;
-      for (const subject of Object.keys(state.subjects ?? {})) uploads.add(uploadOf(subject));
-      if (uploads.size >= (total ?? 0) || uploads.size === before) return { uploads, now: new Date(ts) };
-    }
-  }
 }
 
 function requireSize(info: ObjectInfo | null, sizeBytes: number): void {
@@ -292,10 +288,4 @@ function requireSize(info: ObjectInfo | null, sizeBytes: number): void {
 function checkSize(label: string, sizeBytes: number): void {
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
     throw new EspalierError('protocol', `${label}: got a size of ${sizeBytes} bytes`);
-}
-
-interface SubjectsPage {
-  readonly state: { readonly subjects?: Readonly<Record<string, number>> };
-  readonly total?: number;
-  readonly ts: string;
 }

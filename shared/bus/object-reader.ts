@@ -9,7 +9,7 @@ import { OBJECTS_STREAM } from './streams.ts';
 
 /** Chunks of one batch; two batches are held at a time. */
 const BATCH = 4;
-// A replica that answers may be a little behind.
+// A leader that was just elected may be a little behind.
 const TRIES = 4;
 const TRY_MS = 150;
 
@@ -19,18 +19,25 @@ interface Batch {
   readonly next: number;
 }
 
+/** Who answers. "any": the server sends the chunks as they are, in batches, from whichever replica is asked; one that lags
+ * may lack the last ones. "leader": one by one and written out in JSON; what it lacks is not there. */
+export type ChunkSource = 'any' | 'leader';
+
 /** The bytes of an object. @throws EspalierError "blob_corrupt" at the end unless they are what its name says, "blob_missing"
  * when `isThere` says that it was deleted meanwhile. */
 export async function* readChunks(
   jetStream: JetStream,
   { digest, sizeBytes, upload }: ObjectInfo,
+  source: ChunkSource,
   isThere: () => Promise<boolean>,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const fetch = (from: number) =>
+    source === 'any' ? fromAny(jetStream, upload, from) : fromLeader(jetStream, upload, from);
   const hash = createHash('sha256');
   let leftBytes = sizeBytes;
   let tries = 0;
-  let ahead = leftBytes > 0 ? fetchBatch(jetStream, upload, 1) : null;
+  let ahead = leftBytes > 0 ? fetch(1) : null;
   try {
     while (leftBytes > 0) {
       const batch: Batch = await ahead!;
@@ -47,7 +54,9 @@ export async function* readChunks(
         await pause(TRY_MS);
       }
       leftBytes -= gotBytes;
-      if (leftBytes > 0) ahead = fetchBatch(jetStream, upload, batch.next);
+      if (leftBytes > 0) ahead = fetch(batch.next);
+      else if (source === 'leader' && (await fetch(batch.next)).chunks.length > 0)
+        throw new EspalierError('blob_corrupt', `${digest}: more is stored than its ${sizeBytes} bytes`);
       for (const chunk of batch.chunks) {
         hash.update(chunk);
         if (leftBytes === 0 && chunk === batch.chunks.at(-1)) checkDigestOf(hash.digest('hex'), digest);
@@ -64,7 +73,8 @@ function checkDigestOf(got: string, digest: string): void {
   if (got !== digest) throw new EspalierError('blob_corrupt', `${digest}: got content with digest ${got}`);
 }
 
-async function fetchBatch(jetStream: JetStream, upload: string, from: number): Promise<Batch> {
+/** What a replica has no more of, the leader is asked for. */
+async function fromAny(jetStream: JetStream, upload: string, from: number): Promise<Batch> {
   const chunks: Uint8Array[] = [];
   let next = from;
   const request = { from, subject: chunkSubject(upload), count: BATCH, bytes: BATCH * (CHUNK_BYTES + 1024) };
@@ -72,5 +82,10 @@ async function fetchBatch(jetStream: JetStream, upload: string, from: number): P
     chunks.push(data);
     next = sequence + 1;
   });
-  return { chunks, next };
+  return chunks.length > 0 ? { chunks, next } : fromLeader(jetStream, upload, from);
+}
+
+async function fromLeader(jetStream: JetStream, upload: string, from: number): Promise<Batch> {
+  const found = await jetStream.next(OBJECTS_STREAM, chunkSubject(upload), from);
+  return found === null ? { chunks: [], next: from } : { chunks: [found.data], next: found.sequence + 1 };
 }
