@@ -56,10 +56,7 @@ const NO_RESPONDERS = '503';
 /** Connects to NATS. @throws EspalierError "usage" or "tls" for files that are wrong, "bus_unavailable" when no server
  * takes this party in time, "cancelled". */
 export async function connectBus(settings: BusSettings, options: BusOptions = {}): Promise<Bus> {
-  const certificate = new ServerCertificate();
-  const client = await clientOptions(settings, options, certificate);
-  const connection = await connectFirst(settings, client, options);
-  const link = new NatsLink(connection, client.inboxPrefix, certificate, options);
+  const link = await connectLink(settings, options);
   try {
     return await assembleBus(link, {
       create: options.create ?? false,
@@ -69,6 +66,14 @@ export async function connectBus(settings: BusSettings, options: BusOptions = {}
     await link.close();
     throw caught;
   }
+}
+
+/** What a bus is made over, by itself. @throws as `connectBus` does. */
+export async function connectLink(settings: BusSettings, options: BusOptions = {}): Promise<Link> {
+  const certificate = new ServerCertificate();
+  const client = await clientOptions(settings, options, certificate);
+  const connection = await connectFirst(settings, client, options);
+  return new NatsLink(connection, client.inboxPrefix, certificate, options);
 }
 
 async function clientOptions(
@@ -161,8 +166,7 @@ function withoutPassword(url: string): string {
   return url.replace(/\/\/[^@/]*@/, '//');
 }
 
-/** For tests of what is built on a link; else `connectBus` makes it. */
-export class NatsLink implements Link {
+class NatsLink implements Link {
   readonly timeoutMs: number;
   readonly #connection: NatsConnection;
   readonly #inboxPrefix: string;

@@ -6,7 +6,8 @@ import { after, before, beforeEach, test } from 'node:test';
 import { connect, type NatsConnection } from 'nats';
 import type { Bus } from '../../../shared/bus/bus.ts';
 import { type BatchRequest, JetStream, type StoredMessage } from '../../../shared/bus/jet-stream.ts';
-import { connectBus, NatsLink } from '../../../shared/bus/nats-bus.ts';
+import type { Link } from '../../../shared/bus/link.ts';
+import { connectBus, connectLink } from '../../../shared/bus/nats-bus.ts';
 import { NatsObjectBucket } from '../../../shared/bus/object-bucket.ts';
 import { ALL_OBJECTS } from '../../../shared/bus/object-layout.ts';
 import { NatsServer } from '../../support/nats-server.ts';
@@ -42,20 +43,23 @@ class Replica extends JetStream {
 let server: NatsServer;
 let bus: Bus;
 let connection: NatsConnection;
+let link: Link;
 let replica: Replica;
 let objects: NatsObjectBucket;
 
 before(async () => {
   server = await NatsServer.start();
   bus = await connectBus(server.settings(), { create: true });
+  link = await connectLink(server.settings());
   connection = await connect({ servers: server.url });
 });
 beforeEach(() => {
-  replica = new Replica(new NatsLink(connection, undefined, {}));
+  replica = new Replica(link);
   objects = new NatsObjectBucket(replica);
 });
 after(async () => {
   await connection?.close();
+  await link?.close();
   await bus?.close();
   await server?.remove();
 });
@@ -130,11 +134,10 @@ test('chunks of an object whose name a replica does not have are no orphans', as
 test('reads from the leader wait for one that is being elected, and outlive a restart', async () => {
   const content = randomBytes(6 * CHUNK);
   const digest = await put(content);
-  const link = new NatsLink(connection, undefined, {});
   const request = link.request.bind(link);
   let refusals = 2;
   let restarted = false;
-  link.request = async (...args) => {
+  const electing: Link['request'] = async (...args) => {
     const answer = await request(...args);
     refusals -= 1;
     if (refusals >= 0) return { ...answer, data: new TextEncoder().encode(JSON.stringify(NO_LEADER)) };
@@ -148,7 +151,14 @@ test('reads from the leader wait for one that is being elected, and outlive a re
     }
     return answer;
   };
-  const jetStream = new Replica(link);
+  const jetStream = new Replica(
+    new Proxy(link, {
+      get: (target, name) => {
+        const value = name === 'request' ? electing : Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    }),
+  );
   jetStream.has = () => null;
   const got: Uint8Array[] = [];
   for await (const chunk of new NatsObjectBucket(jetStream).open(digest)) got.push(chunk);
