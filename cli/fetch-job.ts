@@ -69,7 +69,8 @@ async function downloadAll(
   const files = results.flatMap((result) => result.files.map((file) => ({ ...file, budget: result.budget })));
   const totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   await folder.requireSpace(totalBytes);
-  const progress = new ByteProgress({ sink: stderr, quiet, terminal: env.TERM, now, verb: 'downloaded', totalBytes });
+  const progress = new ByteProgress({ sink: stderr, quiet, terminal: env.TERM, now, verb: 'downloaded' });
+  progress.expect(totalBytes);
   const close = () => progress.close();
   const forget = onExit(close);
   try {

@@ -9,7 +9,6 @@ export interface ByteProgressOptions {
   readonly now: () => number;
   /** "uploaded": what was done to the bytes. */
   readonly verb: string;
-  readonly totalBytes: number;
 }
 
 const REDRAW_MS = 100;
@@ -21,6 +20,7 @@ export class ByteProgress {
   readonly #isLive: boolean;
   readonly #startedMs: number;
   #bytes = 0;
+  #totalBytes = 0;
   #drawnMs: number;
   #isDrawn = false;
 
@@ -31,6 +31,11 @@ export class ByteProgress {
     this.#drawnMs = this.#startedMs;
   }
 
+  /** There are so many more bytes to do. */
+  expect(bytes: number): void {
+    this.#totalBytes += bytes;
+  }
+
   /** So many more bytes are done; fewer than none where some must be done again. */
   add(bytes: number): void {
     this.#bytes += bytes;
@@ -38,7 +43,7 @@ export class ByteProgress {
     const nowMs = now();
     if (quiet || nowMs - this.#drawnMs < (this.#isLive ? REDRAW_MS : PLAIN_LINE_MS)) return;
     this.#drawnMs = nowMs;
-    const text = `${this.#options.verb} ${formatBytes(this.#bytes)} of ${formatBytes(this.#options.totalBytes)}`;
+    const text = `${this.#options.verb} ${formatBytes(this.#bytes)} of ${formatBytes(this.#totalBytes)}`;
     const line = text + this.#timeLeft(nowMs);
     this.#options.sink.write(this.#isLive ? CLEAR_LINE + line : `${line}\n`);
     this.#isDrawn = this.#isLive;
@@ -51,7 +56,7 @@ export class ByteProgress {
   }
 
   #timeLeft(nowMs: number): string {
-    const left = this.#options.totalBytes - this.#bytes;
+    const left = this.#totalBytes - this.#bytes;
     if (this.#bytes <= 0 || left <= 0) return '';
     return `, ${formatSeconds(((nowMs - this.#startedMs) / 1000 / this.#bytes) * left)} left`;
   }

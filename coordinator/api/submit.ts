@@ -15,6 +15,8 @@ import { checkClientKey } from './request-fields.ts';
 import { requireRoom } from './store-room.ts';
 
 const BLOBS_AT_ONCE = 16;
+/** Digests in one message. */
+const MOST_TOLD = 16;
 
 export interface SubmitParts {
   readonly store: Pick<JobStore, 'submit'>;
@@ -71,18 +73,30 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** @throws EspalierError "blob_missing" that tells of all that are not there, "campaign_format". */
 async function requireBlobs(objects: Bus['objects'], files: readonly FileRef[]): Promise<void> {
-  for (let start = 0; start < files.length; start += BLOBS_AT_ONCE)
-    await Promise.all(
-      files.slice(start, start + BLOBS_AT_ONCE).map(async ({ name, digest, sizeBytes }) => {
-        // Kept: a deletion that has begun to look finds it new, or this finds it gone.
-        const found = await objects.keep(digest);
-        if (found === null) throw new EspalierError('blob_missing', `${digest}: ${name} is not in the store`);
-        if (found.sizeBytes !== sizeBytes)
-          throw new EspalierError(
-            'campaign_format',
-            `${digest}: ${name}: got ${sizeBytes} bytes, the blob has ${found.sizeBytes}`,
-          );
-      }),
-    );
+  const missing: FileRef[] = [];
+  for (let start = 0; start < files.length; start += BLOBS_AT_ONCE) {
+    const some = files.slice(start, start + BLOBS_AT_ONCE);
+    const there = await Promise.all(some.map((file) => isThere(objects, file)));
+    missing.push(...some.filter((_, i) => !there[i]));
+  }
+  if (missing.length === 0) return;
+  const told = missing.slice(0, MOST_TOLD).map(({ name, digest }) => `${digest} (${name})`);
+  if (missing.length > told.length) told.push(`and ${missing.length - told.length} more`);
+  throw new EspalierError(
+    'blob_missing',
+    `${missing.length} of ${files.length} files are not in the store: ${told.join(', ')}`,
+    { action: 'send them, and submit again' },
+  );
+}
+
+async function isThere(objects: Bus['objects'], { name, digest, sizeBytes }: FileRef): Promise<boolean> {
+  // Kept: a deletion that has begun to look finds it new, or this finds it gone.
+  const found = await objects.keep(digest);
+  if (found === null || found.sizeBytes === sizeBytes) return found !== null;
+  throw new EspalierError(
+    'campaign_format',
+    `${digest}: ${name}: got ${sizeBytes} bytes, the blob has ${found.sizeBytes}`,
+  );
 }

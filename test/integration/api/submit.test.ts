@@ -147,7 +147,16 @@ describe('Jobs.Submit', () => {
       'a blob that is not there',
       files(bert.files[0]!, { name: 'model.safetensors', digest: unknown.digest, sizeBytes: 14 }),
       'blob_missing',
-      /is not in the store/,
+      /^1 of \d files are not in the store: [0-9a-f]{64} \(model\.safetensors\)$/,
+    ],
+    [
+      'blobs that are not there, with all of their names',
+      files(
+        { ...bert.files[0]!, digest: blobOf('nowhere').digest },
+        { name: 'model.safetensors', digest: unknown.digest, sizeBytes: 14 },
+      ),
+      'blob_missing',
+      new RegExp(`^2 of \\d files are not in the store: ${blobOf('nowhere').digest} .*, ${unknown.digest} \\(model`),
     ],
     ['too many files', files(...Array.from({ length: 300 }, () => bert.files[0]!)), 'campaign_format', /300 files/],
   ] as const)
