@@ -1,5 +1,5 @@
 // The launcher of `npm run cluster` on small programs in place of the real ones: order, signals, restarts, and that
-// nothing outlives it.
+// nothing outlives it. And once, with --tls, on the real ones.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -176,6 +176,71 @@ test('a process that does not start is one line with its last words, and all end
   assert.equal(code, 1);
   assert.equal(launcher.said.at(-1), 'set-up failed: b did not start: no luck today');
   assert.deepEqual(launcher.pids.filter(isRunning), []);
+});
+
+/** Options of a cluster with one worker whose ports were free a moment ago. */
+async function withFreePorts() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const options = { port, natsPort: port + 1, metricsPort: port + 2, workers: 1 };
+    try {
+      await requirePorts(options);
+      return options;
+    } catch {
+      // Others then.
+    }
+  }
+}
+
+test('--tls: what is printed lets a user in over TLS, and nobody else, and nothing listens without it', async (t) => {
+  const folder = temporaryFolder(t);
+  const { port, natsPort, metricsPort, workers } = await withFreePorts();
+  const flags = { port, 'nats-port': natsPort, 'metrics-port': metricsPort, workers, folder };
+  const program = path.join(CHECKOUT, 'test/support/launch-cluster.mjs');
+  const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const cluster = spawn(process.execPath, [program, '--tls', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => cluster.kill('SIGKILL'));
+  const lines = [];
+  for (const stream of [cluster.stdout, cluster.stderr]) eachLine(stream, (line) => lines.push(line));
+  const exited = once(cluster, 'close');
+  const deadline = Date.now() + 60_000;
+  while (!lines.some((line) => line.includes('espalier submit'))) {
+    if (Date.now() > deadline || cluster.exitCode !== null) assert.fail(`not ready:\n${lines.join('\n')}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  const exported = lines.flatMap((line) => {
+    const [, name, value] = / export (ESPALIER_\w+)=(.+)$/.exec(line) ?? [];
+    return name === undefined ? [] : [[name, value]];
+  });
+  const env = { ...process.env, ESPALIER_COORDINATOR: `localhost:${port}` };
+  const list = async (more) => {
+    const command = [path.join(CHECKOUT, 'cli/espalier.mjs'), 'list', '--json'];
+    const child = spawn(process.execPath, command, { env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const said = { stdout: '', stderr: '' };
+    for (const name of Object.keys(said)) eachLine(child[name], (line) => (said[name] += `${line}\n`));
+    const [code] = await once(child, 'close');
+    return { code, ...said };
+  };
+  const names = exported.map(([name]) => name);
+  assert.deepEqual(names, ['ESPALIER_TLS_CA', 'ESPALIER_TLS_CERTIFICATE', 'ESPALIER_TLS_KEY']);
+  const [user, stranger] = await Promise.all([list(Object.fromEntries(exported)), list({})]);
+  assert.equal(user.code, 0, user.stderr);
+  assert.deepEqual(JSON.parse(user.stdout).jobs, []);
+  assert.deepEqual([stranger.code, stranger.stdout], [6, '']);
+  assert.match(stranger.stderr, /^espalier: \[tls\] /m);
+
+  const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  assert.match(metrics, /^espalier_workers 1$/m, 'the worker was let in by the coordinator, both by NATS');
+  const ends = [...metrics.matchAll(/^espalier_certificate_expiry_timestamp_seconds\{certificate="(\w+)"\} \d+$/gm)];
+  assert.deepEqual(ends.map(([, name]) => name).sort(), ['grpc', 'nats', 'nats_server']);
+  const greeting = net.connect(natsPort, '127.0.0.1');
+  const [info] = await once(greeting, 'data');
+  greeting.destroy();
+  assert.match(info.toString('latin1'), /^INFO .*"auth_required":true.*"tls_required":true/s);
+
+  cluster.kill('SIGINT');
+  assert.deepEqual(await exited, [0, null]);
 });
 
 test('options: defaults, and all problems at once', () => {
