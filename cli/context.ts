@@ -9,7 +9,8 @@ import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import type { ClusterClient } from './client/cluster-client.ts';
 import type { ClusterSettings } from './parse-cluster.ts';
 import type { OutputSettings } from './parse-common.ts';
-import { Progress, type TextSink } from './progress.ts';
+import { Progress } from './progress.ts';
+import type { TextSink } from './views/terminal.ts';
 
 export interface JobContext {
   readonly signal: AbortSignal;

@@ -1,8 +1,7 @@
 // The flags of commands that speak to a cluster: where its coordinators are and how they are reached.
-import { isLoopback } from '../shared/rpc/loopback.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { FlagReader } from './flag-reader.ts';
-import { isAddress, readTls } from './parse-common.ts';
+import { readTlsFor } from './parse-common.ts';
 
 export interface ClusterSettings {
   /** host:port of coordinators, any of which will do. */
@@ -15,17 +14,7 @@ const USUAL_ADDRESS = 'localhost:7070';
 
 export function readCluster(flags: FlagReader): ClusterSettings {
   const addresses = readAddresses(flags);
-  for (const address of addresses)
-    if (!isAddress(address)) flags.problem(`--coordinator: got ${address || 'nothing'}, expected host:port`);
-  if (new Set(addresses).size < addresses.length) flags.problem('--coordinator: the same address is given twice');
-  const tls = readTls(flags);
-  const isOpen = (address: string) => isAddress(address) && !isLoopback(address.slice(0, address.lastIndexOf(':')));
-  const open = tls !== null || flags.switched('insecure') ? [] : addresses.filter(isOpen);
-  if (open.length > 0)
-    flags.problem(
-      `--coordinator: got ${open.join(', ')} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
-    );
-  return { addresses, tls };
+  return { addresses, tls: readTlsFor(flags, 'coordinator', addresses) };
 }
 
 function readAddresses(flags: FlagReader): string[] {

@@ -1,5 +1,6 @@
 // The flags that several commands share, read from a FlagReader.
 import type { ColumnSettings, WorkerSettings } from '../coordinator/prune-settings.ts';
+import { hostOf, isAddress } from '../shared/rpc/address.ts';
 import { isLoopback } from '../shared/rpc/loopback.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { FlagReader } from './flag-reader.ts';
@@ -46,16 +47,7 @@ export function readLengths(flags: FlagReader): { readonly maxLength: number | n
 
 export function readWorkers(flags: FlagReader): WorkerSettings {
   const addresses = flags.all('worker');
-  for (const address of addresses)
-    if (!isAddress(address)) flags.problem(`--worker: got ${address}, expected host:port`);
-  if (new Set(addresses).size < addresses.length) flags.problem('--worker: the same address is given twice');
-  const tls = readTls(flags);
-  const isOpen = (address: string) => isAddress(address) && !isLoopback(address.slice(0, address.lastIndexOf(':')));
-  const open = tls !== null || flags.switched('insecure') ? [] : addresses.filter(isOpen);
-  if (open.length > 0)
-    flags.problem(
-      `--worker: got ${open.join(', ')} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
-    );
+  const tls = readTlsFor(flags, 'worker', addresses);
   const min = addresses.length > 0 ? 0 : 1;
   return {
     local: flags.integer('workers', { min, max: 1024 }, addresses.length > 0 ? 0 : null),
@@ -66,7 +58,7 @@ export function readWorkers(flags: FlagReader): WorkerSettings {
 }
 
 /** All three files or none. */
-export function readTls(flags: FlagReader): TlsFiles | null {
+function readTls(flags: FlagReader): TlsFiles | null {
   const given = TLS_NAMES.map((name) => flags.textOrVariable(name));
   const missing = TLS_NAMES.filter((_, i) => given[i] === null);
   if (missing.length === TLS_NAMES.length) return null;
@@ -78,9 +70,22 @@ export function readTls(flags: FlagReader): TlsFiles | null {
   return { ca, certificate, key };
 }
 
-/** host:port, an address with colons in brackets. */
-export function isAddress(text: string): boolean {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  return port >= 1 && port <= 65535;
+/** The certificates for processes at these addresses, null: none; notes what is wrong with them and with the addresses, which
+ * flag `name` gave. */
+export function readTlsFor(
+  flags: FlagReader,
+  name: 'worker' | 'coordinator',
+  addresses: readonly string[],
+): TlsFiles | null {
+  for (const address of addresses)
+    if (!isAddress(address)) flags.problem(`--${name}: got ${address || 'nothing'}, expected host:port`);
+  if (new Set(addresses).size < addresses.length) flags.problem(`--${name}: the same address is given twice`);
+  const tls = readTls(flags);
+  const isOpen = (address: string) => isAddress(address) && !isLoopback(hostOf(address));
+  const open = tls !== null || flags.switched('insecure') ? [] : addresses.filter(isOpen);
+  if (open.length > 0)
+    flags.problem(
+      `--${name}: got ${open.join(', ')} without TLS; give --tls-ca, --tls-certificate and --tls-key, or --insecure`,
+    );
+  return tls;
 }

@@ -3,21 +3,20 @@
 // Progress closes it, and the cursor is then shown again.
 import type { JobEvent, Stage } from '../coordinator/job-events.ts';
 import { formatSeconds } from './quantities.ts';
+import {
+  barOf,
+  CLEAR_LINE,
+  canDrawOver,
+  HIDE_CURSOR,
+  PLAIN_LINE_MS,
+  REDRAW_MS,
+  SHOW_CURSOR,
+  timeLeft,
+  type ViewOptions,
+} from './views/terminal.ts';
 
-/** The part of a writable stream that is used, so that tests can stand in for a terminal. */
-export interface TextSink {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
-}
-
-export interface ProgressOptions {
-  readonly sink: TextSink;
+export interface ProgressOptions extends ViewOptions {
   readonly quiet: boolean;
-  /** TERM; a dumb terminal can draw nothing over and gets lines. */
-  readonly terminal?: string | undefined;
-  /** Milliseconds of any clock that only goes forward. */
-  readonly now: () => number;
 }
 
 interface RunningStage {
@@ -28,12 +27,6 @@ interface RunningStage {
 }
 
 const LABEL_WIDTH = 14;
-const BAR_WIDTH = 24;
-const REDRAW_MS = 100;
-const PLAIN_LINE_MS = 10_000;
-const HIDE_CURSOR = '\x1b[?25l';
-const SHOW_CURSOR = '\x1b[?25h';
-const CLEAR_LINE = '\r\x1b[2K';
 
 export class Progress {
   readonly #options: ProgressOptions;
@@ -44,7 +37,7 @@ export class Progress {
 
   constructor(options: ProgressOptions) {
     this.#options = options;
-    this.#live = options.sink.isTTY === true && options.terminal !== 'dumb';
+    this.#live = canDrawOver(options);
   }
 
   onEvent(event: JobEvent): void {
@@ -109,21 +102,18 @@ export class Progress {
     const running = this.#running as RunningStage;
     const width = this.#options.sink.columns || 80;
     const share = running.steps > 0 ? Math.min(1, running.done / running.steps) : 0;
-    const filled = Math.round(share * BAR_WIDTH);
     const label = running.label.padEnd(LABEL_WIDTH);
-    const percent = `${String(Math.floor(share * 100)).padStart(3)} %${this.#timeLeft(running)}`;
-    const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] `;
-    const wide = label + bar + percent;
+    const { bar, percent } = barOf(share);
+    const end = percent + this.#timeLeft(running);
+    const wide = `${label}${bar} ${end}`;
     // The last column stays free: a full line would wrap, and only its second half be drawn over.
-    const text = (wide.length < width ? wide : label + percent).slice(0, Math.max(0, width - 1));
+    const text = (wide.length < width ? wide : label + end).slice(0, Math.max(0, width - 1));
     this.#options.sink.write((this.#cursorHidden ? '' : HIDE_CURSOR) + CLEAR_LINE + text);
     this.#cursorHidden = true;
   }
 
   #timeLeft({ startedMs, done, steps }: RunningStage): string {
-    if (done === 0 || done >= steps) return '';
-    const elapsedSeconds = (this.#options.now() - startedMs) / 1000;
-    return `, ${formatSeconds((elapsedSeconds / done) * (steps - done))} left`;
+    return timeLeft(this.#options.now() - startedMs, done, steps);
   }
 }
 

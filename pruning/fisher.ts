@@ -115,26 +115,7 @@ export function gramOfRows(fisher: FisherRows, sizes: MaskSizes, beforeEach: () 
   return { form: 'gram', headGrams: grams('attention', sizes.heads), neuronGrams: grams('ffn', sizes.neurons) };
 }
 
-/** Joins two partial results of neighbouring shards: rows follow each other, Grams add.
- * @throws EspalierError "protocol" when the forms differ, "shape_mismatch" when the sizes do. */
-export function mergeFisher(a: FisherInformation, b: FisherInformation): FisherInformation {
-  if (a.form === 'rows' && b.form === 'rows') {
-    const values = new Float32Array(a.values.length + b.values.length);
-    values.set(a.values);
-    values.set(b.values, a.values.length);
-    return { form: 'rows', rows: a.rows + b.rows, values };
-  }
-  if (a.form === 'gram' && b.form === 'gram')
-    return {
-      form: 'gram',
-      headGrams: addLists('head gram', a.headGrams, b.headGrams),
-      neuronGrams: addLists('neuron gram', a.neuronGrams, b.neuronGrams),
-    };
-  throw new EspalierError('protocol', `fisher information: got forms "${a.form}" and "${b.form}", expected one form`);
-}
-
-/** Adds the Grams of `b` to those of `a`, in place: the same bits as `mergeFisher`, without memory for a third.
- * @returns `a`. @throws EspalierError "shape_mismatch" when the sizes differ. */
+/** Adds the Grams of `b` to those of `a`, in place. @returns `a`. @throws EspalierError "shape_mismatch" when the sizes differ. */
 export function addGramsTo(a: FisherGrams, b: FisherGrams): FisherGrams {
   for (const [name, into, from] of [
     ['head gram', a.headGrams, b.headGrams],
@@ -148,14 +129,6 @@ export function addGramsTo(a: FisherGrams, b: FisherGrams): FisherGrams {
     });
   }
   return a;
-}
-
-function addLists(name: string, a: readonly Float64Array[], b: readonly Float64Array[]): Float64Array[] {
-  checkLength(`${name} layers`, b.length, a.length);
-  return a.map((gram, layer) => {
-    checkLength(`${name} of layer ${layer}`, b[layer].length, gram.length);
-    return gram.map((value, at) => value + b[layer][at]);
-  });
 }
 
 function packedDiagonal(gram: Float64Array, size: number): Float64Array {

@@ -29,20 +29,6 @@ export function foldTree<T>(first: number, end: number, leaf: (shard: number) =>
   return add(left, foldTree(middle, end, leaf, add));
 }
 
-/** `foldTree` for leaves that take time; one leaf is made at a time, from left to right. */
-export async function foldTreeAsync<T>(
-  first: number,
-  end: number,
-  leaf: (shard: number) => T | Promise<T>,
-  add: (a: T, b: T) => T,
-): Promise<T> {
-  checkSpan({ first, end });
-  if (end - first === 1) return leaf(first);
-  const middle = splitPoint({ first, end });
-  const left = await foldTreeAsync(first, middle, leaf, add);
-  return add(left, await foldTreeAsync(middle, end, leaf, add));
-}
-
 /** `foldTree` for leaves that come one by one, in any order: holds the sums of whole nodes alone. Of leaves that come from
  * left to right, give or take a few, it holds about as many sums as the tree has levels. */
 export class TreeFold<T> {

@@ -2,6 +2,7 @@
 // name, what was got and what was expected.
 import type { BusSettings } from './bus/bus.ts';
 import { EspalierError } from './errors.ts';
+import { withoutPassword } from './redact.ts';
 import { isLoopback } from './rpc/loopback.ts';
 import type { TlsFiles } from './rpc/tls-files.ts';
 import type { SettingCheck } from './setting-checks.ts';
@@ -47,6 +48,7 @@ export function readSettings<Name extends string>(
       ? [`--${name}`, given.get(name)!]
       : textWithoutFlag(name, settings[name], env);
     const expected = settings[name].problem(text);
+    // Errors are logged.
     if (expected !== null) problems.push(`${source}: got "${withoutPassword(text)}", expected ${expected}`);
     texts[name] = text;
   }
@@ -136,9 +138,4 @@ function readFlags(settings: Readonly<Record<string, Setting>>, argv: readonly s
 
 function environmentName(name: string): string {
   return `ESPALIER_${name.toUpperCase().replaceAll('-', '_')}`;
-}
-
-/** Errors are logged: what stands before an @ could be a password. */
-function withoutPassword(text: string): string {
-  return text.replace(/\/\/[^@,]*@/g, '//…@');
 }

@@ -25,14 +25,22 @@ export function identityOf(pid: number = process.pid): ProcessIdentity {
   };
 }
 
-/** Whether the process still runs. One that has ended and waits for its parent (a zombie) is dead. */
+/** Whether the process still runs. */
 export function livenessOf(identity: ProcessIdentity): Liveness {
   if (identity.bootId !== readBootId()) return 'dead';
   if (identity.pidNamespace !== readPidNamespace()) return 'unknown';
-  if (readStat(process.pid) === null) return answersSignals(identity.pid) ? 'live' : 'dead';
   const stat = readStat(identity.pid);
-  if (stat === null || stat.startTicks !== identity.startTicks) return 'dead';
-  return stat.state === 'Z' || stat.state === 'X' ? 'dead' : 'live';
+  if (stat !== null && stat.startTicks !== identity.startTicks) return 'dead';
+  return isRunning(identity.pid) ? 'live' : 'dead';
+}
+
+/** Whether a process of this container has this id now, be it another one than before. One that has ended and waits for its
+ * parent does not run. */
+export function isRunning(pid: number): boolean {
+  const stat = readStat(pid);
+  // Some systems show nobody the processes of others.
+  if (stat === null) return answersSignals(pid);
+  return stat.state !== 'Z' && stat.state !== 'X';
 }
 
 /** As part of a file's name. */

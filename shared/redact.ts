@@ -14,6 +14,11 @@ const SECRETS: readonly [pattern: RegExp, instead: string][] = [
   [/\b(bearer|basic) [\w.~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
 ];
 
+/** Addresses, separated by commas, without what stands before an @: it could be a password, whatever the rest is. */
+export function withoutPassword(addresses: string): string {
+  return addresses.replace(/\/\/[^,]*@/g, '//…@');
+}
+
 /** The text without what looks like a secret. */
 export function redact(text: string): string {
   let clean = text;

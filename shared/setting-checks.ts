@@ -1,4 +1,6 @@
 // What the text of a setting may be. A check says what is allowed, or null where the text is.
+import { isAddress } from './rpc/address.ts';
+
 export type SettingCheck = (text: string) => string | null;
 
 export function anything(): null {
@@ -54,8 +56,7 @@ export function httpUrl(text: string): string | null {
 }
 
 export function hostAndPort(text: string): string | null {
-  const [, port = '1'] = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(text) ?? ['', '0'];
-  return Number(port) >= 1 && Number(port) <= 65535 ? null : 'HOST or HOST:PORT';
+  return isAddress(text) || isAddress(`${text}:1`) ? null : 'HOST or HOST:PORT';
 }
 
 function urlOf(text: string): URL | null {

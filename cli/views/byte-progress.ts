@@ -1,19 +1,12 @@
 // How far a transfer is: one line on a terminal, drawn over; elsewhere a line every ten seconds. Whoever makes one closes it.
-import type { TextSink } from '../progress.ts';
-import { formatBytes, formatSeconds } from '../quantities.ts';
+import { formatBytes } from '../quantities.ts';
+import { CLEAR_LINE, canDrawOver, PLAIN_LINE_MS, REDRAW_MS, timeLeft, type ViewOptions } from './terminal.ts';
 
-export interface ByteProgressOptions {
-  readonly sink: TextSink;
+export interface ByteProgressOptions extends ViewOptions {
   readonly quiet: boolean;
-  readonly terminal?: string | undefined;
-  readonly now: () => number;
   /** "uploaded": what was done to the bytes. */
   readonly verb: string;
 }
-
-const REDRAW_MS = 100;
-const PLAIN_LINE_MS = 10_000;
-const CLEAR_LINE = '\r\x1b[2K';
 
 export class ByteProgress {
   readonly #options: ByteProgressOptions;
@@ -26,7 +19,7 @@ export class ByteProgress {
 
   constructor(options: ByteProgressOptions) {
     this.#options = options;
-    this.#isLive = options.sink.isTTY === true && options.terminal !== 'dumb';
+    this.#isLive = canDrawOver(options);
     this.#startedMs = options.now();
     this.#drawnMs = this.#startedMs;
   }
@@ -44,7 +37,7 @@ export class ByteProgress {
     if (quiet || nowMs - this.#drawnMs < (this.#isLive ? REDRAW_MS : PLAIN_LINE_MS)) return;
     this.#drawnMs = nowMs;
     const text = `${this.#options.verb} ${formatBytes(this.#bytes)} of ${formatBytes(this.#totalBytes)}`;
-    const line = text + this.#timeLeft(nowMs);
+    const line = text + timeLeft(nowMs - this.#startedMs, this.#bytes, this.#totalBytes);
     this.#options.sink.write(this.#isLive ? CLEAR_LINE + line : `${line}\n`);
     this.#isDrawn = this.#isLive;
   }
@@ -53,11 +46,5 @@ export class ByteProgress {
   close(): void {
     if (this.#isDrawn) this.#options.sink.write(CLEAR_LINE);
     this.#isDrawn = false;
-  }
-
-  #timeLeft(nowMs: number): string {
-    const left = this.#totalBytes - this.#bytes;
-    if (this.#bytes <= 0 || left <= 0) return '';
-    return `, ${formatSeconds(((nowMs - this.#startedMs) / 1000 / this.#bytes) * left)} left`;
   }
 }

@@ -2,21 +2,26 @@
 // job with the bar of its stage and the time that is left of it, and a count of all. Elsewhere everything is a line, and a
 // long stage says every ten seconds how far it is. Owns the cursor: whoever makes a view closes it.
 import type { Job } from '../client/cluster-client.ts';
-import type { TextSink } from '../progress.ts';
-import { formatSeconds } from '../quantities.ts';
 import { plainText } from './plain-text.ts';
+import {
+  barOf,
+  canDrawOver,
+  HIDE_CURSOR,
+  PLAIN_LINE_MS,
+  REDRAW_MS,
+  SHOW_CURSOR,
+  type TextSink,
+  timeLeft,
+  type ViewOptions,
+} from './terminal.ts';
 import { eventText, stageLabel, type WatchedEvent } from './watched-event.ts';
 
 export interface WatchSink extends TextSink {
   readonly rows?: number;
 }
 
-export interface WatchViewOptions {
+export interface WatchViewOptions extends ViewOptions {
   readonly sink: WatchSink;
-  /** TERM; a dumb terminal can draw nothing over and gets lines. */
-  readonly terminal?: string | undefined;
-  /** Milliseconds of any clock that only goes forward. */
-  readonly now: () => number;
 }
 
 interface RunningStage {
@@ -29,13 +34,8 @@ interface RunningStage {
   toldMs: number;
 }
 
-const BAR_WIDTH = 24;
 const LABEL_WIDTH = 16;
 const MOST_NAME_WIDTH = 28;
-const REDRAW_MS = 100;
-const PLAIN_LINE_MS = 10_000;
-const HIDE_CURSOR = '\x1b[?25l';
-const SHOW_CURSOR = '\x1b[?25h';
 
 export class WatchView {
   readonly #options: WatchViewOptions;
@@ -49,7 +49,7 @@ export class WatchView {
 
   constructor(options: WatchViewOptions) {
     this.#options = options;
-    this.#isLive = options.sink.isTTY === true && options.terminal !== 'dumb';
+    this.#isLive = canDrawOver(options);
   }
 
   /** The jobs that are watched, as they are now. */
@@ -99,7 +99,7 @@ export class WatchView {
     const nowMs = this.#options.now();
     if (this.#isLive || nowMs - stage.toldMs < PLAIN_LINE_MS) return;
     stage.toldMs = nowMs;
-    this.#line(`${this.#prefix(id)}${label} ${stage.done} of ${stage.steps}${timeLeft(stage)}`);
+    this.#line(`${this.#prefix(id)}${label} ${stage.done} of ${stage.steps}${leftOf(stage)}`);
   }
 
   /** One watched job needs no name before its lines. */
@@ -138,11 +138,9 @@ export class WatchView {
     const nameWidth = Math.min(MOST_NAME_WIDTH, Math.max(...[...this.#names.values()].map(({ length }) => length)));
     const bars = [...this.#running].map(([id, stage]) => {
       const share = stage.steps > 0 ? Math.min(1, Math.max(0, stage.done / stage.steps)) : 0;
-      const filled = Math.round(share * BAR_WIDTH);
       const name = (this.#names.get(id) ?? id).slice(0, nameWidth).padEnd(nameWidth);
-      const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
-      const percent = `${String(Math.floor(share * 100)).padStart(3)} %`;
-      return `${name}  ${stage.label.padEnd(LABEL_WIDTH)}${bar} ${percent}${timeLeft(stage)}`;
+      const { bar, percent } = barOf(share);
+      return `${name}  ${stage.label.padEnd(LABEL_WIDTH)}${bar} ${percent}${leftOf(stage)}`;
     });
     // The block must not be taller than the screen, or it could not be drawn over.
     const room = Math.max(1, rows - 3);
@@ -157,7 +155,6 @@ export class WatchView {
   }
 }
 
-function timeLeft({ startedMs, lastMs, done, steps }: RunningStage): string {
-  if (!(done > 0 && done < steps && lastMs > startedMs)) return '';
-  return `, ${formatSeconds(((lastMs - startedMs) / 1000 / done) * (steps - done))} left`;
+function leftOf({ startedMs, lastMs, done, steps }: RunningStage): string {
+  return timeLeft(lastMs - startedMs, done, steps);
 }

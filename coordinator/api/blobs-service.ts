@@ -8,9 +8,9 @@ import type { Log } from '../../shared/log.ts';
 import type { PutRequest__Output } from '../../shared/rpc/generated/espalier/v1/PutRequest.ts';
 import type { BlobsHandlers } from '../../shared/rpc/protocol.ts';
 import { toStatus } from '../../shared/rpc/status.ts';
+import { requireRoom } from '../jobs/require-room.ts';
 import { Places, unary } from './answer.ts';
-import { LARGEST_FILE_BYTES, MOST_DIGESTS, MOST_UPLOADS } from './limits.ts';
-import { requireRoom } from './store-room.ts';
+import { LARGEST_FILE_BYTES, MOST_DIGESTS, MOST_UPLOADS, ROOM_FOR_NEW } from './limits.ts';
 
 type PutCall = ServerReadableStream<PutRequest__Output, unknown>;
 
@@ -64,7 +64,7 @@ async function store(call: PutCall, { objects, stopped, silenceMs }: BlobsServic
       'limit_exceeded',
       `${digest}: got ${sizeBytes} bytes, expected at most ${LARGEST_FILE_BYTES}`,
     );
-  await requireRoom(objects, sizeBytes);
+  await requireRoom(objects, ROOM_FOR_NEW, sizeBytes);
   // Sent by two clients at once, or twice by one that was cut off: the content is the same.
   await objects.put(digest, sizeBytes, chunksOf(messages), signal);
 }

@@ -21,4 +21,4 @@ export const UPLOAD_SILENCE_MS = 60_000;
 export const MOST_DOWNLOADS = 64;
 export const MOST_WATCHES = 1024;
 /** Share of the store that new blobs and jobs may fill: the rest is for the stages and results of jobs that run. */
-export const ROOM_FOR_NEW = 0.9;
+export const ROOM_FOR_NEW = { name: 'object store', share: 0.9 };

@@ -10,9 +10,9 @@ import { expandCampaign } from '../campaign/expand-campaign.ts';
 import { jobSpecs } from '../campaign/job-specs.ts';
 import type { FileRef } from '../jobs/job-record.ts';
 import type { JobStore, Submitted } from '../jobs/job-store.ts';
-import { LARGEST_FILE_BYTES, MOST_CAMPAIGN_CHARACTERS, MOST_INPUTS } from './limits.ts';
+import { requireRoom } from '../jobs/require-room.ts';
+import { LARGEST_FILE_BYTES, MOST_CAMPAIGN_CHARACTERS, MOST_INPUTS, ROOM_FOR_NEW } from './limits.ts';
 import { checkClientKey } from './request-fields.ts';
-import { requireRoom } from './store-room.ts';
 
 const BLOBS_AT_ONCE = 16;
 /** Digests in one message. */
@@ -46,7 +46,7 @@ export async function submit(
   throwProblems(expanded.problems);
   const specs = jobSpecs(expanded.jobs, { inputs: request.inputs, volumes, largestFileBytes: LARGEST_FILE_BYTES });
   throwProblems(specs.problems);
-  await requireRoom(objects, 0);
+  await requireRoom(objects, ROOM_FOR_NEW, 0);
   return store.submit(
     {
       clientKey,

@@ -1,4 +1,5 @@
 // Which job a coordinator takes next: pure, of what the index holds.
+import { compareText } from './compare-text.ts';
 
 /** What the choice looks at. */
 export interface Candidate {
@@ -24,12 +25,8 @@ function compare(a: Candidate, b: Candidate, runningOf: ReadonlyMap<string, numb
   return (
     b.priority - a.priority ||
     (runningOf.get(a.campaign) ?? 0) - (runningOf.get(b.campaign) ?? 0) ||
-    order(a.createdAt, b.createdAt) ||
-    order(a.campaign, b.campaign) ||
+    compareText(a.createdAt, b.createdAt) ||
+    compareText(a.campaign, b.campaign) ||
     a.position - b.position
   );
-}
-
-function order(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

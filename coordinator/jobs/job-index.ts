@@ -1,9 +1,9 @@
 // What one coordinator holds in memory of all jobs and campaigns: summaries, kept current by the bucket's watch and by its
 // own writes, whichever comes first. A change is taken only when its revision is higher than the one that is known.
-
 import type { KeyEntry } from '../../shared/bus/bus.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
+import { compareText } from './compare-text.ts';
 import { type JobRecord, RECORD_SCHEMA } from './job-record.ts';
 import type { JobSummary } from './job-store.ts';
 import { decodeCampaign, decodeJob } from './migrate-record.ts';
@@ -217,12 +217,11 @@ export type ListKey = Pick<JobSummary, 'createdAt' | 'campaign' | 'position' | '
 
 export function compareNewestFirst(a: ListKey, b: ListKey): number {
   return (
-    order(b.createdAt, a.createdAt) || order(a.campaign, b.campaign) || a.position - b.position || order(a.id, b.id)
+    compareText(b.createdAt, a.createdAt) ||
+    compareText(a.campaign, b.campaign) ||
+    a.position - b.position ||
+    compareText(a.id, b.id)
   );
-}
-
-function order(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function findOne(prefix: string, ids: Iterable<string>, what: string): string {

@@ -9,12 +9,13 @@ import { CAMPAIGN_PREFIX, JOB_PREFIX, type JobIndex } from './job-index.ts';
 import { type CampaignRecord, type JobRecord, RECORD_SCHEMA } from './job-record.ts';
 import type { Submission, Submitted, SubmittedJob } from './job-store.ts';
 import { decodeCampaign, decodeJob, encodeRecord } from './migrate-record.ts';
+import { requireRoom } from './require-room.ts';
 
 const PARALLEL = 16;
 /** Of a new record: stages, results and a failure have to fit in beside it, or it could never end. */
 const MOST_NEW_BYTES = 256 * 1024;
 /** New records may fill this part of their bucket: the rest is for what the jobs that are there still write. */
-const ROOM_FOR_NEW = 0.8;
+const ROOM_FOR_NEW = { name: 'bucket of records', share: 0.8 };
 
 /** See JobStore.submit. */
 export async function submitCampaign(
@@ -43,7 +44,8 @@ export async function submitCampaign(
   };
   const bytes = encodeRecord(campaign);
   await requireRoom(
-    bus,
+    bus.jobs,
+    ROOM_FOR_NEW,
     jobs.reduce((sum, job) => sum + newBytes(job), bytes.length),
   );
   await inParallel(jobs, PARALLEL, (job) => storeJob(bus, index, job));
@@ -68,15 +70,6 @@ function newBytes(job: JobRecord): number {
     'limit_exceeded',
     `${job.name}: the record has ${length} bytes, expected at most ${MOST_NEW_BYTES}`,
     { action: 'use fewer budgets a job, and shorter names' },
-  );
-}
-
-async function requireRoom(bus: Bus, newBytes: number): Promise<void> {
-  const { bytes, limitBytes } = await bus.jobs.usage();
-  if (bytes + newBytes <= limitBytes * ROOM_FOR_NEW) return;
-  throw new EspalierError(
-    'store_full',
-    `got ${newBytes} bytes of new records for a bucket of ${limitBytes} that holds ${bytes}, expected at most ${ROOM_FOR_NEW * 100} % of it to be taken by new work`,
   );
 }
 

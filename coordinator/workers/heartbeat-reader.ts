@@ -1,5 +1,6 @@
 // Heartbeats as they come in: written by a peer, so every field is checked before anything is done with it.
 import { HEARTBEAT_SCHEMA, type Heartbeat, WORKER_SUBJECT } from '../../shared/bus/heartbeat.ts';
+import { isAddress } from '../../shared/rpc/address.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 
 const MAX_BYTES = 32 * 1024;
@@ -8,7 +9,6 @@ const MAX_MODELS = 64;
 const MAX_TASKS = 1e6;
 
 const INSTANCE_ID = /^[0-9A-Za-z-]{1,64}$/;
-const ADDRESS = /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z](?:[0-9A-Za-z.-]{0,251}[0-9A-Za-z])?):([1-9][0-9]{0,4})$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 
 /** @returns what the message says, or why it is none of a worker. */
@@ -34,7 +34,7 @@ const isCount = (value: unknown, most: number) =>
 
 const CHECKS: Record<Exclude<keyof Heartbeat, 'schema'>, (value: unknown) => boolean> = {
   instanceId: (value) => typeof value === 'string' && INSTANCE_ID.test(value),
-  address: isAddress,
+  address: (value) => typeof value === 'string' && isAddress(value),
   version: isText,
   protocolVersion: (value) => isCount(value, 1e6),
   deviceClass: isDeviceClass,
@@ -46,12 +46,6 @@ const CHECKS: Record<Exclude<keyof Heartbeat, 'schema'>, (value: unknown) => boo
   models: (value) =>
     Array.isArray(value) && value.length <= MAX_MODELS && value.every((digest) => DIGEST.test(String(digest))),
 };
-
-function isAddress(value: unknown): boolean {
-  if (typeof value !== 'string') return false;
-  const port = ADDRESS.exec(value)?.[1];
-  return port !== undefined && Number(port) <= 65535;
-}
 
 function isDeviceClass(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;

@@ -2,8 +2,8 @@
 // recorded job, or else of the first worker that answered; others are refused, with a notice.
 import { EspalierError } from '../../shared/errors.ts';
 import { unlessAborted } from '../../shared/rpc/abort.ts';
+import { hostOf } from '../../shared/rpc/address.ts';
 import { BlobUploader } from '../../shared/rpc/blob-upload.ts';
-import { hostOf } from '../../shared/rpc/channel.ts';
 import type { DeviceClass, WorkerDescription } from '../../shared/rpc/protocol.ts';
 import type { Tls } from '../../shared/rpc/tls.ts';
 import type { JobEvent } from '../job-events.ts';

@@ -1,11 +1,11 @@
 // The workers of a job, from settings to an object that runs tasks: forked here, or running elsewhere, or both.
-import { readdirSync } from 'node:fs';
 import { availableParallelism, freemem } from 'node:os';
 import type { EspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 import { Tls } from '../../shared/rpc/tls.ts';
 import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
+import { visibleGpus } from '../../shared/visible-gpus.ts';
 import type { WorkerSettings } from '../prune-settings.ts';
 import { LocalCluster, type LocalClusterOptions } from './local-cluster.ts';
 import { Scheduler } from './scheduler.ts';
@@ -114,7 +114,7 @@ function planLocal({
   addresses,
   device,
 }: WorkerSettings): Pick<LocalClusterOptions, 'count' | 'env' | 'memoryBytes'> {
-  const gpus = device === 'cpu' ? [] : visibleGpus();
+  const gpus = device === 'cpu' ? [] : visibleGpus(process.env);
   // A CPU worker keeps a copy of the model: many cores with little memory get fewer of them.
   const fitting = Math.max(1, Math.floor((freemem() * MEMORY_SHARE) / USUAL_MEMORY_BYTES));
   const cpus = Math.min(availableParallelism(), fitting);
@@ -128,12 +128,4 @@ function planLocal({
     ...(isSet ? {} : { memoryBytes }),
     ...(gpus.length > 0 && { env: (index: number) => ({ CUDA_VISIBLE_DEVICES: gpus[index % gpus.length] }) }),
   };
-}
-
-/** GPUs that this process may use, as CUDA names them. */
-function visibleGpus(): string[] {
-  const chosen = process.env.CUDA_VISIBLE_DEVICES;
-  if (chosen !== undefined) return chosen.split(',').filter((id) => id !== '' && id !== '-1');
-  const devices = readdirSync('/dev').flatMap((name) => /^nvidia(\d+)$/.exec(name)?.[1] ?? []);
-  return devices.map((_, index) => String(index));
 }

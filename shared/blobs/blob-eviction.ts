@@ -2,6 +2,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { isRunning } from '../process-identity.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -64,14 +65,5 @@ export async function removeLeftovers(incomingDir: string): Promise<void> {
     const [, host, pid] = /^(.*)\.(\d+)\.[^.]+$/.exec(name) ?? [];
     const killed = host === hostname() && pid !== undefined && !isRunning(Number(pid));
     if (killed || Date.now() - found.mtimeMs > DAY_MS) await rm(file, { force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }

@@ -14,6 +14,7 @@ import {
   nkeys,
 } from 'nats';
 import { EspalierError } from '../errors.ts';
+import { withoutPassword } from '../redact.ts';
 import { checkTlsFiles } from '../rpc/tls-files.ts';
 import { assembleBus } from './assemble-bus.ts';
 import type { Bus, BusSettings } from './bus.ts';
@@ -138,7 +139,7 @@ async function connectFirst(
   client: ConnectionOptions,
   { signal, connectMs = CONNECT_MS }: BusOptions,
 ): Promise<NatsConnection> {
-  const where = settings.servers.map(withoutPassword).join(',');
+  const where = withoutPassword(settings.servers.join(','));
   const end = performance.now() + connectMs;
   for (;;) {
     if (signal?.aborted) throw new EspalierError('cancelled', 'interrupted', { cause: signal.reason });
@@ -160,10 +161,6 @@ async function connectFirst(
       throw new EspalierError('bus_unavailable', `${where}: not reached in ${connectMs} ms: ${problem}`);
     await pause(RETRY_MS + Math.random() * RETRY_MS, undefined, signal && { signal }).catch(() => {});
   }
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//');
 }
 
 class NatsLink implements Link {

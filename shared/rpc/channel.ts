@@ -1,5 +1,6 @@
 // Options of every connection between two parties, and the client side of one.
 import { Channel, type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
+import { hostOf } from './address.ts';
 import { type BlobsClient, protocol, type WorkerClient } from './protocol.ts';
 import type { Role } from './roles.ts';
 import { serverNameOptions, type Tls } from './tls.ts';
@@ -46,11 +47,6 @@ export interface WorkerConnection {
   close(): void;
 }
 
-/** Host of `host:port`, without brackets. */
-export function hostOf(address: string): string {
-  return address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
-}
-
 /** Opens a connection to `host:port`, where a worker must prove with its certificate that it is one, or, without `tls`,
  * where anything may listen and listen in. Nothing is sent before the first call. */
 export function connectWorker(address: string, tls: Tls | null = null): WorkerConnection {
@@ -73,7 +69,7 @@ export function openChannel(
   tls: Tls | null,
   changes: ChannelOptions = {},
 ): { readonly channel: Channel; readonly channelCredentials: ChannelCredentials } {
-  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+  const host = hostOf(address);
   const channelCredentials = tls === null ? credentials.createInsecure() : tls.channelCredentials(host, peer);
   const options = { ...CLIENT_OPTIONS, ...(tls === null ? {} : serverNameOptions(host)), ...changes };
   return { channel: new Channel(address, channelCredentials, options), channelCredentials };

@@ -99,7 +99,7 @@ test('a bucket of records that is nearly full takes no new campaign, and leaves 
   const before = [...seat.store.index.jobs()].length;
   await assert.rejects(full.store.submit(submission('full', ['one'])), {
     code: 'store_full',
-    message: /bucket of 1000000 that holds 799900, expected at most 80 %/,
+    message: /got 0\.00\d MB more for the bucket of records of 1\.0 MB that holds 0\.800 MB, expected at most 80 %/,
   });
   assert.equal([...seat.store.index.jobs()].length, before);
 });

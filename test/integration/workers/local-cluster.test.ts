@@ -1,7 +1,6 @@
 // Real worker processes with the real engine: they start, die alone, and never outlive whoever forked them.
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LocalCluster } from '../../../coordinator/workers/local-cluster.ts';
 import { openWorkers } from '../../../coordinator/workers/workers.ts';
+import { isRunning } from '../../support/processes.ts';
 import { until } from '../../support/until.ts';
 
 let blobDir = '';
@@ -16,12 +16,6 @@ before(async () => {
   blobDir = await mkdtemp(path.join(tmpdir(), 'espalier-cluster-'));
 });
 after(() => rm(blobDir, { recursive: true, force: true }));
-
-/** Whether the process runs; one that only waits for its parent to take note of its end does not. */
-function isRunning(pid: number): boolean {
-  const file = `/proc/${pid}/stat`;
-  return existsSync(file) && !/^\d+ \(.*\) [ZX] /.test(readFileSync(file, 'utf8'));
-}
 
 test('a worker that is killed is reported, the others go on, and close leaves none', async () => {
   const exits: string[] = [];

@@ -5,10 +5,11 @@ import type { JobContext } from '../../../coordinator/job/job-context.ts';
 import { runFisher } from '../../../coordinator/stages/fisher.ts';
 import type { RunOptions } from '../../../coordinator/workers/task-run.ts';
 import type { TaskResult, TaskSpec } from '../../../coordinator/workers/task-spec.ts';
-import { type FisherGrams, mergeFisher, packedLength } from '../../../pruning/fisher.ts';
+import { type FisherGrams, packedLength } from '../../../pruning/fisher.ts';
 import { foldTree } from '../../../pruning/fold-tree.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { blobOfBytes } from '../../../shared/blobs/blob-source.ts';
+import { mergeGrams } from '../../support/merge-fisher.ts';
 
 const [LAYERS, HEADS, NEURONS, SHARDS] = [2, 2, 3, 11];
 const GRAM_BYTES = 8 * LAYERS * (packedLength(HEADS) + packedLength(NEURONS));
@@ -92,7 +93,7 @@ async function run(mostSumBytes: number) {
 }
 
 test('Grams are folded in the order of the tree, with as many on their way as fit', async () => {
-  const expected = foldTree(0, SHARDS, gramsOf, (a, b) => mergeFisher(a, b) as FisherGrams);
+  const expected = foldTree(0, SHARDS, gramsOf, mergeGrams);
   for (const [bytes, most] of [
     [Number.POSITIVE_INFINITY, SHARDS],
     [3 * GRAM_BYTES, 3],

@@ -5,7 +5,6 @@ import {
   foldCut,
   foldCutAsync,
   foldTree,
-  foldTreeAsync,
   type ShardSpan,
   splitPoint,
   TreeFold,
@@ -89,23 +88,6 @@ test('uneven cuts too, and ranges that do not start at 0', () => {
   }
 });
 
-test('the asynchronous fold is the same, one leaf at a time from left to right', async () => {
-  const seen: number[] = [];
-  let running = 0;
-  const slowLeaf = async (shard: number) => {
-    assert.equal(running++, 0);
-    seen.push(shard);
-    await Promise.resolve();
-    running--;
-    return leaf(shard);
-  };
-  assert.equal(await foldTreeAsync(3, 40, slowLeaf, add), foldTree(3, 40, leaf, add));
-  assert.deepEqual(
-    seen,
-    Array.from({ length: 37 }, (_, at) => at + 3),
-  );
-});
-
 test('the asynchronous fold of a cut is the same, one addition at a time', async () => {
   let running = 0;
   const slowAdd = async (a: number, b: number) => {
@@ -125,7 +107,7 @@ test('the asynchronous fold of a cut is the same, one addition at a time', async
 
 test('no shards, or nodes that are no cut, are refused', async () => {
   assert.throws(() => foldTree(2, 2, leaf, add), { code: 'internal' });
-  await assert.rejects(foldTreeAsync(2, 1, leaf, add), { code: 'internal' });
+  assert.throws(() => foldTree(2, 1, leaf, add), { code: 'internal' });
   const cut = (spans: [number, number][]) => spans.map(([first, end]) => ({ first, end }));
   for (const spans of [
     [

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addGramsTo, gramOfGradients, gramOfRows, mergeFisher } from '../../../pruning/fisher.ts';
+import { addGramsTo, gramOfGradients, gramOfRows } from '../../../pruning/fisher.ts';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeGram, rearrangeMasks, rearrangeRows } from '../../../pruning/rearrange.ts';
+import { mergeGrams, mergeRows } from '../../support/merge-fisher.ts';
 
 /** The method as it reads: nothing kept up to date, every removal tried, |Σ|² from the rows. */
 function plainRearrange(gradients: Float64Array, variables: number, rows: number, pruned: number): Uint8Array {
@@ -87,7 +88,7 @@ test('a model: counts by layer stay, scales are 1, merged parts give the same', 
     values: new Float32Array(rows * 16).map(() => random.uniform() - 0.5),
   });
   const [a, b] = [part(3), part(4)];
-  const whole = mergeFisher(a, b);
+  const whole = mergeRows(a, b);
   const masks = denseMasks(2, 3, 5);
   masks.headMask.set([0, 1, 1, 0, 0, 0]);
   masks.neuronMask.set([0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
@@ -97,12 +98,11 @@ test('a model: counts by layer stay, scales are 1, merged parts give the same', 
   assert.deepEqual([count(result.headMask.subarray(0, 3)), count(result.headMask.subarray(3))], [2, 0]);
   assert.deepEqual([count(result.neuronMask.subarray(0, 5)), count(result.neuronMask.subarray(5))], [3, 5]);
   assert.ok(result.headScales.every((scale) => scale === 1));
-  assert.deepEqual(rearrangeMasks(mergeFisher(gramOfRows(a, sizes), gramOfRows(b, sizes)), masks), result);
+  assert.deepEqual(rearrangeMasks(mergeGrams(gramOfRows(a, sizes), gramOfRows(b, sizes)), masks), result);
   assert.throws(() => rearrangeMasks(part(3), denseMasks(2, 3, 6)), { code: 'shape_mismatch' });
-  assert.throws(() => mergeFisher(a, gramOfRows(b, sizes)), { code: 'protocol' });
   assert.deepEqual(
     addGramsTo(gramOfRows(a, sizes), gramOfRows(b, sizes)),
-    mergeFisher(gramOfRows(a, sizes), gramOfRows(b, sizes)),
+    mergeGrams(gramOfRows(a, sizes), gramOfRows(b, sizes)),
     'the same bits in place',
   );
 });
