@@ -238,22 +238,40 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** A failure with a code from the closed list. The message is lower case, ids first, and says what was got and what was
  * expected; `action` says what to do when the message itself does not. */
+/** One of several mistakes in what somebody wrote, with its place. */
+export interface Problem {
+  readonly code: ErrorCode;
+  /** Keys and positions that lead to the place; empty: the whole. */
+  readonly path: readonly (string | number)[];
+  /** What was got and what was expected. */
+  readonly text: string;
+}
+
+export interface ProblemList {
+  readonly problems: readonly Problem[];
+  /** Of all; there may be more than are listed. */
+  readonly count: number;
+}
+
 export class EspalierError extends Error {
   readonly code: ErrorCode;
   readonly action: string;
   /** When to try again, as the one who refused estimates it; null: not said. */
   readonly retryAfterMs: number | null;
+  /** What the message tells of in one line; null: it is about one thing. */
+  readonly list: ProblemList | null;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; action?: string; retryAfterMs?: number } = {},
+    options: { cause?: unknown; action?: string; retryAfterMs?: number; list?: ProblemList } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'EspalierError';
     this.code = code;
     this.action = options.action ?? ERROR_CODES[code].action;
     this.retryAfterMs = options.retryAfterMs ?? null;
+    this.list = options.list ?? null;
   }
 
   get exitCode(): number {

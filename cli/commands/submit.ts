@@ -2,9 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { MOST_PROBLEMS, problemText, sharedCode } from '../../coordinator/campaign/campaign-problem.ts';
-import type { LocatedProblem, OpenedCampaign } from '../../coordinator/campaign/open-campaign.ts';
-import { EspalierError } from '../../shared/errors.ts';
+import {
+  type LocatedProblem,
+  locatedProblems,
+  MOST_PROBLEMS,
+  problemText,
+  sharedCode,
+} from '../../coordinator/campaign/campaign-problem.ts';
+import type { OpenedCampaign } from '../../coordinator/campaign/open-campaign.ts';
+import { type ErrorCode, EspalierError } from '../../shared/errors.ts';
 import type { ClusterClient, SubmitResponse } from '../client/cluster-client.ts';
 import { addClusterOptions, addValue, rawFlags } from '../command-options.ts';
 import type { CliContext } from '../context.ts';
@@ -75,7 +81,9 @@ async function runSubmit(operand: string | undefined, command: Command, context:
     context,
     settings,
     async (client) => {
-      const { response, uploaded } = await send(client, opened, clientKey, context, quiet);
+      const { response, uploaded } = await send(client, opened, clientKey, context, quiet).catch((caught: unknown) => {
+        throw toldByCoordinator(file, caught, opened, context);
+      });
       Object.assign(interruption, {
         message: 'the watch was interrupted',
         action: `the jobs go on; \`espalier watch --campaign ${response.campaignId}\` shows them again`,
@@ -109,15 +117,34 @@ async function checkCampaign(file: string, context: CliContext, quiet: boolean):
   };
   const opened = await context.cluster.openCampaign(path.resolve(context.cwd, file), { signal, onModel });
   if (opened.problems === null) return opened;
-  throw toldProblems(file, opened.problems, context);
+  const { problems } = opened;
+  throw toldProblems(file, { problems, count: problems.length, code: sharedCode(problems) }, context);
 }
 
-function toldProblems(file: string, problems: readonly LocatedProblem[], { stderr }: CliContext): EspalierError {
-  for (const problem of problems.slice(0, MOST_PROBLEMS))
-    stderr.write(`${plainText(`${file}:${problem.line}: ${problemText(problem)}`)}\n`);
-  if (problems.length > MOST_PROBLEMS) stderr.write(`and ${problems.length - MOST_PROBLEMS} more\n`);
-  const count = problems.length === 1 ? 'a problem, which is' : `${problems.length} problems, which are`;
-  return new EspalierError(sharedCode(problems), `${file}: got ${count} told above; nothing was submitted`, {
+/** The problems that a coordinator has found, told as our own; another failure as it is. */
+function toldByCoordinator(file: string, caught: unknown, { lineOf }: CheckedCampaign, context: CliContext): unknown {
+  if (!(caught instanceof EspalierError) || caught.list === null) return caught;
+  const { list, code } = caught;
+  return toldProblems(file, { problems: locatedProblems(list.problems, lineOf), count: list.count, code }, context);
+}
+
+interface FoundProblems {
+  readonly problems: readonly LocatedProblem[];
+  /** Of all; as many of them are told as there is room for. */
+  readonly count: number;
+  readonly code: ErrorCode;
+}
+
+function toldProblems(
+  file: string,
+  { problems, count, code }: FoundProblems,
+  { stderr }: Pick<CliContext, 'stderr'>,
+): EspalierError {
+  const told = problems.slice(0, MOST_PROBLEMS);
+  for (const problem of told) stderr.write(`${plainText(`${file}:${problem.line}: ${problemText(problem)}`)}\n`);
+  if (count > told.length) stderr.write(`and ${count - told.length} more\n`);
+  const got = count === 1 ? 'a problem, which is' : `${count} problems, which are`;
+  return new EspalierError(code, `${file}: got ${got} told above; nothing was submitted`, {
     action: 'correct the campaign file',
   });
 }

@@ -1,12 +1,12 @@
 // What is wrong with a campaign: one entry a mistake, told with its place, as many as there is room for.
-import { type ErrorCode, EspalierError } from '../../shared/errors.ts';
+import { type ErrorCode, EspalierError, type Problem } from '../../shared/errors.ts';
 
-export interface CampaignProblem {
-  readonly code: ErrorCode;
-  /** Keys and positions that lead to the place; empty: the campaign as a whole. */
-  readonly path: readonly (string | number)[];
-  /** What was got and what was expected. */
-  readonly text: string;
+/** Its path leads from the campaign as a whole. */
+export type CampaignProblem = Problem;
+
+export interface LocatedProblem extends CampaignProblem {
+  /** In the campaign's file, from 1. */
+  readonly line: number;
 }
 
 /** A mistake in the form of a campaign. */
@@ -37,6 +37,14 @@ export function problemText({ path, code, text }: CampaignProblem): string {
   return `${path.length === 0 ? '' : `${pathText(path)}: `}[${code}] ${text}`;
 }
 
+/** In the order of the file. */
+export function locatedProblems(
+  problems: readonly CampaignProblem[],
+  lineOf: (path: CampaignProblem['path']) => number,
+): readonly LocatedProblem[] {
+  return problems.map((problem) => ({ ...problem, line: lineOf(problem.path) })).sort((a, b) => a.line - b.line);
+}
+
 /** The code that all problems share, else "campaign_format". */
 export function sharedCode(problems: readonly CampaignProblem[]): ErrorCode {
   const [first] = problems;
@@ -44,12 +52,16 @@ export function sharedCode(problems: readonly CampaignProblem[]): ErrorCode {
   return isShared ? first.code : 'campaign_format';
 }
 
-/** For a client, which has no file to show them in. @throws EspalierError with all problems, if there are any. */
+/** For a client, which knows the lines of its file. @throws EspalierError with all problems, if there are any: as a list, and in
+ * its message for clients that know of no list. */
 export function throwProblems(problems: readonly CampaignProblem[]): void {
   if (problems.length === 0) return;
   const told = problems.slice(0, MOST_PROBLEMS).map(problemText);
   if (problems.length > told.length) told.push(`and ${problems.length - told.length} more`);
-  throw new EspalierError(sharedCode(problems), `campaign: ${told.join('; ')}`, { action: 'correct the campaign' });
+  throw new EspalierError(sharedCode(problems), `campaign: ${told.join('; ')}`, {
+    action: 'correct the campaign',
+    list: { problems: problems.slice(0, MOST_PROBLEMS), count: problems.length },
+  });
 }
 
 function shortened(text: string): string {

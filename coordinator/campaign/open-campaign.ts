@@ -4,16 +4,12 @@ import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { EspalierError } from '../../shared/errors.ts';
 import type { CampaignFile } from './campaign-file.ts';
-import type { CampaignProblem } from './campaign-problem.ts';
+import { type CampaignProblem, type LocatedProblem, locatedProblems } from './campaign-problem.ts';
 import { type CheckOptions, checkInputs, inputKey } from './check-inputs.ts';
 import { checkSchema } from './check-schema.ts';
 import { type CampaignJob, expandCampaign } from './expand-campaign.ts';
 import { type LocalInput, localInputs } from './local-inputs.ts';
-import { MOST_CAMPAIGN_BYTES, readCampaign } from './read-campaign.ts';
-
-export interface LocatedProblem extends CampaignProblem {
-  readonly line: number;
-}
+import { type CampaignText, MOST_CAMPAIGN_BYTES, readCampaign } from './read-campaign.ts';
 
 export type OpenedCampaign =
   | { readonly problems: readonly LocatedProblem[] }
@@ -24,16 +20,17 @@ export type OpenedCampaign =
       readonly json: string;
       readonly jobs: readonly CampaignJob[];
       readonly inputs: readonly LocalInput[];
+      /** See CampaignText. */
+      readonly lineOf: CampaignText['lineOf'];
     };
 
 /** Reads and checks a campaign file. @throws EspalierError "usage" where there is none, what an input's reading threw. */
 export async function openCampaign(file: string, options: CheckOptions): Promise<OpenedCampaign> {
   const text = readCampaign(await readText(file));
   if (text.problems.length > 0) return { problems: text.problems };
-  const located = (problems: readonly CampaignProblem[]): OpenedCampaign => {
-    const placed = problems.map((problem) => ({ ...problem, line: text.lineOf(problem.path) }));
-    return { problems: placed.sort((a, b) => a.line - b.line) };
-  };
+  const located = (problems: readonly CampaignProblem[]): OpenedCampaign => ({
+    problems: locatedProblems(problems, text.lineOf),
+  });
   const checked = checkSchema(text.value);
   if ('problems' in checked) return located(checked.problems);
   const { campaign } = checked;
@@ -50,7 +47,7 @@ export async function openCampaign(file: string, options: CheckOptions): Promise
   const problems = await checkInputs({ file: campaign, jobs, places }, options);
   if (problems.length > 0) return located(problems);
   const inputs = await localInputs(expanded.jobs, folder, options.signal);
-  return { problems: null, campaign, json, jobs: expanded.jobs, inputs };
+  return { problems: null, campaign, json, jobs: expanded.jobs, inputs, lineOf: text.lineOf };
 }
 
 /** Where the inputs that are paths lie; those of volumes are on machines of the cluster. */

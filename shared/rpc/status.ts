@@ -2,11 +2,13 @@
 // out of the client as an equal EspalierError. Failures that gRPC itself reports have no such code and get the one that
 // fits their status.
 import { type Metadata, Metadata as MetadataClass, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
-import { ERROR_CODES, type ErrorCode, EspalierError, toEspalierError } from '../errors.ts';
+import { ERROR_CODES, type ErrorCode, EspalierError, type ProblemList, toEspalierError } from '../errors.ts';
+import { decodeProblems, encodeProblems } from './problem-list.ts';
 
 const CODE_KEY = 'espalier-code';
 // Binary, because header values must be ASCII and an action may quote a file name.
 const ACTION_KEY = 'espalier-action-bin';
+const PROBLEMS_KEY = 'espalier-problems-bin';
 /** Milliseconds after which to try again, from a peer that is busy. */
 const RETRY_KEY = 'espalier-retry-ms';
 const MAX_RETRY_MS = 10 * 60_000;
@@ -21,6 +23,7 @@ export function toStatus(caught: unknown): StatusObject {
   metadata.set(CODE_KEY, error.code);
   metadata.set(ACTION_KEY, Buffer.from(error.action.slice(0, MAX_DETAILS)));
   if (error.retryAfterMs !== null) metadata.set(RETRY_KEY, `${Math.ceil(error.retryAfterMs)}`);
+  if (error.list !== null) metadata.set(PROBLEMS_KEY, encodeProblems(error.list));
   return {
     code: status[ERROR_CODES[error.code].grpcStatus],
     details: error.message.slice(0, MAX_DETAILS),
@@ -36,7 +39,8 @@ export function fromStatus(caught: unknown, peer: string): EspalierError {
   if (isErrorCode(code)) {
     const action = caught.metadata.get(ACTION_KEY)[0];
     const options = action === undefined ? {} : { action: action.toString() };
-    return new EspalierError(code, caught.details, { cause: caught, ...options, ...retryOf(caught.metadata) });
+    const said = { ...retryOf(caught.metadata), ...problemsOf(caught.metadata) };
+    return new EspalierError(code, caught.details, { cause: caught, ...options, ...said });
   }
   return new EspalierError(codeOfTransport(caught.code), `${peer}: ${caught.details}`, { cause: caught });
 }
@@ -46,6 +50,12 @@ function retryOf(metadata: Metadata): { retryAfterMs?: number } {
   const text = metadata.get(RETRY_KEY)[0];
   if (typeof text !== 'string' || !/^\d{1,9}$/.test(text)) return {};
   return { retryAfterMs: Math.min(Number(text), MAX_RETRY_MS) };
+}
+
+function problemsOf(metadata: Metadata): { list?: ProblemList } {
+  const bytes = metadata.get(PROBLEMS_KEY)[0];
+  const list = typeof bytes === 'object' ? decodeProblems(bytes) : null;
+  return list === null ? {} : { list };
 }
 
 /** Whether the peer itself gave this error, rather than the connection to it. */

@@ -125,6 +125,44 @@ describe('mistakes', () => {
       assert.equal(stderr.match(/^espalier: /gm)?.length, 1, stderr);
     });
 
+  it('all that a coordinator finds wrong on volumes: a line each, as our own mistakes are told', async () => {
+    const onVolume = (name: string) => `{volume: models, path: ${name}}`;
+    const wrong = [
+      `  - {name: a, model: bert, data: ${onVolume('lost.jsonl')}, budgets: [0.5]}`,
+      `  - {name: b, model: ${onVolume('nowhere')}, data: train.jsonl, budgets: [0.5]}`,
+      `  - name: c\n    model: ${onVolume('gone')}\n    data: ${onVolume('none.csv')}\n    budgets: [0.5]`,
+    ];
+    const { exitCode, stdout, stderr } = await run(campaign('volumes.yaml', jobsOf(`${wrong.join('\n')}\n`)));
+    assert.equal(stdout, '');
+    const lines = stderr.trimEnd().split('\n');
+    assert.equal(lines.length, 5, stderr);
+    for (const [i, text] of [
+      /^volumes\.yaml:3: jobs\[0\]\.data: \[data_not_found\] models\/lost\.jsonl: not found; /,
+      /^volumes\.yaml:4: jobs\[1\]\.model: \[model_not_found\] models\/nowhere: not found; /,
+      /^volumes\.yaml:6: jobs\[2\]\.model: \[model_not_found\] models\/gone: not found; /,
+      /^volumes\.yaml:7: jobs\[2\]\.data: \[data_not_found\] models\/none\.csv: not found; /,
+      /^espalier: \[campaign_format\] volumes\.yaml: got 4 problems, which are told above; nothing was submitted; /,
+    ].entries())
+      assert.match(lines[i]!, text);
+    assert.equal(exitCode, 2);
+    const alike = await run(campaign('alike.yaml', jobsOf(`${wrong[0]}\n`)));
+    assert.equal(alike.exitCode, 4, 'the code that all share');
+    assert.match(alike.stderr, /^espalier: \[data_not_found\] alike\.yaml: got a problem, which is told above/m);
+  });
+
+  it('of more problems than an answer has room for the others are counted', async () => {
+    const jobs = Array.from(
+      { length: 300 },
+      (_, i) => `  - {name: j${i}, model: {volume: models, path: m${i}}, data: train.jsonl, budgets: [0.5]}\n`,
+    );
+    const { stderr } = await run(campaign('many.yaml', jobsOf(jobs.join(''))));
+    const lines = stderr.trimEnd().split('\n');
+    const told = lines.filter((line) => /^many\.yaml:\d+: jobs\[\d+\]\.model: \[model_not_found\]/.test(line)).length;
+    assert.ok(told >= 80 && told <= 100, `${told} are told`);
+    assert.equal(lines.at(-2), `and ${300 - told} more`);
+    assert.match(lines.at(-1)!, /got 300 problems, which are told above/);
+  });
+
   it('the same file twice: two campaigns, unless a client key says that it is one', async () => {
     const ids = [await json(['submit', 'campaign.yaml']), await json(['submit', 'campaign.yaml'])].map(
       ({ campaign: { id } }) => id,
