@@ -6,8 +6,8 @@ import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openBus } from '../shared/bus/open-bus.ts';
-import { EspalierError, toEspalierError } from '../shared/errors.ts';
-import { killSelf, onSignals, Releases } from '../shared/lifecycle.ts';
+import { toEspalierError } from '../shared/errors.ts';
+import { drainAsked, killSelf, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { Tls } from '../shared/rpc/tls.ts';
 import { startApiServer } from './api/api-server.ts';
@@ -55,7 +55,7 @@ export async function runCoordinator(argv: readonly string[], env: NodeJS.Proces
 async function serve(config: CoordinatorConfig): Promise<void> {
   const { host, id, leaseMs } = config;
   const releases = new Releases();
-  const draining = drainAsked();
+  const draining = drainAsked(['SIGTERM', 'SIGINT'], 'coordinator');
   const tls = config.tls === null ? null : await Tls.openLogged(config.tls, 'coordinator', log);
   releases.add(() => tls?.close());
   const telemetry = await ProcessTelemetry.open(config, tls, log);
@@ -118,19 +118,6 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   await releases.run();
   log.info('drained');
   process.exit(0);
-}
-
-/** The first signal asks to drain, the second ends the process. */
-function drainAsked(): { readonly asked: Promise<void>; readonly signal: AbortSignal } {
-  const stop = new AbortController();
-  const asked = new Promise<void>((resolve) => {
-    const drain = () => {
-      stop.abort(new EspalierError('cancelled', 'the coordinator was asked to end'));
-      resolve();
-    };
-    onSignals(['SIGTERM', 'SIGINT'], { drain, force: killSelf });
-  });
-  return { asked, signal: stop.signal };
 }
 
 // As a program, but not where another one imports it for `runCoordinator`.

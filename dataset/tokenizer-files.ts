@@ -5,9 +5,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelConfig } from '../checkpoint/model-config.ts';
 import { EspalierError } from '../shared/errors.ts';
+import { isJsonObject, type JsonObject } from '../shared/json-object.ts';
 import { wordPieceJson } from './vocabulary-text.ts';
-
-export type JsonObject = Record<string, unknown>;
 
 /** tokenizer.json as far as it is looked at here; the library checks the rest. */
 export interface TokenizerJson extends JsonObject {
@@ -61,18 +60,18 @@ async function readJson(path: string): Promise<JsonObject | null> {
   } catch (error) {
     throw new EspalierError('tokenizer_format', `${path}: ${(error as Error).message}`, { cause: error });
   }
-  if (!isObject(value)) throw new EspalierError('tokenizer_format', `${path}: got no JSON object`);
+  if (!isJsonObject(value)) throw new EspalierError('tokenizer_format', `${path}: got no JSON object`);
   return value;
 }
 
 function completeJson(path: string, json: JsonObject): TokenizerJson {
   const model = json.model;
-  if (!isObject(model) || typeof model.vocab !== 'object' || model.vocab === null)
+  if (!isJsonObject(model) || typeof model.vocab !== 'object' || model.vocab === null)
     throw new EspalierError('tokenizer_format', `${path}: got no vocabulary, expected model.vocab`);
-  const part = (name: string): JsonObject | null => (isObject(json[name]) ? json[name] : null);
+  const part = (name: string): JsonObject | null => (isJsonObject(json[name]) ? json[name] : null);
   const added = Array.isArray(json.added_tokens) ? (json.added_tokens as TokenizerJson['added_tokens']) : [];
   for (const token of added)
-    if (!isObject(token) || typeof token.content !== 'string' || !Number.isInteger(token.id))
+    if (!isJsonObject(token) || typeof token.content !== 'string' || !Number.isInteger(token.id))
       throw new EspalierError(
         'tokenizer_format',
         `${path}: added_tokens: got ${JSON.stringify(token)}, expected id and content`,
@@ -119,8 +118,4 @@ function checkIds(path: string, json: TokenizerJson, vocabularySize: number): vo
       `${path}: got token id ${highest}, expected ids below ${vocabularySize} (vocab_size of config.json)`,
       { action: 'use the tokenizer that belongs to this model' },
     );
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,6 +1,7 @@
 // vocab.txt, the vocabulary of BERT checkpoints from before tokenizer.json: one token a line, its id the line's index.
 import { EspalierError } from '../shared/errors.ts';
-import type { JsonObject, TokenizerJson } from './tokenizer-files.ts';
+import type { JsonObject } from '../shared/json-object.ts';
+import type { TokenizerJson } from './tokenizer-files.ts';
 
 const SPECIAL_TOKENS = {
   pad_token: '[PAD]',

@@ -1,5 +1,5 @@
 // How a process holds what it has opened, and how it ends.
-import { toEspalierError } from './errors.ts';
+import { EspalierError, toEspalierError } from './errors.ts';
 
 /** Releases, run once each, last opened first. One that fails does not keep the others from running. */
 export class Releases {
@@ -38,6 +38,24 @@ export function onSignals(
   return () => {
     for (const name of names) process.off(name, listener);
   };
+}
+
+/** Waits for one of these signals, which asks the process to drain; the next ends it at once.
+ * @returns what resolves with the first, and a signal that is then aborted, with "cancelled".
+ * @param what ends, for the reason. */
+export function drainAsked(
+  names: readonly NodeJS.Signals[],
+  what: string,
+): { readonly asked: Promise<void>; readonly signal: AbortSignal } {
+  const stop = new AbortController();
+  const asked = new Promise<void>((resolve) => {
+    const drain = () => {
+      stop.abort(new EspalierError('cancelled', `the ${what} was asked to end`));
+      resolve();
+    };
+    onSignals(names, { drain, force: killSelf });
+  });
+  return { asked, signal: stop.signal };
 }
 
 /** Resolves to "done" with the promise, or to "late" after `timeoutMs`; rejects as the promise does. */

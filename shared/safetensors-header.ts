@@ -1,7 +1,9 @@
 // The header of a safetensors file: JSON that gives each tensor's dtype, shape and place. Whatever passes parseHeader
 // is sound: every tensor lies in the file, none overlaps another, and together they cover all of it.
 // Format: https://huggingface.co/docs/safetensors
+
 import { EspalierError } from './errors.ts';
+import { isJsonObject } from './json-object.ts';
 import { DTYPE_BYTES, type DType, elementCount } from './tensor.ts';
 
 /** Element types that a file may hold; those beyond DType are read as raw bytes only. */
@@ -111,19 +113,19 @@ function parseJson(json: Uint8Array, file: string): object {
   } catch (cause) {
     throw malformed(`${file}: got a header that is no JSON (${(cause as Error).message}), expected an object`, cause);
   }
-  if (!isObject(parsed)) throw malformed(`${file}: got a header that is no JSON object, expected one`);
+  if (!isJsonObject(parsed)) throw malformed(`${file}: got a header that is no JSON object, expected one`);
   return parsed;
 }
 
 function checkMetadata(value: unknown, file: string): Record<string, string> {
-  if (!isObject(value) || Object.values(value).some((text) => typeof text !== 'string'))
+  if (!isJsonObject(value) || Object.values(value).some((text) => typeof text !== 'string'))
     throw malformed(`${file}: ${METADATA_KEY}: got ${JSON.stringify(value)}, expected an object of strings`);
   return value as Record<string, string>;
 }
 
 function checkEntry(name: string, value: unknown, dataStart: number, dataBytes: number, file: string): HeaderEntry {
   const at = `${file}: ${name}`;
-  const { dtype, shape, data_offsets: offsets } = (isObject(value) ? value : {}) as Record<string, unknown>;
+  const { dtype, shape, data_offsets: offsets } = isJsonObject(value) ? value : {};
   if (typeof dtype !== 'string' || !Object.hasOwn(STORED_DTYPE_BYTES, dtype))
     throw malformed(`${at}: got dtype ${show(dtype)}, expected one of ${Object.keys(STORED_DTYPE_BYTES).join(', ')}`);
   if (!isSizes(shape)) throw malformed(`${at}: got shape ${show(shape)}, expected whole numbers of 0 or more`);
@@ -154,10 +156,6 @@ function checkCoverage(entries: readonly HeaderEntry[], dataStart: number, dataB
 
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function show(value: unknown): string {

@@ -13,7 +13,7 @@ import {
   STORED_DTYPE_BYTES,
   type StoredDType,
 } from './safetensors-header.ts';
-import { DTYPE_BYTES, type DType, elementCount, type NamedTensor, viewAs } from './tensor.ts';
+import { elementCount, isDType, type NamedTensor, viewAs } from './tensor.ts';
 
 const PIECE_BYTES = 4 * 2 ** 20;
 
@@ -192,10 +192,6 @@ async function fill(handle: FileHandle, target: Uint8Array, position: number, at
 
 function endsEarly(at: string, got: number, expected: number): EspalierError {
   return new EspalierError('model_format', `${at}: got ${got} bytes, expected ${expected}; the file was cut short`);
-}
-
-function isDType(dtype: StoredDType): dtype is DType {
-  return Object.hasOwn(DTYPE_BYTES, dtype);
 }
 
 function checkLength(tensor: Omit<SafetensorsSource, 'read'>, got: number): void {

@@ -17,6 +17,10 @@ export interface NamedTensor {
 /** Bytes of one element. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8, U8: 1 };
 
+export function isDType(text: string): text is DType {
+  return Object.hasOwn(DTYPE_BYTES, text);
+}
+
 /** Product of the sizes; 1 for a scalar. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);

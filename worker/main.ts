@@ -8,8 +8,8 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { openBus } from '../shared/bus/open-bus.ts';
-import { EspalierError, toEspalierError } from '../shared/errors.ts';
-import { killSelf, onSignals, Releases } from '../shared/lifecycle.ts';
+import { toEspalierError } from '../shared/errors.ts';
+import { drainAsked, killSelf, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { Tls } from '../shared/rpc/tls.ts';
 import { visibleGpus } from '../shared/visible-gpus.ts';
@@ -59,7 +59,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<vo
 }
 
 async function run(config: WorkerConfig, argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
-  const draining = drainAsked();
+  const draining = untilDrain();
   const gpus = visibleGpus(env);
   const count = countWorkers(config, gpus);
   if (count === 1) return serve(config, draining);
@@ -129,20 +129,10 @@ async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAske
   process.exit(0);
 }
 
-/** The first signal asks to drain, the second ends the process. */
-function drainAsked(): { readonly asked: Promise<void>; readonly signal: AbortSignal } {
-  // A terminal sends Ctrl-C to the whole group: what becomes of a forked worker is its parent's decision.
-  const signals: NodeJS.Signals[] = isForked ? ['SIGTERM'] : ['SIGTERM', 'SIGINT'];
+/** A terminal sends Ctrl-C to the whole group: what becomes of a forked worker is its parent's decision. */
+function untilDrain(): ReturnType<typeof drainAsked> {
   if (isForked) process.on('SIGINT', () => {});
-  const stop = new AbortController();
-  const asked = new Promise<void>((resolve) => {
-    const drain = () => {
-      stop.abort(new EspalierError('cancelled', 'the worker was asked to end'));
-      resolve();
-    };
-    onSignals(signals, { drain, force: killSelf });
-  });
-  return { asked, signal: stop.signal };
+  return drainAsked(isForked ? ['SIGTERM'] : ['SIGTERM', 'SIGINT'], 'worker');
 }
 
 function addressOf({ host, advertise }: WorkerConfig, port: number): string {

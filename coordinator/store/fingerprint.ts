@@ -1,4 +1,5 @@
 // What makes two runs the same run: a plain object of settings and digests, compared by its canonical JSON.
+import { isJsonObject } from '../../shared/json-object.ts';
 
 /** JSON with the keys of every object sorted, so that equal values give equal text.
  * @throws RangeError on a number that is not finite, which JSON would turn into null. */
@@ -28,16 +29,12 @@ export function fingerprintDifferences(then: object, now: object): string[] {
 }
 
 function differencesAt(path: string, then: unknown, now: unknown): string[] {
-  if (isRecord(then) && isRecord(now)) {
+  if (isJsonObject(then) && isJsonObject(now)) {
     const names = [...new Set([...Object.keys(then), ...Object.keys(now)])].sort();
     return names.flatMap((name) => differencesAt(path === '' ? name : `${path}.${name}`, then[name], now[name]));
   }
   const [textThen, textNow] = [shown(then), shown(now)];
   return textThen === textNow ? [] : [`${path}: got ${shorten(textNow)}, expected ${shorten(textThen)}`];
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function shown(value: unknown): string {

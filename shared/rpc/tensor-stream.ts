@@ -2,7 +2,7 @@
 // coordinators, here and nowhere else.
 import { type ClientReadableStream, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js';
 import { EspalierError } from '../errors.ts';
-import { DTYPE_BYTES, type DType, elementCount, type NamedTensor, viewAs } from '../tensor.ts';
+import { DTYPE_BYTES, type DType, elementCount, isDType, type NamedTensor, viewAs } from '../tensor.ts';
 import { drained } from './back-pressure.ts';
 import type { Frame, Frame__Output } from './generated/espalier/v1/Frame.ts';
 import type { TensorHeader__Output } from './generated/espalier/v1/TensorHeader.ts';
@@ -135,8 +135,4 @@ class TensorReader {
 
 function progress(open: OpenTensor): string {
   return `${open.name}: got ${open.filled} of ${open.bytes.length} bytes`;
-}
-
-function isDType(text: string): text is DType {
-  return Object.hasOwn(DTYPE_BYTES, text);
 }
