@@ -147,7 +147,7 @@ async function checkInputs(gathered: GatheredInputs, inputs: PruneInputs, resour
 }
 
 /** @param model folder of the dense model, which a thread opens by itself. */
-function threadCompute(threads: ComputeThreads, model: string, signal: AbortSignal): JobCompute {
+export function threadCompute(threads: ComputeThreads, model: string, signal: AbortSignal): JobCompute {
   return {
     rearrange: (fisher, masks) => threads.run('rearrange', { fisher, masks }, { signal }),
     write: (_source, masks, dtype, directory) => threads.run('write', { model, masks, dtype, directory }, { signal }),

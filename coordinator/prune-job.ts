@@ -1,11 +1,11 @@
 // The life of a prune job on one machine: check the inputs, take the output folder, start workers, run the stages, and the
 // output appears whole.
 import { writePrunedCheckpoint } from '../checkpoint/write-pruned.ts';
-import { rearrangeMasks } from '../pruning/rearrange.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import { openBlobCache } from './job/blob-cache.ts';
 import { buildReport } from './job/build-report.ts';
+import { rearrangeFromFile } from './job/fisher-file.ts';
 import type { RunContext } from './job/job-context.ts';
 import { localWeights } from './job/model-blobs.ts';
 import { openPruneInputs, outputBytes, runFingerprint } from './job/prune-inputs.ts';
@@ -51,7 +51,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
 
     const environment = {
       ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
-      ...{ compute: { rearrange: rearrangeMasks, write: writePrunedCheckpoint } },
+      ...{ compute: { rearrange: rearrangeFromFile, write: writePrunedCheckpoint } },
       mostSumBytes: Number.POSITIVE_INFINITY,
     };
     const finished = await pruneModel(settings, inputs, environment, stored);

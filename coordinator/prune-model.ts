@@ -77,8 +77,12 @@ async function pruneAll(
   const dense = evaluation && (await storedQuality(context, model, null, { name: `${prefix}/quality-dense` }));
   const fisher = await storedFisher(context, `${prefix}/fisher`);
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
-  for (const budget of request.budgets)
-    pruned.push({ budget, result: await pruneToBudget(context, fisher, inputs.costs, budget, request, prefix) });
+  try {
+    for (const budget of request.budgets)
+      pruned.push({ budget, result: await pruneToBudget(context, fisher, inputs.costs, budget, request, prefix) });
+  } finally {
+    await fisher.close();
+  }
   const budgets: MeasuredBudget[] = [];
   for (const found of pruned)
     budgets.push(await exportBudget(context, found, request, `${prefix}/budget-${found.budget.value}/quality-result`));

@@ -37,6 +37,30 @@ export interface Importance {
   readonly neurons: Float64Array;
 }
 
+/** Elements of the rows that one task may sum: 1 GiB in float64. */
+export const MOST_TASK_GRADIENTS = 2 ** 27;
+
+/** What of the Fisher information belongs to one sub-layer. */
+export type LayerFisher =
+  | { readonly form: 'rows'; readonly rows: number /** [variables, rows] */; readonly gradients: Float64Array }
+  | { readonly form: 'gram' /** Packed [variables, variables]. */; readonly gram: Float64Array };
+
+/** Fisher information a sub-layer at a time, for whoever need not hold it all. */
+export interface FisherLayers {
+  of(layer: number, kind: SubLayer): LayerFisher;
+}
+
+/** The sub-layers of what is in memory. @throws EspalierError "shape_mismatch", from `of`, when the sizes do not fit. */
+export function layersOfFisher(fisher: FisherInformation, sizes: MaskSizes): FisherLayers {
+  return {
+    of(layer, kind) {
+      if (fisher.form === 'rows')
+        return { form: 'rows', rows: fisher.rows, gradients: layerGradients(fisher, sizes, layer, kind) };
+      return { form: 'gram', gram: (kind === 'attention' ? fisher.headGrams : fisher.neuronGrams)[layer] };
+    },
+  };
+}
+
 /** Elements of a packed triangle of an n × n matrix. */
 export function packedLength(size: number): number {
   return (size * (size + 1)) / 2;
@@ -50,28 +74,56 @@ export function diagonalImportance(
   heads: number,
   neurons: number,
 ): Importance {
-  const importance = { heads: new Float64Array(layers * heads), neurons: new Float64Array(layers * neurons) };
+  const sums = new ImportanceSums({ layers, heads, neurons });
   if (fisher.form === 'rows') {
     checkRows(fisher, { layers, heads, neurons });
-    const variables = layers * (heads + neurons);
-    const sums = new Float64Array(variables);
-    for (let row = 0, at = 0; row < fisher.rows; row++)
-      for (let variable = 0; variable < variables; variable++, at++) {
-        const gradient = fisher.values[at];
-        sums[variable] += gradient * gradient;
-      }
-    importance.heads.set(sums.subarray(0, layers * heads));
-    importance.neurons.set(sums.subarray(layers * heads));
+    sums.addRows(fisher.values);
   } else {
     checkGrams(fisher, { layers, heads, neurons });
     for (let layer = 0; layer < layers; layer++) {
-      importance.heads.set(packedDiagonal(fisher.headGrams[layer], heads), layer * heads);
-      importance.neurons.set(packedDiagonal(fisher.neuronGrams[layer], neurons), layer * neurons);
+      sums.setDiagonal(layer, 'attention', fisher.headGrams[layer]);
+      sums.setDiagonal(layer, 'ffn', fisher.neuronGrams[layer]);
     }
   }
-  checkFinite('head importance', importance.heads);
-  checkFinite('neuron importance', importance.neurons);
-  return importance;
+  return sums.importance();
+}
+
+/** `diagonalImportance` of what comes in parts: whole rows in their order, or the Gram of each sub-layer. */
+export class ImportanceSums {
+  readonly #sizes: MaskSizes;
+  /** In the order of a row. */
+  readonly #sums: Float64Array;
+
+  constructor(sizes: MaskSizes) {
+    this.#sizes = sizes;
+    this.#sums = new Float64Array(sizes.layers * (sizes.heads + sizes.neurons));
+  }
+
+  /** @param values [rows, variables]. */
+  addRows(values: Float32Array): void {
+    const sums = this.#sums;
+    for (let at = 0; at < values.length; )
+      for (let variable = 0; variable < sums.length; variable++, at++) {
+        const gradient = values[at];
+        sums[variable] += gradient * gradient;
+      }
+  }
+
+  /** @param gram packed. */
+  setDiagonal(layer: number, kind: SubLayer, gram: Float64Array): void {
+    const { layers, heads, neurons } = this.#sizes;
+    if (kind === 'attention') this.#sums.set(packedDiagonal(gram, heads), layer * heads);
+    else this.#sums.set(packedDiagonal(gram, neurons), layers * heads + layer * neurons);
+  }
+
+  /** @throws EspalierError "not_finite". */
+  importance(): Importance {
+    const { layers, heads } = this.#sizes;
+    const importance = { heads: this.#sums.slice(0, layers * heads), neurons: this.#sums.slice(layers * heads) };
+    checkFinite('head importance', importance.heads);
+    checkFinite('neuron importance', importance.neurons);
+    return importance;
+  }
 }
 
 /** One layer's gradients, transposed so that a variable's lie side by side.
@@ -91,44 +143,40 @@ export function layerGradients(fisher: FisherRows, sizes: MaskSizes, layer: numb
   return gradients;
 }
 
-/** F = GᵀG of one layer, packed upper triangle by rows, from gradients [variables, rows]; float64. */
-export function gramOfGradients(gradients: Float64Array, variables: number, rows: number): Float64Array {
-  const gram = new Float64Array(packedLength(variables));
+/** F = GᵀG of one layer, packed upper triangle by rows, from gradients [variables, rows]; float64.
+ * @param gram where it goes, [n(n+1)/2]. @param beforeEach called before each row of the triangle; may throw. */
+export function gramOfGradients(
+  gradients: Float64Array,
+  variables: number,
+  rows: number,
+  gram: Float64Array = new Float64Array(packedLength(variables)),
+  beforeEach: () => void = () => {},
+): Float64Array {
   let at = 0;
-  for (let i = 0; i < variables; i++)
+  for (let i = 0; i < variables; i++) {
+    beforeEach();
     for (let j = i; j < variables; j++) {
       let sum = 0;
       for (let row = 0; row < rows; row++) sum += gradients[i * rows + row] * gradients[j * rows + row];
       gram[at++] = sum;
     }
+  }
   return gram;
 }
 
-/** The Gram form of complete rows. @param beforeEach called before each sub-layer; may throw. */
+/** The Gram form of complete rows; those of one kind lie one after the other in one buffer.
+ * @param beforeEach called before each row of a triangle; may throw. */
 export function gramOfRows(fisher: FisherRows, sizes: MaskSizes, beforeEach: () => void = () => {}): FisherGrams {
-  const layers = Array.from({ length: sizes.layers }, (_, layer) => layer);
-  const grams = (kind: SubLayer, variables: number) =>
-    layers.map((layer) => {
-      beforeEach();
-      return gramOfGradients(layerGradients(fisher, sizes, layer, kind), variables, fisher.rows);
+  const grams = (kind: SubLayer, variables: number) => {
+    const length = packedLength(variables);
+    const all = new Float64Array(sizes.layers * length);
+    return Array.from({ length: sizes.layers }, (_, layer) => {
+      const gradients = layerGradients(fisher, sizes, layer, kind);
+      const gram = all.subarray(layer * length, (layer + 1) * length);
+      return gramOfGradients(gradients, variables, fisher.rows, gram, beforeEach);
     });
+  };
   return { form: 'gram', headGrams: grams('attention', sizes.heads), neuronGrams: grams('ffn', sizes.neurons) };
-}
-
-/** Adds the Grams of `b` to those of `a`, in place. @returns `a`. @throws EspalierError "shape_mismatch" when the sizes differ. */
-export function addGramsTo(a: FisherGrams, b: FisherGrams): FisherGrams {
-  for (const [name, into, from] of [
-    ['head gram', a.headGrams, b.headGrams],
-    ['neuron gram', a.neuronGrams, b.neuronGrams],
-  ] as const) {
-    checkLength(`${name} layers`, from.length, into.length);
-    into.forEach((gram, layer) => {
-      const other = from[layer];
-      checkLength(`${name} of layer ${layer}`, other.length, gram.length);
-      for (let at = 0; at < gram.length; at++) gram[at] += other[at];
-    });
-  }
-  return a;
 }
 
 function packedDiagonal(gram: Float64Array, size: number): Float64Array {

@@ -2,7 +2,7 @@
 // information count. Kwon et al. 2022, section 4.2. Scores are float64; a step that cannot change anything is
 // recognised by Cauchy–Schwarz, |F_ij| <= √(F_ii·F_jj), without a dot product.
 import { EspalierError } from '../shared/errors.ts';
-import { type FisherInformation, layerGradients, packedLength } from './fisher.ts';
+import { type FisherInformation, type FisherLayers, layersOfFisher, packedLength } from './fisher.ts';
 import type { Masks } from './masks.ts';
 import { descending } from './search.ts';
 
@@ -25,14 +25,19 @@ interface FisherBlock {
 /** Rearranges every layer's heads and neurons; the number kept in each layer stays. Scales are reset to 1.
  * @throws EspalierError "shape_mismatch" when the Fisher information has other sizes than the masks. */
 export function rearrangeMasks(fisher: FisherInformation, masks: Masks): Masks {
+  return rearrangeLayers(layersOfFisher(fisher, masks), masks);
+}
+
+/** The same, asking for one sub-layer at a time. */
+export function rearrangeLayers(fisher: FisherLayers, masks: Masks): Masks {
   const { layers, heads, neurons } = masks;
   const layerMask = (layer: number, kind: 'attention' | 'ffn'): Uint8Array => {
     const size = kind === 'attention' ? heads : neurons;
     const before = kind === 'attention' ? masks.headMask : masks.neuronMask;
     const kept = before.subarray(layer * size, (layer + 1) * size).reduce((sum, bit) => sum + bit, 0);
-    if (fisher.form === 'gram')
-      return rearrangeGram((kind === 'attention' ? fisher.headGrams : fisher.neuronGrams)[layer], size, size - kept);
-    return rearrangeRows(layerGradients(fisher, masks, layer, kind), size, fisher.rows, size - kept);
+    const found = fisher.of(layer, kind);
+    if (found.form === 'gram') return rearrangeGram(found.gram, size, size - kept);
+    return rearrangeRows(found.gradients, size, found.rows, size - kept);
   };
   const headMask = new Uint8Array(layers * heads);
   const neuronMask = new Uint8Array(layers * neurons);

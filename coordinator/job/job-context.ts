@@ -3,7 +3,6 @@ import type { Checkpoint, WeightDType } from '../../checkpoint/open-checkpoint.t
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { Plan } from '../../dataset/plan.ts';
-import type { FisherInformation } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
@@ -42,8 +41,8 @@ export interface TaskEnvironment {
 
 /** What takes seconds here and not on a worker, computed where the job wants it. */
 export interface JobCompute {
-  /** `rearrangeMasks`. */
-  rearrange(fisher: FisherInformation, masks: Masks): Masks | Promise<Masks>;
+  /** `rearrangeFromFile`. @param fisher the file. */
+  rearrange(fisher: string, masks: Masks): Promise<Masks>;
   /** `writePrunedCheckpoint`. @returns the size of model.safetensors. */
   write(source: Checkpoint, masks: Masks, dtype: WeightDType, directory: string): Promise<{ readonly bytes: number }>;
 }

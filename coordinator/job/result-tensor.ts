@@ -2,7 +2,7 @@
 import { EspalierError } from '../../shared/errors.ts';
 import type { TaskResult } from '../workers/task-spec.ts';
 
-const ARRAYS = { F32: Float32Array, F64: Float64Array } as const;
+export const ARRAYS = { F32: Float32Array, F64: Float64Array } as const;
 type Arrays = { F32: Float32Array; F64: Float64Array };
 
 /** The numbers of one tensor of a task's result.
@@ -30,7 +30,7 @@ export function resultTensor<D extends keyof Arrays>(
 }
 
 // Millions of numbers a job, on the thread that all jobs share: a product with 0 is 0 (or -0), or not a number.
-function areFinite(values: Float32Array | Float64Array): boolean {
+export function areFinite(values: Float32Array | Float64Array): boolean {
   let sum = 0;
   for (let at = 0; at < values.length; at += 1) sum += values[at] * 0;
   return sum === 0;

@@ -1,139 +1,174 @@
-// Stage "fisher": gradients of the mask variables of all calibration samples, a shard a task.
-import type { Plan } from '../../dataset/plan.ts';
-import { addGramsTo, type FisherGrams, type FisherInformation, packedLength } from '../../pruning/fisher.ts';
-import { TreeFold } from '../../pruning/fold-tree.ts';
-import type { NamedTensor } from '../../shared/tensor.ts';
+// Stage "fisher": gradients of the mask variables of all calibration samples. Rows come a shard a task and go to their place
+// in a file. Where they would outnumber a layer's neurons, Grams come, a node of the plan's tree a task, and are added from
+// file to file. What is held in memory does not depend on samples or workers.
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { type Importance, type MaskSizes, MOST_TASK_GRADIENTS } from '../../pruning/fisher.ts';
+import { cutTree, type ShardSpan } from '../../pruning/fold-tree.ts';
+import { TensorFile } from '../../shared/tensor-file.ts';
+import { fisherImportance, rowsTensors } from '../job/fisher-file.ts';
 import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { blobRef } from '../job/model-blobs.ts';
+import { resultSink, type SinkTarget } from '../job/result-sink.ts';
 import { resultTensor } from '../job/result-tensor.ts';
-import { inParallel } from '../jobs/in-parallel.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
+import { GramFiles } from './gram-files.ts';
 
-/** Fisher information as the budgets of a job need it: in memory while one searches, in the store while one tunes. */
+const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
+
+/** Nodes that Grams are made of at least, where there are shards enough. A node's Grams are as large as those of all: fewer
+ * nodes save transfers, more keep more workers busy. Part of what makes results equal, like the plan. */
+const LEAST_NODES = 16;
+
+/** Fisher information as the budgets of a job need it; whoever asked for it closes it. */
 export interface FisherShelf {
   /** Seconds that it took. */
   readonly seconds: number;
-  take(): Promise<FisherInformation>;
-  /** Lets go of the memory; the next `take` reads it again. */
-  putBack(): void;
+  readonly importance: Importance;
+  /** See fisher-file.ts. */
+  readonly file: string;
+  /** Removes the file. */
+  close(): Promise<void>;
 }
 
-/** Fisher information of the calibration samples, from the state or computed. @param name of the stored stage. */
-export async function storedFisher(context: JobContext, name: string): Promise<FisherShelf> {
-  let { value: held, seconds }: { value: FisherInformation | null; seconds: number } = await fisherStage(context, name);
-  return {
-    seconds,
-    async take() {
-      held ??= (await readFisher(context, name))?.value ?? (await fisherStage(context, name)).value;
-      return held;
-    },
-    putBack() {
-      held = null;
-    },
-  };
-}
-
-function fisherStage(context: JobContext, name: string): Promise<{ value: FisherInformation; seconds: number }> {
-  return storedStage<FisherInformation>(context, 'fisher', {
-    name,
-    steps: context.calibration.plan.shards.length,
-    read: () => readFisher(context, name),
-    run: (progress) => runFisher(context, progress),
-    write: (value, seconds) => context.home.writeTensors(name, fisherToTensors(value), { seconds }),
-  });
-}
-
-async function readFisher(
-  { home, checkpoint }: JobContext,
-  name: string,
-): Promise<{ value: FisherInformation; seconds: number } | null> {
-  const stored = await home.readTensors(name);
-  if (stored === null) return null;
-  return {
-    value: fisherFromTensors(stored.tensors, checkpoint.config.layers),
-    seconds: Number(stored.meta.seconds),
-  };
-}
-
-/** Fisher information of the calibration samples: rows, or Grams where rows would outnumber a layer's variables.
+/** Fisher information of the calibration samples, from the state or computed. @param name of the stored stage.
  * @throws EspalierError "not_finite" when a loss or a gradient is not a finite number. */
-export async function runFisher(context: JobContext, progress: (done: number) => void): Promise<FisherInformation> {
-  const { calibration, model, workers, signal, checkpoint } = context;
-  const { plan, blob } = calibration;
-  const { layers, heads, intermediateSize } = checkpoint.config;
-  const rows = Math.ceil(plan.samples.length / plan.groupSize);
-  const gram = rows > intermediateSize;
-  const tasks = plan.shards.map(
-    (_, shard): TaskSpec => ({
-      id: `fisher/${shard}`,
-      blobs: [...model.blobs, blob],
-      request: {
-        fisher: {
-          model: model.ref,
-          plan: blobRef(blob),
-          shards: { first: shard, end: shard + 1 },
-          gram,
-        },
+export async function storedFisher(context: JobContext, name: string): Promise<FisherShelf> {
+  const { home, calibration } = context;
+  const file = path.join(await home.scratch(), 'fisher.safetensors');
+  const close = () => rm(file, { force: true });
+  try {
+    const { seconds } = await storedStage<null>(context, 'fisher', {
+      name,
+      steps: calibration.plan.shards.length,
+      async read() {
+        const meta = await home.readTensorFile(name, file);
+        return meta && { value: null, seconds: Number(meta.seconds) };
       },
+      async run(progress) {
+        await runFisher(context, file, progress);
+        return null;
+      },
+      write: (_, seconds) => home.writeTensorFile(name, file, { seconds }),
+    });
+    return { seconds, importance: await fisherImportance(file, sizesOf(context)), file, close };
+  } catch (caught) {
+    await close();
+    throw caught;
+  }
+}
+
+/** Writes the Fisher information of the calibration samples: rows, or Grams where rows would outnumber a layer's
+ * variables. A file that could not be finished is removed. @param progress told of the shards that are done. */
+export async function runFisher(context: JobContext, file: string, progress: (done: number) => void): Promise<void> {
+  const { plan } = context.calibration;
+  const rows = Math.ceil(plan.samples.length / plan.groupSize);
+  if (rows > sizesOf(context).neurons) await runGrams(context, file, progress);
+  else await runRows(context, file, rows, progress);
+}
+
+function sizesOf({ checkpoint }: JobContext): MaskSizes {
+  const { layers, heads, intermediateSize: neurons } = checkpoint.config;
+  return { layers, heads, neurons };
+}
+
+async function runRows(
+  context: JobContext,
+  path: string,
+  rows: number,
+  progress: (done: number) => void,
+): Promise<void> {
+  const sizes = sizesOf(context);
+  const width = sizes.layers * (sizes.heads + sizes.neurons);
+  const file = await TensorFile.create(path, rowsTensors(sizes, rows));
+  const spans = context.calibration.plan.shards.map((_, shard) => ({ first: shard, end: shard + 1 }));
+  try {
+    // A repeated task writes the same bytes to the same place.
+    const targets = (span: ShardSpan): Record<string, SinkTarget> => {
+      const { firstRow, endRow } = rowsOf(context, span);
+      const write = (bytes: Uint8Array, at: number) => file.write('rows', (firstRow * width + at) * FLOAT32, bytes);
+      return { rows: { dtype: 'F32', length: (endRow - firstRow) * width, write } };
+    };
+    await runTasks(context, { spans, gram: false, targets, onDone: () => {} }, progress);
+    await file.close();
+  } catch (caught) {
+    await file.remove();
+    throw caught;
+  }
+}
+
+async function runGrams(context: JobContext, path: string, progress: (done: number) => void): Promise<void> {
+  const sizes = sizesOf(context);
+  const spans = gramNodes(context, sizes);
+  const files = new GramFiles({ path, sizes, nodes: spans.length, signal: context.signal });
+  try {
+    const targets = (_: ShardSpan, node: number) => files.targets(node);
+    await runTasks(context, { spans, gram: true, targets, onDone: (node) => files.take(node) }, progress);
+    await files.finish();
+  } finally {
+    await files.close();
+  }
+}
+
+/** Nodes of the plan's tree with no more rows than a layer has neurons and a task may have. */
+function gramNodes(context: JobContext, sizes: MaskSizes): ShardSpan[] {
+  const { shards } = context.calibration.plan;
+  const mostRows = Math.min(sizes.neurons, MOST_TASK_GRADIENTS / (sizes.layers * (sizes.heads + sizes.neurons)));
+  for (let count = Math.min(LEAST_NODES, shards.length); ; count++) {
+    const nodes = cutTree(0, shards.length, count);
+    const fits = nodes.every((node) => {
+      const { firstRow, endRow } = rowsOf(context, node);
+      return endRow - firstRow <= mostRows;
+    });
+    if (fits || count >= shards.length) return nodes;
+  }
+}
+
+function samplesOf({ calibration: { plan } }: JobContext, { first, end }: ShardSpan) {
+  return { firstSample: plan.shards[first].firstSample, endSample: plan.shards[end - 1].endSample };
+}
+
+function rowsOf(context: JobContext, span: ShardSpan): { firstRow: number; endRow: number } {
+  const { groupSize } = context.calibration.plan;
+  const { firstSample, endSample } = samplesOf(context, span);
+  return { firstRow: firstSample / groupSize, endRow: Math.ceil(endSample / groupSize) };
+}
+
+interface FisherTasks {
+  readonly spans: readonly ShardSpan[];
+  readonly gram: boolean;
+  /** Where the large tensors of a span's task go. */
+  targets(span: ShardSpan, index: number): Record<string, SinkTarget>;
+  onDone(index: number): void;
+}
+
+async function runTasks(
+  context: JobContext,
+  { spans, gram, targets, onDone }: FisherTasks,
+  progress: (done: number) => void,
+): Promise<void> {
+  const { calibration, model, workers, signal } = context;
+  const tasks = spans.map((shards, index): TaskSpec => {
+    const id = gram ? `fisher/${shards.first}-${shards.end}` : `fisher/${shards.first}`;
+    return {
+      id,
+      blobs: [...model.blobs, calibration.blob],
+      request: { fisher: { model: model.ref, plan: blobRef(calibration.blob), shards, gram } },
       deadlineMs: TASK_DEADLINE_MS,
-    }),
-  );
-  const width = layers * (heads + intermediateSize);
-  const values = new Float32Array(gram ? 0 : rows * width);
-  const shards = new Map(tasks.map(({ id }, shard) => [id, shard]));
+      sink: () => resultSink(id, targets(shards, index)),
+    };
+  });
+  const indices = new Map(tasks.map(({ id }, index) => [id, index]));
   let done = 0;
-  const fold = new TreeFold<FisherGrams>(0, tasks.length, addGramsTo);
-  let grams: FisherGrams | null = null;
-  const onDone = ({ id }: TaskSpec, result: TaskResult) => {
-    const shard = shards.get(id) ?? 0;
-    const { firstSample, endSample } = plan.shards[shard];
-    resultTensor(result, id, 'losses', { dtype: 'F32', length: endSample - firstSample });
-    if (gram) grams = fold.take(shard, gramsOf(result, shard, layers, heads, intermediateSize));
-    else takeRows(values, result, plan, shard, width);
-    // What was taken is held once: with a row a sample it is hundreds of megabytes, and so is a large model's Gram.
-    result.clear();
-    progress(++done);
-  };
-  const bytes = gram ? layers * (packedLength(heads) + packedLength(intermediateSize)) * 8 : 0;
-  const atOnce = Math.max(2, Math.floor(context.mostSumBytes / bytes));
-  if (atOnce >= tasks.length) await workers.runTasks(tasks, { signal, onDone });
-  else await inParallel(tasks, atOnce, (task) => workers.runTasks([task], { signal, onDone }));
-  return grams ?? { form: 'rows', rows, values };
-}
-
-/** Puts the rows of one shard in their place. @param values [rows, width] of all shards. */
-function takeRows(values: Float32Array, result: TaskResult, plan: Plan, shard: number, width: number): void {
-  const { firstSample, endSample } = plan.shards[shard];
-  const length = Math.ceil((endSample - firstSample) / plan.groupSize) * width;
-  const part = resultTensor(result, `fisher/${shard}`, 'rows', { dtype: 'F32', length });
-  values.set(part, (firstSample / plan.groupSize) * width);
-}
-
-function gramsOf(result: TaskResult, shard: number, layers: number, heads: number, neurons: number): FisherGrams {
-  const split = (name: string, size: number) => {
-    const length = packedLength(size);
-    const data = resultTensor(result, `fisher/${shard}`, name, { dtype: 'F64', length: layers * length });
-    return Array.from({ length: layers }, (_, layer) => data.subarray(layer * length, (layer + 1) * length));
-  };
-  return { form: 'gram', headGrams: split('head_gram', heads), neuronGrams: split('neuron_gram', neurons) };
-}
-
-/** Fisher information as the tensors of a stored stage. */
-export function fisherToTensors(fisher: FisherInformation): NamedTensor[] {
-  if (fisher.form === 'rows')
-    return [
-      { name: 'rows', dtype: 'F32', shape: [fisher.rows, fisher.values.length / fisher.rows], data: fisher.values },
-    ];
-  const list = (name: string, grams: readonly Float64Array[]) =>
-    grams.map((data, layer): NamedTensor => ({ name: `${name}.${layer}`, dtype: 'F64', shape: [data.length], data }));
-  return [...list('head_gram', fisher.headGrams), ...list('neuron_gram', fisher.neuronGrams)];
-}
-
-/** Inverse of `fisherToTensors`. */
-export function fisherFromTensors(tensors: ReadonlyMap<string, NamedTensor>, layers: number): FisherInformation {
-  const rows = tensors.get('rows');
-  if (rows !== undefined) return { form: 'rows', rows: rows.shape[0], values: rows.data as Float32Array };
-  const list = (name: string) =>
-    Array.from({ length: layers }, (_, layer) => tensors.get(`${name}.${layer}`)?.data as Float64Array);
-  return { form: 'gram', headGrams: list('head_gram'), neuronGrams: list('neuron_gram') };
+  await workers.runTasks(tasks, {
+    signal,
+    onDone({ id }: TaskSpec, result: TaskResult) {
+      const index = indices.get(id)!;
+      const { firstSample, endSample } = samplesOf(context, spans[index]);
+      resultTensor(result, id, 'losses', { dtype: 'F32', length: endSample - firstSample });
+      onDone(index);
+      done += spans[index].end - spans[index].first;
+      progress(done);
+    },
+  });
 }

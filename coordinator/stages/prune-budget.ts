@@ -1,7 +1,6 @@
 // One budget of a job: search, rearrange, tune, export, with the quality after each.
 import { keptCounts, parameterCount } from '../../pruning/compact.ts';
 import { maskMacs } from '../../pruning/cost.ts';
-import { diagonalImportance } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { searchMasks } from '../../pruning/search.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../pruning/tuning.ts';
@@ -45,7 +44,7 @@ export async function pruneToBudget(
 ): Promise<PrunedBudget> {
   const { config } = context.checkpoint;
   const { layers, heads, intermediateSize: neurons } = config;
-  const importance = diagonalImportance(await fisher.take(), layers, heads, neurons);
+  const { importance, file } = fisher;
   const search = (fraction: number): Masks =>
     searchMasks({ importance, layers, heads, neurons, ...costs, budgetMacs: fraction * costs.totalMacs });
   const name = (stage: string) => `${prefix}/budget-${budget.value}/${stage}`;
@@ -68,14 +67,13 @@ export async function pruneToBudget(
   await measure('search', masks);
   let tuning: readonly TuningReport[] = [];
   if (stages.includes('rearrange')) {
-    const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), async () =>
-      context.compute.rearrange(await fisher.take(), searched.value),
+    const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), () =>
+      context.compute.rearrange(file, searched.value),
     );
     seconds.rearrange = rearranged.seconds;
     masks = rearranged.value;
     await measure('rearrange', masks);
   }
-  fisher.putBack();
   if (stages.includes('tune')) {
     // The published teacher: the search's masks at the square root of the budget, not rearranged.
     const tuned = await tuneStage(

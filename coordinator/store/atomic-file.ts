@@ -5,14 +5,19 @@ import { dirname, join } from 'node:path';
 import { namingFile } from '../../shared/errors.ts';
 
 /** Writes `chunks` one after the other as the file at `path`, making its folder where it is missing. */
-export async function writeFileAtomically(path: string, chunks: readonly (string | Uint8Array)[]): Promise<void> {
+export async function writeFileAtomically(
+  path: string,
+  chunks: readonly (string | Uint8Array | AsyncIterable<Uint8Array>)[],
+): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
   const temporary = `${path}.${process.pid}.partial`;
   try {
     const file = await open(temporary, 'w');
     try {
-      for (const chunk of chunks) await file.writeFile(chunk);
+      for (const chunk of chunks)
+        if (typeof chunk === 'string' || chunk instanceof Uint8Array) await file.writeFile(chunk);
+        else for await (const piece of chunk) await file.writeFile(piece);
       await file.sync();
     } finally {
       await file.close();

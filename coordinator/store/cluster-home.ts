@@ -27,7 +27,15 @@ export class ClusterHome extends ClusterStages implements JobHome {
     // The user's text names no folder here: its place among the budgets does.
     const index = this.#budgets.indexOf(budget);
     if (index < 0) throw new EspalierError('internal', `staging: got budget ${budget}, which the job does not have`);
-    const folder = path.join(this.#folder, String(index));
+    return this.#made(String(index));
+  }
+
+  scratch(): Promise<string> {
+    return this.#made('scratch');
+  }
+
+  async #made(name: string): Promise<string> {
+    const folder = path.join(this.#folder, name);
     await mkdir(folder, { recursive: true });
     return folder;
   }

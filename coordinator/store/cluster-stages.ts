@@ -1,11 +1,12 @@
 // What a cluster's job has finished so far: small JSON values in its record, tensors as safetensors in the object store with
 // their digest in the record. A stage is stored when the record names it, and only then; what was put into the object
 // store without that is nobody's and is collected.
-
+import { stat, writeFile } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { readChunks } from '../../shared/blobs/blob-source.ts';
 import type { ObjectBucket } from '../../shared/bus/bus.ts';
-import { EspalierError } from '../../shared/errors.ts';
-import { decodeSafetensors, safetensorsParts } from '../../shared/safetensors.ts';
+import { EspalierError, namingFile } from '../../shared/errors.ts';
+import { decodeSafetensors, openSafetensors, safetensorsParts } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { StageEntry } from '../jobs/job-record.ts';
 import { canonicalJson } from './fingerprint.ts';
@@ -74,13 +75,47 @@ export class ClusterStages implements StageStore {
     return this.#write(name, tensors, meta);
   }
 
-  async #read(name: string, entry: TensorsEntry): Promise<StoredTensors | null> {
-    const { digest, sizeBytes, meta } = entry;
-    try {
-      const bytes = await this.#download(digest, sizeBytes);
+  async readTensorFile(name: string, file: string): Promise<StoredTensors['meta'] | null> {
+    const entry = this.#entries.get(checkStageName(name));
+    if (entry?.kind !== 'tensors') return null;
+    return this.#undamaged(name, async () => {
+      const { objects, signal } = this.#options;
+      await writeWhole(file, objects.open(entry.digest, signal));
+      const { metadata, close } = await openSafetensors(file, name);
+      await close();
+      return metaOf(entry, metadata);
+    });
+  }
+
+  async writeTensorFile(name: string, file: string, meta: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    checkStageName(name);
+    const text = canonicalJson(meta);
+    if (Buffer.byteLength(text) > INLINE_META_BYTES)
+      throw new EspalierError('internal', `${name}: got ${text.length} of metadata, expected ${INLINE_META_BYTES}`);
+    const { objects, signal } = this.#options;
+    signal?.throwIfAborted();
+    const { size } = await stat(file);
+    const digest = await objects.add(size, readChunks(file), signal);
+    await this.#commit(name, {
+      kind: 'tensors',
+      digest,
+      sizeBytes: size,
+      meta: JSON.parse(text) as TensorsEntry['meta'],
+    });
+  }
+
+  #read(name: string, entry: TensorsEntry): Promise<StoredTensors | null> {
+    return this.#undamaged(name, async () => {
+      const bytes = await this.#download(entry.digest, entry.sizeBytes);
       const { tensors, metadata } = decodeSafetensors(bytes, name);
-      const own = metadata[META_KEY];
-      return { tensors, meta: own === undefined ? meta : (JSON.parse(own) as StoredTensors['meta']) };
+      return { tensors, meta: metaOf(entry, metadata) };
+    });
+  }
+
+  /** What is damaged counts as missing. */
+  async #undamaged<Value>(name: string, read: () => Promise<Value>): Promise<Value | null> {
+    try {
+      return await read();
     } catch (caught) {
       const isDamage =
         caught instanceof SyntaxError ||
@@ -133,6 +168,19 @@ export class ClusterStages implements StageStore {
       );
     await this.#options.commit(name, entry);
     this.#entries.set(name, entry);
+  }
+}
+
+function metaOf(entry: TensorsEntry, metadata: Readonly<Record<string, string>>): StoredTensors['meta'] {
+  const own = metadata[META_KEY];
+  return own === undefined ? entry.meta : (JSON.parse(own) as StoredTensors['meta']);
+}
+
+async function writeWhole(file: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    await writeFile(file, chunks);
+  } catch (caught) {
+    throw namingFile(file, caught);
   }
 }
 

@@ -63,6 +63,8 @@ export class RunFolder implements JobHome {
     this.writeJson = this.#files.writeJson.bind(this.#files);
     this.readTensors = this.#files.readTensors.bind(this.#files);
     this.writeTensors = this.#files.writeTensors.bind(this.#files);
+    this.readTensorFile = this.#files.readTensorFile.bind(this.#files);
+    this.writeTensorFile = this.#files.writeTensorFile.bind(this.#files);
   }
 
   /** See StateFiles. */
@@ -71,6 +73,8 @@ export class RunFolder implements JobHome {
   readonly writeJson: StateFiles['writeJson'];
   readonly readTensors: StateFiles['readTensors'];
   readonly writeTensors: StateFiles['writeTensors'];
+  readonly readTensorFile: StateFiles['readTensorFile'];
+  readonly writeTensorFile: StateFiles['writeTensorFile'];
 
   /** The output folder, absolute. */
   get out(): string {
@@ -81,6 +85,12 @@ export class RunFolder implements JobHome {
    * outputs are written again, only stages are taken from the state. */
   async staging(budget: string): Promise<string> {
     const folder = join(this.#paths.staging, budget);
+    await mkdir(folder, { recursive: true });
+    return folder;
+  }
+
+  async scratch(): Promise<string> {
+    const folder = scratchIn(this.#paths.state);
     await mkdir(folder, { recursive: true });
     return folder;
   }
@@ -116,6 +126,10 @@ export class RunFolder implements JobHome {
   }
 }
 
+function scratchIn(state: string): string {
+  return join(state, 'scratch');
+}
+
 async function prepareParent(out: string): Promise<OutputPaths> {
   const absolute = resolve(out);
   await makeFolder(dirname(absolute));
@@ -134,6 +148,7 @@ async function prepareState(paths: OutputPaths, options: RunFolderOptions): Prom
   if (options.resume) {
     checkResumable(paths.out, await run.readJson<object>('run'), options.fingerprint);
     await rm(paths.staging, { recursive: true, force: true });
+    await rm(scratchIn(paths.state), { recursive: true, force: true });
   } else {
     await rm(paths.state, { recursive: true, force: true });
     await mkdir(paths.state);

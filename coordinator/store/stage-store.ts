@@ -20,12 +20,19 @@ export interface StageStore {
   /** The tensors stored under `name` and what was stored with them, or null. */
   readTensors(name: string): Promise<StoredTensors | null>;
   writeTensors(name: string, tensors: readonly NamedTensor[], meta?: Readonly<Record<string, unknown>>): Promise<void>;
+  /** `readTensors` for what is larger than memory should hold: writes the tensors to `file` as safetensors.
+   * @returns what was stored with them, or null; then there may be a part of a file. */
+  readTensorFile(name: string, file: string): Promise<StoredTensors['meta'] | null>;
+  /** `writeTensors` of a safetensors file, which stays the caller's. */
+  writeTensorFile(name: string, file: string, meta?: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
 /** A job's stages and the folders that its outputs are written to before they are published. */
 export interface JobHome extends StageStore {
   /** Folder, made when missing, whose content becomes the output of this budget. */
   staging(budget: string): Promise<string>;
+  /** Folder, made when missing, for files that are needed while the job runs; removed with the job at the latest. */
+  scratch(): Promise<string>;
 }
 
 /** Lets a name through only when it can be part of a path. @throws EspalierError "internal" otherwise. */

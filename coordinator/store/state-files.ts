@@ -1,8 +1,10 @@
 // What a job has finished so far, as files of one folder: JSON values and sets of tensors under the names of stages.
 // Every file carries a digest; one that is cut short, changed or of another schema counts as missing and is told of.
 import { createHash } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { blobOfFile } from '../../shared/blobs/blob-source.ts';
+import { namingFile } from '../../shared/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { writeFileAtomically } from './atomic-file.ts';
@@ -58,9 +60,34 @@ export class StateFiles implements StageStore {
     meta: Readonly<Record<string, unknown>> = {},
   ): Promise<void> {
     const bytes = encodeSafetensors(tensors);
-    const digest = sha256(bytes);
+    await this.#write(stage, sha256(bytes), [bytes], meta);
+  }
+
+  async readTensorFile(stage: string, file: string): Promise<StoredTensors['meta'] | null> {
+    const record = await this.#readRecord(stage);
+    if (record === null) return null;
+    try {
+      await copyFile(this.#path(stage, tensorsSuffix(record.sha256)), file);
+    } catch (caught) {
+      if ((caught as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw namingFile(file, caught);
+    }
+    return (await blobOfFile(file)).digest === record.sha256 ? record.meta : this.#damaged(stage);
+  }
+
+  async writeTensorFile(stage: string, file: string, meta: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const { digest, open } = await blobOfFile(file);
+    await this.#write(stage, digest, [open()], meta);
+  }
+
+  async #write(
+    stage: string,
+    digest: string,
+    chunks: Parameters<typeof writeFileAtomically>[1],
+    meta: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
     const before = await this.#readRecord(stage);
-    await writeFileAtomically(this.#path(stage, tensorsSuffix(digest)), [bytes]);
+    await writeFileAtomically(this.#path(stage, tensorsSuffix(digest)), chunks);
     // The record comes last and names its tensors: until it is there, the ones before them count.
     await this.writeJson(`${stage}.tensors`, { sha256: digest, meta } satisfies TensorsRecord);
     if (before !== null && before.sha256 !== digest)

@@ -4,11 +4,10 @@
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
-import type { FisherInformation } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { rearrangeMasks } from '../../pruning/rearrange.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
 import { type CheckRequest, checkInputs } from '../campaign/check-inputs.ts';
+import { rearrangeFromFile } from '../job/fisher-file.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import { type PreparedInputs, prepareInputs } from './prepare-inputs.ts';
 import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts';
@@ -16,7 +15,7 @@ import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts'
 /** Calls by name: what goes in and what comes out. */
 export interface ThreadCalls {
   readonly prepare: { readonly input: PruneRequest; readonly output: PreparedInputs };
-  readonly rearrange: { readonly input: { fisher: FisherInformation; masks: Masks }; readonly output: Masks };
+  readonly rearrange: { readonly input: { fisher: string; masks: Masks }; readonly output: Masks };
   readonly write: {
     readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string };
     readonly output: { readonly bytes: number };
@@ -36,7 +35,7 @@ type Handlers = {
 export const THREAD_CALLS: Handlers = {
   prepare: prepareInputs,
   check: (request) => checkInputs(request, { signal: new AbortController().signal }),
-  rearrange: ({ fisher, masks }) => rearrangeMasks(fisher, masks),
+  rearrange: ({ fisher, masks }) => rearrangeFromFile(fisher, masks),
   async write({ model, masks, dtype, directory }) {
     const source = await openCheckpoint(model);
     try {

@@ -2,7 +2,12 @@
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import { cancelOnAbort } from '../../shared/rpc/abort.ts';
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
-import { DEFAULT_TENSOR_LIMITS, readTensors, type TensorLimits } from '../../shared/rpc/tensor-stream.ts';
+import {
+  DEFAULT_TENSOR_LIMITS,
+  readTensors,
+  type TensorLimits,
+  type TensorSink,
+} from '../../shared/rpc/tensor-stream.ts';
 import { type CallContext, callMetadata, NO_CONTEXT } from '../../shared/rpc/trace-metadata.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { PooledWorker } from './worker-source.ts';
@@ -18,6 +23,8 @@ export interface TaskSpec {
   readonly affinity?: string;
   /** Runs with nothing else on its device. */
   readonly exclusive?: boolean;
+  /** Where the large tensors of a try's result go; left out: into memory. Two tries may write at the same time. */
+  readonly sink?: () => TensorSink;
   /** How long it may compute; waiting behind another task of its worker is not counted. */
   readonly deadlineMs: number;
 }
@@ -66,7 +73,7 @@ export async function tryTask(worker: PooledWorker, task: TaskSpec, options: Try
   );
   const stop = cancelOnAbort(call, signal);
   try {
-    return await readTensors(call, options.limits ?? DEFAULT_TENSOR_LIMITS);
+    return await readTensors(call, options.limits ?? DEFAULT_TENSOR_LIMITS, task.sink?.());
   } finally {
     stop();
   }

@@ -1,6 +1,6 @@
 // Task "fisher": gradients of the mask variables of some shards, summed by Fisher group (method: docs/method.md, "Importance").
 import type { Plan, Shard } from '../../dataset/plan.ts';
-import { gramOfRows } from '../../pruning/fisher.ts';
+import { gramOfRows, MOST_TASK_GRADIENTS } from '../../pruning/fisher.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
@@ -13,9 +13,6 @@ import { checkTarget, sampleLoss } from '../model/losses.ts';
 import type { LocalModel } from '../model/model-cache.ts';
 import { sampleLogits } from '../model/sample-logits.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
-
-/** Elements of the rows that one task may sum: 1 GiB in float64. */
-const MOST_GRADIENTS = 2 ** 27;
 
 export interface FisherInput {
   readonly model: LocalModel;
@@ -34,10 +31,10 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
   const samples = shards[shards.length - 1].endSample - firstSample;
   const groups = Math.ceil(samples / groupSize);
   const { heads, neurons } = widths(weights);
-  if (groups * (heads + neurons) > MOST_GRADIENTS)
+  if (groups * (heads + neurons) > MOST_TASK_GRADIENTS)
     throw new EspalierError(
       'protocol',
-      `fisher: got ${groups} rows of ${heads + neurons}, expected at most ${MOST_GRADIENTS} gradients`,
+      `fisher: got ${groups} rows of ${heads + neurons}, expected at most ${MOST_TASK_GRADIENTS} gradients`,
     );
   const sums = new Float64Array(groups * (heads + neurons));
   const losses = new Float32Array(samples);
@@ -185,14 +182,10 @@ function gramTensors(context: TaskContext, weights: EncoderWeights, rows: Float3
   const { layers, heads, intermediateSize } = weights.config;
   const sizes = { layers, heads, neurons: intermediateSize };
   const gram = gramOfRows({ form: 'rows', rows: count, values: rows }, sizes, () => context.checkCancelled());
-  const join = (name: string, parts: readonly Float64Array[]): NamedTensor => {
-    const size = parts[0].length;
-    const data = new Float64Array(size * parts.length);
-    parts.forEach((part, i) => {
-      context.checkCancelled();
-      data.set(part, i * size);
-    });
-    return { name, dtype: 'F64', shape: [parts.length, size], data };
+  // A layer's Gram follows that of the layer before: the whole buffer is the tensor.
+  const whole = (name: string, [first]: readonly Float64Array[]): NamedTensor => {
+    const data = new Float64Array(first.buffer as ArrayBuffer);
+    return { name, dtype: 'F64', shape: [layers, first.length], data };
   };
-  return [join('head_gram', gram.headGrams), join('neuron_gram', gram.neuronGrams)];
+  return [whole('head_gram', gram.headGrams), whole('neuron_gram', gram.neuronGrams)];
 }

@@ -2,13 +2,21 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Server, ServerCredentials, type ServerWritableStream, type UntypedHandleCall } from '@grpc/grpc-js';
+import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
 import { connectWorker, SERVER_OPTIONS } from '../../../shared/rpc/channel.ts';
 import type { Frame } from '../../../shared/rpc/generated/espalier/v1/Frame.ts';
 import { CHUNK_BYTES, protocol } from '../../../shared/rpc/protocol.ts';
 import { toStatus } from '../../../shared/rpc/status.ts';
-import { DEFAULT_TENSOR_LIMITS, readTensors, writeTensors } from '../../../shared/rpc/tensor-stream.ts';
+import {
+  DEFAULT_TENSOR_LIMITS,
+  readTensors,
+  type TensorSink,
+  type TensorWriter,
+  writeTensors,
+} from '../../../shared/rpc/tensor-stream.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { gate, until } from '../../support/until.ts';
 
@@ -97,6 +105,63 @@ for (const [what, sent, code, message] of malformed)
     const worker = await serve(frames(...sent));
     await assert.rejects(readTensors(worker.run({})), { code, message });
   });
+
+test('what a sink takes comes in parts, in order, and is not returned', async () => {
+  const big = Float32Array.from({ length: CHUNK_BYTES / 2 + 3 }, (_, i) => i);
+  const small: NamedTensor = { name: 'small', dtype: 'F64', shape: [1], data: Float64Array.of(1) };
+  const worker = await serve(async (call) => {
+    await writeTensors(call, [{ name: 'big', dtype: 'F32', shape: [1, big.length], data: big }, small]);
+    call.end();
+  });
+  const taken = new Float32Array(big.length);
+  let parts = 0;
+  let isEnded = false;
+  const got = await readTensors(worker.run({}), DEFAULT_TENSOR_LIMITS, {
+    open: ({ name, dtype, shape }) => {
+      if (name !== 'big') return null;
+      assert.deepEqual([dtype, shape], ['F32', [1, big.length]]);
+      return async (elements, at) => {
+        // Later parts wait for earlier ones.
+        const before = parts;
+        await pause(5);
+        assert.equal(parts, before);
+        taken.set(elements as Float32Array, at);
+        parts += 1;
+      };
+    },
+    end() {
+      assert.deepEqual(taken, big, 'all is there');
+      isEnded = true;
+    },
+  });
+  assert.deepEqual([...got.values()], [small]);
+  assert.ok(parts > 2 && isEnded);
+});
+
+test('a sink that refuses ends the call, and parts of elements are refused', async () => {
+  const refusal = new EspalierError('not_finite', 'no');
+  const worker = await serve(frames(header('a', 'F32', 2), chunk(4), chunk(3), chunk(1)));
+  const sink = (write: TensorWriter): TensorSink => ({ open: () => write, end() {} });
+  await assert.rejects(
+    readTensors(
+      worker.run({}),
+      DEFAULT_TENSOR_LIMITS,
+      sink(() => Promise.reject(refusal)),
+    ),
+    refusal,
+  );
+  await assert.rejects(
+    readTensors(
+      worker.run({}),
+      DEFAULT_TENSOR_LIMITS,
+      sink(async () => {}),
+    ),
+    {
+      code: 'protocol',
+      message: 'a: got 4 of 8 bytes, then 3: no whole number of F32',
+    },
+  );
+});
 
 test('refused: more tensors than allowed', async () => {
   const worker = await serve(frames(header('a', 'U8', 0), header('b', 'U8', 0)));

@@ -14,6 +14,7 @@ import { StateFiles } from '../../../coordinator/store/state-files.ts';
 import type { Bus } from '../../../shared/bus/bus.ts';
 import { connectBus } from '../../../shared/bus/nats-bus.ts';
 import { EspalierError } from '../../../shared/errors.ts';
+import { decodeSafetensors, encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { NatsServer } from '../../support/nats-server.ts';
 
@@ -113,6 +114,35 @@ for (const kind of KINDS)
         assert.deepEqual(stored!.meta, { seconds: 1.25, reports: [{ rung: 'ridge' }] });
         assert.equal(await store.readJson('plan-ab/y'), null);
       }
+    });
+
+    it('go to files and come from files as what they are in memory', async () => {
+      const store = await kind.open('files');
+      const [given, taken] = ['given', 'taken'].map((name) => path.join(folder, `${kind.name}-${name}`));
+      await writeFile(given, encodeSafetensors(TENSORS));
+      assert.equal(await store.readTensorFile('fisher', taken), null);
+      await store.writeTensorFile('fisher', given, { seconds: 2.5 });
+      await store.writeTensors('small', TENSORS, { seconds: 1.5 });
+      await rm(given);
+      for (const next of [store, await kind.open('files')]) {
+        const stored = await next.readTensors('fisher');
+        assert.deepEqual(stored, {
+          tensors: new Map(TENSORS.map((tensor) => [tensor.name, tensor])),
+          meta: { seconds: 2.5 },
+        });
+        for (const [name, seconds] of [
+          ['fisher', 2.5],
+          ['small', 1.5],
+        ] as const) {
+          assert.deepEqual(await next.readTensorFile(name, taken), { seconds });
+          assert.deepEqual(decodeSafetensors(await readFile(taken), taken).tensors, stored!.tensors);
+        }
+      }
+      await kind.damage('files', 'fisher');
+      const notices: string[] = [];
+      const damaged = await kind.open('files', (text) => notices.push(text));
+      assert.equal(await damaged.readTensorFile('fisher', taken), null);
+      assert.deepEqual(notices, ['stored fisher is damaged and is computed again']);
     });
 
     it('are replaced by a later write', async () => {

@@ -5,18 +5,20 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { rearrangeFromFile } from '../../../coordinator/job/fisher-file.ts';
 import { openPruneInputs, type PruneInputs } from '../../../coordinator/job/prune-inputs.ts';
 import { readInputs } from '../../../coordinator/job/thread-inputs.ts';
 import type { JobEvent } from '../../../coordinator/job-events.ts';
 import type { PruneRequest } from '../../../coordinator/prune-settings.ts';
 import { ComputeThreads } from '../../../coordinator/threads/compute-threads.ts';
-import { packedLength } from '../../../pruning/fisher.ts';
+import { type FisherInformation, packedLength } from '../../../pruning/fisher.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
 import { benchSettings } from '../../bench/bench-settings.ts';
+import { writeFisherFile } from '../../support/fisher-files.ts';
 import { type ToyKind, toyRows, writeRows } from '../../support/toy-data.ts';
 import { writeToyModel } from '../../support/toy-model.ts';
 import { until } from '../../support/until.ts';
@@ -42,17 +44,25 @@ function problem(layers: number, neurons: number, rows: number) {
   return { fisher: { form: 'rows' as const, rows, values }, masks };
 }
 
+let files = 0;
+
+/** The same with the Fisher information in a file, as a thread takes it. */
+async function filed(given: { fisher: FisherInformation; masks: Masks }) {
+  files += 1;
+  return { fisher: await writeFisherFile(at(`fisher-${files}`), given.fisher), masks: given.masks };
+}
+
 describe('threads', () => {
   it('give what this one gives', async () => {
     const small = problem(2, 40, 6);
-    assert.deepEqual(await threads.run('rearrange', small), rearrangeMasks(small.fisher, small.masks));
-    assert.equal(small.fisher.values.length, 2 * 42 * 6, 'what went in is still here');
+    assert.deepEqual(await threads.run('rearrange', await filed(small)), rearrangeMasks(small.fisher, small.masks));
   });
 
   it('leave the loop free', async () => {
+    const large = await filed(problem(6, 1500, 64));
     let turns = 0;
     const timer = setInterval(() => turns++, 2);
-    const running = threads.run('rearrange', problem(6, 1500, 64));
+    const running = threads.run('rearrange', large);
     await until('turns of the loop while it computes', () => turns > 20 && threads.busy === 1);
     clearInterval(timer);
     await running;
@@ -66,7 +76,7 @@ describe('threads', () => {
     ] as const) {
       const done: number[] = [];
       const calls = [0, 1, 2, 3, 4].map(async (i) => {
-        await pool.run('rearrange', problem(1, 200, 16));
+        await pool.run('rearrange', await filed(problem(1, 200, 16)));
         done.push(i);
       });
       await until('calls run', () => pool.busy === most);
@@ -79,16 +89,12 @@ describe('threads', () => {
   });
 
   it('pass errors on as they were, and go on', async () => {
-    const { fisher, masks } = problem(2, 40, 6);
-    const wrong = { ...fisher, rows: 7 };
-    let expected: unknown;
-    try {
-      rearrangeMasks(wrong, masks);
-    } catch (caught) {
-      expected = caught;
-    }
+    const { fisher, masks } = await filed(problem(2, 40, 6));
+    const wrong = denseMasks(3, 2, 40);
+    const expected: unknown = await rearrangeFromFile(fisher, wrong).catch((caught: unknown) => caught);
     assert.ok(expected instanceof EspalierError);
-    await assert.rejects(threads.run('rearrange', { fisher: wrong, masks }), (error) => {
+    assert.equal(expected.code, 'shape_mismatch');
+    await assert.rejects(threads.run('rearrange', { fisher, masks: wrong }), (error) => {
       assert.ok(error instanceof EspalierError);
       assert.deepEqual([error.code, error.message, error.action], [expected.code, expected.message, expected.action]);
       return true;
@@ -101,15 +107,15 @@ describe('threads', () => {
     const own = new ComputeThreads({ count: 1, heapMegabytes: 200 });
     const [first, second] = [new AbortController(), new AbortController()];
     // Minutes of work.
-    const long = own.run('rearrange', problem(12, 3072, 256), { signal: first.signal });
-    const waiting = own.run('rearrange', problem(1, 10, 2), { signal: second.signal });
-    const next = own.run('rearrange', problem(1, 10, 2));
+    const long = own.run('rearrange', await filed(problem(12, 3072, 256)), { signal: first.signal });
+    const waiting = own.run('rearrange', await filed(problem(1, 10, 2)), { signal: second.signal });
+    const next = own.run('rearrange', await filed(problem(1, 10, 2)));
     second.abort(reason);
     await assert.rejects(waiting, reason);
     first.abort(reason);
     await assert.rejects(long, reason);
     await next;
-    await assert.rejects(own.run('rearrange', problem(1, 10, 2), { signal: first.signal }), reason);
+    await assert.rejects(own.run('rearrange', await filed(problem(1, 10, 2)), { signal: first.signal }), reason);
     assert.equal(own.busy, 0);
     await own.close();
   });
@@ -124,7 +130,7 @@ describe('threads', () => {
       message: 'prepare: got input that takes more than 24 MB of memory',
     });
     const { fisher, masks } = problem(1, 10, 2);
-    assert.deepEqual(await small.run('rearrange', { fisher, masks }), rearrangeMasks(fisher, masks));
+    assert.deepEqual(await small.run('rearrange', await filed({ fisher, masks })), rearrangeMasks(fisher, masks));
     await small.close();
   });
 
@@ -132,7 +138,7 @@ describe('threads', () => {
     const gram = (size: number) => Float64Array.from({ length: packedLength(size) }, (_, i) => (i % 7) + 1);
     const fisher = { form: 'gram' as const, headGrams: [gram(2)], neuronGrams: [gram(12)] };
     const { masks } = problem(1, 12, 1);
-    assert.deepEqual(await threads.run('rearrange', { fisher, masks }), rearrangeMasks(fisher, masks));
+    assert.deepEqual(await threads.run('rearrange', await filed({ fisher, masks })), rearrangeMasks(fisher, masks));
   });
 });
 

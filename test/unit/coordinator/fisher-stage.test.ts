@@ -1,106 +1,208 @@
-// The stage "fisher" in its Gram form: few results at a time, the bits of the plan's tree, whatever comes first.
+// The stage "fisher": results go into a file in parts, checked as they come, in the order of the plan's tree, whatever comes
+// first and however often. Nothing stays behind.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fisherImportance, rearrangeFromFile } from '../../../coordinator/job/fisher-file.ts';
 import type { JobContext } from '../../../coordinator/job/job-context.ts';
 import { runFisher } from '../../../coordinator/stages/fisher.ts';
 import type { RunOptions } from '../../../coordinator/workers/task-run.ts';
 import type { TaskResult, TaskSpec } from '../../../coordinator/workers/task-spec.ts';
-import { type FisherGrams, packedLength } from '../../../pruning/fisher.ts';
-import { foldTree } from '../../../pruning/fold-tree.ts';
+
+import type { Workers } from '../../../coordinator/workers/workers.ts';
+import { diagonalImportance, type FisherGrams, packedLength } from '../../../pruning/fisher.ts';
+import { cutTree, foldTree, type ShardSpan } from '../../../pruning/fold-tree.ts';
+import { denseMasks } from '../../../pruning/masks.ts';
+
 import { randomStream } from '../../../pruning/random.ts';
+import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { blobOfBytes } from '../../../shared/blobs/blob-source.ts';
+
+import type { NamedTensor } from '../../../shared/tensor.ts';
+import { readFisherFile } from '../../support/fisher-files.ts';
 import { mergeGrams } from '../../support/merge-fisher.ts';
 
-const [LAYERS, HEADS, NEURONS, SHARDS] = [2, 2, 3, 11];
-const GRAM_BYTES = 8 * LAYERS * (packedLength(HEADS) + packedLength(NEURONS));
+const [LAYERS, HEADS, NEURONS, SHARDS] = [2, 2, 6, 37];
 const random = randomStream(1, 'fisher');
 // Sizes from 1e-8 to 1e8 of both signs: every order of adding gives other bits.
 const noise = (length: number) =>
   new Float64Array(length).map(() => (random.uniform() - 0.5) * 10 ** random.integer(17));
-const shards = Array.from({ length: SHARDS }, () => ({
-  heads: noise(LAYERS * packedLength(HEADS)),
-  neurons: noise(LAYERS * packedLength(NEURONS)),
-}));
 
-function resultOf(shard: number): TaskResult {
-  const { heads, neurons } = shards[shard];
-  return new Map([
-    ['losses', { name: 'losses', dtype: 'F32', shape: [1], data: new Float32Array(1) }],
-    ['head_gram', { name: 'head_gram', dtype: 'F64', shape: [heads.length], data: heads.slice() }],
-    ['neuron_gram', { name: 'neuron_gram', dtype: 'F64', shape: [neurons.length], data: neurons.slice() }],
-  ]) as TaskResult;
+let folder = '';
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'espalier-fisher-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+const f64 = (name: string, data: Float64Array): NamedTensor => ({ name, dtype: 'F64', shape: [data.length], data });
+const f32 = (name: string, data: Float32Array): NamedTensor => ({ name, dtype: 'F32', shape: [data.length], data });
+
+/** What a task answers for a span of shards, but for its losses. */
+type Answer = (span: ShardSpan) => NamedTensor[];
+
+/** Sends tensors as a stream does: a few elements at a time, each awaited. */
+async function send(task: TaskSpec, tensors: readonly NamedTensor[], elements: number): Promise<TaskResult> {
+  const sink = task.sink!();
+  const result: TaskResult = new Map();
+  for (const tensor of tensors) {
+    const write = sink.open(tensor);
+    if (write === null) result.set(tensor.name, tensor);
+    else
+      for (let at = 0; at < tensor.data.length; at += elements) await write(tensor.data.slice(at, at + elements), at);
+  }
+  sink.end();
+  return result;
 }
 
-function gramsOf(shard: number): FisherGrams {
-  const split = (data: Float64Array, size: number) =>
-    Array.from({ length: LAYERS }, (_, layer) => data.subarray(layer * size, (layer + 1) * size));
-  const { heads, neurons } = shards[shard];
+/** A job of a row a shard. */
+function contextOf(neurons: number, runTasks: Workers['runTasks']): JobContext {
   return {
-    form: 'gram',
-    headGrams: split(heads, packedLength(HEADS)),
-    neuronGrams: split(neurons, packedLength(NEURONS)),
-  };
-}
-
-/** Runs the stage with workers that end their tasks in another order than they were given. */
-async function run(mostSumBytes: number) {
-  const ends: (() => void)[] = [];
-  let most = 0;
-  const results: TaskResult[] = [];
-  const runTasks = (tasks: readonly TaskSpec[], { onDone }: RunOptions = {}) =>
-    Promise.all(
-      tasks.map(async (task) => {
-        await new Promise<void>((end) => {
-          ends.push(end);
-          most = Math.max(most, ends.length);
-          // When everything that will be asked for is there, the one that was asked for last ends first.
-          setImmediate(() => ends.pop()?.());
-        });
-        const result = resultOf(task.request.fisher!.shards!.first!);
-        results.push(result);
-        onDone?.(task, result);
-        return result;
-      }),
-    );
-  const blob = blobOfBytes(new Uint8Array());
-  const context = {
     calibration: {
-      blob,
+      blob: blobOfBytes(new Uint8Array()),
       plan: {
-        // More rows than a layer has neurons: Grams.
         samples: { length: SHARDS },
         groupSize: 1,
-        shards: shards.map((_, shard) => ({ firstSample: shard, endSample: shard + 1 })),
+        shards: Array.from({ length: SHARDS }, (_, shard) => ({ firstSample: shard, endSample: shard + 1 })),
       },
     },
     model: { ref: {}, blobs: [] },
-    checkpoint: { config: { layers: LAYERS, heads: HEADS, intermediateSize: NEURONS } },
+    checkpoint: { config: { layers: LAYERS, heads: HEADS, intermediateSize: neurons } },
     workers: { runTasks },
     signal: new AbortController().signal,
-    mostSumBytes,
   } as unknown as JobContext;
-  const progress: number[] = [];
-  const fisher = await runFisher(context, (done) => progress.push(done));
-  assert.deepEqual(
-    progress,
-    shards.map((_, i) => i + 1),
-  );
-  assert.ok(
-    results.every(({ size }) => size === 0),
-    'no result is held twice',
-  );
-  return { fisher, most };
 }
 
-test('Grams are folded in the order of the tree, with as many on their way as fit', async () => {
-  const expected = foldTree(0, SHARDS, gramsOf, mergeGrams);
-  for (const [bytes, most] of [
-    [Number.POSITIVE_INFINITY, SHARDS],
-    [3 * GRAM_BYTES, 3],
-    [0, 2],
-  ] as const) {
-    const ran = await run(bytes);
-    assert.deepEqual(ran.fisher, expected);
-    assert.equal(ran.most, most);
+/** Runs the stage with workers that end their tasks in another order than they were given, and repeat some. */
+async function run(answer: Answer): Promise<string> {
+  const file = path.join(folder, 'sum');
+  const late: Promise<unknown>[] = [];
+  const runTasks = async (tasks: readonly TaskSpec[], { onDone }: RunOptions = {}) => {
+    const order = random.permutation(tasks.length);
+    for (const at of order) {
+      const task = tasks[at];
+      const span = task.request.fisher!.shards as ShardSpan;
+      const tensors = [...answer(span), f32('losses', new Float32Array(span.end - span.first))];
+      // Another try of the same task is on its way while this one is taken, and comes too late.
+      const second = send(task, tensors, 2).catch(() => null);
+      onDone?.(task, await send(task, tensors, 1 + (at % 5)));
+      late.push(second);
+    }
+    return [];
+  };
+  const context = contextOf(NEURONS, runTasks);
+  const progress: number[] = [];
+  try {
+    await runFisher(context, file, (done) => progress.push(done));
+  } finally {
+    await Promise.all(late);
   }
+  assert.equal(progress.at(-1), SHARDS, 'all shards are counted');
+  assert.deepEqual(await readdir(folder), ['sum'], 'nothing else is left');
+  return file;
+}
+
+const NODES = cutTree(0, SHARDS, 16);
+const grams = new Map(
+  NODES.map((node) => [
+    node.first,
+    { heads: noise(LAYERS * packedLength(HEADS)), neurons: noise(LAYERS * packedLength(NEURONS)) },
+  ]),
+);
+const gramAnswer: Answer = ({ first }) => {
+  const { heads, neurons } = grams.get(first)!;
+  return [f64('head_gram', heads.slice()), f64('neuron_gram', neurons.slice())];
+};
+
+test('Grams are added in the order of the tree over nodes that the plan alone decides', async () => {
+  const gramsOf = (node: number): FisherGrams => {
+    const split = (data: Float64Array, size: number) =>
+      Array.from({ length: LAYERS }, (_, layer) => data.slice(layer * size, (layer + 1) * size));
+    const { heads, neurons } = grams.get(NODES[node].first)!;
+    return {
+      form: 'gram',
+      headGrams: split(heads, packedLength(HEADS)),
+      neuronGrams: split(neurons, packedLength(NEURONS)),
+    };
+  };
+  const expected = foldTree(0, NODES.length, gramsOf, mergeGrams);
+  for (let round = 0; round < 5; round++) {
+    const file = await run(gramAnswer);
+    assert.deepEqual(await readFisherFile(file, LAYERS), expected);
+    assert.deepEqual(
+      await fisherImportance(file, { layers: LAYERS, heads: HEADS, neurons: NEURONS }),
+      diagonalImportance(expected, LAYERS, HEADS, NEURONS),
+    );
+    await rm(file);
+  }
+});
+
+test('a node has no more rows than a layer has neurons', async () => {
+  const spans: ShardSpan[] = [];
+  const zeros = (length: number) => new Float64Array(length);
+  const file = await run((span) => {
+    spans.push(span);
+    return [
+      f64('head_gram', zeros(LAYERS * packedLength(HEADS))),
+      f64('neuron_gram', zeros(LAYERS * packedLength(NEURONS))),
+    ];
+  });
+  assert.ok(spans.every(({ first, end }) => end - first <= NEURONS));
+  assert.equal(spans.length, 16);
+  await rm(file);
+});
+
+test('results that are not what was asked for are refused, and leave nothing', async () => {
+  const heads = () => f64('head_gram', new Float64Array(LAYERS * packedLength(HEADS)));
+  const neurons = (length = LAYERS * packedLength(NEURONS)) => f64('neuron_gram', new Float64Array(length));
+  const spoiled = neurons();
+  spoiled.data[31] = Number.NaN;
+  for (const [tensors, code, text] of [
+    [[heads()], 'protocol', /^fisher\/\d+-\d+: neuron_gram: got nothing, expected F64 of 42$/],
+    [[heads(), neurons(41)], 'protocol', /neuron_gram: got F64 of 41 elements, expected F64 of 42$/],
+    [[heads(), f32('neuron_gram', new Float32Array(42))], 'protocol', /got F32 of 42 elements/],
+    [[heads(), spoiled], 'not_finite', /neuron_gram 31: got NaN, expected a finite number$/],
+  ] as const) {
+    await assert.rejects(
+      run(() => [...tensors]),
+      (error: { code: string; message: string }) => error.code === code && text.test(error.message),
+    );
+    assert.deepEqual(await readdir(folder), []);
+  }
+});
+
+test('rows go to their place, and are read a layer at a time', async () => {
+  // A row a shard, no more rows than neurons: groups of samples would do the same.
+  const [rows, neurons] = [SHARDS, 40];
+  const width = LAYERS * (HEADS + neurons);
+  const values = new Float32Array(rows * width).map(() => random.uniform() - 0.5);
+  const file = path.join(folder, 'sum');
+  const runTasks = async (tasks: readonly TaskSpec[], { onDone }: RunOptions = {}) => {
+    for (const at of random.permutation(tasks.length)) {
+      const { first } = tasks[at].request.fisher!.shards as ShardSpan;
+      const tensors = [
+        f32('rows', values.slice(first * width, (first + 1) * width)),
+        f32('losses', new Float32Array(1)),
+      ];
+      onDone?.(tasks[at], await send(tasks[at], tensors, 7));
+    }
+    return [];
+  };
+  const context = contextOf(neurons, runTasks);
+  await runFisher(context, file, () => {});
+  const fisher = { form: 'rows' as const, rows, values };
+  assert.deepEqual(await readFisherFile(file, LAYERS), fisher);
+  assert.deepEqual(
+    await fisherImportance(file, { layers: LAYERS, heads: HEADS, neurons }),
+    diagonalImportance(fisher, LAYERS, HEADS, neurons),
+  );
+  const masks = denseMasks(LAYERS, HEADS, neurons);
+  for (let i = 0; i < masks.neuronMask.length; i += 2) masks.neuronMask[i] = 0;
+  assert.deepEqual(await rearrangeFromFile(file, masks), rearrangeMasks(fisher, masks));
+  await assert.rejects(fisherImportance(file, { layers: LAYERS, heads: HEADS, neurons: neurons + 1 }), {
+    code: 'shape_mismatch',
+    message: `${file}: rows: got F32 [37,84], expected F32 [rows,86]`,
+  });
+  await rm(file);
 });
