@@ -1,7 +1,7 @@
 // One claimed job of a cluster, from its record to its results: inputs out of the object store or a volume, the same
 // stages as on one machine, results into the object store. Holds no state of its own that another coordinator would miss:
 // what has been finished is in the record.
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
@@ -27,12 +27,11 @@ import type { PruneRequest } from './prune-settings.ts';
 import { ClusterHome } from './store/cluster-home.ts';
 import { fingerprintDifferences } from './store/fingerprint.ts';
 import { requireFreeSpace } from './store/free-space.ts';
-import type { ComputeThreads } from './threads/compute-threads.ts';
 import type { Fleet } from './workers/fleet.ts';
 import type { BeginTry } from './workers/task-try.ts';
 
-/** A worker's share of a sub-layer's sums is up to 57 MB for BERT-base, and a coordinator has many jobs. */
-const MOST_SUM_BYTES = 256e6;
+/** Of the memory that jobs share, for one: a node's sums of a sub-layer are up to 57 MB for BERT-base. */
+export const MOST_SUM_BYTES = 128e6;
 
 /** What runs one job; the job holds none of it open after it has ended. */
 export interface ClusterJob extends RunContext {
@@ -112,8 +111,8 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   const joined = performance.now();
   const weights = storeWeights(gathered.model, resources, home, signal);
   const environment: PruneEnvironment = {
-    ...{ workers, signal, emit, home, weights, mostSumBytes: MOST_SUM_BYTES },
-    compute: threadCompute(resources.threads, request.model, signal),
+    ...{ workers, signal, emit, home, weights, mostSumBytes: MOST_SUM_BYTES, memory: resources.memory },
+    compute: threadCompute(resources, request.model, signal),
   };
   const finished = await pruneModel(request, inputs, environment, stored);
   const seconds = { load: loadSeconds, total: loadSeconds + (performance.now() - joined) / 1000 };
@@ -147,9 +146,22 @@ async function checkInputs(gathered: GatheredInputs, inputs: PruneInputs, resour
 }
 
 /** @param model folder of the dense model, which a thread opens by itself. */
-export function threadCompute(threads: ComputeThreads, model: string, signal: AbortSignal): JobCompute {
+export function threadCompute(
+  { threads, memory }: Pick<JobResources, 'threads' | 'memory'>,
+  model: string,
+  signal: AbortSignal,
+): JobCompute {
   return {
-    rearrange: (fisher, masks) => threads.run('rearrange', { fisher, masks }, { signal }),
+    async rearrange(fisher, masks) {
+      // A layer at a time, in float64 where the file may have float32.
+      const bytes = (2 * (await stat(fisher)).size) / masks.layers;
+      const share = await memory.take({ least: bytes, most: bytes }, signal);
+      try {
+        return await threads.run('rearrange', { fisher, masks }, { signal });
+      } finally {
+        share.release();
+      }
+    },
     write: (_source, masks, dtype, directory) => threads.run('write', { model, masks, dtype, directory }, { signal }),
   };
 }

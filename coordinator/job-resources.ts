@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { ObjectCache } from '../shared/blobs/object-cache.ts';
 import type { ObjectBucket } from '../shared/bus/bus.ts';
+import { MemoryRoom } from './job/memory-room.ts';
 import { ComputeThreads } from './threads/compute-threads.ts';
 
 export interface JobResources {
@@ -13,12 +14,16 @@ export interface JobResources {
   readonly cache: ObjectCache;
   /** Folders of the operator's by the name that jobs call them. */
   readonly volumes: ReadonlyMap<string, string>;
+  /** For what jobs hold as a whole. */
+  readonly memory: MemoryRoom;
   /** For what would hold up the loop. */
   readonly threads: ComputeThreads;
   /** For reading inputs: few, since the rows of a large file take hundreds of megabytes while they are drawn from. */
   readonly readers: ComputeThreads;
 }
 
+/** Four times a node's largest sums of BERT-base, or three layers that are rearranged. */
+export const MEMORY_BYTES = 256e6;
 const MOST_THREADS = 4;
 const THREAD_HEAP_MEGABYTES = 1000;
 const READERS = 2;
@@ -38,5 +43,6 @@ export async function openJobResources(options: JobResourcesOptions): Promise<Jo
   const count = Math.max(1, Math.min(MOST_THREADS, availableParallelism() - 1));
   const threads = new ComputeThreads({ count, heapMegabytes: THREAD_HEAP_MEGABYTES });
   const readers = new ComputeThreads({ count: READERS, heapMegabytes: READER_HEAP_MEGABYTES });
-  return { objects, volumes, blobs, cache: new ObjectCache(objects, blobs), threads, readers };
+  const memory = new MemoryRoom(MEMORY_BYTES);
+  return { objects, volumes, blobs, cache: new ObjectCache(objects, blobs), memory, threads, readers };
 }

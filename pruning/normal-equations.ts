@@ -34,6 +34,19 @@ export interface SubLayerSums {
 /** a + b, element by element. Floating point: fold in the order of fold-tree.ts.
  * @throws EspalierError "shape_mismatch" when the sizes differ. */
 export function addSums(a: SubLayerSums, b: SubLayerSums): SubLayerSums {
+  return joinSums(a, b, add);
+}
+
+/** `addSums` into the arrays of `a`, which are its no more: the same bits, without memory for a third. */
+export function addSumsTo(a: SubLayerSums, b: SubLayerSums): SubLayerSums {
+  return joinSums(a, b, addTo);
+}
+
+function joinSums(
+  a: SubLayerSums,
+  b: SubLayerSums,
+  join: (a: Float64Array, b: Float64Array) => Float64Array,
+): SubLayerSums {
   if (a.features !== b.features || a.hiddenSize !== b.hiddenSize)
     throw new EspalierError(
       'shape_mismatch',
@@ -42,9 +55,9 @@ export function addSums(a: SubLayerSums, b: SubLayerSums): SubLayerSums {
   return {
     features: a.features,
     hiddenSize: a.hiddenSize,
-    gram: add(a.gram, b.gram),
-    cross: add(a.cross, b.cross),
-    featureSums: add(a.featureSums, b.featureSums),
+    gram: join(a.gram, b.gram),
+    cross: join(a.cross, b.cross),
+    featureSums: join(a.featureSums, b.featureSums),
     targetSum: a.targetSum + b.targetSum,
     targetSquares: a.targetSquares + b.targetSquares,
     positions: a.positions + b.positions,
@@ -209,4 +222,9 @@ function add(a: Float64Array, b: Float64Array): Float64Array {
   const sum = new Float64Array(a.length);
   for (let at = 0; at < a.length; at++) sum[at] = a[at] + b[at];
   return sum;
+}
+
+function addTo(a: Float64Array, b: Float64Array): Float64Array {
+  for (let at = 0; at < a.length; at++) a[at] += b[at];
+  return a;
 }

@@ -8,6 +8,7 @@ import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
 import type { JobHome } from '../store/stage-store.ts';
 import type { Workers } from '../workers/workers.ts';
+import type { MemoryRoom } from './memory-room.ts';
 import type { ModelBlobs, WeightPlace } from './model-blobs.ts';
 
 /** Who runs a job: when it wants it to stop, and where it is told what happens. */
@@ -54,6 +55,8 @@ export interface PruneEnvironment extends TaskEnvironment {
   readonly compute: JobCompute;
   /** Bytes of partial sums that a sub-layer's tuning may bring here at once; at least two come. */
   readonly mostSumBytes: number;
+  /** What jobs beside this one take their memory from, too; left out: there are none. */
+  readonly memory?: MemoryRoom;
 }
 
 export interface JobContext extends PruneEnvironment {

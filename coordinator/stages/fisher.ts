@@ -149,7 +149,8 @@ async function runTasks(
 ): Promise<void> {
   const { calibration, model, workers, signal } = context;
   const tasks = spans.map((shards, index): TaskSpec => {
-    const id = gram ? `fisher/${shards.first}-${shards.end}` : `fisher/${shards.first}`;
+    const { first, end } = shards;
+    const id = end - first === 1 ? `fisher/${first}` : `fisher/${first}-${end}`;
     return {
       id,
       blobs: [...model.blobs, calibration.blob],

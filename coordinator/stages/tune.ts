@@ -3,22 +3,24 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { packedLength } from '../../pruning/fisher.ts';
-import { cutTree, foldCutAsync } from '../../pruning/fold-tree.ts';
+import { cutTree, foldCutAsync, type ShardSpan } from '../../pruning/fold-tree.ts';
 import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
-import { addSums, type SubLayerSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
+import { addSumsTo, type SubLayerSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
 import type { ScaleSolution, TuningSettings } from '../../pruning/tuning.ts';
-import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts';
+import { type BlobSource, blobOfParts } from '../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { MaskSet } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
+import type { NormalEquationsTask } from '../../shared/rpc/generated/espalier/v1/NormalEquationsTask.ts';
 import type { SumSource } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
-import { encodeSafetensors } from '../../shared/safetensors.ts';
+import { safetensorsParts } from '../../shared/safetensors.ts';
 import type { TensorData } from '../../shared/tensor.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { maskSet } from '../job/mask-set.ts';
+import type { MemoryShare } from '../job/memory-room.ts';
 import { blobRef } from '../job/model-blobs.ts';
 import { resultTensor } from '../job/result-tensor.ts';
 import type { TuningReport } from '../prune-report.ts';
-import type { TaskSpec } from '../workers/task-spec.ts';
+import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
 
 /** The scales found so far, with what is told of them. */
 export interface TuningProgress {
@@ -106,6 +108,7 @@ async function tuneSubLayer(
 ): Promise<{ scales: Float64Array; report: SolveReport }> {
   const { calibration, model, workers, signal } = context;
   const { plan, blob } = calibration;
+  const { config } = context.checkpoint;
   const common = {
     model: model.ref,
     plan: blobRef(blob),
@@ -122,57 +125,95 @@ async function tuneSubLayer(
   const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
 
   // One worker holds the whole tree and solves in place; of several, each sums its nodes and one solves.
-  let sources: SumSource[] = spans.map((shards) => ({ shards }));
-  const sumBlobs: BlobSource[] = [];
   const spread = workers.tuningSpread ?? workers.count;
-  if (spread > 1) {
-    const nodeBytes = sumBytes(subLayer, kept, context.checkpoint.config);
-    const fitting = Math.floor(context.mostSumBytes / nodeBytes / spans.length);
-    const nodes = Math.max(1, Math.min(spread * NODES_PER_WORKER, fitting));
+  const sums =
+    spread > 1
+      ? await foldedSums(context, { name, common, spans, spread, nodeBytes: sumBytes(subLayer, kept, config) })
+      : null;
+  const [fit, heldOut = null] = sums?.sources ?? spans.map((shards): SumSource => ({ shards }));
+  let result: TaskResult;
+  try {
+    [result] = await workers.runTasks(
+      [
+        {
+          id: `solve/${name}`,
+          blobs: [...model.blobs, blob, ...(sums?.blobs ?? [])],
+          request: {
+            solve: {
+              ...common,
+              fit,
+              heldOut,
+              settingsJson: JSON.stringify(input.settings),
+            },
+          },
+          affinity: 'solve',
+          deadlineMs: TASK_DEADLINE_MS,
+        },
+      ],
+      { signal },
+    );
+  } finally {
+    sums?.share?.release();
+  }
+  const scales = resultTensor(result, `solve/${name}`, 'scales', { dtype: 'F64', length: kept });
+  if (!scales.every((scale) => Number.isFinite(Math.fround(scale))))
+    throw new EspalierError('not_finite', `solve/${name}: got a scale that no float32 holds`);
+  return { scales, report: readSolveReport(`solve/${name}`, result.get('report')?.data) };
+}
+
+interface FoldedSums {
+  /** Of each span. */
+  readonly sources: SumSource[];
+  readonly blobs: BlobSource[];
+  /** Memory that the blobs take; whoever asked for them releases it. */
+  readonly share: MemoryShare | undefined;
+}
+
+/** Sums of the spans, made by several workers and folded here. */
+async function foldedSums(
+  context: JobContext,
+  options: {
+    readonly name: string;
+    readonly common: Omit<NormalEquationsTask, 'shards'>;
+    readonly spans: readonly ShardSpan[];
+    readonly spread: number;
+    readonly nodeBytes: number;
+  },
+): Promise<FoldedSums> {
+  const { name, common, spans, spread, nodeBytes } = options;
+  const { calibration, model, workers, signal, mostSumBytes } = context;
+  const least = nodeBytes * spans.length;
+  const most = Math.min(mostSumBytes, least * spread * NODES_PER_WORKER);
+  const share = await context.memory?.take({ least, most }, signal);
+  try {
+    const nodes = Math.max(1, Math.floor((share?.bytes ?? most) / least));
     const cuts = spans.map(({ first, end }) => cutTree(first, end, nodes));
     const tasks = cuts.flat().map(
       (node): TaskSpec => ({
         id: `normal-equations/${name}/${node.first}-${node.end}`,
-        blobs: [...model.blobs, blob],
+        blobs: [...model.blobs, calibration.blob],
         request: { normalEquations: { ...common, shards: node } },
         affinity: `${node.first}-${node.end}`,
         deadlineMs: TASK_DEADLINE_MS,
       }),
     );
     const results = await workers.runTasks(tasks, { signal });
-    const sums: SubLayerSums[] = [];
-    for (const result of results) sums.push(await inTurn(() => sumsFromTensors(result)));
-    sources = [];
+    const sources: SumSource[] = [];
+    const blobs: BlobSource[] = [];
     for (const cut of cuts) {
-      const folded = await foldCutAsync(cut, sums.splice(0, cut.length), (a, b) => inTurn(() => addSums(a, b)));
-      const source = await inTurn(() => blobOfBytes(encodeSafetensors(sumsToTensors(folded))));
-      sumBlobs.push(source);
+      const sums: SubLayerSums[] = [];
+      for (const result of results.splice(0, cut.length)) sums.push(await inTurn(() => sumsFromTensors(result)));
+      const folded = await foldCutAsync(cut, sums, (a, b) => inTurn(() => addSumsTo(a, b)));
+      const source = await inTurn(() => blobOfParts(safetensorsParts(sumsToTensors(folded))));
+      blobs.push(source);
       sources.push({ sums: blobRef(source) });
     }
+    share?.shrink(least);
+    return { sources, blobs, share };
+  } catch (caught) {
+    share?.release();
+    throw caught;
   }
-  const [result] = await workers.runTasks(
-    [
-      {
-        id: `solve/${name}`,
-        blobs: [...model.blobs, blob, ...sumBlobs],
-        request: {
-          solve: {
-            ...common,
-            fit: sources[0],
-            heldOut: sources[1] ?? null,
-            settingsJson: JSON.stringify(input.settings),
-          },
-        },
-        affinity: 'solve',
-        deadlineMs: TASK_DEADLINE_MS,
-      },
-    ],
-    { signal },
-  );
-  const scales = resultTensor(result, `solve/${name}`, 'scales', { dtype: 'F64', length: kept });
-  if (!scales.every((scale) => Number.isFinite(Math.fround(scale))))
-    throw new EspalierError('not_finite', `solve/${name}: got a scale that no float32 holds`);
-  return { scales, report: readSolveReport(`solve/${name}`, result.get('report')?.data) };
 }
 
 /** Bytes of what a normal_equations task returns of a sub-layer. */

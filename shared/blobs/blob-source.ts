@@ -16,11 +16,18 @@ export interface BlobSource {
 
 /** A blob in memory; the bytes must not change afterwards. */
 export function blobOfBytes(bytes: Uint8Array): BlobSource {
+  return blobOfParts([bytes]);
+}
+
+/** A blob of parts in memory, one after the other, as `blobOfBytes`. */
+export function blobOfParts(parts: readonly Uint8Array[]): BlobSource {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
   return {
-    digest: createHash('sha256').update(bytes).digest('hex'),
-    sizeBytes: bytes.byteLength,
+    digest: hash.digest('hex'),
+    sizeBytes: parts.reduce((sum, { byteLength }) => sum + byteLength, 0),
     async *open() {
-      yield bytes;
+      yield* parts;
     },
   };
 }

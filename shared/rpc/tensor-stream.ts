@@ -2,7 +2,6 @@
 // coordinators, here and nowhere else.
 import { type ClientReadableStream, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js';
 import { EspalierError } from '../errors.ts';
-
 import {
   DTYPE_BYTES,
   type DType,

@@ -2,6 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { MemoryRoom } from '../../coordinator/job/memory-room.ts';
+import { MEMORY_BYTES } from '../../coordinator/job-resources.ts';
 import { ComputeThreads } from '../../coordinator/threads/compute-threads.ts';
 import { openFleet } from '../../coordinator/workers/open-fleet.ts';
 import { connectBus } from '../../shared/bus/nats-bus.ts';
@@ -22,11 +24,18 @@ async function coordinate(start: MemoryStart): Promise<void> {
   const fleet = await openFleet({ bus, tls: null, insecure: false, coordinatorId: 'memory', onNotice });
   await until('all workers are there', () => fleet.size === start.workers, 60_000);
   const threads = new ComputeThreads({ count: 2, heapMegabytes: 1000 });
+  const memory = new MemoryRoom(MEMORY_BYTES);
   const startMs = performance.now();
   try {
     const kept = await Promise.all(
       Array.from({ length: start.jobs }, (_, job) =>
-        runMemoryJob(job, start, { fleet, threads, objects: bus.objects, folder: path.join(folder, String(job)) }),
+        runMemoryJob(job, start, {
+          fleet,
+          threads,
+          memory,
+          objects: bus.objects,
+          folder: path.join(folder, String(job)),
+        }),
       ),
     );
     const peakRssBytes = process.resourceUsage().maxRSS * 1024;

@@ -3,9 +3,10 @@
 import { createHash } from 'node:crypto';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
-import { threadCompute } from '../../coordinator/cluster-job.ts';
+import { MOST_SUM_BYTES, threadCompute } from '../../coordinator/cluster-job.ts';
 import { modelCosts } from '../../coordinator/job/budget.ts';
 import type { JobContext } from '../../coordinator/job/job-context.ts';
+import type { MemoryRoom } from '../../coordinator/job/memory-room.ts';
 import { storedFisher } from '../../coordinator/stages/fisher.ts';
 import { pruneToBudget } from '../../coordinator/stages/prune-budget.ts';
 import { ClusterHome } from '../../coordinator/store/cluster-home.ts';
@@ -40,7 +41,7 @@ function weightsOf(job: number): BlobSource {
 export async function runMemoryJob(
   job: number,
   sizes: MemoryCase,
-  parts: { fleet: Fleet; objects: ObjectBucket; threads: ComputeThreads; folder: string },
+  parts: { fleet: Fleet; objects: ObjectBucket; threads: ComputeThreads; memory: MemoryRoom; folder: string },
 ): Promise<number> {
   const { layers, hiddenSize, heads, headSize, neurons } = sizesOf(sizes);
   const config = { layers, hiddenSize, heads, headSize, intermediateSize: neurons, outputs: 2 } as ModelConfig;
@@ -70,8 +71,9 @@ export async function runMemoryJob(
       },
       weights: { place: async () => weights },
       calibration: { plan, blob: blobOfBytes(encodePlan(plan)) },
-      mostSumBytes: 256e6,
-      compute: threadCompute(parts.threads, '', signal),
+      mostSumBytes: MOST_SUM_BYTES,
+      memory: parts.memory,
+      compute: threadCompute(parts, '', signal),
     };
     const budget = { text: '0.98', value: 0.98 };
     const fisher = await storedFisher(context, 'fisher');

@@ -70,13 +70,14 @@ describe('threads', () => {
 
   it('take calls in order, no more at once than there are', async () => {
     const one = new ComputeThreads({ count: 1, heapMegabytes: 200 });
+    const given = await filed(problem(1, 200, 16));
     for (const [pool, most] of [
       [one, 1],
       [threads, 2],
     ] as const) {
       const done: number[] = [];
       const calls = [0, 1, 2, 3, 4].map(async (i) => {
-        await pool.run('rearrange', await filed(problem(1, 200, 16)));
+        await pool.run('rearrange', given);
         done.push(i);
       });
       await until('calls run', () => pool.busy === most);
@@ -105,17 +106,19 @@ describe('threads', () => {
   it('stop when they are asked to, computing or waiting', async () => {
     const reason = new EspalierError('cancelled', 'the user asked for it');
     const own = new ComputeThreads({ count: 1, heapMegabytes: 200 });
+    const tiny = await filed(problem(1, 10, 2));
+    const large = await filed(problem(12, 3072, 256));
     const [first, second] = [new AbortController(), new AbortController()];
     // Minutes of work.
-    const long = own.run('rearrange', await filed(problem(12, 3072, 256)), { signal: first.signal });
-    const waiting = own.run('rearrange', await filed(problem(1, 10, 2)), { signal: second.signal });
-    const next = own.run('rearrange', await filed(problem(1, 10, 2)));
+    const long = own.run('rearrange', large, { signal: first.signal });
+    const waiting = own.run('rearrange', tiny, { signal: second.signal });
+    const next = own.run('rearrange', tiny);
     second.abort(reason);
     await assert.rejects(waiting, reason);
     first.abort(reason);
     await assert.rejects(long, reason);
     await next;
-    await assert.rejects(own.run('rearrange', await filed(problem(1, 10, 2)), { signal: first.signal }), reason);
+    await assert.rejects(own.run('rearrange', tiny, { signal: first.signal }), reason);
     assert.equal(own.busy, 0);
     await own.close();
   });
