@@ -121,7 +121,7 @@ function maskStage(
   });
 }
 
-// Stored after every sub-layer, so that a run that was killed goes on with the next one.
+// Stored sub-layer by sub-layer, so that a run that was killed goes on with the next one.
 async function tuneStage(
   context: JobContext,
   teacher: Masks,
@@ -141,13 +141,15 @@ async function tuneStage(
   context.emit({ kind: 'stage-started', stage: 'tune', budget, steps });
   const start = performance.now();
   const elapsed = () => before + (performance.now() - start) / 1000;
-  const value = await runTune(context, { teacher, student, settings, resumed }, async (progress) => {
-    await context.home.writeTensors(name, tuningToTensors(progress), {
-      seconds: elapsed(),
-      reports: progress.reports,
-    });
-    context.emit({ kind: 'stage-progress', stage: 'tune', budget, done: progress.reports.length, steps });
-  });
+  const value = await runTune(
+    context,
+    { teacher, student, settings, resumed },
+    {
+      store: (progress) =>
+        context.home.writeTensors(name, tuningToTensors(progress), { seconds: elapsed(), reports: progress.reports }),
+      progress: (done) => context.emit({ kind: 'stage-progress', stage: 'tune', budget, done, steps }),
+    },
+  );
   const seconds = elapsed();
   context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds, reused: false, ...untuned(value) });
   return { value, seconds };

@@ -50,18 +50,27 @@ export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer;
     .filter(({ layer, subLayer, kept }) => kept.length > 0 && !(layer === 0 && subLayer === 'attention'));
 }
 
-/** Tunes all sub-layers. @param onSolved stores what there is after each, while the next is being solved: one at a time,
- * and all of them before this returns, however it does. */
-export async function runTune(
-  context: JobContext,
-  input: TuneInput,
-  onSolved: (progress: TuningProgress) => Promise<void>,
-): Promise<TuningProgress> {
+/** What is found meanwhile is stored together: on a GPU a sub-layer takes less than storing it does. */
+const STORE_MS = 500;
+
+export interface TuneObserver {
+  /** Stores what there is. One call at a time, while the next sub-layers are being solved; the last call holds all. */
+  store(progress: TuningProgress): Promise<void>;
+  /** A sub-layer is solved. */
+  progress?(done: number): void;
+}
+
+/** Tunes all sub-layers. Returns, or throws, when no call of `store` goes on any more. */
+export async function runTune(context: JobContext, input: TuneInput, observer: TuneObserver): Promise<TuningProgress> {
   let storing: Promise<void> = Promise.resolve();
+  let storedMs = performance.now();
   try {
-    const progress = await solveAll(context, input, async (solved) => {
+    const progress = await solveAll(context, input, async (solved, isLast) => {
+      observer.progress?.(solved.reports.length);
+      if (!isLast && performance.now() - storedMs < STORE_MS) return;
       await storing;
-      storing = onSolved(solved);
+      storedMs = performance.now();
+      storing = observer.store(solved);
       // Told by the next one that waits for it.
       storing.catch(() => {});
     });
@@ -75,7 +84,7 @@ export async function runTune(
 async function solveAll(
   context: JobContext,
   input: TuneInput,
-  onSolved: (progress: TuningProgress) => Promise<void>,
+  onSolved: (progress: TuningProgress, isLast: boolean) => Promise<void>,
 ): Promise<TuningProgress> {
   let progress: TuningProgress = input.resumed ?? { masks: input.student, reports: [] };
   const steps = tunableSteps(input.student);
@@ -93,7 +102,7 @@ async function solveAll(
         { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, largestScale, tried },
       ],
     };
-    await onSolved(progress);
+    await onSolved(progress, progress.reports.length === steps.length);
   }
   return progress;
 }

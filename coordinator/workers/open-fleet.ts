@@ -8,6 +8,7 @@ import { describeClass } from './device-class.ts';
 import type { Fleet, FleetJob } from './fleet.ts';
 import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
 import { FleetRegistry } from './fleet-registry.ts';
+import { LoadExchange } from './load-exchange.ts';
 import { Scheduler } from './scheduler.ts';
 import type { PooledWorker } from './worker-source.ts';
 import type { Workers } from './workers.ts';
@@ -28,7 +29,10 @@ export interface OpenFleetOptions {
 export async function openFleet(options: OpenFleetOptions): Promise<Fleet> {
   const { clock = SYSTEM_CLOCK, listener = SILENT_LISTENER } = options;
   const registry = new FleetRegistry({ ...options, clock, onUpload: (count) => listener.bytes('out', count) });
-  const scheduler = new Scheduler(registry, { clock, listener });
+  const exchange = new LoadExchange(options.bus, clock);
+  const { others } = exchange;
+  const scheduler = new Scheduler(registry, { clock, listener, others, onHomes: () => exchange.changed() });
+  exchange.begin(scheduler);
   const serving = () => registry.workers.filter(({ isLeaving }) => !isLeaving);
   return {
     join: (job) => joinFleet(job, registry, scheduler),
@@ -45,6 +49,7 @@ export async function openFleet(options: OpenFleetOptions): Promise<Fleet> {
       return scheduler.busyRatios;
     },
     async close() {
+      exchange.close();
       scheduler.close();
       registry.close();
     },

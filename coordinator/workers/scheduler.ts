@@ -14,6 +14,8 @@ import { describeClass } from './device-class.ts';
 import { DeviceScopes } from './device-scopes.ts';
 import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
 import { HandOver, type HeldShards } from './hand-over.ts';
+import type { OwnLoad } from './load-exchange.ts';
+import { NO_OTHERS, type OthersLoad } from './other-loads.ts';
 import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
 import { slowAttempts } from './slow-attempts.ts';
 import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
@@ -36,6 +38,10 @@ const STATE_WAIT_MS = 500;
 export interface SchedulerOptions {
   readonly clock?: Clock;
   readonly listener?: FleetListener;
+  /** Coordinators beside this one. */
+  readonly others?: OthersLoad;
+  /** Told when homes have changed. */
+  readonly onHomes?: () => void;
 }
 
 /** One job's access to the workers. */
@@ -54,6 +60,8 @@ export class Scheduler {
   readonly #unsubscribe: () => void;
   readonly #clock: Clock;
   readonly #listener: FleetListener;
+  readonly #others: OthersLoad;
+  readonly #onHomes: () => void;
   readonly #handOver = new HandOver();
   readonly #foldCost = new FoldCost();
   readonly #slots = new Map<string, WorkerSlot>();
@@ -64,10 +72,12 @@ export class Scheduler {
   #stopLooking: (() => void) | null = null;
   #isPumpDue = false;
 
-  constructor(source: WorkerSource, { clock = SYSTEM_CLOCK, listener = SILENT_LISTENER }: SchedulerOptions = {}) {
+  constructor(source: WorkerSource, options: SchedulerOptions = {}) {
     this.#source = source;
-    this.#clock = clock;
-    this.#listener = listener;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#listener = options.listener ?? SILENT_LISTENER;
+    this.#others = options.others ?? NO_OTHERS;
+    this.#onHomes = options.onHomes ?? (() => {});
     this.#unsubscribe = source.subscribe(() => this.#sourceChanged());
     this.#sourceChanged();
   }
@@ -86,6 +96,23 @@ export class Scheduler {
 
   get handOvers(): number {
     return this.#handOver.done;
+  }
+
+  /** Jobs by class, and how many have each worker as a home. */
+  get load(): OwnLoad {
+    const jobs = new Map<string, number>();
+    const homes = new Map<string, number>();
+    for (const { classKey, home } of this.#jobs) {
+      if (classKey !== null) jobs.set(classKey, (jobs.get(classKey) ?? 0) + 1);
+      for (const { address } of home) homes.set(address, (homes.get(address) ?? 0) + 1);
+    }
+    return { jobs: [...jobs], homes: [...homes] };
+  }
+
+  /** Other coordinators have more to do, or less. */
+  othersChanged(): void {
+    this.#allocate();
+    this.#pump();
   }
 
   /** Jobs of a class that share its workers now. */
@@ -185,11 +212,15 @@ export class Scheduler {
     const now = this.#clock.now();
     const byClass = new Map<string | null, ScheduledJob[]>();
     for (const job of this.#jobs) byClass.set(job.classKey, [...(byClass.get(job.classKey) ?? []), job]);
-    for (const jobs of byClass.values()) {
+    for (const [classKey, jobs] of byClass) {
       const slots = [...this.#slots.values()].filter((slot) => jobs[0].accepts(slot) && slot.isUsable(now));
       const homes = allocateHomes(
-        slots.map((slot) => ({ id: slot.address, models: slot.worker.models })),
+        slots.map(({ address, worker: { models } }) => ({
+          ...{ id: address, models },
+          ...{ others: this.#others.homesAt(address), mustYield: this.#others.mustYield(address) },
+        })),
         jobs.map((job) => ({ ...job, home: job.home.map(({ address }) => address) })),
+        classKey === null ? 0 : this.#others.jobsOf(classKey),
       );
       for (const job of jobs)
         job.moveTo(
@@ -197,6 +228,7 @@ export class Scheduler {
           (slot) => this.#whyLost(slot, now),
         );
     }
+    this.#onHomes();
   }
 
   /** Why a worker is no longer among those of a job. */
@@ -245,7 +277,8 @@ export class Scheduler {
 
   /** Sends to an idle worker what would have its turn elsewhere later. */
   #sendStolen(slot: WorkerSlot, jobs: readonly ScheduledJob[]): boolean {
-    if (slot.inFlight.size > 0) return false;
+    // One that has jobs of others idles only as far as is seen from here.
+    if (slot.inFlight.size > 0 || this.#others.homesAt(slot.address) > 0) return false;
     const accepted = jobs.filter((job) => job.accepts(slot));
     for (const job of accepted) {
       const task = job.lastStateless();
@@ -444,6 +477,7 @@ export class Scheduler {
         (slot) =>
           slot !== from &&
           slot.inFlight.size === 0 &&
+          this.#others.homesAt(slot.address) === 0 &&
           slot.isOpen(now) &&
           task.job.accepts(slot) &&
           this.#scopes.mayBegin(task, slot, slots, false),

@@ -32,8 +32,9 @@ export const USERS = {
       '$O.espalier_blobs.>',
       'espalier.wake.*',
       'espalier.events.*',
+      'espalier.coordinator.*',
     ],
-    subscribe: ['espalier.worker.>'],
+    subscribe: ['espalier.worker.>', 'espalier.coordinator.*'],
   },
   // Says that it is there, and reads models and samples.
   worker: {

@@ -14,6 +14,11 @@ export interface CoordinatorStart {
   readonly nats: string;
   readonly workers: number;
   readonly jobs: number;
+  /** Coordinators of this run; the first one submits the jobs. */
+  readonly coordinators: number;
+  readonly isFirst: boolean;
+  /** Jobs that all coordinators together run at once for each worker; null: as the product does. */
+  readonly jobsPerWorker: number | null;
 }
 
 export type Start = WorkersStart | CoordinatorStart;
@@ -33,7 +38,7 @@ export interface WorkersReport {
 
 export interface CoordinatorReport {
   readonly kind: 'coordinator-report';
-  /** Date.now() when the first job began, when fewer jobs than workers were left, and when the last one was done. */
+  /** Date.now() when the jobs were submitted, when fewer of them than workers were left, and when the last one was done. */
   readonly startMs: number;
   readonly thinMs: number;
   readonly endMs: number;

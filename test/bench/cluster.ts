@@ -1,7 +1,7 @@
 // What coordination costs: simulated workers, everything else real. 64 workers and 200 jobs of BERT-base's sizes through
 // gRPC, nats-server, the job store and the claim loop; a task of Fisher takes 150 ms, a solve or a sum 40 ms.
 //   npm run bench:cluster [-- --workers 1,4,16,64 --jobs 200 --processes 2 --fisher-ms 150 --step-ms 40 --json FILE
-//     --hidden 768 --profile FOLDER]
+//     --coordinators 1 --jobs-per-worker 1.25 --hidden 768 --profile FOLDER]
 // The jobs are for the most workers; runs with fewer have their share of them. --hidden 96 has the same calls with fewer
 // bytes; --profile writes where the time of the coordinator and of the first simulated workers went.
 //
@@ -28,6 +28,7 @@ const TICKS_PER_SECOND = 100;
 
 interface Figures {
   readonly workers: number;
+  readonly coordinators: number;
   readonly jobs: number;
   readonly tasks: number;
   readonly repeated: number;
@@ -41,6 +42,7 @@ interface Figures {
   readonly coordinatorCpuSeconds: number;
   readonly workersCpuSeconds: number;
   readonly natsCpuSeconds: number;
+  /** Of the largest coordinator; times and bytes are those of all. */
   readonly coordinatorPeakBytes: number;
   readonly megabytesPerSecondIn: number;
   readonly megabytesPerSecondOut: number;
@@ -53,6 +55,8 @@ const { values: flags } = parseArgs({
     processes: { type: 'string', default: '2' },
     'fisher-ms': { type: 'string', default: '150' },
     'step-ms': { type: 'string', default: '40' },
+    coordinators: { type: 'string', default: '1' },
+    'jobs-per-worker': { type: 'string' },
     hidden: { type: 'string', default: '768' },
     json: { type: 'string' },
     profile: { type: 'string' },
@@ -86,13 +90,20 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
     };
     const profile = (name: string) =>
       flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}/${workers}-${name}`];
-    // The streams are made by the coordinator; workers only publish.
-    const coordinator = start(
-      'simulated-coordinator.js',
-      { kind: 'coordinator', nats: nats.url, workers, jobs },
-      profile('coordinator'),
-    );
-    const reporting = answer<CoordinatorReport>(coordinator, 'coordinator-report');
+    const coordinators = positive('--coordinators', flags.coordinators);
+    const perWorker = flags['jobs-per-worker'];
+    const jobsPerWorker = perWorker === undefined ? null : Number(perWorker);
+    const reporting: Promise<CoordinatorReport>[] = [];
+    for (let index = 0; index < coordinators; index += 1) {
+      const message: Start = {
+        ...{ kind: 'coordinator', nats: nats.url, workers, jobs, coordinators, jobsPerWorker },
+        isFirst: index === 0,
+      };
+      const child = start('simulated-coordinator.js', message, index === 0 ? profile('coordinator') : []);
+      reporting.push(answer<CoordinatorReport>(child, 'coordinator-report'));
+      // The first one makes the streams; workers only publish.
+      await answer(child, 'ready');
+    }
     const simulated: ChildProcess[] = [];
     for (let index = 0; index < processes; index += 1) {
       const count = Math.floor(((index + 1) * workers) / processes) - Math.floor((index * workers) / processes);
@@ -101,7 +112,7 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
       await answer(child, 'ready');
       simulated.push(child);
     }
-    const report = await reporting;
+    const found = await Promise.all(reporting);
     const natsCpuSeconds = cpuOf(nats.pid);
     const question: Question = { kind: 'report' };
     const reports = await Promise.all(
@@ -111,7 +122,7 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
       }),
     );
     await Promise.all(children.map((child) => child.exitCode ?? once(child, 'exit')));
-    return figures(workers, jobs, report, reports, natsCpuSeconds);
+    return figures(workers, jobs, found, reports, natsCpuSeconds);
   } finally {
     for (const child of children) child.kill();
     await nats.remove();
@@ -121,7 +132,7 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
 function figures(
   workers: number,
   jobs: number,
-  { startMs, thinMs, endMs, ...report }: CoordinatorReport,
+  coordinators: readonly CoordinatorReport[],
   reports: readonly WorkersReport[],
   natsCpuSeconds: number,
 ): Figures {
@@ -130,19 +141,24 @@ function figures(
       .flatMap(({ busy }) => busy)
       .filter(([tenth]) => tenth * 100 >= fromMs && tenth * 100 < toMs)
       .reduce((sum, [, ms]) => sum + ms, 0);
+  const total = (figure: (report: CoordinatorReport) => number) =>
+    coordinators.reduce((sum, report) => sum + figure(report), 0);
+  const [{ startMs, thinMs, endMs }] = coordinators;
   const seconds = (endMs - startMs) / 1000;
   const ratio = (fromMs: number, toMs: number) => busyMs(fromMs, toMs) / (workers * Math.max(1, toMs - fromMs));
   return {
-    ...{ workers, jobs, tasks: report.tasks, repeated: report.repeated, seconds, jobsPerMinute: (jobs / seconds) * 60 },
+    ...{ workers, coordinators: coordinators.length, jobs, seconds, jobsPerMinute: (jobs / seconds) * 60 },
+    tasks: total(({ tasks }) => tasks),
+    repeated: total(({ repeated }) => repeated),
     busy: ratio(startMs, endMs),
     busyWhileFull: ratio(startMs, thinMs),
     busyAtBest: bestRatio(workers, jobs),
-    coordinatorCpuSeconds: report.cpuSeconds,
+    coordinatorCpuSeconds: total(({ cpuSeconds }) => cpuSeconds),
     workersCpuSeconds: reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
     natsCpuSeconds,
-    coordinatorPeakBytes: report.peakRssBytes,
-    megabytesPerSecondIn: report.bytesIn / seconds / 1e6,
-    megabytesPerSecondOut: report.bytesOut / seconds / 1e6,
+    coordinatorPeakBytes: Math.max(...coordinators.map(({ peakRssBytes }) => peakRssBytes)),
+    megabytesPerSecondIn: total(({ bytesIn }) => bytesIn) / seconds / 1e6,
+    megabytesPerSecondOut: total(({ bytesOut }) => bytesOut) / seconds / 1e6,
   };
 }
 
@@ -158,7 +174,7 @@ function describe(one: Figures): string {
   const percent = (ratio: number) => `${(100 * ratio).toFixed(1)} %`;
   const cpu = (seconds: number) => `${seconds.toFixed(1)} s`;
   return [
-    `${one.workers} workers, ${one.jobs} jobs: ${percent(one.busy)} busy (at best ${percent(one.busyAtBest)}), ${percent(one.busyWhileFull)} while jobs outnumbered workers`,
+    `${one.workers} workers, ${one.coordinators} coordinators, ${one.jobs} jobs: ${percent(one.busy)} busy (at best ${percent(one.busyAtBest)}), ${percent(one.busyWhileFull)} while jobs outnumbered workers`,
     `  ${one.seconds.toFixed(1)} s, ${one.jobsPerMinute.toFixed(0)} jobs/min, ${one.tasks} tasks, ${one.repeated} sent again`,
     `  CPU: coordinator ${cpu(one.coordinatorCpuSeconds)}, simulated workers ${cpu(one.workersCpuSeconds)}, nats-server ${cpu(one.natsCpuSeconds)}`,
     `  coordinator: peak ${(one.coordinatorPeakBytes / 1e6).toFixed(0)} MB; ${one.megabytesPerSecondIn.toFixed(0)} MB/s in, ${one.megabytesPerSecondOut.toFixed(0)} MB/s out`,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Coordinator } from '../../coordinator/coordinator.ts';
 import { ClusterJobStore } from '../../coordinator/jobs/cluster-job-store.ts';
+import { LEASE_PREFIX } from '../../coordinator/jobs/coordinator-lease.ts';
 import type { JobSpec } from '../../coordinator/jobs/job-record.ts';
 import { maxJobs } from '../../coordinator/jobs/max-jobs.ts';
 import { watchLeases } from '../../coordinator/jobs/watch-leases.ts';
@@ -25,7 +26,8 @@ process.once('message', (start: CoordinatorStart) => {
   void coordinate(start);
 });
 
-async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<void> {
+async function coordinate(start: CoordinatorStart): Promise<void> {
+  const { nats, workers, jobs, coordinators, isFirst } = start;
   const log = createLog({}, (line) => {
     if (!line.includes('"level":"info"')) process.stderr.write(line);
   });
@@ -33,7 +35,13 @@ async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<vo
   const folder = await mkdtemp(path.join(tmpdir(), 'espalier-bench-coordinator-'));
   const counts = { in: 0, out: 0, tasks: 0, repeated: 0 };
   const fleet = await openFleet({
-    ...{ bus, tls: null, insecure: false, coordinatorId: 'bench', onNotice: (text) => log.warning(text) },
+    ...{
+      bus,
+      tls: null,
+      insecure: false,
+      coordinatorId: `bench-${process.pid}`,
+      onNotice: (text) => log.warning(text),
+    },
     listener: {
       taskDone: () => {
         counts.tasks += 1;
@@ -49,30 +57,38 @@ async function coordinate({ nats, workers, jobs }: CoordinatorStart): Promise<vo
   const store = await ClusterJobStore.open(bus, log);
   const watches = new AbortController();
   const leases = await watchLeases(bus, LEASE_MS, watches.signal);
+  await tell({ kind: 'ready' });
   await until('all workers are there', () => fleet.size === workers, 60_000);
-  await store.submit({
-    ...{ clientKey: `bench ${process.pid}`, name: 'bench', traceparent: null },
-    jobs: Array.from({ length: jobs }, (_, i) => ({ name: `job-${i}`, spec: BENCH_SPEC, priority: 0 })),
-  });
   const cpuBefore = cpuSeconds();
-  const startMs = Date.now();
   let done = 0;
+  let startMs = 0;
   let thinMs = 0;
+  const { jobsPerWorker } = start;
   const coordinator = await Coordinator.start({
-    ...{ bus, store, leases, id: 'bench', leaseMs: LEASE_MS, log },
-    maxJobs: () => maxJobs(fleet.size, leases),
+    ...{ bus, store, leases, id: `bench-${process.pid}`, leaseMs: LEASE_MS, log },
+    maxJobs: () =>
+      jobsPerWorker === null ? maxJobs(fleet.size, leases) : Math.ceil((fleet.size * jobsPerWorker) / coordinators),
     runJob: async (held) => {
       const number = Number(held.record.name.slice('job-'.length));
       await runSimulatedJob(held, number, { fleet, objects: bus.objects, folder: path.join(folder, String(number)) });
       return [];
     },
   });
+  // Every coordinator sees the jobs of all.
   const stop = store.onChange((_id, job) => {
+    if (startMs === 0) startMs = Date.now();
     if (job?.state === 'failed') log.error('job failed', { error: job.failure });
     if (job?.state !== 'done' && job?.state !== 'failed') return;
     done += 1;
     if (thinMs === 0 && jobs - done < workers) thinMs = Date.now();
   });
+  if (isFirst) {
+    await until('all coordinators are there', () => leases.present(LEASE_PREFIX).length === coordinators, 60_000);
+    await store.submit({
+      ...{ clientKey: `bench ${process.pid}`, name: 'bench', traceparent: null },
+      jobs: Array.from({ length: jobs }, (_, i) => ({ name: `job-${i}`, spec: BENCH_SPEC, priority: 0 })),
+    });
+  }
   await until('all jobs are done', () => done >= jobs, RUN_MS);
   const endMs = Date.now();
   const cpu = cpuSeconds() - cpuBefore;

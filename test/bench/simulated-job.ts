@@ -74,9 +74,10 @@ export async function runSimulatedJob(
     await storedFisher(context, 'fisher');
     const teacher = denseMasks(bert.LAYERS, bert.HEADS, bert.NEURONS);
     const input = { teacher, student: bert.halfMasks(), settings: DEFAULT_TUNING_SETTINGS, resumed: null };
-    await runTune(context, input, (progress) =>
-      home.writeTensors('tune', tuningToTensors(progress), { seconds: 0, reports: progress.reports }),
-    );
+    await runTune(context, input, {
+      store: (progress) =>
+        home.writeTensors('tune', tuningToTensors(progress), { seconds: 0, reports: progress.reports }),
+    });
   } finally {
     await workers.close();
   }

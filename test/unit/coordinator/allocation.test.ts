@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allocateHomes, type HomeJob, type HomeWorker } from '../../../coordinator/workers/allocation.ts';
 
-const workers = (count: number): HomeWorker[] =>
-  Array.from({ length: count }, (_, i) => ({ id: `w${i}`, models: new Set<string>() }));
+const workers = (count: number): HomeWorker[] => Array.from({ length: count }, (_, i) => worker(`w${i}`));
+
+const worker = (id: string, more: Partial<HomeWorker> = {}): HomeWorker => ({
+  ...{ id, models: new Set<string>(), others: 0, mustYield: false, ...more },
+});
 
 const job = (id: string, more: Partial<HomeJob> = {}): HomeJob => ({ id, priority: 0, models: [], home: [], ...more });
 
@@ -116,4 +119,50 @@ test('workers that are gone are replaced', () => {
   const homes = allocateHomes(workers(2), [job('a', { home: ['gone', 'w1'] }), job('b', { home: ['gone'] })]);
   assert.deepEqual(homes.get('a'), ['w1']);
   assert.deepEqual(homes.get('b'), ['w0']);
+});
+
+test('jobs of other coordinators count: new jobs go where there is least', () => {
+  const list = [0, 1, 2, 0].map((others, i) => worker(`w${i}`, { others }));
+  const homes = allocateHomes(list, jobs(3), 3);
+  assert.deepEqual(loads(homes), { w0: 2, w3: 1 });
+  assert.deepEqual(loads(allocateHomes(list, jobs(5), 3)), { w0: 2, w1: 1, w3: 2 });
+});
+
+test('two coordinators that tell each other of their jobs share the workers evenly, and then nothing moves', () => {
+  for (const [first, second] of [
+    [1, 1],
+    [2, 1],
+    [8, 8],
+    [3, 40],
+    [50, 30],
+  ]) {
+    const names = Array.from({ length: 16 }, (_, i) => `w${i}`);
+    const sides = [
+      { list: jobs(first), homes: new Map<string, string[]>(), names },
+      { list: jobs(second), homes: new Map<string, string[]>(), names: names.toReversed() },
+    ];
+    let before = '';
+    let rounds = 0;
+    // Both look at the same moment, each with what the other had then.
+    for (; rounds < 20; rounds += 1) {
+      const told = sides.map(({ homes }) => loads(homes));
+      sides.forEach((side, index) => {
+        const others = told[1 - index];
+        const seen = side.names.map((id) =>
+          worker(id, { others: others[id] ?? 0, mustYield: index === 1 && (others[id] ?? 0) > 0 }),
+        );
+        const heard = rounds > 0 ? sides[1 - index].list.length : 0;
+        side.homes = allocateHomes(seen, settled(side.list, side.homes), heard);
+      });
+      const now = JSON.stringify(sides.map(({ homes }) => [...homes]));
+      if (now === before) break;
+      before = now;
+    }
+    assert.ok(rounds < 20, `${first} and ${second} jobs: homes still move after ${rounds} rounds`);
+    const [a, b] = sides.map(({ homes }) => loads(homes));
+    const sums = names.map((id) => (a[id] ?? 0) + (b[id] ?? 0));
+    const spread = Math.max(...sums) - Math.min(...sums);
+    assert.ok(spread <= 2, `${first} and ${second} jobs: a worker has ${Math.max(...sums)}, one ${Math.min(...sums)}`);
+    if (first + second <= 16) assert.equal(Math.max(...sums), 1, `${first} and ${second} jobs: a worker is shared`);
+  }
 });
