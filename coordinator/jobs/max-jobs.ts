@@ -2,8 +2,8 @@
 import { LEASE_PREFIX } from './coordinator-lease.ts';
 import type { LeaseTable } from './lease-table.ts';
 
-/** A few jobs more than workers: some wait for disks, the store or a last straggler while others compute. */
-const JOBS_A_WORKER = 1.25;
+/** More jobs than workers: while one waits for a barrier, a disk or the store, another computes. */
+const JOBS_A_WORKER = 1.5;
 /** Also without workers: the next one finds a job that is ready. */
 const LEAST = 2;
 

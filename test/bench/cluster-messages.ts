@@ -38,7 +38,7 @@ export interface WorkersReport {
 
 export interface CoordinatorReport {
   readonly kind: 'coordinator-report';
-  /** Date.now() when the jobs were submitted, when fewer of them than workers were left, and when the last one was done. */
+  /** Date.now() when the first job was claimed, when fewer of them than workers were left, and when the last one was done. */
   readonly startMs: number;
   readonly thinMs: number;
   readonly endMs: number;

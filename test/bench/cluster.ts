@@ -1,7 +1,7 @@
 // What coordination costs: simulated workers, everything else real. 64 workers and 200 jobs of BERT-base's sizes through
 // gRPC, nats-server, the job store and the claim loop; a task of Fisher takes 150 ms, a solve or a sum 40 ms.
 //   npm run bench:cluster [-- --workers 1,4,16,64 --jobs 200 --processes 2 --fisher-ms 150 --step-ms 40 --json FILE
-//     --coordinators 1 --jobs-per-worker 1.25 --hidden 768 --profile FOLDER]
+//     --coordinators 1 --jobs-per-worker 1.5 --hidden 768 --profile FOLDER]
 // The jobs are for the most workers; runs with fewer have their share of them. --hidden 96 has the same calls with fewer
 // bytes; --profile writes where the time of the coordinator and of the first simulated workers went.
 //
@@ -39,6 +39,8 @@ interface Figures {
   /** The same until fewer jobs than workers were left. */
   readonly busyWhileFull: number;
   readonly busyAtBest: number;
+  /** The same of every half second. */
+  readonly busyByHalfSecond: readonly number[];
   readonly coordinatorCpuSeconds: number;
   readonly workersCpuSeconds: number;
   readonly natsCpuSeconds: number;
@@ -153,6 +155,9 @@ function figures(
     busy: ratio(startMs, endMs),
     busyWhileFull: ratio(startMs, thinMs),
     busyAtBest: bestRatio(workers, jobs),
+    busyByHalfSecond: Array.from({ length: Math.ceil(seconds * 2) }, (_, half) =>
+      ratio(startMs + 500 * half, Math.min(endMs, startMs + 500 * (half + 1))),
+    ),
     coordinatorCpuSeconds: total(({ cpuSeconds }) => cpuSeconds),
     workersCpuSeconds: reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
     natsCpuSeconds,
@@ -175,6 +180,7 @@ function describe(one: Figures): string {
   const cpu = (seconds: number) => `${seconds.toFixed(1)} s`;
   return [
     `${one.workers} workers, ${one.coordinators} coordinators, ${one.jobs} jobs: ${percent(one.busy)} busy (at best ${percent(one.busyAtBest)}), ${percent(one.busyWhileFull)} while jobs outnumbered workers`,
+    `  by half seconds: ${one.busyByHalfSecond.map((ratio) => (100 * ratio).toFixed(0)).join(' ')}`,
     `  ${one.seconds.toFixed(1)} s, ${one.jobsPerMinute.toFixed(0)} jobs/min, ${one.tasks} tasks, ${one.repeated} sent again`,
     `  CPU: coordinator ${cpu(one.coordinatorCpuSeconds)}, simulated workers ${cpu(one.workersCpuSeconds)}, nats-server ${cpu(one.natsCpuSeconds)}`,
     `  coordinator: peak ${(one.coordinatorPeakBytes / 1e6).toFixed(0)} MB; ${one.megabytesPerSecondIn.toFixed(0)} MB/s in, ${one.megabytesPerSecondOut.toFixed(0)} MB/s out`,

@@ -76,7 +76,7 @@ async function coordinate(start: CoordinatorStart): Promise<void> {
   });
   // Every coordinator sees the jobs of all.
   const stop = store.onChange((_id, job) => {
-    if (startMs === 0) startMs = Date.now();
+    if (startMs === 0 && job?.state === 'running') startMs = Date.now();
     if (job?.state === 'failed') log.error('job failed', { error: job.failure });
     if (job?.state !== 'done' && job?.state !== 'failed') return;
     done += 1;
