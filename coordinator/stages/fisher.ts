@@ -20,6 +20,9 @@ const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
  * nodes save transfers, more keep more workers busy. Part of what makes results equal, like the plan. */
 const LEAST_NODES = 16;
 
+/** Neurons of a layer for each row of a node, at least: a worker's rows then take no more memory than their Grams. */
+const NEURONS_A_ROW = 4;
+
 /** Fisher information as the budgets of a job need it; whoever asked for it closes it. */
 export interface FisherShelf {
   /** Seconds that it took. */
@@ -110,10 +113,11 @@ async function runGrams(context: JobContext, path: string, progress: (done: numb
   }
 }
 
-/** Nodes of the plan's tree with no more rows than a layer has neurons and a task may have. */
+/** Nodes of the plan's tree with no more rows than a task should have, where shards are that small. */
 function gramNodes(context: JobContext, sizes: MaskSizes): ShardSpan[] {
   const { shards } = context.calibration.plan;
-  const mostRows = Math.min(sizes.neurons, MOST_TASK_GRADIENTS / (sizes.layers * (sizes.heads + sizes.neurons)));
+  const { layers, heads, neurons } = sizes;
+  const mostRows = Math.min(neurons / NEURONS_A_ROW, MOST_TASK_GRADIENTS / (layers * (heads + neurons)));
   for (let count = Math.min(LEAST_NODES, shards.length); ; count++) {
     const nodes = cutTree(0, shards.length, count);
     const fits = nodes.every((node) => {

@@ -18,6 +18,7 @@ import type { RunRequest } from '../../../shared/rpc/protocol.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import { parseWorkerConfig, type WorkerConfig } from '../../../worker/config.ts';
 import { createEngineExecutor, type EngineExecutor } from '../../../worker/engine-executor.ts';
+import { writeToyModel } from '../../support/toy-model.ts';
 import { until } from '../../support/until.ts';
 import { maskSet } from '../engine/request-desk.ts';
 
@@ -135,4 +136,62 @@ test('a solve from sums, which is algebra alone, stops within a second', async (
     assert.ok(tookMs < LIMIT_MS, `${tookMs} ms`);
   }
   assert.ok(stopped > 0, 'none was given up in time');
+});
+
+test('a solve of 3072 unknowns, the largest of BERT-base, stops within a second', async (t) => {
+  const [neurons, hidden] = [3072, 768];
+  const model = await writeToyModel(path.join(folder, 'wide'), { layers: 1, hidden, heads: 12, neurons });
+  const configJson = readFileSync(path.join(model, 'config.json'), 'utf8');
+  const weights = await blobOfFile(path.join(model, 'model.safetensors'));
+  await blobs.put(weights.digest, weights.sizeBytes, weights.open());
+  const random = randomStream(7, 'sums');
+  // Positive definite: the diagonal outweighs its row.
+  const gram = new Float64Array((neurons * (neurons + 1)) / 2).map(() => random.uniform() / neurons);
+  for (let i = 0, at = 0; i < neurons; at += neurons - i, i++) gram[at] = 2;
+  const f64 = (name: string, shape: number[], data: Float64Array) => ({ name, dtype: 'F64' as const, shape, data });
+  const sums = encodeSafetensors([
+    f64('gram', [gram.length], gram),
+    f64(
+      'cross',
+      [neurons, hidden],
+      new Float64Array(neurons * hidden).map(() => random.uniform() - 0.5),
+    ),
+    f64('feature_sums', [neurons], new Float64Array(neurons)),
+    f64('target_sum', [1], Float64Array.of(0)),
+    f64('target_squares', [1], Float64Array.of(1e6)),
+    f64('positions', [1], Float64Array.of(4096)),
+  ]);
+  const blob = blobOfBytes(sums);
+  await blobs.put(blob.digest, blob.sizeBytes, blob.open());
+  const source = { sums: { digest: blob.digest, sizeBytes: blob.sizeBytes }, source: 'sums' } as const;
+  const { solve } = requests.solve;
+  const masks = maskSet(denseMasks(1, 12, neurons));
+  const request: RunRequest = {
+    taskId: 'solve',
+    task: 'solve',
+    solve: {
+      ...solve!,
+      model: { configJson, weights: [{ digest: weights.digest, sizeBytes: weights.sizeBytes }] },
+      ...{ teacher: masks, student: masks, layer: 0, fit: source, heldOut: source },
+    },
+  };
+  const stopped: number[] = [];
+  for (const momentMs of [100, 500, 900, 1_300, 1_700]) {
+    const gone = new AbortController();
+    const running = executor.run(request, gone.signal).then(
+      () => 'done',
+      (error: EspalierError) => error.code,
+    );
+    const begunAt = performance.now();
+    await until('the moment has come', () => performance.now() - begunAt >= momentMs);
+    const givenUpAt = performance.now();
+    gone.abort(new EspalierError('cancelled', 'the caller went away'));
+    const end = await running;
+    const tookMs = performance.now() - givenUpAt;
+    t.diagnostic(`given up after ${momentMs} ms: ${end} in ${tookMs.toFixed(0)} ms`);
+    assert.ok(['cancelled', 'done'].includes(end), end);
+    assert.ok(tookMs < LIMIT_MS, `${tookMs} ms`);
+    if (end === 'cancelled') stopped.push(momentMs);
+  }
+  assert.ok(stopped.length >= 3, `given up in time after ${stopped} ms alone: it should take longer`);
 });

@@ -21,7 +21,7 @@ import type { NamedTensor } from '../../../shared/tensor.ts';
 import { readFisherFile } from '../../support/fisher-files.ts';
 import { mergeGrams } from '../../support/merge-fisher.ts';
 
-const [LAYERS, HEADS, NEURONS, SHARDS] = [2, 2, 6, 37];
+const [LAYERS, HEADS, NEURONS, SHARDS] = [2, 2, 12, 37];
 const random = randomStream(1, 'fisher');
 // Sizes from 1e-8 to 1e8 of both signs: every order of adding gives other bits.
 const noise = (length: number) =>
@@ -100,7 +100,8 @@ async function run(answer: Answer): Promise<string> {
   return file;
 }
 
-const NODES = cutTree(0, SHARDS, 16);
+/** At most a quarter as many rows as a layer has neurons: the 16 nodes of the tree's first cut have up to 4. */
+const NODES = cutTree(0, SHARDS, 19);
 const grams = new Map(
   NODES.map((node) => [
     node.first,
@@ -135,30 +136,32 @@ test('Grams are added in the order of the tree over nodes that the plan alone de
   }
 });
 
-test('a node has no more rows than a layer has neurons', async () => {
-  const spans: ShardSpan[] = [];
-  const zeros = (length: number) => new Float64Array(length);
+test('a node has at most a row for four neurons of a layer, and no more nodes than that takes', async () => {
+  const rowsOf = (nodes: readonly ShardSpan[]) => Math.max(...nodes.map(({ first, end }) => end - first));
+  const asked: ShardSpan[] = [];
   const file = await run((span) => {
-    spans.push(span);
-    return [
-      f64('head_gram', zeros(LAYERS * packedLength(HEADS))),
-      f64('neuron_gram', zeros(LAYERS * packedLength(NEURONS))),
-    ];
+    asked.push(span);
+    return gramAnswer(span);
   });
-  assert.ok(spans.every(({ first, end }) => end - first <= NEURONS));
-  assert.equal(spans.length, 16);
   await rm(file);
+  assert.equal(rowsOf(asked), NEURONS / 4 - 1, 'the tree has nodes of 4 and of 2 here');
+  assert.ok(rowsOf(cutTree(0, SHARDS, NODES.length - 1)) > NEURONS / 4);
+  assert.deepEqual(
+    asked.sort((a, b) => a.first - b.first),
+    NODES,
+  );
 });
 
 test('results that are not what was asked for are refused, and leave nothing', async () => {
   const heads = () => f64('head_gram', new Float64Array(LAYERS * packedLength(HEADS)));
   const neurons = (length = LAYERS * packedLength(NEURONS)) => f64('neuron_gram', new Float64Array(length));
+  const length = LAYERS * packedLength(NEURONS);
   const spoiled = neurons();
   spoiled.data[31] = Number.NaN;
   for (const [tensors, code, text] of [
-    [[heads()], 'protocol', /^fisher\/\d+(-\d+)?: neuron_gram: got nothing, expected F64 of 42$/],
-    [[heads(), neurons(41)], 'protocol', /neuron_gram: got F64 of 41 elements, expected F64 of 42$/],
-    [[heads(), f32('neuron_gram', new Float32Array(42))], 'protocol', /got F32 of 42 elements/],
+    [[heads()], 'protocol', /^fisher\/\d+(-\d+)?: neuron_gram: got nothing, expected F64 of 156$/],
+    [[heads(), neurons(length - 1)], 'protocol', /neuron_gram: got F64 of 155 elements, expected F64 of 156$/],
+    [[heads(), f32('neuron_gram', new Float32Array(length))], 'protocol', /got F32 of 156 elements/],
     [[heads(), spoiled], 'not_finite', /neuron_gram 31: got NaN, expected a finite number$/],
   ] as const) {
     await assert.rejects(

@@ -2,12 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { MemoryRoom } from '../../coordinator/job/memory-room.ts';
-import { MEMORY_BYTES } from '../../coordinator/job-resources.ts';
-import { ComputeThreads } from '../../coordinator/threads/compute-threads.ts';
-import { openFleet } from '../../coordinator/workers/open-fleet.ts';
-import { connectBus } from '../../shared/bus/nats-bus.ts';
-import { until } from '../support/until.ts';
+import { MemoryRoom } from '../../../coordinator/job/memory-room.ts';
+import { MEMORY_BYTES } from '../../../coordinator/job-resources.ts';
+import { ComputeThreads } from '../../../coordinator/threads/compute-threads.ts';
+import { openFleet } from '../../../coordinator/workers/open-fleet.ts';
+import { connectBus } from '../../../shared/bus/nats-bus.ts';
+import { until } from '../../support/until.ts';
 import { runMemoryJob } from './memory-job.ts';
 import { type MemoryReport, type MemoryStart, tell } from './memory-messages.ts';
 

@@ -1,4 +1,4 @@
-// What the processes of test/memory tell each other.
+// What the processes of test/integration/memory tell each other.
 
 /** Sizes of the jobs: every job has these. */
 export interface MemoryCase {

@@ -1,8 +1,8 @@
-// Runs one case of test/memory: a nats-server, simulated workers and a coordinator, each in a process of its own.
+// Runs one case of test/integration/memory: a nats-server, simulated workers and a coordinator, each in a process of its own.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { NatsServer } from '../support/nats-server.ts';
+import { NatsServer } from '../../support/nats-server.ts';
 import type { MemoryCase, MemoryReport, MemoryStart } from './memory-messages.ts';
 
 /** @throws Error when a process ends before it has told what it found. */

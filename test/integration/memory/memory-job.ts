@@ -1,22 +1,22 @@
-// The job of test/memory on the coordinator's side: the real stages of Fisher information, search, rearrangement and tuning
+// The job of test/integration/memory on the coordinator's side: the real stages of Fisher information, search, rearrangement and tuning
 // with what they store, over a model and samples that are there in size only.
 import { createHash } from 'node:crypto';
-import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
-import { MOST_SUM_BYTES, threadCompute } from '../../coordinator/cluster-job.ts';
-import { modelCosts } from '../../coordinator/job/budget.ts';
-import type { JobContext } from '../../coordinator/job/job-context.ts';
-import type { MemoryRoom } from '../../coordinator/job/memory-room.ts';
-import { storedFisher } from '../../coordinator/stages/fisher.ts';
-import { pruneToBudget } from '../../coordinator/stages/prune-budget.ts';
-import { ClusterHome } from '../../coordinator/store/cluster-home.ts';
-import type { ComputeThreads } from '../../coordinator/threads/compute-threads.ts';
-import type { Fleet } from '../../coordinator/workers/fleet.ts';
-import type { EncodedSample } from '../../dataset/encoded-sample.ts';
-import { makePlan } from '../../dataset/plan.ts';
-import { encodePlan } from '../../dataset/plan-blob.ts';
-import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts';
-import type { ObjectBucket } from '../../shared/bus/bus.ts';
+import type { ModelConfig } from '../../../checkpoint/model-config.ts';
+import type { Checkpoint } from '../../../checkpoint/open-checkpoint.ts';
+import { MOST_SUM_BYTES, threadCompute } from '../../../coordinator/cluster-job.ts';
+import { modelCosts } from '../../../coordinator/job/budget.ts';
+import type { JobContext } from '../../../coordinator/job/job-context.ts';
+import type { MemoryRoom } from '../../../coordinator/job/memory-room.ts';
+import { storedFisher } from '../../../coordinator/stages/fisher.ts';
+import { pruneToBudget } from '../../../coordinator/stages/prune-budget.ts';
+import { ClusterHome } from '../../../coordinator/store/cluster-home.ts';
+import type { ComputeThreads } from '../../../coordinator/threads/compute-threads.ts';
+import type { Fleet } from '../../../coordinator/workers/fleet.ts';
+import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
+import { makePlan } from '../../../dataset/plan.ts';
+import { encodePlan } from '../../../dataset/plan-blob.ts';
+import { type BlobSource, blobOfBytes } from '../../../shared/blobs/blob-source.ts';
+import type { ObjectBucket } from '../../../shared/bus/bus.ts';
 import type { MemoryCase } from './memory-messages.ts';
 
 export function sizesOf({ hiddenSize, layers }: Pick<MemoryCase, 'hiddenSize' | 'layers'>) {

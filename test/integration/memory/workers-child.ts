@@ -3,16 +3,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { packedLength } from '../../pruning/fisher.ts';
-import { BlobStore } from '../../shared/blobs/blob-store.ts';
-import { HEARTBEAT_MS, HEARTBEAT_SCHEMA, type Heartbeat, WORKER_SUBJECT } from '../../shared/bus/heartbeat.ts';
-import { connectBus } from '../../shared/bus/nats-bus.ts';
-import { SILENT_LOG } from '../../shared/log.ts';
-import { PROTOCOL_VERSION, type RunRequest } from '../../shared/rpc/protocol.ts';
-import { espalierVersion } from '../../shared/rpc/version.ts';
-import type { NamedTensor } from '../../shared/tensor.ts';
-import { startWorkerServer, type WorkerServer } from '../../worker/service/worker-server.ts';
-import { FAKE_DEVICE } from '../support/fake-executor.ts';
+import { packedLength } from '../../../pruning/fisher.ts';
+import { BlobStore } from '../../../shared/blobs/blob-store.ts';
+import { HEARTBEAT_MS, HEARTBEAT_SCHEMA, type Heartbeat, WORKER_SUBJECT } from '../../../shared/bus/heartbeat.ts';
+import { connectBus } from '../../../shared/bus/nats-bus.ts';
+import { SILENT_LOG } from '../../../shared/log.ts';
+import { PROTOCOL_VERSION, type RunRequest } from '../../../shared/rpc/protocol.ts';
+import { espalierVersion } from '../../../shared/rpc/version.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
+import { startWorkerServer, type WorkerServer } from '../../../worker/service/worker-server.ts';
+import { FAKE_DEVICE } from '../../support/fake-executor.ts';
 import { shardRows, sizesOf } from './memory-job.ts';
 import { type MemoryStart, tell } from './memory-messages.ts';
 
