@@ -45,6 +45,7 @@ export function solveReference(system: ScaleSystem, algebra: LinearAlgebra): Flo
  * @returns x [size]; null when the damped matrix is not positive definite (all features 0). */
 export function solveRidge(system: ScaleSystem, lambda: number, algebra: LinearAlgebra): Float64Array | null {
   const { matrix, size, scales } = system;
+  algebra.between?.();
   let trace = 0;
   for (let i = 0; i < scales; i++) trace += matrix[i * size + i];
   const damped = matrix.slice();
@@ -54,6 +55,7 @@ export function solveRidge(system: ScaleSystem, lambda: number, algebra: LinearA
   const right = residualRight(system);
   let x = solveCholesky(factor, size, right);
   for (let step = 0; step < 2; step++) {
+    algebra.between?.();
     const product = multiplyVector(damped, size, x);
     const correction = solveCholesky(
       factor,

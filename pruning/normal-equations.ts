@@ -173,8 +173,14 @@ export interface ScaleSystem {
 }
 
 /** Makes the system from the sums. With the offset, A's last column is all ones: one constant for every coordinate, which
- * the LayerNorm that follows removes. @throws EspalierError "shape_mismatch" when sums and projection differ in size. */
-export function scaleSystem(sums: SubLayerSums, projection: OutputProjection, withOffset: boolean): ScaleSystem {
+ * the LayerNorm that follows removes. @param between called at each feature and row; may throw.
+ * @throws EspalierError "shape_mismatch" when sums and projection differ in size. */
+export function scaleSystem(
+  sums: SubLayerSums,
+  projection: OutputProjection,
+  withOffset: boolean,
+  between: () => void = () => {},
+): ScaleSystem {
   const { features, hiddenSize, blockSize, weight, products, rowSums } = projection;
   if (sums.features !== features || sums.hiddenSize !== hiddenSize)
     throw new EspalierError(
@@ -186,6 +192,7 @@ export function scaleSystem(sums: SubLayerSums, projection: OutputProjection, wi
   const matrix = new Float64Array(size * size);
   const right = new Float64Array(size);
   for (let f = 0, at = 0; f < features; f++) {
+    between();
     const i = Math.floor(f / blockSize);
     // Column f alone, then each later column twice where it lies in the same block (once as itself, once mirrored).
     for (let g = f; g < features; g++, at++) {
@@ -202,7 +209,10 @@ export function scaleSystem(sums: SubLayerSums, projection: OutputProjection, wi
     matrix[size * size - 1] = coordinates;
     right[scales] = sums.targetSum;
   }
-  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i];
+  for (let i = 0; i < size; i++) {
+    between();
+    for (let j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i];
+  }
   return { scales, size, matrix, right, targetSquares: sums.targetSquares, coordinates };
 }
 

@@ -71,9 +71,9 @@ export function solveScales(problem: ScaleProblem): ScaleSolution {
     { features: fit.features, hiddenSize: fit.hiddenSize, blockSize },
     algebra,
   );
-  const fitSystem = scaleSystem(fit, projection, withOffset);
+  const fitSystem = scaleSystem(fit, projection, withOffset, algebra.between);
   algebra.between?.();
-  const judge = heldOut && scaleSystem(heldOut, projection, withOffset);
+  const judge = heldOut && scaleSystem(heldOut, projection, withOffset, algebra.between);
   algebra.between?.();
   const residual = (scales: Float64Array) => (judge ? meanSquaredResidual(judge, scales) : null);
   const ones = new Float64Array(fitSystem.scales).fill(1);
