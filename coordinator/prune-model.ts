@@ -14,10 +14,11 @@ import type { PruneInputs } from './job/prune-inputs.ts';
 import type { PruneReport } from './prune-report.ts';
 import type { PruneRequest } from './prune-settings.ts';
 import { exportBudget, type MeasuredBudget } from './stages/export.ts';
+import { macsSearch, stagesOf } from './stages/find-masks.ts';
 import { storedFisher } from './stages/fisher.ts';
 import { latencyStage } from './stages/latency.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
-import { pruneToBudget } from './stages/prune-budget.ts';
+import { pruneToTarget } from './stages/prune-budget.ts';
 import { storedQuality } from './stages/quality.ts';
 import type { JobHome, StageStore } from './store/stage-store.ts';
 
@@ -78,14 +79,17 @@ async function pruneAll(
   const fisher = await storedFisher(context, `${prefix}/fisher`);
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
   try {
-    for (const budget of request.budgets)
-      pruned.push({ budget, result: await pruneToBudget(context, fisher, inputs.costs, budget, request, prefix) });
+    const search = macsSearch(config, fisher.importance, inputs.costs);
+    for (const budget of request.budgets) {
+      const target = { text: budget.text, fraction: budget.value, search, stages: stagesOf(prefix, budget) };
+      pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, target, request) });
+    }
   } finally {
     await fisher.close();
   }
   const budgets: MeasuredBudget[] = [];
   for (const found of pruned)
-    budgets.push(await exportBudget(context, found, request, `${prefix}/budget-${found.budget.value}/quality-result`));
+    budgets.push(await exportBudget(context, found, request, `${stagesOf(prefix, found.budget)}/quality-result`));
   const masks = pruned.map(({ result }) => result.masks);
   const latency = await latencyStage(context, masks);
   return {

@@ -9,6 +9,18 @@ export type Method = 'search' | 'rearrange' | 'tune';
 /** Damping of the tuning solves: "ridge" is Espalier's, "reference" the exact solution of the published system. */
 export type Damping = 'ridge' | 'reference';
 
+/** What a budget limits; without a kind it is a share of the dense encoder's MACs. "latency": the share of the dense
+ * encoder's time; "latency-ms": milliseconds of the encoder; "max-drop": what the task's metric may lose. */
+export type BudgetKind = 'latency' | 'latency-ms' | 'max-drop';
+
+/** What one pruned model of a job has to keep to. */
+export interface Budget {
+  /** Names the folder of the result: "0.5", as the user wrote it, or with its kind, such as "max-drop-0.01". */
+  readonly text: string;
+  readonly value: number;
+  readonly kind?: BudgetKind;
+}
+
 /** Part of the settings, named here for those who make them. */
 export type { ColumnSettings };
 
@@ -21,8 +33,8 @@ export interface PruneRequest {
   /** Held-out samples that quality is measured on; none: no quality is reported. */
   readonly evaluation: string | null;
   readonly columns: ColumnSettings;
-  /** Budgets as fractions of the encoder's MACs, each in (0, 1), distinct, as the user wrote them ("0.5" names the folder). */
-  readonly budgets: readonly { readonly text: string; readonly value: number }[];
+  /** Distinct; shares of MACs each in (0, 1). */
+  readonly budgets: readonly Budget[];
   readonly seed: number;
   /** Calibration samples to draw. */
   readonly samples: number;

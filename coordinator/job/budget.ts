@@ -2,6 +2,7 @@
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { denseCosts } from '../../pruning/cost.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import type { Budget } from '../prune-settings.ts';
 
 export interface Costs {
   /** Mean unpadded length that MACs are counted at, in tokens. */
@@ -11,18 +12,14 @@ export interface Costs {
   readonly totalMacs: number;
 }
 
-/** Costs of a model's heads and neurons. @throws EspalierError "budget_out_of_range" for a budget that buys nothing. */
-export function modelCosts(
-  config: ModelConfig,
-  tokens: number,
-  budgets: readonly { text: string; value: number }[],
-): Costs {
+/** Costs of a model's heads and neurons. @throws EspalierError "budget_out_of_range" for a share of MACs that buys nothing. */
+export function modelCosts(config: ModelConfig, tokens: number, budgets: readonly Budget[]): Costs {
   const { layers, heads, intermediateSize: neurons, hiddenSize, headSize } = config;
   const { headCost, neuronCost, totalMacs, smallest } = denseCosts(
     { layers, heads, neurons },
     { tokens, hiddenSize, headSize },
   );
-  const small = budgets.filter(({ value }) => value < smallest).map(({ text }) => text);
+  const small = budgets.filter(({ kind, value }) => kind === undefined && value < smallest).map(({ text }) => text);
   if (small.length > 0)
     throw new EspalierError(
       'budget_out_of_range',

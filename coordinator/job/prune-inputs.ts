@@ -5,7 +5,7 @@ import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import { parameterCount } from '../../pruning/compact.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { JobEvent } from '../job-events.ts';
-import type { PruneRequest } from '../prune-settings.ts';
+import type { Budget, PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
 import { type Costs, modelCosts } from './budget.ts';
 import type { Evaluation } from './job-context.ts';
@@ -88,7 +88,7 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     model: inputs.model.digest.digest,
     data: inputs.data.digest,
     evaluation: inputs.evaluation?.dataset.digest ?? null,
-    budgets: settings.budgets.map(({ value }) => value),
+    budgets: settings.budgets.map(({ kind, value }) => (kind === undefined ? value : { kind, value })),
     fisherGroup: inputs.groupSize,
     dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
     ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
@@ -103,6 +103,11 @@ export function outputBytes(
   const elementBytes = (settings.dtype ?? dtype) === 'F32' ? 4 : 2;
   const none = config.headsByLayer.map(() => 0);
   const rest = parameterCount(config, { headsByLayer: none, neuronsByLayer: none });
-  const written = settings.budgets.reduce((sum, { value }) => sum + rest + value * (parameters - rest), 0);
+  const written = settings.budgets.reduce((sum, budget) => sum + rest + mostKept(budget) * (parameters - rest), 0);
   return written * elementBytes + settings.budgets.length * BESIDE_WEIGHTS_BYTES + STATE_BYTES;
+}
+
+/** Share of the encoder's parameters that a budget's model may keep. */
+function mostKept({ kind, value }: Budget): number {
+  return kind === undefined ? value : 1;
 }

@@ -1,10 +1,5 @@
 // Budgets as users write them: decimal fractions of the encoder's MACs, whose text names the folder of the result.
-
-export interface Budget {
-  /** As it was written. */
-  readonly text: string;
-  readonly value: number;
-}
+import type { Budget } from '../prune-settings.ts';
 
 export interface BudgetProblem {
   readonly code: 'usage' | 'budget_out_of_range';

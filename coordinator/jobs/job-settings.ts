@@ -31,11 +31,16 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
 
 function budgetProblems({ budgets }: JobSpec): string[] {
   const problems = budgets
+    .filter(({ kind }) => kind !== undefined)
+    .map(({ kind, text }) => `budgets: got ${text} of kind ${kind}, expected a share of MACs`);
+  const shares = budgets.filter(({ kind }) => kind === undefined);
+  const wrong = shares
     .filter(({ text, value }) => !(/^\d+(\.\d*)?$/.test(text) && Number(text) === value && value > 0 && value < 1))
     .map(({ text }) => `budgets: got ${text}, expected a decimal fraction more than 0 and less than 1`);
+  problems.push(...wrong);
   if (budgets.length < 1 || budgets.length > MOST_BUDGETS)
     problems.push(`budgets: got ${budgets.length}, expected 1 to ${MOST_BUDGETS}`);
-  if (new Set(budgets.map(({ value }) => value)).size < budgets.length)
+  if (new Set(budgets.map(({ kind, value }) => `${kind} ${value}`)).size < budgets.length)
     problems.push(`budgets: got ${budgets.map(({ text }) => text).join(', ')}, expected distinct ones`);
   return problems;
 }

@@ -1,14 +1,14 @@
-// One budget of a job: search, rearrange, tune, export, with the quality after each.
+// One target of a job: search, rearrange, tune, with the quality after each. How its masks are found is the target's.
 import { keptCounts, parameterCount } from '../../pruning/compact.ts';
 import { maskMacs } from '../../pruning/cost.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { searchMasks } from '../../pruning/search.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../pruning/tuning.ts';
 import type { Costs } from '../job/budget.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import { masksFromTensors, masksToTensors } from '../job/mask-set.ts';
 import type { TuningReport } from '../prune-report.ts';
 import type { Method, PruneRequest } from '../prune-settings.ts';
+import type { Target } from './find-masks.ts';
 import type { FisherShelf } from './fisher.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
 import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
@@ -33,21 +33,17 @@ export interface PrunedBudget {
 
 const ORDER: readonly Method[] = ['search', 'rearrange', 'tune'];
 
-/** Masks and scales of one budget, from the job's Fisher information. */
-export async function pruneToBudget(
+/** Masks and scales of one target, from the job's Fisher information. Every stage is stored under the target's folder. */
+export async function pruneToTarget(
   context: JobContext,
-  fisher: FisherShelf,
+  fisher: Pick<FisherShelf, 'file'>,
   costs: Costs,
-  budget: { text: string; value: number },
+  target: Target,
   settings: Pick<PruneRequest, 'method' | 'damping'>,
-  prefix: string,
 ): Promise<PrunedBudget> {
   const { config } = context.checkpoint;
-  const { layers, heads, intermediateSize: neurons } = config;
-  const { importance, file } = fisher;
-  const search = (fraction: number): Masks =>
-    searchMasks({ importance, layers, heads, neurons, ...costs, budgetMacs: fraction * costs.totalMacs });
-  const name = (stage: string) => `${prefix}/budget-${budget.value}/${stage}`;
+  const { text, fraction } = target;
+  const name = (stage: string) => `${target.stages}/${stage}`;
   const stages = ORDER.slice(0, ORDER.indexOf(settings.method) + 1);
   const scores: Partial<Record<QualityStage, StoredScores>> = {};
   const seconds = { search: 0, rearrange: 0, tune: 0, evaluate: 0 };
@@ -55,33 +51,33 @@ export async function pruneToBudget(
     if (context.evaluation === null || stage === settings.method) return;
     const found = await storedQuality(context, context.model, masks, {
       name: name(`quality-${stage}`),
-      budget: budget.text,
+      budget: text,
     });
     scores[stage] = found.value;
     seconds.evaluate += found.seconds;
   };
 
-  const searched = await maskStage(context, 'search', budget.text, name('search'), () => search(budget.value));
+  const searched = await maskStage(context, 'search', text, name('search'), async () => target.search(fraction));
   seconds.search = searched.seconds;
   let masks = searched.value;
   await measure('search', masks);
   let tuning: readonly TuningReport[] = [];
   if (stages.includes('rearrange')) {
-    const rearranged = await maskStage(context, 'rearrange', budget.text, name('rearrange'), () =>
-      context.compute.rearrange(file, searched.value),
+    const rearranged = await maskStage(context, 'rearrange', text, name('rearrange'), () =>
+      context.compute.rearrange(fisher.file, searched.value),
     );
     seconds.rearrange = rearranged.seconds;
     masks = rearranged.value;
     await measure('rearrange', masks);
   }
   if (stages.includes('tune')) {
-    // The published teacher: the search's masks at the square root of the budget, not rearranged.
+    // The published teacher: the search's masks at the square root of the share, not rearranged.
     const tuned = await tuneStage(
       context,
-      search(Math.sqrt(budget.value)),
+      await target.search(Math.sqrt(fraction)),
       masks,
       { ...DEFAULT_TUNING_SETTINGS, damping: settings.damping },
-      budget.text,
+      text,
       name('tune'),
     );
     seconds.tune = tuned.seconds;
@@ -106,7 +102,7 @@ function maskStage(
   stage: 'search' | 'rearrange',
   budget: string,
   name: string,
-  make: () => Masks | Promise<Masks>,
+  make: () => Promise<Masks>,
 ) {
   return storedStage<Masks>(context, stage, {
     name,
@@ -116,7 +112,7 @@ function maskStage(
       const stored = await context.home.readTensors(name);
       return stored && { value: masksFromTensors(stored.tensors), seconds: Number(stored.meta.seconds) };
     },
-    run: async () => make(),
+    run: make,
     write: (masks, seconds) => context.home.writeTensors(name, masksToTensors(masks), { seconds }),
   });
 }

@@ -7,8 +7,9 @@ import { MOST_SUM_BYTES, threadCompute } from '../../../coordinator/cluster-job.
 import { modelCosts } from '../../../coordinator/job/budget.ts';
 import type { JobContext } from '../../../coordinator/job/job-context.ts';
 import type { MemoryRoom } from '../../../coordinator/job/memory-room.ts';
+import { macsSearch } from '../../../coordinator/stages/find-masks.ts';
 import { storedFisher } from '../../../coordinator/stages/fisher.ts';
-import { pruneToBudget } from '../../../coordinator/stages/prune-budget.ts';
+import { pruneToTarget } from '../../../coordinator/stages/prune-budget.ts';
 import { ClusterHome } from '../../../coordinator/store/cluster-home.ts';
 import type { ComputeThreads } from '../../../coordinator/threads/compute-threads.ts';
 import type { Fleet } from '../../../coordinator/workers/fleet.ts';
@@ -78,7 +79,10 @@ export async function runMemoryJob(
     const budget = { text: '0.98', value: 0.98 };
     const fisher = await storedFisher(context, 'fisher');
     const settings = { method: sizes.method, damping: 'ridge' as const };
-    const { masks } = await pruneToBudget(context, fisher, modelCosts(config, 8, [budget]), budget, settings, 'job');
+    const costs = modelCosts(config, 8, [budget]);
+    const search = macsSearch(config, fisher.importance, costs);
+    const target = { text: budget.text, fraction: budget.value, search, stages: 'job' };
+    const { masks } = await pruneToTarget(context, fisher, costs, target, settings);
     return masks.neuronMask.reduce((sum, bit) => sum + bit, 0);
   } finally {
     await workers.close();

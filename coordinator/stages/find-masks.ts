@@ -1,0 +1,34 @@
+// How a job finds the masks of a target, before they are rearranged and tuned: one kind of search for each kind of cost.
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { Importance } from '../../pruning/fisher.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { searchMasks } from '../../pruning/search.ts';
+import type { Costs } from '../job/budget.ts';
+
+/** Masks that cost no more than a share of the dense encoder, in (0, 1], in whatever the search counts. A pure function:
+ * equal shares give equal masks. It is asked for the student's masks at the target's share, and for the teacher's at the
+ * square root of it. */
+export type MaskSearch = (fraction: number) => Masks | Promise<Masks>;
+
+/** What masks are sought for. */
+export interface Target {
+  /** As events name it. */
+  readonly text: string;
+  /** Share of the dense encoder's cost that may be kept, in (0, 1), in what `search` counts. */
+  readonly fraction: number;
+  readonly search: MaskSearch;
+  /** Folder of its stages, which no other target of the job has; see `stagesOf`. */
+  readonly stages: string;
+}
+
+/** Folder of a budget's stages. @param prefix of the job's plan. */
+export function stagesOf(prefix: string, { kind, value }: { readonly kind?: string; readonly value: number }): string {
+  return `${prefix}/budget-${kind === undefined ? '' : `${kind}-`}${value}`;
+}
+
+/** The paper's search, by MACs. */
+export function macsSearch(config: ModelConfig, importance: Importance, costs: Costs): MaskSearch {
+  const { layers, heads, intermediateSize: neurons } = config;
+  return (fraction) =>
+    searchMasks({ importance, layers, heads, neurons, ...costs, budgetMacs: fraction * costs.totalMacs });
+}
