@@ -68,7 +68,7 @@ export function descending(values: Float64Array): Int32Array {
 }
 
 /** totals[n]: sum of the first n values in `order`. */
-function runningTotals(values: Float64Array, order: Int32Array): Float64Array {
+export function runningTotals(values: Float64Array, order: Int32Array): Float64Array {
   const totals = new Float64Array(order.length + 1);
   for (let count = 0; count < order.length; count++) totals[count + 1] = totals[count] + values[order[count]];
   return totals;

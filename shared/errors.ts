@@ -36,6 +36,12 @@ export const ERROR_CODES = {
     retryable: false,
     action: 'give a budget that lies in the range',
   },
+  latency_table: {
+    exitCode: 2,
+    grpcStatus: 'INVALID_ARGUMENT',
+    retryable: false,
+    action: 'measure a table for this model, input shape, runtime and machine',
+  },
   model_not_found: {
     exitCode: 3,
     grpcStatus: 'NOT_FOUND',
