@@ -8,20 +8,23 @@
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 import { saidByPeer } from '../../shared/rpc/status.ts';
-import { allocateHomes } from './allocation.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { describeClass } from './device-class.ts';
 import { DeviceScopes } from './device-scopes.ts';
 import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
 import { HandOver, type HeldShards } from './hand-over.ts';
+import { Homes } from './homes.ts';
 import type { OwnLoad } from './load-exchange.ts';
 import { NO_OTHERS, type OthersLoad } from './other-loads.ts';
 import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
+import { ScheduledJobs } from './scheduled-jobs.ts';
 import { slowAttempts } from './slow-attempts.ts';
 import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
 import { kindOf, requestBytes, type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
+import { Timers } from './timers.ts';
 import { FoldCost } from './tuning-spread.ts';
-import { WorkerSlot } from './worker-slot.ts';
+import type { WorkerSlot } from './worker-slot.ts';
+import { WorkerSlots } from './worker-slots.ts';
 import type { WorkerSource } from './worker-source.ts';
 
 const MAX_TRIES = 5;
@@ -61,13 +64,13 @@ export class Scheduler {
   readonly #clock: Clock;
   readonly #listener: FleetListener;
   readonly #others: OthersLoad;
-  readonly #onHomes: () => void;
   readonly #handOver = new HandOver();
   readonly #foldCost = new FoldCost();
-  readonly #slots = new Map<string, WorkerSlot>();
-  readonly #jobs = new Set<ScheduledJob>();
-  readonly #timers = new Set<() => void>();
+  readonly #slots = new WorkerSlots();
   readonly #scopes = new DeviceScopes();
+  readonly #jobs = new ScheduledJobs(this.#scopes);
+  readonly #timers: Timers;
+  readonly #homes: Homes;
   #alone: JobTasks | null = null;
   #stopLooking: (() => void) | null = null;
   #isPumpDue = false;
@@ -77,21 +80,23 @@ export class Scheduler {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#listener = options.listener ?? SILENT_LISTENER;
     this.#others = options.others ?? NO_OTHERS;
-    this.#onHomes = options.onHomes ?? (() => {});
+    this.#timers = new Timers(this.#clock);
+    this.#homes = new Homes({
+      ...{ slots: this.#slots, jobs: this.#jobs, others: this.#others, clock: this.#clock },
+      onHomes: options.onHomes ?? (() => {}),
+    });
     this.#unsubscribe = source.subscribe(() => this.#sourceChanged());
     this.#sourceChanged();
   }
 
   /** Tasks that wait, of all jobs. */
   get pendingTasks(): number {
-    let count = 0;
-    for (const { waiting } of this.#jobs) count += waiting.length;
-    return count;
+    return this.#jobs.pendingTasks;
   }
 
   get busyRatios(): { address: string; busyRatio: number }[] {
     const now = this.#clock.now();
-    return [...this.#slots.values()].map((slot) => ({ address: slot.address, busyRatio: slot.busyRatio(now) }));
+    return [...this.#slots].map((slot) => ({ address: slot.address, busyRatio: slot.busyRatio(now) }));
   }
 
   get handOvers(): number {
@@ -100,25 +105,18 @@ export class Scheduler {
 
   /** Jobs by class, and how many have each worker as a home. */
   get load(): OwnLoad {
-    const jobs = new Map<string, number>();
-    const homes = new Map<string, number>();
-    for (const { classKey, home } of this.#jobs) {
-      if (classKey !== null) jobs.set(classKey, (jobs.get(classKey) ?? 0) + 1);
-      for (const { address } of home) homes.set(address, (homes.get(address) ?? 0) + 1);
-    }
-    return { jobs: [...jobs], homes: [...homes] };
+    return this.#homes.load;
   }
 
   /** Other coordinators have more to do, or less. */
   othersChanged(): void {
-    this.#allocate();
+    this.#homes.allocate();
     this.#pump();
   }
 
   /** Jobs of a class that share its workers now. */
   jobsOf(deviceClass: DeviceClass): number {
-    const key = describeClass(deviceClass);
-    return [...this.#jobs].filter(({ classKey }) => classKey === key).length;
+    return this.#homes.jobsOf(deviceClass);
   }
 
   /** Gives a job a home. */
@@ -129,7 +127,7 @@ export class Scheduler {
       this.#foldCost,
     );
     this.#jobs.add(joined);
-    this.#allocate();
+    this.#homes.allocate();
     return {
       get homeSize() {
         return joined.home.length;
@@ -155,17 +153,15 @@ export class Scheduler {
     this.#unsubscribe();
     this.#stopLooking?.();
     this.#stopLooking = null;
-    for (const stop of this.#timers) stop();
-    this.#timers.clear();
-    const closed = new EspalierError('cancelled', 'the scheduler is closed');
-    for (const { waiting } of this.#jobs) for (const { run } of [...waiting]) this.#fail(run, closed);
+    this.#timers.close();
+    this.#jobs.failWaiting(new EspalierError('cancelled', 'the scheduler is closed'));
   }
 
   async #run(job: ScheduledJob, tasks: readonly TaskSpec[], options: RunOptions = {}): Promise<TaskResult[]> {
     if (!this.#jobs.has(job)) throw new EspalierError('cancelled', 'the job has left the workers');
     const run = new TaskRun(tasks.length, options.onDone);
     job.runs.add(run);
-    const abort = () => this.#fail(run, interrupted(options.signal?.reason));
+    const abort = () => this.#jobs.fail(run, interrupted(options.signal?.reason));
     options.signal?.addEventListener('abort', abort, { once: true });
     const waitingSinceMs = this.#clock.now();
     job.spread.began(tasks, job.home.length, waitingSinceMs);
@@ -185,78 +181,32 @@ export class Scheduler {
 
   #leave(job: ScheduledJob, reason: EspalierError): void {
     if (!this.#jobs.delete(job)) return;
-    for (const run of [...job.runs]) this.#fail(run, reason);
-    for (const slot of this.#slots.values()) slot.servedTurn.delete(job);
-    this.#allocate();
+    for (const run of [...job.runs]) this.#jobs.fail(run, reason);
+    for (const slot of this.#slots) slot.servedTurn.delete(job);
+    this.#homes.allocate();
     this.#pump();
   }
 
   #sourceChanged(): void {
-    const now = this.#clock.now();
-    const { workers } = this.#source;
-    const present = new Set(workers);
-    for (const [address, slot] of this.#slots) {
-      if (present.has(slot.worker)) continue;
-      // What it is running may still come through; if not, each of its calls fails by itself.
-      this.#slots.delete(address);
-      for (const job of this.#jobs) job.placement.drop(address);
-    }
-    for (const worker of workers)
-      if (!this.#slots.has(worker.address)) this.#slots.set(worker.address, new WorkerSlot(worker, now));
-    this.#allocate();
+    const gone = this.#slots.follow(this.#source.workers, this.#clock.now());
+    for (const address of gone) for (const job of this.#jobs) job.placement.drop(address);
+    this.#homes.allocate();
     this.#pump();
-  }
-
-  /** Gives every job its home of the workers that can be used now. */
-  #allocate(): void {
-    const now = this.#clock.now();
-    const byClass = new Map<string | null, ScheduledJob[]>();
-    for (const job of this.#jobs) byClass.set(job.classKey, [...(byClass.get(job.classKey) ?? []), job]);
-    for (const [classKey, jobs] of byClass) {
-      const slots = [...this.#slots.values()].filter((slot) => jobs[0].accepts(slot) && slot.isUsable(now));
-      const homes = allocateHomes(
-        slots.map(({ address, worker: { models } }) => ({
-          ...{ id: address, models },
-          ...{ others: this.#others.homesAt(address), mustYield: this.#others.mustYield(address) },
-        })),
-        jobs.map((job) => ({ ...job, home: job.home.map(({ address }) => address) })),
-        classKey === null ? 0 : this.#others.jobsOf(classKey),
-      );
-      for (const job of jobs)
-        job.moveTo(
-          homes.get(job.id)!.map((address) => this.#slots.get(address)!),
-          (slot) => this.#whyLost(slot, now),
-        );
-    }
-    this.#onHomes();
-  }
-
-  /** Why a worker is no longer among those of a job. */
-  #whyLost(slot: WorkerSlot, now: number): string {
-    if (slot.worker.isLeaving) return 'it drains';
-    if (this.#slots.get(slot.address) !== slot) return slot.worker.lostReason ?? 'it is gone';
-    return slot.isUsable(now) ? 'it works for other jobs now' : 'it is set aside for a while';
   }
 
   /** Sends what can be sent now: to the emptiest workers first, then to idle ones what waits for others. */
   #pump(): void {
     const { exhausted } = this.#source;
-    if (exhausted !== null)
-      for (const job of this.#jobs) for (const { run } of [...job.waiting]) this.#fail(run, exhausted);
+    if (exhausted !== null) this.#jobs.failWaiting(exhausted);
     const now = this.#clock.now();
     for (let sent = true; sent; ) {
-      const jobs = this.#waitingJobs();
+      const jobs = this.#jobs.waiting;
       if (jobs.length === 0) break;
-      const open = [...this.#slots.values()].filter((slot) => slot.isOpen(now));
+      const open = this.#slots.open(now);
       open.sort((a, b) => a.inFlight.size - b.inFlight.size);
       sent = open.some((slot) => this.#sendOwn(slot, jobs)) || open.some((slot) => this.#sendStolen(slot, jobs));
     }
     this.#watchIdle();
-  }
-
-  #waitingJobs(): ScheduledJob[] {
-    const jobs = [...this.#jobs].filter(({ waiting }) => waiting.length > 0);
-    return jobs.sort((a, b) => b.priority - a.priority);
   }
 
   /** Sends the task that has its turn here. */
@@ -267,7 +217,7 @@ export class Scheduler {
       if (found !== undefined && job.priority < found.job.priority) break;
       const turn = slot.servedTurn.get(job) ?? -1;
       if (!job.accepts(slot) || (found !== undefined && turn >= foundTurn)) continue;
-      const task = job.nextFor(slot, () => this.#hasOther(slot));
+      const task = job.nextFor(slot, () => this.#slots.hasOther(slot, this.#clock.now()));
       if (task === undefined) continue;
       found = task;
       foundTurn = turn;
@@ -299,22 +249,14 @@ export class Scheduler {
 
   #isWanted(job: ScheduledJob, key: string, except: WorkerSlot): boolean {
     if (job.waiting.some(({ spec }) => spec.affinity === key)) return true;
-    return [...this.#slots.values()].some(
+    return [...this.#slots].some(
       (slot) =>
         slot !== except && [...slot.inFlight].some(({ task }) => task.job === job && task.spec.affinity === key),
     );
   }
 
-  #hasOther(slot: WorkerSlot): boolean {
-    const now = this.#clock.now();
-    for (const other of this.#slots.values())
-      if (other !== slot && other.classKey === slot.classKey && !other.worker.isLeaving && !other.isAside(now))
-        return true;
-    return false;
-  }
-
   #sendIfAllowed(task: Task, slot: WorkerSlot, mayReserve: boolean): boolean {
-    if (!this.#scopes.mayBegin(task, slot, this.#slots.values(), mayReserve)) return false;
+    if (!this.#scopes.mayBegin(task, slot, this.#slots, mayReserve)) return false;
     task.job.waiting.splice(task.job.waiting.indexOf(task), 1);
     this.#begin(task, slot);
     return true;
@@ -369,7 +311,7 @@ export class Scheduler {
   #heldElsewhere({ spec, job }: Task, slot: WorkerSlot): HeldShards[] {
     if (spec.affinity === undefined || job.ownerOf(spec.affinity) !== slot.address) return [];
     return job.holders.holdersOf(spec.request).flatMap(({ shards, address }) => {
-      const holder = address === slot.address ? undefined : this.#slots.get(address)?.worker;
+      const holder = address === slot.address ? undefined : this.#slots.at(address)?.worker;
       return holder === undefined ? [] : [{ shards, holder }];
     });
   }
@@ -402,7 +344,7 @@ export class Scheduler {
     // A worker without room on its disk: others may have some.
     const passes = error.retryable || error.code === 'cancelled' || isFull;
     if (!passes) {
-      this.#fail(run, error);
+      this.#jobs.fail(run, error);
       return;
     }
     const now = this.#clock.now();
@@ -421,7 +363,7 @@ export class Scheduler {
     }
     if (task.failures >= MAX_TRIES) {
       this.#pardon(task);
-      this.#fail(run, givenUp(task, slot, error));
+      this.#jobs.fail(run, givenUp(task, slot, error));
     } else if (task.attempts.size === 0) {
       task.waitingSinceMs = now;
       job.waiting.unshift(task);
@@ -432,9 +374,9 @@ export class Scheduler {
     const now = this.#clock.now();
     const pauseMs = slot.failed(now);
     if (!slot.isUsable(now)) {
-      this.#allocate();
-      this.#after(pauseMs, () => {
-        this.#allocate();
+      this.#homes.allocate();
+      this.#timers.after(pauseMs, () => {
+        this.#homes.allocate();
         this.#pump();
       });
     } else this.#pumpIn(pauseMs);
@@ -443,21 +385,13 @@ export class Scheduler {
   /** What failed on several workers was not the fault of each: other jobs go on there. */
   #pardon({ failedOn }: Task): void {
     if (failedOn.size < 2) return;
-    for (const address of failedOn) this.#slots.get(address)?.pardon();
-  }
-
-  #fail(run: TaskRun, error: EspalierError): void {
-    if (run.isOver) return;
-    for (const job of this.#jobs)
-      if (job.waiting.some((task) => task.run === run)) job.waiting = job.waiting.filter((task) => task.run !== run);
-    this.#scopes.releaseRun(run);
-    run.fail(error);
+    for (const address of failedOn) this.#slots.at(address)?.pardon();
   }
 
   /** Looks again in a while where a worker idles and others do not. */
   #watchIdle(): void {
     if (this.#stopLooking !== null) return;
-    const slots = [...this.#slots.values()];
+    const slots = [...this.#slots];
     const now = this.#clock.now();
     const someIdle = slots.some((slot) => slot.inFlight.size === 0 && slot.isOpen(now));
     if (!someIdle || !slots.some(({ inFlight }) => inFlight.size > 0)) return;
@@ -471,7 +405,7 @@ export class Scheduler {
   /** Gives each idle worker one task that another is slow with. */
   #repeatSlow(): void {
     const now = this.#clock.now();
-    const slots = [...this.#slots.values()];
+    const slots = [...this.#slots];
     for (const { task, slot: from } of slowAttempts(slots, now)) {
       const idle = slots.find(
         (slot) =>
@@ -489,15 +423,7 @@ export class Scheduler {
   }
 
   #pumpIn(ms: number): void {
-    this.#after(ms, () => this.#pump());
-  }
-
-  #after(ms: number, callback: () => void): void {
-    const stop = this.#clock.after(ms + 1, () => {
-      this.#timers.delete(stop);
-      callback();
-    });
-    this.#timers.add(stop);
+    this.#timers.after(ms, () => this.#pump());
   }
 
   /** Once for all tasks that end in the same turn of the event loop. */
