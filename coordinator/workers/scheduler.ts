@@ -5,32 +5,27 @@
 // are at home there, and tasks that failed elsewhere. When it idles it takes what others would do later: first tasks that
 // need no state, then its own jobs' longest queue, then tasks of other homes that have waited for long, and last what
 // another worker is slow with, a second time.
-import { EspalierError, toEspalierError } from '../../shared/errors.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
-import { saidByPeer } from '../../shared/rpc/status.ts';
+import { Attempts } from './attempts.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { describeClass } from './device-class.ts';
 import { DeviceScopes } from './device-scopes.ts';
 import { type FleetListener, SILENT_LISTENER } from './fleet-listener.ts';
-import { HandOver, type HeldShards } from './hand-over.ts';
 import { Homes } from './homes.ts';
 import type { OwnLoad } from './load-exchange.ts';
 import { NO_OTHERS, type OthersLoad } from './other-loads.ts';
 import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
 import { ScheduledJobs } from './scheduled-jobs.ts';
 import { slowAttempts } from './slow-attempts.ts';
-import { type Attempt, type RunOptions, type Task, TaskRun } from './task-run.ts';
-import { kindOf, requestBytes, type TaskResult, type TaskSpec, tryTask } from './task-spec.ts';
+import { type RunOptions, type Task, TaskRun } from './task-run.ts';
+import { kindOf, type TaskResult, type TaskSpec } from './task-spec.ts';
 import { Timers } from './timers.ts';
+import { Trust } from './trust.ts';
 import { FoldCost } from './tuning-spread.ts';
 import type { WorkerSlot } from './worker-slot.ts';
 import { WorkerSlots } from './worker-slots.ts';
 import type { WorkerSource } from './worker-source.ts';
-
-const MAX_TRIES = 5;
-
-/** Pause before a worker that serves other coordinators, too, and does not say when, is asked again. */
-const BUSY_MS = 200;
 
 /** How often idle workers look for what others are slow with. */
 const IDLE_LOOK_MS = 100;
@@ -64,13 +59,13 @@ export class Scheduler {
   readonly #clock: Clock;
   readonly #listener: FleetListener;
   readonly #others: OthersLoad;
-  readonly #handOver = new HandOver();
   readonly #foldCost = new FoldCost();
   readonly #slots = new WorkerSlots();
   readonly #scopes = new DeviceScopes();
   readonly #jobs = new ScheduledJobs(this.#scopes);
   readonly #timers: Timers;
   readonly #homes: Homes;
+  readonly #attempts: Attempts;
   #alone: JobTasks | null = null;
   #stopLooking: (() => void) | null = null;
   #isPumpDue = false;
@@ -81,9 +76,17 @@ export class Scheduler {
     this.#listener = options.listener ?? SILENT_LISTENER;
     this.#others = options.others ?? NO_OTHERS;
     this.#timers = new Timers(this.#clock);
-    this.#homes = new Homes({
-      ...{ slots: this.#slots, jobs: this.#jobs, others: this.#others, clock: this.#clock },
-      onHomes: options.onHomes ?? (() => {}),
+    const slots = this.#slots;
+    const jobs = this.#jobs;
+    const clock = this.#clock;
+    const timers = this.#timers;
+    const homes = new Homes({ slots, jobs, clock, others: this.#others, onHomes: options.onHomes ?? (() => {}) });
+    const trust = new Trust({ slots, homes, timers, clock, onBack: () => this.#pump() });
+    this.#homes = homes;
+    this.#attempts = new Attempts({
+      ...{ slots, jobs, trust, clock },
+      listener: this.#listener,
+      onEnd: () => this.#pumpSoon(),
     });
     this.#unsubscribe = source.subscribe(() => this.#sourceChanged());
     this.#sourceChanged();
@@ -100,7 +103,7 @@ export class Scheduler {
   }
 
   get handOvers(): number {
-    return this.#handOver.done;
+    return this.#attempts.handOvers;
   }
 
   /** Jobs by class, and how many have each worker as a home. */
@@ -258,134 +261,8 @@ export class Scheduler {
   #sendIfAllowed(task: Task, slot: WorkerSlot, mayReserve: boolean): boolean {
     if (!this.#scopes.mayBegin(task, slot, this.#slots, mayReserve)) return false;
     task.job.waiting.splice(task.job.waiting.indexOf(task), 1);
-    this.#begin(task, slot);
+    this.#attempts.begin(task, slot);
     return true;
-  }
-
-  #begin(task: Task, slot: WorkerSlot): void {
-    const attempt: Attempt = {
-      task,
-      slot,
-      isRepeat: task.attempts.size > 0,
-      abort: new AbortController(),
-      sentMs: null,
-    };
-    const deadlineMs = slot.deadlineMsFor(task.spec);
-    const isFirst = task.attempts.size === 0 && task.failures === 0;
-    slot.begin(attempt, this.#clock.now());
-    task.attempts.add(attempt);
-    task.run.attempts.add(attempt);
-    this.#try(attempt, deadlineMs, isFirst)
-      .finally(() => {
-        slot.end(attempt, this.#clock.now());
-        task.attempts.delete(attempt);
-        task.run.attempts.delete(attempt);
-      })
-      .then((result) => this.#succeeded(attempt, result))
-      .catch((caught) => this.#tryFailed(attempt, toEspalierError(caught)))
-      .finally(() => this.#pumpSoon());
-  }
-
-  async #try(attempt: Attempt, deadlineMs: number, isFirst: boolean): Promise<{ result: TaskResult; seconds: number }> {
-    const { task, slot, abort } = attempt;
-    const held = isFirst ? this.#heldElsewhere(task, slot) : [];
-    const spec =
-      held.length === 0 ? task.spec : await this.#handOver.prepare(task.spec, slot.worker, held, abort.signal);
-    const onSent = () => {
-      attempt.sentMs = this.#clock.now();
-      this.#listener.bytes('out', requestBytes(spec));
-    };
-    const told = task.job.beginTry({ id: spec.id, kind: kindOf(spec) });
-    try {
-      const { context } = told;
-      const result = await tryTask(slot.worker, spec, { deadlineMs, signal: abort.signal, onSent, context });
-      told.end();
-      return { result, seconds: (this.#clock.now() - slot.atTheEarliestMs(attempt)) / 1000 };
-    } catch (caught) {
-      told.end(caught);
-      throw caught;
-    }
-  }
-
-  /** The states that this task goes on from, where its key has moved here from other workers. */
-  #heldElsewhere({ spec, job }: Task, slot: WorkerSlot): HeldShards[] {
-    if (spec.affinity === undefined || job.ownerOf(spec.affinity) !== slot.address) return [];
-    return job.holders.holdersOf(spec.request).flatMap(({ shards, address }) => {
-      const holder = address === slot.address ? undefined : this.#slots.at(address)?.worker;
-      return holder === undefined ? [] : [{ shards, holder }];
-    });
-  }
-
-  #succeeded(attempt: Attempt, { result, seconds }: { result: TaskResult; seconds: number }): void {
-    const { task, slot } = attempt;
-    const { job, run, spec } = task;
-    const kind = kindOf(spec);
-    slot.succeeded();
-    job.durations.add(kind, seconds * 1000);
-    job.holders.note(spec.request, slot.address);
-    job.spread.done(spec.request, seconds * 1000);
-    this.#listener.taskDone(kind, seconds);
-    let bytes = 0;
-    for (const { data } of result.values()) bytes += data.byteLength;
-    this.#listener.bytes('in', bytes);
-    for (const other of task.attempts) {
-      // Late, or gone without a word.
-      if (attempt.isRepeat) this.#punish(other.slot);
-      other.abort.abort(new EspalierError('cancelled', `${spec.id}: done elsewhere`));
-    }
-    run.done(task, result);
-  }
-
-  #tryFailed({ task, slot }: Attempt, error: EspalierError): void {
-    const { run, spec, job } = task;
-    if (run.isOver || task.isDone) return;
-    // Nobody here cancelled it: the worker is ending.
-    const isFull = error.code === 'disk_full' && saidByPeer(error);
-    // A worker without room on its disk: others may have some.
-    const passes = error.retryable || error.code === 'cancelled' || isFull;
-    if (!passes) {
-      this.#jobs.fail(run, error);
-      return;
-    }
-    const now = this.#clock.now();
-    this.#listener.taskRetried(kindOf(spec), error.code);
-    task.avoid = slot.address;
-    if (error.code === 'worker_busy') {
-      this.#pumpIn(slot.setAside(error.retryAfterMs ?? BUSY_MS, now));
-    } else if (error.code === 'worker_unavailable' && saidByPeer(error)) {
-      // It is shutting down and says so: no fault of the task, nor a reason to ask it again soon.
-      this.#pumpIn(slot.setAside(BUSY_MS, now));
-    } else {
-      task.failures += 1;
-      task.failedOn.add(slot.address);
-      if (error.code === 'blob_missing') slot.worker.uploader.forget(spec.blobs.map(({ digest }) => digest));
-      else this.#punish(slot);
-    }
-    if (task.failures >= MAX_TRIES) {
-      this.#pardon(task);
-      this.#jobs.fail(run, givenUp(task, slot, error));
-    } else if (task.attempts.size === 0) {
-      task.waitingSinceMs = now;
-      job.waiting.unshift(task);
-    }
-  }
-
-  #punish(slot: WorkerSlot): void {
-    const now = this.#clock.now();
-    const pauseMs = slot.failed(now);
-    if (!slot.isUsable(now)) {
-      this.#homes.allocate();
-      this.#timers.after(pauseMs, () => {
-        this.#homes.allocate();
-        this.#pump();
-      });
-    } else this.#pumpIn(pauseMs);
-  }
-
-  /** What failed on several workers was not the fault of each: other jobs go on there. */
-  #pardon({ failedOn }: Task): void {
-    if (failedOn.size < 2) return;
-    for (const address of failedOn) this.#slots.at(address)?.pardon();
   }
 
   /** Looks again in a while where a worker idles and others do not. */
@@ -418,12 +295,8 @@ export class Scheduler {
       );
       if (idle === undefined) continue;
       this.#listener.taskRetried(kindOf(task.spec), 'slow');
-      this.#begin(task, idle);
+      this.#attempts.begin(task, idle);
     }
-  }
-
-  #pumpIn(ms: number): void {
-    this.#timers.after(ms, () => this.#pump());
   }
 
   /** Once for all tasks that end in the same turn of the event loop. */
@@ -435,12 +308,6 @@ export class Scheduler {
       this.#pump();
     });
   }
-}
-
-function givenUp({ spec, failures }: Task, slot: WorkerSlot, error: EspalierError): EspalierError {
-  const code = error.code === 'cancelled' ? 'worker_unavailable' : error.code;
-  const text = `${spec.id}: failed ${failures} times, last on ${slot.address}: ${error.message}`;
-  return new EspalierError(code, text, { cause: error });
 }
 
 function interrupted(reason: unknown): EspalierError {
