@@ -6,13 +6,13 @@ import { inParallel } from '../../../coordinator/jobs/in-parallel.ts';
 import { maxJobs } from '../../../coordinator/jobs/max-jobs.ts';
 import { WakeUp } from '../../../coordinator/jobs/wake-up.ts';
 
-test('five jobs for four workers, shared by the coordinators that are alive, and never less than two', () => {
+test('three jobs for two workers, shared by the coordinators that are alive, and never less than two', () => {
   const leases = (alive: number, gone = 0) => ({
     present: () => Array.from({ length: alive + gone }, (_, i) => `coordinator.${i < alive ? 'alive' : 'gone'}${i}`),
     hasLapsed: (key: string) => key.startsWith('coordinator.gone'),
   });
-  assert.equal(maxJobs(64, leases(1)), 80);
-  assert.equal(maxJobs(64, leases(2, 3)), 40);
+  assert.equal(maxJobs(64, leases(1)), 96);
+  assert.equal(maxJobs(64, leases(2, 3)), 48);
   assert.equal(maxJobs(0, leases(1)), 2);
   assert.equal(maxJobs(1, leases(0)), 2);
 });
