@@ -151,6 +151,26 @@ test('a worker says that it is there and reads objects, and may do nothing else'
   assert.equal(overheard, 0);
 });
 
+test('coordinators hear the loads of each other, a worker neither hears nor tells any', async () => {
+  const refused: BusNotice[] = [];
+  const one = await open(settingsOf('coordinator'), { create: true });
+  const other = await open(settingsOf('coordinator'));
+  const worker = await open(settingsOf('worker'), { onNotice: (notice) => refused.push(notice) });
+  const heard: string[] = [];
+  releases.add(async () => stopHearing());
+  const stopHearing = one.subscribe('espalier.coordinator.*', (subject) => heard.push(subject));
+  await one.jobs.get('job.none');
+  let overheard = 0;
+  worker.subscribe('espalier.coordinator.*', () => (overheard += 1));
+  worker.publish('espalier.coordinator.worker', bytes('{}'));
+  await until('both to be refused', () => refused.length === 2);
+  other.publish('espalier.coordinator.other', bytes('{}'));
+  await until('the load', () => heard.length > 0);
+  assert.deepEqual(heard, ['espalier.coordinator.other']);
+  assert.equal(overheard, 0);
+  assert.ok(refused.every(({ event, detail }) => event === 'refused' && detail.includes('espalier.coordinator.')));
+});
+
 test('a key that the server does not know, and no key, are refused at once', async () => {
   const other = mkdtempSync(path.join(folder, 'other-'));
   execFileSync(process.execPath, [SCRIPT, '--out', other, '--insecure'], { stdio: 'pipe' });
