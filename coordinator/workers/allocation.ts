@@ -3,7 +3,7 @@
 // With at least as many jobs as workers, each job has one worker: no barriers between workers, and its model is loaded
 // once. With more workers than jobs they are spread evenly. Nobody is given more than one above anybody else, and within
 // that as little as possible moves. Jobs of other coordinators count, as far as is known of them: new jobs go where there
-// is least; what is at home stays, unless another one's claim is the older.
+// is least; what is at home stays, unless two coordinators have met on a worker while others are nobody's.
 
 export interface HomeWorker {
   readonly id: string;

@@ -9,7 +9,7 @@ export const LOAD_SUBJECT = 'espalier.coordinator';
 
 export interface LoadReport {
   readonly schema: number;
-  /** Random in part for each start of the process. */
+  /** Random for each start of the process. */
   readonly coordinatorId: string;
   /** Jobs by device class, as `describeClass` names it. */
   readonly jobs: readonly (readonly [deviceClass: string, jobs: number])[];
