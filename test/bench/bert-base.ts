@@ -44,10 +44,10 @@ let drawn: EncodedSample[] | undefined;
 
 /** Samples of a job: of the same lengths as those of others, since a coordinator tokenizes on other threads, but no two jobs
  * have the same content. */
-export function samplesOf(job: number): EncodedSample[] {
+export function samplesOf(job: string): EncodedSample[] {
   drawn ??= drawSamples();
   const [first, ...others] = drawn;
-  return [{ ...first, tokenIds: first.tokenIds.map(() => 1000 + job) }, ...others];
+  return [{ ...first, tokenIds: first.tokenIds.map(() => Number.parseInt(job.slice(0, 4), 16) % 30_000) }, ...others];
 }
 
 /** Masks that keep every other head and neuron, about half of the MACs. */

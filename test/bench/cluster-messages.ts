@@ -23,9 +23,9 @@ export interface CoordinatorStart {
 
 export type Start = WorkersStart | CoordinatorStart;
 
-/** Asked of simulated workers after the run. */
+/** Asked of simulated workers: to count from now on, and after the run. */
 export interface Question {
-  readonly kind: 'report';
+  readonly kind: 'begin' | 'report';
 }
 
 export interface WorkersReport {
@@ -54,7 +54,12 @@ export interface Ready {
   readonly kind: 'ready';
 }
 
-export type Answer = Ready | WorkersReport | CoordinatorReport;
+/** Said by the first coordinator when the warm-up is over. */
+export interface Warm {
+  readonly kind: 'warm';
+}
+
+export type Answer = Ready | Warm | WorkersReport | CoordinatorReport;
 
 /** Says something to the parent; resolves when it has gone out. */
 export function tell(answer: Answer): Promise<void> {

@@ -5,6 +5,8 @@
 // The jobs are for the most workers; runs with fewer have their share of them. --hidden 96 has the same calls with fewer
 // bytes; --profile writes where the time of the coordinator and of the first simulated workers went.
 //
+// A few jobs go before, which do not count: first calls are compiled, connections are made.
+//
 // "Busy" is the time that all workers computed, of the time that all of them were there: from the first claim to the end of
 // the last job ("busy"), and until fewer jobs than workers were left ("while jobs outnumbered workers"). "At best" is busy
 // without any overhead: jobs in rounds, each with a worker of its own; what is over in the last round spreads its Fisher
@@ -96,6 +98,7 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
     const perWorker = flags['jobs-per-worker'];
     const jobsPerWorker = perWorker === undefined ? null : Number(perWorker);
     const reporting: Promise<CoordinatorReport>[] = [];
+    let warm: Promise<unknown> | null = null;
     for (let index = 0; index < coordinators; index += 1) {
       const message: Start = {
         ...{ kind: 'coordinator', nats: nats.url, workers, jobs, coordinators, jobsPerWorker },
@@ -103,6 +106,7 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
       };
       const child = start('simulated-coordinator.js', message, index === 0 ? profile('coordinator') : []);
       reporting.push(answer<CoordinatorReport>(child, 'coordinator-report'));
+      warm ??= answer(child, 'warm');
       // The first one makes the streams; workers only publish.
       await answer(child, 'ready');
     }
@@ -114,8 +118,11 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
       await answer(child, 'ready');
       simulated.push(child);
     }
+    await warm;
+    const natsCpuBefore = cpuOf(nats.pid);
+    for (const child of simulated) child.send({ kind: 'begin' } satisfies Question);
     const found = await Promise.all(reporting);
-    const natsCpuSeconds = cpuOf(nats.pid);
+    const natsCpuSeconds = cpuOf(nats.pid) - natsCpuBefore;
     const question: Question = { kind: 'report' };
     const reports = await Promise.all(
       simulated.map((child) => {

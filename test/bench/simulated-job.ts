@@ -22,7 +22,7 @@ import * as bert from './bert-base.ts';
 const MOST_SUM_BYTES = 256e6;
 
 /** In the store, were there one: workers are not sent it. */
-function weightsOf(job: number): BlobSource {
+function weightsOf(job: string): BlobSource {
   const digest = createHash('sha256').update(`weights of job ${job}`).digest('hex');
   return { digest, sizeBytes: bert.WEIGHT_BYTES, origin: 'store', open: () => neverSent() };
 }
@@ -38,18 +38,17 @@ function notComputed(): never {
 
 export async function runSimulatedJob(
   held: HeldJob,
-  number: number,
   { fleet, objects, folder }: { readonly fleet: Fleet; readonly objects: ObjectBucket; readonly folder: string },
 ): Promise<void> {
   const { record, signal } = held;
-  const blob = weightsOf(number);
+  const blob = weightsOf(record.id);
   const workers = await fleet.join({
     ...{ id: record.id, campaign: record.campaign, priority: record.priority, deviceClass: null, signal },
     models: [blob.digest],
     onEvent: (event) => held.emit(event),
   });
   try {
-    const plan = makePlan(bert.samplesOf(number), {
+    const plan = makePlan(bert.samplesOf(record.id), {
       ...{ groupSize: bert.GROUP, tokensPerBatch: 16_384, heldOut: 0.25 },
       ...{ leastShards: bert.SHARDS, tokensPerShard: Number.POSITIVE_INFINITY },
     });

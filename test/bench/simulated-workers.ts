@@ -134,8 +134,13 @@ async function simulate({ nats, count, fisherMs, stepMs }: WorkersStart): Promis
   };
   const timer = setInterval(() => beat('serving'), HEARTBEAT_MS);
   beat('serving');
-  const cpuBefore = cpuSeconds();
-  process.once('message', (_question: Question) => {
+  let cpuBefore = cpuSeconds();
+  process.on('message', ({ kind }: Question) => {
+    if (kind === 'begin') {
+      cpuBefore = cpuSeconds();
+      tasks = 0;
+      return;
+    }
     void (async () => {
       clearInterval(timer);
       beat('gone');
