@@ -185,7 +185,8 @@ function isWeightDType(dtype: string): dtype is WeightDType {
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
-function toFloat32(dtype: WeightDType, bytes: Uint8Array): Float32Array {
+/** Raw elements as float32; a view of `bytes` where they are. */
+export function toFloat32(dtype: WeightDType, bytes: Uint8Array): Float32Array {
   const data = viewAs(dtype, bytes);
   if (data instanceof Float32Array) return data;
   return dtype === 'F16' ? float16ToFloat32(data as Uint16Array) : bfloat16ToFloat32(data as Uint16Array);

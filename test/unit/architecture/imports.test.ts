@@ -23,7 +23,9 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'csv-parse': ['dataset/read-rows.ts'],
   commander: ['cli'],
   '@grpc/grpc-js': ['shared/rpc', 'worker/service', 'coordinator/workers', 'coordinator/api', 'cli/client'],
-  '@grpc/proto-loader': ['shared/rpc'],
+  // The generated types of ONNX's messages name one of its types.
+  '@grpc/proto-loader': ['shared/rpc', 'checkpoint/onnx/generated'],
+  protobufjs: ['checkpoint/onnx/schema.ts'],
   '@grpc/reflection': ['coordinator/api'],
   'grpc-health-check': ['worker/service', 'coordinator/api'],
   nats: ['shared/bus/nats-bus.ts'],

@@ -41,23 +41,27 @@ describe('the protocol', () => {
     assert.deepEqual(changes(without, now), []);
   });
 
-  it('is what the generated types were made from', () => {
-    const folder = mkdtempSync(path.join(tmpdir(), 'espalier-types-'));
-    try {
-      const out = path.join(folder, 'generated');
-      execFileSync('sh', ['shared/rpc/generate-types.sh', out], { cwd: projectRoot(), stdio: 'pipe' });
-      const checkedIn = path.join(projectRoot(), 'shared/rpc/generated');
-      const files = (place: string) =>
-        readdirSync(place, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
-      assert.deepEqual(files(checkedIn).sort(), files(out).sort());
-      for (const name of files(out))
-        assert.equal(
-          readFileSync(path.join(checkedIn, name), 'utf8'),
-          readFileSync(path.join(out, name), 'utf8'),
-          name,
-        );
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  });
+  for (const [folder, script] of [
+    ['shared/rpc/generated', 'shared/rpc/generate-types.sh'],
+    ['checkpoint/onnx/generated', 'checkpoint/onnx/generate-types.sh'],
+  ])
+    it(`is what the types in ${folder} were made from`, () => {
+      const temporary = mkdtempSync(path.join(tmpdir(), 'espalier-types-'));
+      try {
+        const out = path.join(temporary, 'generated');
+        execFileSync('sh', [script, out], { cwd: projectRoot(), stdio: 'pipe' });
+        const checkedIn = path.join(projectRoot(), folder);
+        const files = (place: string) =>
+          readdirSync(place, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+        assert.deepEqual(files(checkedIn).sort(), files(out).sort());
+        for (const name of files(out))
+          assert.equal(
+            readFileSync(path.join(checkedIn, name), 'utf8'),
+            readFileSync(path.join(out, name), 'utf8'),
+            name,
+          );
+      } finally {
+        rmSync(temporary, { recursive: true });
+      }
+    });
 });
