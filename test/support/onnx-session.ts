@@ -1,44 +1,32 @@
-// An ONNX file in ONNX Runtime on the CPU, one thread, as tests feed it.
-import ort from 'onnxruntime-node';
+// Exported files in ONNX Runtime, one thread, as tests feed them.
+
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import { hasHeadDense } from '../../checkpoint/weight-names.ts';
+import { onnxOutputsOf } from '../../checkpoint/onnx/onnx-outputs.ts';
+import { openOnnxSession } from '../../checkpoint/onnx/onnx-session.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 
-/** int64 [batch, tokens] by input's name. */
-export type OnnxFeeds = Readonly<Record<string, readonly (readonly number[])[]>>;
-
-export interface OnnxAnswer {
-  readonly dims: readonly number[];
-  readonly values: readonly number[];
+/** Inputs as a tokenizer of transformers gives them, [batch, tokens] each. */
+export interface TokenizedBatch {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly attention_mask: readonly (readonly number[])[];
+  readonly token_type_ids: readonly (readonly number[])[];
 }
 
-/** Runs a model once. Feeds that the model does not ask for are left out. @returns its outputs by name. */
-export async function runOnnx(file: string, feeds: OnnxFeeds): Promise<Record<string, OnnxAnswer>> {
-  const session = await ort.InferenceSession.create(file, {
-    intraOpNumThreads: 1,
-    executionProviders: ['cpu'],
-    logSeverityLevel: 3,
-  });
+/** Runs a file once. @returns its outputs by name. */
+export async function runOnnx(file: string, batch: TokenizedBatch): Promise<Readonly<Record<string, Float32Array>>> {
+  const session = await openOnnxSession(file, { threads: 1 });
+  const int64 = (rows: readonly (readonly number[])[]) => BigInt64Array.from(rows.flat(), BigInt);
   try {
-    const inputs = session.inputNames.map((name) => [name, int64(feeds[name])] as const);
-    const outputs = await session.run(Object.fromEntries(inputs));
-    return Object.fromEntries(
-      Object.entries(outputs).map(([name, { dims, data }]) => [name, { dims, values: [...(data as Float32Array)] }]),
-    );
+    return await session.run({
+      samples: batch.input_ids.length,
+      tokens: batch.input_ids[0].length,
+      inputIds: int64(batch.input_ids),
+      attentionMask: int64(batch.attention_mask),
+      tokenTypeIds: int64(batch.token_type_ids),
+    });
   } finally {
-    await session.release();
+    await session.close();
   }
-}
-
-/** Feeds of samples in one batch, padded to `tokens`. */
-export function feedsOf(config: ModelConfig, samples: readonly EncodedSample[], tokens: number): OnnxFeeds {
-  const padded = (values: ArrayLike<number>, fill: number) =>
-    Array.from({ length: tokens }, (_, at) => (at < values.length ? values[at] : fill));
-  return {
-    input_ids: samples.map(({ tokenIds }) => padded(tokenIds, config.padTokenId)),
-    attention_mask: samples.map(({ tokenIds }) => padded(new Uint8Array(tokenIds.length).fill(1), 0)),
-    token_type_ids: samples.map(({ typeIds }) => padded(typeIds, 0)),
-  };
 }
 
 /** Logits of a file as the engine gives them: all of one sample after the other, those of padding left out.
@@ -49,20 +37,10 @@ export async function onnxLogits(
   samples: readonly EncodedSample[],
   tokens: number = Math.max(...samples.map(({ tokenIds }) => tokenIds.length)),
 ): Promise<number[]> {
-  const answers = await runOnnx(file, feedsOf(config, samples, tokens));
-  if (hasHeadDense(config)) return [...answers.logits.values];
-  const at = (row: number, output: number): number =>
-    answers.logits === undefined
-      ? (output === 0 ? answers.start_logits : answers.end_logits).values[row]
-      : answers.logits.values[row * config.outputs + output];
-  return samples.flatMap(({ tokenIds }, sample) =>
-    Array.from({ length: tokenIds.length * config.outputs }, (_, i) =>
-      at(sample * tokens + Math.floor(i / config.outputs), i % config.outputs),
-    ),
-  );
-}
-
-function int64(rows: readonly (readonly number[])[]): ort.Tensor {
-  const values = BigInt64Array.from(rows.flat(), BigInt);
-  return new ort.Tensor('int64', values, [rows.length, rows[0].length]);
+  const session = await openOnnxSession(file, { threads: 1 });
+  try {
+    return (await onnxOutputsOf(session, config, samples, tokens)).flatMap((logits) => [...logits]);
+  } finally {
+    await session.close();
+  }
 }

@@ -26,6 +26,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   // The generated types of ONNX's messages name one of its types.
   '@grpc/proto-loader': ['shared/rpc', 'checkpoint/onnx/generated'],
   protobufjs: ['checkpoint/onnx/schema.ts'],
+  'onnxruntime-node': ['checkpoint/onnx/onnx-session.ts'],
   '@grpc/reflection': ['coordinator/api'],
   'grpc-health-check': ['worker/service', 'coordinator/api'],
   nats: ['shared/bus/nats-bus.ts'],
