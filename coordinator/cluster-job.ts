@@ -116,10 +116,14 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   };
   const finished = await pruneModel(request, inputs, environment, stored);
   const seconds = { load: loadSeconds, total: loadSeconds + (performance.now() - joined) / 1000 };
-  const reports = finished.budgets.map((measured) => {
-    const report = buildReport(request, inputs, workers, finished, measured, seconds);
-    return { ...report, model: { ...report.model, name: path.posix.basename(gathered.model.label) } };
-  });
+  const names = {
+    model: gathered.model.label,
+    data: gathered.data.label,
+    evaluation: gathered.evaluation?.label ?? null,
+  };
+  const reports = finished.budgets.map((measured) =>
+    buildReport(request, inputs, workers, finished, measured, seconds, names),
+  );
   const recorded = recordedReports(reports);
   const results: JobResult[] = [];
   for (const [i, { budget }] of finished.budgets.entries()) {

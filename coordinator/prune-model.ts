@@ -15,7 +15,7 @@ import type { PruneReport } from './prune-report.ts';
 import type { PruneRequest } from './prune-settings.ts';
 import { exportBudget, type MeasuredBudget } from './stages/export.ts';
 import { macsSearch, stagesOf } from './stages/find-masks.ts';
-import { storedFisher } from './stages/fisher.ts';
+import { importanceByLayer, storedFisher } from './stages/fisher.ts';
 import { latencyStage } from './stages/latency.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
 import { pruneToTarget } from './stages/prune-budget.ts';
@@ -94,6 +94,7 @@ async function pruneAll(
   const latency = await latencyStage(context, masks);
   return {
     calibration,
+    importance: importanceByLayer(fisher.importance, config),
     dense: dense?.value ?? null,
     denseSeconds: dense?.seconds ?? 0,
     fisherSeconds: fisher.seconds,

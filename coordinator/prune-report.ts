@@ -1,5 +1,6 @@
 // report.json of one pruned model. Names of fields are stable: scripts read them.
 import type { Method } from './prune-settings.ts';
+import type { WorkerTime } from './workers/worker-times.ts';
 
 /** The metric after each stage; null where the stage did not run or nothing was evaluated. */
 export interface QualityByStage {
@@ -35,12 +36,28 @@ export interface TuningReport {
   readonly tried: readonly { readonly rung: string; readonly heldOut: number | null }[];
 }
 
+export interface ReportedData {
+  /** As the user wrote it, without the folders of the machine. */
+  readonly name?: string;
+  readonly digest: string;
+  readonly rows: number;
+  readonly truncated: number;
+}
+
+/** Sums over the heads, and over the neurons, of each layer. */
+export interface LayerImportance {
+  readonly heads: readonly number[];
+  readonly neurons: readonly number[];
+}
+
 export interface PruneReport {
   readonly espalier: string;
   readonly schema: 1;
   readonly model: { readonly name: string; readonly digest: string; readonly type: string };
-  readonly data: { readonly digest: string; readonly rows: number; readonly truncated: number };
-  readonly evaluation: { readonly digest: string; readonly rows: number; readonly truncated: number } | null;
+  readonly data: ReportedData;
+  readonly evaluation: ReportedData | null;
+  /** Words of the `espalier` command that does the same; the same for all budgets of a job. */
+  readonly command?: readonly string[];
   readonly seed: number;
   readonly samples: number;
   readonly replacement: boolean;
@@ -60,6 +77,8 @@ export interface PruneReport {
   readonly parameters: { readonly dense: number; readonly pruned: number };
   /** Size of the weight files in bytes. */
   readonly bytes: { readonly dense: number; readonly pruned: number };
+  /** Diagonal Fisher information of the dense model, which the search went by. */
+  readonly importance?: LayerImportance;
   /** Heads and neurons kept, by layer. */
   readonly heads: readonly number[];
   readonly neurons: readonly number[];
@@ -74,6 +93,8 @@ export interface PruneReport {
   } | null;
   readonly seconds: StageSeconds;
   readonly workers: number;
+  /** What each worker did, of all budgets, in the run that wrote this report. */
+  readonly workerTimes?: readonly WorkerTime[];
   readonly deviceClass: Readonly<Record<string, string | number | boolean>>;
   /** SHA-256 of the plan: the drawn samples, shards and micro-batches. */
   readonly plan: string;

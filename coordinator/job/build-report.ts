@@ -1,8 +1,9 @@
 // report.json of one budget from what the job measured.
 import path from 'node:path';
 import { espalierVersion } from '../../shared/rpc/version.ts';
-import type { PruneReport, QualityByStage } from '../prune-report.ts';
+import type { LayerImportance, PruneReport, QualityByStage } from '../prune-report.ts';
 import type { PruneRequest } from '../prune-settings.ts';
+import { commandWords, type InputNames, inputName } from '../report/command-words.ts';
 import type { MeasuredBudget } from '../stages/export.ts';
 import type { LatencyShape } from '../stages/latency.ts';
 import type { StoredScores } from '../stages/quality.ts';
@@ -14,6 +15,7 @@ import type { PruneInputs } from './prune-inputs.ts';
 export interface FinishedJob {
   readonly calibration: PlannedSamples;
   readonly dense: StoredScores | null;
+  readonly importance: LayerImportance;
   readonly fisherSeconds: number;
   readonly denseSeconds: number;
   readonly latency: LatencyShape;
@@ -22,13 +24,15 @@ export interface FinishedJob {
   readonly budgets: readonly MeasuredBudget[];
 }
 
+/** @param names what the user calls the inputs; null: what the settings call them. */
 export function buildReport(
   settings: PruneRequest,
   inputs: PruneInputs,
-  workers: Pick<Workers, 'count' | 'deviceClass'>,
+  workers: Pick<Workers, 'count' | 'deviceClass' | 'workerTimes'>,
   job: FinishedJob,
   measured: MeasuredBudget,
   seconds: { load: number; total: number },
+  named: InputNames | null = null,
 ): PruneReport {
   const { checkpoint, digest } = inputs.model;
   const { result } = measured;
@@ -42,21 +46,29 @@ export function buildReport(
   const primary = job.dense?.primary ?? null;
   const quality = (stage: keyof QualityByStage): number | null =>
     primary === null ? null : (scores[stage]?.[primary] ?? null);
+  const called = named ?? settings;
+  const names = {
+    model: inputName(called.model),
+    data: inputName(called.data),
+    evaluation: called.evaluation === null ? null : inputName(called.evaluation),
+  };
   const position = job.budgets.indexOf(measured);
   return {
     espalier: espalierVersion(),
     schema: 1,
     model: {
-      name: path.basename(path.resolve(settings.model)),
+      name: path.basename(path.resolve(called.model)),
       digest: digest.digest,
       type: checkpoint.config.modelType,
     },
-    data: { digest: inputs.data.digest, rows: inputs.data.rows, truncated: inputs.drawn.truncated },
+    data: { name: names.data, digest: inputs.data.digest, rows: inputs.data.rows, truncated: inputs.drawn.truncated },
     evaluation: inputs.evaluation && {
+      name: names.evaluation ?? '',
       digest: inputs.evaluation.dataset.digest,
       rows: inputs.evaluation.dataset.rows,
       truncated: inputs.evaluation.encoded.truncated,
     },
+    command: commandWords(settings, names),
     seed: settings.seed,
     samples: job.calibration.plan.samples.length,
     replacement: settings.replacement,
@@ -78,6 +90,7 @@ export function buildReport(
     macsLength: inputs.costs.tokens,
     parameters: { dense: checkpoint.parameters, pruned: result.parameters },
     bytes: { dense: digest.files.reduce((sum, { bytes }) => sum + bytes, 0), pruned: measured.bytes },
+    importance: job.importance,
     heads: result.heads,
     neurons: result.neurons,
     tuning: result.tuning,
@@ -96,6 +109,7 @@ export function buildReport(
       total: seconds.total,
     },
     workers: workers.count,
+    ...(workers.workerTimes && { workerTimes: workers.workerTimes }),
     deviceClass: { ...workers.deviceClass },
     plan: job.calibration.blob.digest,
     dtype: measured.dtype,

@@ -3,6 +3,7 @@
 // file to file. What is held in memory does not depend on samples or workers.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { type Importance, type MaskSizes, MOST_TASK_GRADIENTS } from '../../pruning/fisher.ts';
 import { cutTree, type ShardSpan } from '../../pruning/fold-tree.ts';
 import { TensorFile } from '../../shared/tensor-file.ts';
@@ -11,6 +12,7 @@ import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../job/job-conte
 import { blobRef } from '../job/model-blobs.ts';
 import { resultSink, type SinkTarget } from '../job/result-sink.ts';
 import { resultTensor } from '../job/result-tensor.ts';
+import type { LayerImportance } from '../prune-report.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
 import { GramFiles } from './gram-files.ts';
 
@@ -59,6 +61,18 @@ export async function storedFisher(context: JobContext, name: string): Promise<F
     await close();
     throw caught;
   }
+}
+
+/** What a report tells of it. */
+export function importanceByLayer(
+  { heads, neurons }: Importance,
+  sizes: Pick<ModelConfig, 'layers' | 'heads' | 'intermediateSize'>,
+): LayerImportance {
+  const sums = (values: Float64Array, width: number) =>
+    Array.from({ length: sizes.layers }, (_, layer) =>
+      values.subarray(layer * width, (layer + 1) * width).reduce((sum, value) => sum + value, 0),
+    );
+  return { heads: sums(heads, sizes.heads), neurons: sums(neurons, sizes.intermediateSize) };
 }
 
 /** Writes the Fisher information of the calibration samples: rows, or Grams where rows would outnumber a layer's

@@ -111,6 +111,7 @@ export class Attempts {
     const kind = kindOf(spec);
     slot.succeeded();
     job.durations.add(kind, seconds * 1000);
+    job.times.add(slot.address, kind, seconds);
     job.holders.note(spec.request, slot.address);
     job.spread.done(spec.request, seconds * 1000);
     this.#listener.taskDone(kind, seconds);

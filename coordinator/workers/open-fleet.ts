@@ -77,6 +77,9 @@ async function joinFleet(job: FleetJob, registry: FleetRegistry, scheduler: Sche
       if (there.length > 0) memoryBytes = Math.min(...there.map((worker) => worker.memoryBytes));
       return memoryBytes;
     },
+    get workerTimes() {
+      return tasks.workerTimes;
+    },
     runTasks: (specs, options) => tasks.runTasks(specs, options),
     async close() {
       job.signal.removeEventListener('abort', abort);

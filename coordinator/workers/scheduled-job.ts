@@ -8,6 +8,7 @@ import { type BeginTry, beginUntoldTry } from './task-try.ts';
 import { TuningHolders } from './tuning-holders.ts';
 import { type FoldCost, TuningSpread } from './tuning-spread.ts';
 import type { WorkerSlot } from './worker-slot.ts';
+import { WorkerTimes } from './worker-times.ts';
 
 export interface JobToSchedule {
   readonly id: string;
@@ -29,6 +30,7 @@ export class ScheduledJob {
   readonly beginTry: BeginTry;
   readonly placement = new Placement();
   readonly durations = new TaskDurations();
+  readonly times = new WorkerTimes();
   readonly holders = new TuningHolders();
   readonly spread: TuningSpread;
   /** Those that have not ended. */

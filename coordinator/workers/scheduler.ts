@@ -26,6 +26,7 @@ import { Turns } from './turns.ts';
 import type { WorkerSlot } from './worker-slot.ts';
 import { WorkerSlots } from './worker-slots.ts';
 import type { WorkerSource } from './worker-source.ts';
+import type { WorkerTime } from './worker-times.ts';
 
 export interface SchedulerOptions {
   readonly clock?: Clock;
@@ -42,6 +43,8 @@ export interface JobTasks {
   readonly homeSize: number;
   /** Over how many of them the next sub-layer of tuning is best cut. */
   readonly tuningSpread: number;
+  /** What each worker has done of it so far. */
+  readonly workerTimes: readonly WorkerTime[];
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
   /** Fails what still runs, and gives the home back. */
   leave(reason?: EspalierError): void;
@@ -131,6 +134,9 @@ export class Scheduler {
       get tuningSpread() {
         return joined.spread.workers(joined.home.length);
       },
+      get workerTimes() {
+        return joined.times.all;
+      },
       runTasks: (tasks, options) => this.#run(joined, tasks, options),
       leave: (reason = new EspalierError('cancelled', 'the job has left the workers')) => this.#leave(joined, reason),
     };
@@ -142,6 +148,11 @@ export class Scheduler {
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]> {
     this.#alone ??= this.join({ id: '', priority: 0, deviceClass: null, models: [] });
     return this.#alone.runTasks(tasks, options);
+  }
+
+  /** Of the one job of this scheduler. */
+  get workerTimes(): readonly WorkerTime[] {
+    return this.#alone?.workerTimes ?? [];
   }
 
   /** Stops watching the source; runs that have tasks waiting fail. */

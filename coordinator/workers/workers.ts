@@ -12,6 +12,7 @@ import { Scheduler } from './scheduler.ts';
 import type { RunOptions } from './task-run.ts';
 import type { TaskResult, TaskSpec } from './task-spec.ts';
 import { type WorkerEvent, WorkerPool } from './worker-pool.ts';
+import type { WorkerTime } from './worker-times.ts';
 
 /** Of the memory that is free at the start, for all local workers together. */
 const MEMORY_SHARE = 0.5;
@@ -38,6 +39,8 @@ export interface Workers {
   readonly tuningSpread?: number;
   /** Memory of the smallest of them that the engine may use. */
   readonly memoryBytes: number;
+  /** What each worker has done of the job in this run; left out: not counted. */
+  readonly workerTimes?: readonly WorkerTime[];
   /** See `Scheduler.runTasks`. */
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
   /** Ends connections and the local workers. */
@@ -96,6 +99,9 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
     },
     get memoryBytes() {
       return Math.min(...opened.workers.map(({ memoryBytes }) => memoryBytes));
+    },
+    get workerTimes() {
+      return scheduler.workerTimes;
     },
     runTasks: (tasks, run) => scheduler.runTasks(tasks, run),
     close: () => releases.run(),

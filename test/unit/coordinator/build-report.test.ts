@@ -21,6 +21,7 @@ const BUDGETS = [
 const SETTINGS: PruneSettings = {
   ...benchSettings({ model: 'models/toy/', data: 'd', out: 'o', samples: 9, workers: '1', device: 'cpu' }),
   budgets: BUDGETS,
+  evaluation: 'e',
   seed: 11,
 };
 
@@ -65,6 +66,7 @@ const JOB: FinishedJob = {
     ...{ config: CONFIG, device: FAKE_DEVICE, groupSize: 1, tokensPerBatch: 64, heldOut: true },
   }),
   dense: scores(0.9),
+  importance: { heads: [2, 1], neurons: [0.5, 0.25] },
   fisherSeconds: 7,
   denseSeconds: 100,
   latency: { batchSize: 8, tokens: 4, repeats: 15 },
@@ -72,7 +74,10 @@ const JOB: FinishedJob = {
   budgets: [measured(BUDGETS[0], 0.8), measured(BUDGETS[1], 0.75)],
 };
 
-const WORKERS = { count: 2, deviceClass: FAKE_DEVICE };
+const WORKERS = {
+  ...{ count: 2, deviceClass: FAKE_DEVICE },
+  workerTimes: [{ worker: 1, tasks: 3, seconds: { fisher: 1.5 } }],
+};
 const SECONDS = { load: 5, total: 200 };
 
 test('every field', () => {
@@ -80,8 +85,26 @@ test('every field', () => {
     espalier: espalierVersion(),
     schema: 1,
     model: { name: 'toy', digest: 'model digest', type: 'bert' },
-    data: { digest: 'data digest', rows: 100, truncated: 2 },
-    evaluation: { digest: 'evaluation digest', rows: 50, truncated: 1 },
+    data: { name: 'd', digest: 'data digest', rows: 100, truncated: 2 },
+    evaluation: { name: 'e', digest: 'evaluation digest', rows: 50, truncated: 1 },
+    // What was left to the command is spelt out; the output's own name is not told.
+    command: [
+      ...[
+        'prune',
+        'models/toy',
+        '--data',
+        'd',
+        '--eval',
+        'e',
+        '--budget',
+        '0.50,0.3',
+        '--seed',
+        '11',
+        '--samples',
+        '9',
+      ],
+      ...['--labels', 'data', '--method', 'tune', '--damping', 'ridge', '--stride', '128', '--out', 'pruned'],
+    ],
     seed: 11,
     samples: 3,
     replacement: false,
@@ -103,6 +126,7 @@ test('every field', () => {
     macsLength: 12.5,
     parameters: { dense: 5000, pruned: 3000 },
     bytes: { dense: 1000, pruned: 700 },
+    importance: { heads: [2, 1], neurons: [0.5, 0.25] },
     heads: [1, 2],
     neurons: [3, 0],
     tuning: [],
@@ -110,6 +134,7 @@ test('every field', () => {
     latency: { batchSize: 8, tokens: 4, repeats: 15, denseSeconds: 0.5, prunedSeconds: 0.2 },
     seconds: { load: 5, fisher: 7, search: 1, rearrange: 2, tune: 3, evaluate: 114, total: 200 },
     workers: 2,
+    workerTimes: [{ worker: 1, tasks: 3, seconds: { fisher: 1.5 } }],
     deviceClass: { ...FAKE_DEVICE },
     plan: JOB.calibration.blob.digest,
     dtype: 'F16',

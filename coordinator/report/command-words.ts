@@ -1,0 +1,79 @@
+// The command line that asks `espalier prune` for what a job was asked, whoever asked it: what a user can repeat.
+import path from 'node:path';
+import type { ColumnSettings, PruneRequest } from '../prune-settings.ts';
+
+/** What a command line calls the inputs. */
+export interface InputNames {
+  readonly model: string;
+  readonly data: string;
+  readonly evaluation: string | null;
+}
+
+/** Folder that the command line writes to; what the first run called its own is nobody's business. */
+const OUT = 'pruned';
+const DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
+const COLUMN_FLAGS: { readonly [Name in keyof Required<ColumnSettings>]: string } = {
+  text: '--text-column',
+  textPair: '--text-pair-column',
+  label: '--label-column',
+  question: '--question-column',
+  context: '--context-column',
+  answers: '--answers-column',
+};
+
+/** Words of each setting; none where it is what the command takes by itself. The compiler asks for every setting. */
+const WORDS: {
+  readonly [Name in keyof Required<Omit<PruneRequest, keyof InputNames>>]: (
+    value: Required<PruneRequest>[Name],
+  ) => readonly string[];
+} = {
+  budgets: (budgets) => ['--budget', budgets.map(({ text }) => text).join(',')],
+  seed: (seed) => ['--seed', String(seed)],
+  samples: (samples) => ['--samples', String(samples)],
+  replacement: (isOn) => (isOn ? ['--replacement'] : []),
+  fisherGroup: (samples) => optional('--fisher-group', samples),
+  labels: (labels) => ['--labels', labels],
+  method: (method) => ['--method', method],
+  damping: (damping) => ['--damping', damping],
+  macsLength: (tokens) => optional('--macs-length', tokens),
+  maxLength: (tokens) => optional('--max-length', tokens),
+  stride: (tokens) => ['--stride', String(tokens)],
+  metric: (metric) => optional('--metric', metric),
+  dtype: (dtype) => optional('--dtype', dtype === null ? null : DTYPES[dtype]),
+  columns: (columns) =>
+    (Object.keys(COLUMN_FLAGS) as (keyof ColumnSettings)[]).flatMap((name) =>
+      optional(COLUMN_FLAGS[name], columns[name] ?? null),
+    ),
+};
+
+function optional(flag: string, value: string | number | null): readonly string[] {
+  return value === null ? [] : [flag, String(value)];
+}
+
+/** Words after the program's name. All that a result depends on is there, with what was left to the command spelt out. */
+export function commandWords(request: PruneRequest, names: InputNames): string[] {
+  const settings = (Object.keys(WORDS) as (keyof typeof WORDS)[]).flatMap((name) => wordsOf(request, name));
+  const evaluation = names.evaluation === null ? [] : ['--eval', names.evaluation];
+  return ['prune', names.model, '--data', names.data, ...evaluation, ...settings, '--out', OUT];
+}
+
+function wordsOf<Name extends keyof typeof WORDS>(request: PruneRequest, name: Name): readonly string[] {
+  const value: Required<PruneRequest>[Name] | undefined = request[name];
+  return value === undefined ? [] : WORDS[name](value);
+}
+
+/** The name of an input in what others will read: as the user wrote it, without the folders of this machine. */
+export function inputName(written: string): string {
+  const plain = path.posix.normalize(written);
+  const isOwn = path.isAbsolute(plain) || plain.startsWith('..') || plain === '.';
+  const name = isOwn ? path.basename(path.resolve(written)) : plain.replace(/\/$/, '');
+  // A word that begins with a dash would be read as a flag.
+  return name.startsWith('-') ? `./${name}` : name;
+}
+
+/** Words as one line for a POSIX shell. */
+export function shellLine(words: readonly string[]): string {
+  return words
+    .map((word) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(' ');
+}

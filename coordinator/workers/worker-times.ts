@@ -1,0 +1,32 @@
+// How long each worker of a job computed, by kind of task, so that a report can tell where the time went.
+
+/** What one worker did of a job. */
+export interface WorkerTime {
+  /** Workers are numbered in the order of their first result: addresses are of no use to whoever reads a report. */
+  readonly worker: number;
+  readonly tasks: number;
+  /** Seconds by kind of task, results that came back only. */
+  readonly seconds: Readonly<Record<string, number>>;
+}
+
+export class WorkerTimes {
+  readonly #byAddress = new Map<string, { tasks: number; seconds: Map<string, number> }>();
+
+  add(address: string, kind: string, seconds: number): void {
+    const found = this.#byAddress.get(address) ?? { tasks: 0, seconds: new Map<string, number>() };
+    this.#byAddress.set(address, found);
+    found.tasks += 1;
+    found.seconds.set(kind, (found.seconds.get(kind) ?? 0) + seconds);
+  }
+
+  /** To the millisecond. */
+  get all(): WorkerTime[] {
+    return [...this.#byAddress.values()].map(({ tasks, seconds }, index) => ({
+      worker: index + 1,
+      tasks,
+      seconds: Object.fromEntries(
+        [...seconds].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kind, sum]) => [kind, Math.round(sum * 1000) / 1000]),
+      ),
+    }));
+  }
+}

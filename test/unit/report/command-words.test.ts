@@ -1,0 +1,64 @@
+// The command line of a report: read back by the command itself, it gives the same settings.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { runCommandLine } from '../../../cli/run-command-line.ts';
+import type { PruneRequest, PruneSettings } from '../../../coordinator/prune-settings.ts';
+import { commandWords, inputName, shellLine } from '../../../coordinator/report/command-words.ts';
+import { benchSettings } from '../../bench/bench-settings.ts';
+
+const USUAL: PruneSettings = benchSettings({
+  ...{ model: 'bert', data: 'train.jsonl', out: 'pruned', samples: 2048, workers: undefined, device: 'auto' },
+});
+
+/** Every setting as it is not by itself. */
+const OTHER: PruneRequest = {
+  ...{ model: "my model's", data: 'a/train.csv', evaluation: 'dev.tsv' },
+  columns: { text: 'a', textPair: 'b c', label: 'd', question: 'e', context: 'f', answers: 'g' },
+  budgets: [
+    { text: '0.50', value: 0.5 },
+    { text: '0.3', value: 0.3 },
+  ],
+  ...{ seed: 7, samples: 99, replacement: true, fisherGroup: 5, labels: 'model', method: 'rearrange' },
+  ...{ damping: 'reference', macsLength: 64, maxLength: 96, stride: 17, metric: 'f1', dtype: 'BF16' },
+};
+
+async function readBack(words: readonly string[]): Promise<PruneSettings> {
+  const found: PruneSettings[] = [];
+  const fail = () => Promise.reject(new Error('not asked for'));
+  const exitCode = await runCommandLine(words, {
+    ...{ stdout: { write: () => {} }, stderr: { write: () => {} } },
+    ...{ env: {}, cwd: '/somewhere', signal: new AbortController().signal, now: () => 0, onExit: () => () => {} },
+    jobs: {
+      async prune(settings) {
+        found.push(settings);
+        throw new Error('enough');
+      },
+      evaluate: fail,
+      inspect: fail,
+    },
+    cluster: { connect: fail, openCampaign: fail, serve: fail },
+  });
+  assert.equal(exitCode, 70);
+  return found[0];
+}
+
+for (const [name, request] of Object.entries({ usual: USUAL, other: OTHER }))
+  test(`${name} settings come back from the command line that they make`, async () => {
+    const words = commandWords(request, request);
+    const { out, force, resume, workers, ...asked } = await readBack(words);
+    const { out: _, force: __, resume: ___, workers: ____, ...expected } = { ...USUAL, ...request };
+    assert.deepEqual(asked, expected);
+    assert.equal(out, 'pruned');
+  });
+
+test('names of inputs keep no folder of the machine, and are never flags', () => {
+  assert.equal(inputName('examples/mini-sst2/'), 'examples/mini-sst2');
+  assert.equal(inputName('./train.jsonl'), 'train.jsonl');
+  assert.equal(inputName('/home/ada/secret/train.jsonl'), 'train.jsonl');
+  assert.equal(inputName('../../ada/bert/'), 'bert');
+  assert.equal(inputName('/x/--force'), './--force');
+});
+
+test('a line for the shell quotes what a shell would read otherwise', () => {
+  assert.equal(shellLine(['prune', 'a b', "it's", '$(rm)', '--seed', '1']), `prune 'a b' 'it'\\''s' '$(rm)' --seed 1`);
+});
