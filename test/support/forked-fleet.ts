@@ -60,6 +60,9 @@ export function forkedFleet(
         get memoryBytes() {
           return workers.memoryBytes;
         },
+        get workerTimes() {
+          return workers.workerTimes ?? [];
+        },
         runTasks: run(workers),
         close: () => workers.close(),
       };

@@ -145,9 +145,14 @@ function start(
 
 /** What of a report may not depend on where and when the job ran. */
 function content(report: unknown): object {
-  const { seconds, latency, workers, ...rest } = report as PruneReport;
+  const { seconds, latency, workers, workerTimes, ...rest } = report as PruneReport;
   assert.ok(seconds.total > 0 && latency !== null && workers > 0);
-  return rest;
+  assert.ok(workerTimes!.every(({ tasks, seconds: byKind }) => tasks > 0 && Object.keys(byKind).length > 0));
+  // A volume is part of what its user calls an input.
+  const command = rest.command!.map((word) => path.basename(word));
+  const data = { ...rest.data, name: path.basename(rest.data.name!) };
+  const evaluation = rest.evaluation && { ...rest.evaluation, name: path.basename(rest.evaluation.name!) };
+  return { ...rest, command, data, evaluation };
 }
 
 async function stored({ digest, sizeBytes }: FileRef): Promise<Buffer> {
