@@ -1,4 +1,4 @@
-// What coordinators and workers need of NATS, in their own words. `nats-bus.ts` is the one file that speaks to it.
+// What coordinators and workers need of NATS, in their own words. `nats-bus.ts` opens it.
 //
 // A bus: connected ⇄ reconnecting → closed. While it reconnects, calls wait for up to their timeout and then fail with
 // "bus_unavailable"; watches and subscriptions go on by themselves afterwards and miss nothing that a bucket or the event

@@ -1,4 +1,4 @@
-// What the bus needs of a connection to NATS: messages, requests and the news of its state. `nats-bus.ts` makes one; all
+// What the bus needs of a connection to NATS: messages, requests and the news of its state. `nats-link.ts` is one; all
 // else here speaks JetStream's own JSON over it (`jet-stream.ts`) and knows no client library.
 
 export interface LinkMessage {

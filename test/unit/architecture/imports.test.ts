@@ -29,7 +29,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'onnxruntime-node': ['checkpoint/onnx/onnx-session.ts'],
   '@grpc/reflection': ['coordinator/api'],
   'grpc-health-check': ['worker/service', 'coordinator/api'],
-  nats: ['shared/bus/nats-bus.ts'],
+  nats: ['shared/bus/nats-connection.ts', 'shared/bus/nats-link.ts'],
   ajv: ['coordinator/campaign'],
   yaml: ['coordinator/campaign'],
   'prom-client': ['shared/telemetry'],
