@@ -3,7 +3,7 @@
 import { EspalierError } from '../../shared/errors.ts';
 import type { ModelConfig } from '../model-config.ts';
 import { hasHeadDense, headActivation, weightSpecs } from '../weight-names.ts';
-import { GraphBuilder } from './graph-builder.ts';
+import { GraphBuilder, type OnnxPort } from './graph-builder.ts';
 import { elementType } from './schema.ts';
 
 /** Opset of the graph: the first with LayerNormalization. */
@@ -11,13 +11,6 @@ export const OPSET = 17;
 
 // As the engine has it: exp() of a masked score is exactly 0 in float32.
 const MASKED = -1e9;
-
-/** A value that enters or leaves the graph. Axes with names are free. */
-export interface OnnxPort {
-  readonly name: string;
-  readonly dtype: 'I64' | 'F32';
-  readonly axes: readonly (string | number)[];
-}
 
 export interface EncoderGraph {
   readonly inputs: readonly OnnxPort[];
@@ -90,6 +83,9 @@ class EncoderNodes {
     if (config.positionOffset === 0) {
       const shape = g.add('Shape', 'embeddings/tokens', ['input_ids'], { start: 1, end: 2 });
       const rows = g.add('Slice', 'embeddings/positions', [table, g.integers([0]), shape, g.integers([0])]);
+      // Readers do not see through Slice that these are as many as there are tokens; ONNX Runtime then leaves out what it
+      // does for sums of one shape.
+      g.known.push({ name: rows, dtype: g.weightDType, axes: ['tokens', config.hiddenSize] });
       return g.toFloat32(rows);
     }
     // RoBERTa counts from the padding id + 1 over what is not padding, which itself has the padding id's position.
@@ -115,29 +111,33 @@ class EncoderNodes {
     return g.add('Mul', 'padding/bias', [padded, g.scalar('masked', MASKED)]);
   }
 
+  /** Where the head reads first tokens alone, the last layer computes nothing else: keys and values come of all tokens,
+   * queries and what follows of the first, [b, 1, D]. */
   attention(layer: number, x: string, bias: string): string {
     const { builder: g, config } = this;
+    const firstOnly = layer === config.layers - 1 && hasHeadDense(config);
+    const asking = firstOnly ? g.add('Gather', 'head/first', [x, g.integers([0])], { axis: 1 }) : x;
     const at = `layers.${layer}.attention`;
     const module = `layers.${layer}.attention_output`;
     const heads = config.headsByLayer[layer];
-    if (heads === 0) return this.residual(module, x, null, `layers.${layer}.attention_norm`);
+    if (heads === 0) return this.residual(module, asking, null, `layers.${layer}.attention_norm`);
     const split = g.integers([0, 0, heads, config.headSize]);
-    const part = (name: 'query' | 'key' | 'value', perm: readonly number[]) => {
-      const projected = this.linear(`layers.${layer}.${name}`, x);
+    const part = (name: 'query' | 'key' | 'value', rows: string, perm: readonly number[]) => {
+      const projected = this.linear(`layers.${layer}.${name}`, rows);
       const parts = g.add('Reshape', `${at}/${name}/split`, [projected, split]); // [b, n, heads, d]
       return g.add('Transpose', `${at}/${name}/heads`, [parts], { perm });
     };
-    const query = part('query', [0, 2, 1, 3]); // [b, heads, n, d]
-    const key = part('key', [0, 2, 3, 1]); // [b, heads, d, n]
-    const value = part('value', [0, 2, 1, 3]);
-    const products = g.add('MatMul', `${at}/products`, [query, key]); // [b, heads, n, n]
+    const query = part('query', asking, [0, 2, 1, 3]); // [b, heads, queries, d]
+    const key = part('key', x, [0, 2, 3, 1]); // [b, heads, d, n]
+    const value = part('value', x, [0, 2, 1, 3]);
+    const products = g.add('MatMul', `${at}/products`, [query, key]); // [b, heads, queries, n]
     const root = g.scalar('head_size_root', Math.sqrt(config.headSize));
     const scores = g.add('Add', `${at}/scores`, [g.add('Div', `${at}/scaled`, [products, root]), bias]);
     const probabilities = g.add('Softmax', `${at}/probabilities`, [scores], { axis: -1 });
-    const contexts = g.add('MatMul', `${at}/contexts`, [probabilities, value]); // [b, heads, n, d]
+    const contexts = g.add('MatMul', `${at}/contexts`, [probabilities, value]); // [b, heads, queries, d]
     const rows = g.add('Transpose', `${at}/rows`, [contexts], { perm: [0, 2, 1, 3] });
     const merged = g.add('Reshape', `${at}/merged`, [rows, g.integers([0, 0, heads * config.headSize])]);
-    return this.residual(module, x, merged, `layers.${layer}.attention_norm`);
+    return this.residual(module, asking, merged, `layers.${layer}.attention_norm`);
   }
 
   ffn(layer: number, x: string): string {
@@ -150,8 +150,7 @@ class EncoderNodes {
   head(x: string): void {
     const { builder: g, config } = this;
     if (hasHeadDense(config)) {
-      const first = g.add('Gather', 'head/first', [x, g.integerScalar(0)], { axis: 1 }); // [b, D]
-      const dense = this.linear('head.dense', first);
+      const dense = this.linear('head.dense', g.add('Squeeze', 'head/hidden', [x, g.integers([1])])); // [b, D]
       const activation = headActivation(config) === 'relu' ? 'Relu' : 'Tanh';
       this.linear('head.output', g.add(activation, 'head/activation', [dense]), 'logits');
       return;

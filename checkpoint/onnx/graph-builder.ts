@@ -22,14 +22,23 @@ export interface WeightValues {
   readonly transposed: boolean;
 }
 
+/** A value whose type and axes are told. Axes with names are free, and equal where their names are. */
+export interface OnnxPort {
+  readonly name: string;
+  readonly dtype: OnnxDType;
+  readonly axes: readonly (string | number)[];
+}
+
 type Attribute = number | string | readonly number[] | { readonly float: number };
 
 /** Names of values are unique: each is the name of the node that makes it. */
 export class GraphBuilder {
   readonly nodes: NodeProto[] = [];
   readonly initializers: Initializer[] = [];
+  /** Values inside the graph whose axes a reader cannot infer. */
+  readonly known: OnnxPort[] = [];
   private readonly constants = new Set<string>();
-  private readonly weightDType: 'F32' | 'F16';
+  readonly weightDType: 'F32' | 'F16';
 
   /** @param weightDType of the matrices; vectors stay float32, since they are few and sums depend on them. */
   constructor(weightDType: 'F32' | 'F16') {

@@ -2,8 +2,8 @@
 // comes; what stands around them is small.
 import { espalierVersion } from '../../shared/rpc/version.ts';
 import type { Checkpoint } from '../open-checkpoint.ts';
-import { type EncoderGraph, encoderGraph, type OnnxPort, OPSET } from './encoder-graph.ts';
-import { type Initializer, initializerBytes } from './graph-builder.ts';
+import { type EncoderGraph, encoderGraph, OPSET } from './encoder-graph.ts';
+import { type Initializer, initializerBytes, type OnnxPort } from './graph-builder.ts';
 import { elementType, encodeMessage, fieldHead, type TensorProto, type ValueInfoProto } from './schema.ts';
 import { weightPieces } from './weight-pieces.ts';
 
@@ -95,6 +95,7 @@ function messages(checkpoint: Checkpoint, graph: EncoderGraph, placed: readonly 
     node: [...graph.builder.nodes],
     input: graph.inputs.map(valueInfo),
     output: graph.outputs.map(valueInfo),
+    valueInfo: graph.builder.known.map(valueInfo),
   });
   const constants = placed.map((one) => {
     const rawBytes = one.rawHead === null ? 0 : one.rawHead.byteLength + initializerBytes(one.initializer);
