@@ -3,6 +3,7 @@ import type { CheckpointDescription } from '../checkpoint/inspect.ts';
 import type { CheckOptions } from '../coordinator/campaign/check-inputs.ts';
 import type { OpenedCampaign } from '../coordinator/campaign/open-campaign.ts';
 import type { EvaluateReport, EvaluateSettings } from '../coordinator/evaluate-settings.ts';
+import type { ExportReport, ExportSettings } from '../coordinator/export-job.ts';
 import type { JobEvent } from '../coordinator/job-events.ts';
 import type { PruneReport } from '../coordinator/prune-report.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
@@ -22,6 +23,7 @@ export interface Jobs {
   prune(settings: PruneSettings, context: JobContext): Promise<PruneReport[]>;
   evaluate(settings: EvaluateSettings, context: JobContext): Promise<EvaluateReport>;
   inspect(directory: string): Promise<CheckpointDescription>;
+  export(settings: ExportSettings, signal: AbortSignal): Promise<ExportReport>;
 }
 
 /** What the commands of a cluster need. */

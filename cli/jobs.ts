@@ -22,4 +22,9 @@ export const jobs: Jobs = {
       await checkpoint.close();
     }
   },
+
+  async export(settings, signal) {
+    const { runExportJob } = await import('../coordinator/export-job.ts');
+    return runExportJob(settings, signal);
+  },
 };

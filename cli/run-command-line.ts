@@ -5,6 +5,7 @@ import { espalierVersion } from '../shared/rpc/version.ts';
 import { addCancelCommand } from './commands/cancel.ts';
 import { addDeleteCommand } from './commands/delete.ts';
 import { addEvaluateCommand } from './commands/evaluate.ts';
+import { addExportCommand } from './commands/export.ts';
 import { addFetchCommand } from './commands/fetch.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addListCommand } from './commands/list.ts';
@@ -22,6 +23,7 @@ Examples:
   espalier prune ./bert-sst2 --data train.jsonl --eval dev.jsonl --budget 0.5 --out ./pruned
   espalier evaluate ./pruned/0.5 --data dev.jsonl
   espalier inspect ./pruned/0.5
+  espalier export ./pruned/0.5 --out pruned.onnx
   espalier submit campaign.yaml --wait
 `;
 
@@ -74,6 +76,7 @@ function buildProgram(context: CliContext): Command {
   addPruneCommand(program, context);
   addEvaluateCommand(program, context);
   addInspectCommand(program, context);
+  addExportCommand(program, context);
   for (const add of CLUSTER_COMMANDS) add(program, context);
   addProcessCommands(program);
   return program;

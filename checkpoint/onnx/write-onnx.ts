@@ -20,16 +20,20 @@ export function externalDataFile(file: string): string {
 
 /** Writes a model, dense or pruned, as ONNX; the folder is made where it is missing, files that are there are replaced.
  * At every moment there is the old model whole, none, or the new one whole.
- * @throws EspalierError as onnxModel does; errors of the file system as they are. */
-export async function writeOnnx(checkpoint: Checkpoint, file: string, options: OnnxOptions): Promise<WrittenOnnx> {
+ * @throws EspalierError as onnxModel does; the signal's reason; errors of the file system as they are. */
+export async function writeOnnx(
+  checkpoint: Checkpoint,
+  file: string,
+  options: OnnxOptions & { readonly signal?: AbortSignal },
+): Promise<WrittenOnnx> {
   const dataFile = externalDataFile(file);
   const model = onnxModel(checkpoint, options, basename(dataFile));
   const [aside, dataAside] = [file, dataFile].map((path) => `${path}.${process.pid}.partial`);
   try {
     await mkdir(dirname(file), { recursive: true });
-    const written = [{ path: file, ...(await writePieces(aside, model.pieces())) }];
+    const written = [{ path: file, ...(await writePieces(aside, model.pieces(), options.signal)) }];
     if (model.external !== null) {
-      written.push({ path: dataFile, ...(await writePieces(dataAside, model.external.pieces())) });
+      written.push({ path: dataFile, ...(await writePieces(dataAside, model.external.pieces(), options.signal)) });
       // An older model must not be read with this one's matrices.
       await rm(file, { force: true });
       await rename(dataAside, dataFile);
@@ -48,19 +52,23 @@ export async function writeOnnx(checkpoint: Checkpoint, file: string, options: O
 async function writePieces(
   path: string,
   pieces: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256');
   let bytes = 0;
   const handle = await open(path, 'w');
   try {
     // In parts: to hash a large matrix at once would hold up all else that the process does.
-    for await (const piece of pieces)
+    for await (const piece of pieces) {
+      signal?.throwIfAborted();
+      // In parts: to hash a large matrix at once would hold up all else that the process does.
       for (let done = 0; done < piece.byteLength; ) {
         const { bytesWritten } = await handle.write(piece, done, Math.min(PIECE_BYTES, piece.byteLength - done));
         hash.update(piece.subarray(done, done + bytesWritten));
         done += bytesWritten;
         bytes += bytesWritten;
       }
+    }
     await handle.sync();
   } finally {
     await handle.close();

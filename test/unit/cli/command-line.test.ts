@@ -29,7 +29,7 @@ async function run(words: readonly string[], jobs: Partial<Jobs> = {}, changes: 
     signal: new AbortController().signal,
     now: () => 0,
     onExit: () => () => {},
-    jobs: { prune: unexpected, evaluate: unexpected, inspect: unexpected, ...jobs },
+    jobs: { prune: unexpected, evaluate: unexpected, inspect: unexpected, export: unexpected, ...jobs },
     cluster: { connect: unexpected, openCampaign: unexpected, serve: unexpected },
     ...changes,
   };
@@ -53,7 +53,7 @@ describe('command line', () => {
   it('lists its commands with examples, and its version', async () => {
     const { exitCode, stdout } = await run(['--help']);
     assert.equal(exitCode, 0);
-    for (const command of ['prune', 'evaluate', 'inspect'])
+    for (const command of ['prune', 'evaluate', 'inspect', 'export'])
       assert.match(stdout, new RegExp(`^  espalier ${command} `, 'm'));
     assert.match((await run(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
   });
@@ -61,7 +61,7 @@ describe('command line', () => {
   for (const [words, line] of [
     [
       [],
-      'no command given, expected prune, evaluate, inspect, submit, list, status, watch, logs, cancel, retry, fetch, ' +
+      'no command given, expected prune, evaluate, inspect, export, submit, list, status, watch, logs, cancel, retry, fetch, ' +
         'delete, coordinator or worker; see `espalier --help`',
     ],
     [['prun'], "unknown command 'prun'; did you mean prune; see `espalier --help`"],
@@ -72,6 +72,15 @@ describe('command line', () => {
     [['prune', 'a', 'b', 'c'], 'got 3 arguments without a flag, expected 1; see `espalier prune --help`'],
     [['inspect'], 'DIR: missing; see `espalier inspect --help`'],
     [['evaluate', 'a'], '--data FILE: missing; see `espalier evaluate --help`'],
+    [['export'], 'MODEL: missing; --out FILE.onnx: missing; see `espalier export --help`'],
+    [
+      ['export', 'a', '--out', 'b.safetensors'],
+      '--out: got b.safetensors, expected a name that ends in .onnx; see `espalier export --help`',
+    ],
+    [
+      ['export', 'a', '--out', 'b.onnx', '--dtype', 'bfloat16'],
+      '--dtype: got bfloat16, expected float32, float16; see `espalier export --help`',
+    ],
   ] as const)
     it(`answers "${words.join(' ')}" with one line and exit code 2`, async () => {
       assert.deepEqual(await run(words), { exitCode: 2, stdout: '', stderr: `espalier: [usage] ${line}\n` });
