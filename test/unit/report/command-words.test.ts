@@ -35,6 +35,7 @@ async function readBack(words: readonly string[]): Promise<PruneSettings> {
       },
       evaluate: fail,
       inspect: fail,
+      export: fail,
     },
     cluster: { connect: fail, openCampaign: fail, serve: fail },
   });
