@@ -87,7 +87,8 @@ export class Attempts {
     const told = task.job.beginTry({ id: spec.id, kind: kindOf(spec) });
     try {
       const { context } = told;
-      const result = await tryTask(slot.worker, spec, { deadlineMs, signal: abort.signal, onSent, context });
+      const onBytes = (count: number) => this.#listener.bytes('in', count);
+      const result = await tryTask(slot.worker, spec, { deadlineMs, signal: abort.signal, onSent, onBytes, context });
       told.end();
       return { result, seconds: (this.#clock.now() - slot.atTheEarliestMs(attempt)) / 1000 };
     } catch (caught) {
@@ -115,9 +116,6 @@ export class Attempts {
     job.holders.note(spec.request, slot.address);
     job.spread.done(spec.request, seconds * 1000);
     this.#listener.taskDone(kind, seconds);
-    let bytes = 0;
-    for (const { data } of result.values()) bytes += data.byteLength;
-    this.#listener.bytes('in', bytes);
     for (const other of task.attempts) {
       // Late, or gone without a word.
       if (attempt.isRepeat) this.#trust.punish(other.slot);

@@ -2,12 +2,7 @@
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import { cancelOnAbort } from '../../shared/rpc/abort.ts';
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
-import {
-  DEFAULT_TENSOR_LIMITS,
-  readTensors,
-  type TensorLimits,
-  type TensorSink,
-} from '../../shared/rpc/tensor-stream.ts';
+import { readTensors, type TensorLimits, type TensorSink } from '../../shared/rpc/tensor-stream.ts';
 import { type CallContext, callMetadata, NO_CONTEXT } from '../../shared/rpc/trace-metadata.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { PooledWorker } from './worker-source.ts';
@@ -39,6 +34,8 @@ export interface TryOptions {
   readonly context?: CallContext;
   /** The blobs are there and the call goes out. */
   readonly onSent?: () => void;
+  /** Told of bytes of the result as they come. */
+  readonly onBytes?: (count: number) => void;
 }
 
 /** Name of the task's kind, as in the oneof of RunRequest. */
@@ -73,7 +70,9 @@ export async function tryTask(worker: PooledWorker, task: TaskSpec, options: Try
   );
   const stop = cancelOnAbort(call, signal);
   try {
-    return await readTensors(call, options.limits ?? DEFAULT_TENSOR_LIMITS, task.sink?.());
+    const { limits, onBytes } = options;
+    const sink = task.sink?.();
+    return await readTensors(call, { ...(limits && { limits }), ...(sink && { sink }), ...(onBytes && { onBytes }) });
   } finally {
     stop();
   }

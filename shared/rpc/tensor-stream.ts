@@ -40,6 +40,13 @@ export type TensorWriter = (elements: TensorData, at: number) => Promise<void>;
 
 export const DEFAULT_TENSOR_LIMITS: TensorLimits = { maxTensors: 64, maxBytes: 2 ** 32 };
 
+export interface ReadOptions {
+  readonly limits?: TensorLimits;
+  readonly sink?: TensorSink;
+  /** Told of bytes of tensors as they come. */
+  readonly onBytes?: (count: number) => void;
+}
+
 const MAX_NAME_LENGTH = 256;
 const MAX_AXES = 8;
 
@@ -66,8 +73,7 @@ async function write(call: ServerWritableStream<unknown, Frame>, frame: Frame): 
  * it returns. @throws EspalierError "protocol" for a malformed stream, "limit_exceeded" beyond `limits`, else what `fromStatus` says. */
 export async function readTensors(
   call: ClientReadableStream<Frame__Output>,
-  limits: TensorLimits = DEFAULT_TENSOR_LIMITS,
-  sink?: TensorSink,
+  { limits = DEFAULT_TENSOR_LIMITS, sink, onBytes = () => {} }: ReadOptions = {},
 ): Promise<Map<string, NamedTensor>> {
   // A stream that was cut between two tensors looks complete; only its status tells.
   const ended = new Promise<StatusObject>((resolve) => call.once('status', resolve));
@@ -75,6 +81,7 @@ export async function readTensors(
   try {
     const reader = new TensorReader(limits, sink);
     for await (const frame of call as AsyncIterable<Frame__Output>) {
+      onBytes(frame.chunk?.length ?? 0);
       const written = reader.take(frame);
       if (written !== null) await written;
     }

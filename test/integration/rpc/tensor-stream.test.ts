@@ -115,25 +115,32 @@ test('what a sink takes comes in parts, in order, and is not returned', async ()
   });
   const taken = new Float32Array(big.length);
   let parts = 0;
+  let bytes = 0;
   let isEnded = false;
-  const got = await readTensors(worker.run({}), DEFAULT_TENSOR_LIMITS, {
-    open: ({ name, dtype, shape }) => {
-      if (name !== 'big') return null;
-      assert.deepEqual([dtype, shape], ['F32', [1, big.length]]);
-      return async (elements, at) => {
-        // Later parts wait for earlier ones.
-        const before = parts;
-        await pause(5);
-        assert.equal(parts, before);
-        taken.set(elements as Float32Array, at);
-        parts += 1;
-      };
+  const got = await readTensors(worker.run({}), {
+    onBytes: (count) => {
+      bytes += count;
     },
-    end() {
-      assert.deepEqual(taken, big, 'all is there');
-      isEnded = true;
+    sink: {
+      open: ({ name, dtype, shape }) => {
+        if (name !== 'big') return null;
+        assert.deepEqual([dtype, shape], ['F32', [1, big.length]]);
+        return async (elements, at) => {
+          // Later parts wait for earlier ones.
+          const before = parts;
+          await pause(5);
+          assert.equal(parts, before);
+          taken.set(elements as Float32Array, at);
+          parts += 1;
+        };
+      },
+      end() {
+        assert.deepEqual(taken, big, 'all is there');
+        isEnded = true;
+      },
     },
   });
+  assert.equal(bytes, big.byteLength + small.data.byteLength, 'what goes to the sink counts');
   assert.deepEqual([...got.values()], [small]);
   assert.ok(parts > 2 && isEnded);
 });
@@ -142,31 +149,17 @@ test('a sink that refuses ends the call, and parts of elements are refused', asy
   const refusal = new EspalierError('not_finite', 'no');
   const worker = await serve(frames(header('a', 'F32', 2), chunk(4), chunk(3), chunk(1)));
   const sink = (write: TensorWriter): TensorSink => ({ open: () => write, end() {} });
-  await assert.rejects(
-    readTensors(
-      worker.run({}),
-      DEFAULT_TENSOR_LIMITS,
-      sink(() => Promise.reject(refusal)),
-    ),
-    refusal,
-  );
-  await assert.rejects(
-    readTensors(
-      worker.run({}),
-      DEFAULT_TENSOR_LIMITS,
-      sink(async () => {}),
-    ),
-    {
-      code: 'protocol',
-      message: 'a: got 4 of 8 bytes, then 3: no whole number of F32',
-    },
-  );
+  await assert.rejects(readTensors(worker.run({}), { sink: sink(() => Promise.reject(refusal)) }), refusal);
+  await assert.rejects(readTensors(worker.run({}), { sink: sink(async () => {}) }), {
+    code: 'protocol',
+    message: 'a: got 4 of 8 bytes, then 3: no whole number of F32',
+  });
 });
 
 test('refused: more tensors than allowed', async () => {
   const worker = await serve(frames(header('a', 'U8', 0), header('b', 'U8', 0)));
   const limits = { ...DEFAULT_TENSOR_LIMITS, maxTensors: 1 };
-  await assert.rejects(readTensors(worker.run({}), limits), { code: 'limit_exceeded' });
+  await assert.rejects(readTensors(worker.run({}), { limits }), { code: 'limit_exceeded' });
 });
 
 test('a refused stream is cancelled at the server', async () => {
