@@ -193,6 +193,8 @@ test('started before NATS it waits, and SIGTERM ends the wait with exit code 0',
   await once(never.child, 'spawn');
   await other.start();
   await until('it serves', () => waiting.output.text.includes('"message":"serving"'), 30_000);
+  // Not before: a process that is still loading its modules ends by the signal itself.
+  await until('it says that it waits', () => never.output.text.includes('waiting for NATS'), 30_000);
   assert.doesNotMatch(never.output.text, /serving/);
   never.child.kill('SIGTERM');
   assert.deepEqual(await once(never.child, 'exit'), [0, null], never.output.text);
