@@ -26,6 +26,21 @@ export function addDataOptions(command: Command): void {
   addValue(command, '--answers-column <name>', 'column of the answers');
 }
 
+/** Flags of every command that measures speed. @param several whether shapes may be lists. */
+export function addTimingOptions(command: Command, several: boolean): void {
+  const list = several ? '; 8,1 for several' : '';
+  addValue(command, '--batch-size <n>', `samples of a batch that speed is measured with${list} (default: 8)`);
+  const usual = several ? 'mean of the drawn samples' : '128';
+  addValue(
+    command,
+    '--length <tokens>',
+    `tokens of each of them${several ? '; 128,32 for several' : ''} (default: ${usual})`,
+  );
+  addValue(command, '--threads <n>', 'threads of ONNX Runtime (default: one a core)');
+  const means = several ? 'what a budget of time means' : 'what is timed';
+  addValue(command, '--runtime <name>', `${means}: onnxruntime or engine (default: onnxruntime)`);
+}
+
 /** Flags of every command that computes. */
 export function addWorkerOptions(command: Command): void {
   addValue(command, '--workers <n>', 'worker processes on this machine (default: one a core, 0 with --worker)');

@@ -1,5 +1,11 @@
 // The flags that several commands share, read from a FlagReader.
-import type { ColumnSettings, WorkerSettings } from '../coordinator/prune-settings.ts';
+import { MOST_THREADS, timingProblems, USUAL_TIMING } from '../coordinator/job/timing-settings.ts';
+import {
+  type ColumnSettings,
+  RUNTIMES,
+  type TimingSettings,
+  type WorkerSettings,
+} from '../coordinator/prune-settings.ts';
 import { hostOf, isAddress } from '../shared/rpc/address.ts';
 import { isLoopback } from '../shared/rpc/loopback.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
@@ -43,6 +49,26 @@ export function readLengths(flags: FlagReader): { readonly maxLength: number | n
     maxLength: flags.integer('max-length', { min: 2, max: 1_000_000 }, null),
     stride: flags.integer('stride', { min: 0, max: 1_000_000 }, 128),
   };
+}
+
+/** How speed is measured; notes what is wrong with it. */
+export function readTiming(flags: FlagReader): TimingSettings {
+  const counts = (name: string, usual: readonly number[]) => {
+    const texts = flags.all(name).flatMap((list) => list.split(','));
+    for (const text of texts)
+      if (!/^\d{1,9}$/.test(text.trim()))
+        flags.problem(`--${name}: got ${text.trim() || 'nothing'}, expected a whole number`);
+    const numbers = texts.filter((text) => /^\d{1,9}$/.test(text.trim())).map(Number);
+    return texts.length > 0 && numbers.length > 0 ? numbers : usual;
+  };
+  const timing = {
+    runtime: flags.choice('runtime', RUNTIMES, USUAL_TIMING.runtime),
+    batchSizes: counts('batch-size', USUAL_TIMING.batchSizes),
+    lengths: counts('length', USUAL_TIMING.lengths),
+    threads: flags.integer('threads', { min: 1, max: MOST_THREADS }, USUAL_TIMING.threads),
+  };
+  for (const { name, text } of timingProblems(timing)) flags.problem(`--${name}: ${text}`);
+  return timing;
 }
 
 export function readWorkers(flags: FlagReader): WorkerSettings {

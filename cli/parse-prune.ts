@@ -3,7 +3,15 @@ import { readBudgets } from '../coordinator/job/read-budgets.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { outputProblem } from './output-inputs.ts';
-import { type OutputSettings, readColumns, readFolder, readLengths, readOutput, readWorkers } from './parse-common.ts';
+import {
+  type OutputSettings,
+  readColumns,
+  readFolder,
+  readLengths,
+  readOutput,
+  readTiming,
+  readWorkers,
+} from './parse-common.ts';
 
 const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 const COUNT = { min: 1, max: 2 ** 31 - 1 };
@@ -39,6 +47,7 @@ export function parsePrune(
     macsLength: flags.integer('macs-length', COUNT, null),
     ...readLengths(flags),
     metric: flags.text('metric'),
+    timing: readTiming(flags),
     dtype: dtype === null ? null : DTYPES[dtype],
     workers: readWorkers(flags),
   };

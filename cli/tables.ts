@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import type { CheckpointDescription } from '../checkpoint/inspect.ts';
 import type { EvaluateReport } from '../coordinator/evaluate-settings.ts';
 import type { PruneReport } from '../coordinator/prune-report.ts';
-import { formatBytes, formatCount, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
+import { RUNTIMES } from '../coordinator/prune-settings.ts';
+import type { MeasuredSpeed } from '../coordinator/stages/latency.ts';
+import { counted, formatBytes, formatCount, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
 
 /** Text in bold where `colour` is on. */
 export type Emphasis = (text: string) => string;
@@ -36,7 +38,7 @@ export function renderPruneReports(
     ],
     ['size', formatBytes(first.bytes.dense), ...reports.map(({ bytes }) => formatBytes(bytes.pruned))],
     ...qualityRows(reports, first),
-    ...latencyRows(reports),
+    ...speedRows(reports),
   ];
   const results = budgets.map((budget) => `Result: ${emphasis(join(out, budget))}`);
   return `${alignColumns(rows, emphasis)}\n${measuredOn(first)}\n${results.join('\n')}\n`;
@@ -78,26 +80,45 @@ function qualityRows(reports: readonly PruneReport[], first: PruneReport): strin
   return [[first.metric, formatScore(first.quality.dense), ...pruned.map(formatScore)]];
 }
 
-function latencyRows(reports: readonly PruneReport[]): string[][] {
-  if (reports.every(({ latency }) => latency === null)) return [];
-  const measured = reports.flatMap(({ latency }) => (latency === null ? [] : [latency.denseSeconds]));
-  // Each budget measured the dense model again beside its own, hence a range.
-  const range = [...new Set([Math.min(...measured), Math.max(...measured)].map(formatLatency))].join(' to ');
-  return [
-    ['forward pass', range, ...reports.map(({ latency }) => (latency ? formatLatency(latency.prunedSeconds) : '-'))],
-    ['speed-up', '1.00 x', ...reports.map(({ latency }) => (latency ? speedUp(latency) : '-'))],
-  ];
+/** Three rows a runtime and shape: medians, spreads, and the share of the dense model's median. */
+function speedRows(reports: readonly PruneReport[]): string[][] {
+  const [first] = reports;
+  return first.speed.flatMap(({ runtime, batchSize, tokens }) => {
+    const all = reports.map(({ speed }) =>
+      speed.find((own) => own.runtime === runtime && own.batchSize === batchSize && own.tokens === tokens),
+    );
+    // Each budget measured the dense model again beside its own, hence a range.
+    const dense = all.flatMap((own) => (own === undefined ? [] : [own.dense]));
+    const medians = dense.map(({ median }) => median);
+    const cells = (cell: (speed: MeasuredSpeed) => string) => all.map((own) => (own === undefined ? '-' : cell(own)));
+    return [
+      [
+        `${runtime} ${batchSize} x ${tokens}`,
+        latencyRange(Math.min(...medians), Math.max(...medians)),
+        ...cells(({ pruned }) => formatLatency(pruned.median)),
+      ],
+      [
+        '  p10 to p90',
+        latencyRange(Math.min(...dense.map(({ p10 }) => p10)), Math.max(...dense.map(({ p90 }) => p90))),
+        ...cells(({ pruned }) => latencyRange(pruned.p10, pruned.p90)),
+      ],
+      ['  of dense', formatPercent(1), ...cells(({ ratio }) => formatPercent(ratio))],
+    ];
+  });
 }
 
-function speedUp(latency: { readonly denseSeconds: number; readonly prunedSeconds: number }): string {
-  return `${(latency.denseSeconds / latency.prunedSeconds).toFixed(2)} x`;
+function latencyRange(least: number, most: number): string {
+  return [...new Set([least, most].map(formatLatency))].join(' to ');
 }
 
-function measuredOn({ macsLength, latency, evaluation }: PruneReport): string {
+function measuredOn({ macsLength, speed, evaluation }: PruneReport): string {
   const parts = [`MACs at ${formatCount(macsLength)} tokens`];
   if (evaluation !== null) parts.push(`quality on ${evaluation.rows} rows`);
-  if (latency !== null) parts.push(`forward pass of ${latency.batchSize} x ${latency.tokens} tokens`);
-  return `${parts.join(', ')}\n`;
+  const runtimes = RUNTIMES.flatMap((name) => speed.find(({ runtime }) => runtime === name) ?? []);
+  const named = runtimes.map(({ runtime, threads }) => `${runtime} with ${counted(threads, 'thread')}`);
+  if (runtimes.length === 0) return `${parts.join(', ')}\n`;
+  const [{ input, machine }] = runtimes;
+  return `${parts.join(', ')}\nSpeed: medians of forward passes of ${input}; ${named.join(', ')}; ${machine}\n`;
 }
 
 function formatScore(score: number | null): string {

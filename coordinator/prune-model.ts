@@ -90,16 +90,18 @@ async function pruneAll(
   const budgets: MeasuredBudget[] = [];
   for (const found of pruned)
     budgets.push(await exportBudget(context, found, request, `${stagesOf(prefix, found.budget)}/quality-result`));
-  const masks = pruned.map(({ result }) => result.masks);
-  const latency = await latencyStage(context, masks);
+  const speed = await latencyStage(
+    context,
+    budgets.map(({ model }) => model),
+    request.timing,
+  );
   return {
     calibration,
     importance: importanceByLayer(fisher.importance, config),
     dense: dense?.value ?? null,
     denseSeconds: dense?.seconds ?? 0,
     fisherSeconds: fisher.seconds,
-    latency: latency.shape,
-    latencySeconds: latency.seconds,
+    speed,
     budgets,
   };
 }

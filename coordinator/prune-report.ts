@@ -1,5 +1,6 @@
 // report.json of one pruned model. Names of fields are stable: scripts read them.
 import type { Method } from './prune-settings.ts';
+import type { MeasuredSpeed } from './stages/latency.ts';
 import type { WorkerTime } from './workers/worker-times.ts';
 
 /** The metric after each stage; null where the stage did not run or nothing was evaluated. */
@@ -83,7 +84,7 @@ export interface PruneReport {
   readonly heads: readonly number[];
   readonly neurons: readonly number[];
   readonly tuning: readonly TuningReport[];
-  /** Median seconds of a forward pass, dense and pruned in turn on one worker; null when not measured. */
+  /** Medians in the engine at the first shape of `speed`; null when not measured. */
   readonly latency: {
     readonly batchSize: number;
     readonly tokens: number;
@@ -91,6 +92,8 @@ export interface PruneReport {
     readonly denseSeconds: number;
     readonly prunedSeconds: number;
   } | null;
+  /** Every runtime at every shape that was asked for, each dense and pruned in turn in one run. */
+  readonly speed: readonly MeasuredSpeed[];
   readonly seconds: StageSeconds;
   readonly workers: number;
   /** What each worker did, of all budgets, in the run that wrote this report. */

@@ -21,6 +21,21 @@ export interface Budget {
   readonly kind?: BudgetKind;
 }
 
+/** What forward passes are timed in: ONNX Runtime, which most models are deployed in, and Espalier's own engine. */
+export const RUNTIMES = ['onnxruntime', 'engine'] as const;
+export type RuntimeName = (typeof RUNTIMES)[number];
+
+/** How speed is measured: every batch size with every length, in both runtimes. */
+export interface TimingSettings {
+  /** The runtime that budgets of time mean, at the first batch size and length. */
+  readonly runtime: RuntimeName;
+  readonly batchSizes: readonly number[];
+  /** In tokens; empty: the mean length of the drawn samples. */
+  readonly lengths: readonly number[];
+  /** Of one operation in ONNX Runtime; 0: one a core. */
+  readonly threads: number;
+}
+
 /** Part of the settings, named here for those who make them. */
 export type { ColumnSettings };
 
@@ -52,6 +67,7 @@ export interface PruneRequest {
   readonly stride: number;
   /** Metric that is reported first; null: the task's usual one. */
   readonly metric: string | null;
+  readonly timing: TimingSettings;
   /** Data type of the written weights; null: as in the input. */
   readonly dtype: Extract<DType, 'F32' | 'F16' | 'BF16'> | null;
 }

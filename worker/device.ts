@@ -1,5 +1,6 @@
 // What this machine's device is called: the part of the device class that TensorFlow does not tell.
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
 import path from 'node:path';
 
 const GPU_FOLDER = '/proc/driver/nvidia/gpus';
@@ -27,4 +28,11 @@ export function gpuModel(): string {
   } catch {
     return 'gpu';
   }
+}
+
+/** What a measured time belongs to: the CPU with its cores, or the GPU. @param provider "cpu" or "gpu". */
+export function machineName(provider: string): string {
+  if (provider === 'gpu') return gpuModel();
+  const [first] = cpus();
+  return `${(first?.model ?? cpuModel()).trim().replace(/\s+/g, ' ')}, ${availableParallelism()} cores`;
 }

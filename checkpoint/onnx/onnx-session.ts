@@ -23,7 +23,7 @@ export interface OnnxSession {
 /** Opens a file that writeOnnx wrote. @param threads of one operation.
  * @throws EspalierError "model_format" for a file that ONNX Runtime does not take. */
 export async function openOnnxSession(file: string, { threads }: { threads: number }): Promise<OnnxSession> {
-  const { default: ort } = await import('onnxruntime-node');
+  const ort = await loadOnnxRuntime();
   const options: InferenceSession.SessionOptions = {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
@@ -31,6 +31,9 @@ export async function openOnnxSession(file: string, { threads }: { threads: numb
     graphOptimizationLevel: 'all',
     // Errors: they reach the caller, too; warnings are about its own optimisations.
     logSeverityLevel: 3,
+    // Threads of a session that has run look for its next run for a while, and would take the cores from another
+    // session meanwhile.
+    extra: { session: { force_spinning_stop: '1' } },
   };
   const session = await ort.InferenceSession.create(file, options).catch((cause: Error) => {
     throw new EspalierError('model_format', `${file}: ONNX Runtime: ${cause.message}`, {
@@ -54,4 +57,21 @@ export async function openOnnxSession(file: string, { threads }: { threads: numb
     },
     close: () => session.release(),
   };
+}
+
+/** Version of ONNX Runtime. @throws EspalierError "engine" where its package cannot be loaded. */
+export async function onnxRuntimeVersion(): Promise<string> {
+  return (await loadOnnxRuntime()).env.versions.node ?? 'unknown';
+}
+
+async function loadOnnxRuntime() {
+  try {
+    return (await import('onnxruntime-node')).default;
+  } catch (cause) {
+    const [reason] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+    throw new EspalierError('engine', `onnxruntime-node cannot be loaded: ${reason}`, {
+      cause,
+      action: 'run `npm run setup` on a machine that ONNX Runtime is made for',
+    });
+  }
 }

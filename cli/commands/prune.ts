@@ -2,7 +2,14 @@
 import type { Command } from 'commander';
 import { hasRunState } from '../../coordinator/store/run-folder.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
-import { addDataOptions, addOutputOptions, addValue, addWorkerOptions, rawFlags } from '../command-options.ts';
+import {
+  addDataOptions,
+  addOutputOptions,
+  addTimingOptions,
+  addValue,
+  addWorkerOptions,
+  rawFlags,
+} from '../command-options.ts';
 import { type CliContext, withProgress } from '../context.ts';
 import { refuseLinkedInputs } from '../output-inputs.ts';
 import { parsePrune } from '../parse-prune.ts';
@@ -37,6 +44,7 @@ export function addPruneCommand(program: Command, context: CliContext): void {
   addValue(command, '--labels <source>', "data, or model for the model's own answers (default: data)");
   addValue(command, '--macs-length <tokens>', 'length to count MACs at (default: mean of the drawn samples)');
   addValue(command, '--dtype <type>', 'of the written weights: float32, float16 or bfloat16 (default: as read)');
+  addTimingOptions(command, true);
   addDataOptions(command);
   addWorkerOptions(command);
   addOutputOptions(command);

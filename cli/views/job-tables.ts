@@ -56,6 +56,14 @@ function timeText({ startedAt, finishedAt }: Job): string {
   return Number.isFinite(seconds) ? formatSeconds(Math.max(0, seconds)) : '-';
 }
 
+/** Of the first that was measured; a report of an earlier version has none. */
+function speedText(speed: PruneReport['speed'] | undefined): string {
+  const first = Array.isArray(speed) ? speed[0] : undefined;
+  if (typeof first?.ratio !== 'number') return '';
+  const { ratio, runtime, batchSize, tokens } = first;
+  return `, ${formatPercent(ratio)} of the time (${plainText(String(runtime))} ${Number(batchSize)} x ${Number(tokens)})`;
+}
+
 function resultText(value: unknown): string {
   const report = value as Partial<PruneReport> | null;
   if (!report?.macs || !report.quality) return '-';
@@ -65,5 +73,5 @@ function resultText(value: unknown): string {
     typeof score === 'number' && typeof dense === 'number'
       ? `, ${plainText(String(report.metric))} ${score.toFixed(4)} (dense ${dense.toFixed(4)})`
       : '';
-  return `${formatPercent(report.macs.pruned / report.macs.dense)} of the MACs${quality}`;
+  return `${formatPercent(report.macs.pruned / report.macs.dense)} of the MACs${speedText(report.speed)}${quality}`;
 }

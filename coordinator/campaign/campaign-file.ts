@@ -10,6 +10,10 @@ export interface CampaignSettings {
   readonly budgets?: readonly (number | string)[];
   readonly method?: 'search' | 'rearrange' | 'tune';
   readonly damping?: 'ridge' | 'reference';
+  readonly runtime?: 'onnxruntime' | 'engine';
+  readonly 'batch-size'?: number | readonly number[];
+  readonly length?: number | readonly number[];
+  readonly threads?: number;
   readonly priority?: number;
   readonly samples?: number;
   readonly seed?: number;

@@ -1,8 +1,9 @@
 // From a campaign's file to its jobs: defaults filled in, names given, what the schema cannot say checked. Pure, and run by
 // the client and by the coordinator alike, so that both mean the same jobs.
 import { readBudgets } from '../job/read-budgets.ts';
+import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import type { JobSettings } from '../jobs/job-record.ts';
-import type { ColumnSettings } from '../prune-settings.ts';
+import type { ColumnSettings, TimingSettings } from '../prune-settings.ts';
 import type { CampaignFile, CampaignInput, CampaignSettings } from './campaign-file.ts';
 import { type CampaignProblem, wrong } from './campaign-problem.ts';
 import { isVolumePath } from './volume-path.ts';
@@ -45,6 +46,8 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       });
     if (entry.metric !== undefined && entry.eval === undefined)
       problems.push(wrong(place('metric'), `got ${entry.metric} without eval, expected samples to measure it on`));
+    const timing = timingOf(entry);
+    for (const { name, text } of timingProblems(timing)) problems.push(wrong(place(name), text));
     if (missing.length > 0) continue;
     jobs.push({
       name: names[position],
@@ -52,13 +55,23 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       model: entry.model!,
       data: entry.data!,
       evaluation: entry.eval ?? null,
-      settings: settingsOf(entry, budgets.budgets),
+      settings: { ...settingsOf(entry, budgets.budgets), timing },
     });
   }
   return { jobs, problems: distinct(problems) };
 }
 
-function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): JobSettings {
+function timingOf(entry: CampaignSettings): TimingSettings {
+  const list = (value: number | readonly number[] | undefined) => (typeof value === 'number' ? [value] : value);
+  return {
+    runtime: entry.runtime ?? USUAL_TIMING.runtime,
+    batchSizes: list(entry['batch-size']) ?? USUAL_TIMING.batchSizes,
+    lengths: list(entry.length) ?? USUAL_TIMING.lengths,
+    threads: entry.threads ?? USUAL_TIMING.threads,
+  };
+}
+
+function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): Omit<JobSettings, 'timing'> {
   return {
     columns: columnsOf(entry),
     budgets,

@@ -5,7 +5,7 @@ import type { LayerImportance, PruneReport, QualityByStage } from '../prune-repo
 import type { PruneRequest } from '../prune-settings.ts';
 import { commandWords, type InputNames, inputName } from '../report/command-words.ts';
 import type { MeasuredBudget } from '../stages/export.ts';
-import type { LatencyShape } from '../stages/latency.ts';
+import type { MeasuredSpeed } from '../stages/latency.ts';
 import type { StoredScores } from '../stages/quality.ts';
 import type { Workers } from '../workers/workers.ts';
 import type { PlannedSamples } from './job-context.ts';
@@ -18,9 +18,8 @@ export interface FinishedJob {
   readonly importance: LayerImportance;
   readonly fisherSeconds: number;
   readonly denseSeconds: number;
-  readonly latency: LatencyShape;
-  /** Median seconds of a forward pass: the dense model's, then each budget's. */
-  readonly latencySeconds: readonly number[];
+  /** Of each budget. */
+  readonly speed: readonly (readonly MeasuredSpeed[])[];
   readonly budgets: readonly MeasuredBudget[];
 }
 
@@ -52,7 +51,7 @@ export function buildReport(
     data: inputName(called.data),
     evaluation: called.evaluation === null ? null : inputName(called.evaluation),
   };
-  const position = job.budgets.indexOf(measured);
+  const speed = job.speed[job.budgets.indexOf(measured)];
   return {
     espalier: espalierVersion(),
     schema: 1,
@@ -94,11 +93,8 @@ export function buildReport(
     heads: result.heads,
     neurons: result.neurons,
     tuning: result.tuning,
-    latency: {
-      ...job.latency,
-      denseSeconds: job.latencySeconds[0],
-      prunedSeconds: job.latencySeconds[position + 1],
-    },
+    latency: engineLatency(speed),
+    speed,
     seconds: {
       load: seconds.load,
       fisher: job.fisherSeconds,
@@ -115,4 +111,12 @@ export function buildReport(
     dtype: measured.dtype,
     digest: measured.digest,
   };
+}
+
+/** What was told before speed was measured in several runtimes. */
+function engineLatency(speed: readonly MeasuredSpeed[]): PruneReport['latency'] {
+  const first = speed.find(({ runtime }) => runtime === 'engine');
+  if (first === undefined) return null;
+  const { batchSize, tokens, repeats, dense, pruned } = first;
+  return { batchSize, tokens, repeats, denseSeconds: dense.median, prunedSeconds: pruned.median };
 }

@@ -11,6 +11,7 @@ import { type Costs, modelCosts } from './budget.ts';
 import type { Evaluation } from './job-context.ts';
 import type { LoadedEvaluation } from './open-inputs.ts';
 import { type ModelInput, openData, openEvaluation, openModel, requireDense } from './open-inputs.ts';
+import { requireLengths } from './timing-settings.ts';
 
 export interface PruneInputs {
   readonly model: Pick<ModelInput, 'checkpoint' | 'digest'>;
@@ -46,6 +47,7 @@ export async function openPruneInputs(
   const model = await openModel(settings.model, releases);
   const { config } = model.checkpoint;
   requireDense(model, settings.model);
+  requireLengths(settings.timing, config);
   const data = await openData(settings.data, model, settings, settings.labels === 'data');
   const evaluation = settings.evaluation === null ? null : await openEvaluation(settings.evaluation, model, settings);
   const drawn = drawSamples(data, settings);

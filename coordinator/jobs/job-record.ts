@@ -39,8 +39,11 @@ export type FileSource =
 /** Settings of a job that name no files: those that change its result. */
 export type JobSettings = Omit<PruneRequest, 'model' | 'data' | 'evaluation'>;
 
+/** Settings that specs of earlier versions do not have; `job-settings.ts` has what they then mean. */
+export type LaterSettings = 'timing';
+
 /** What a job is asked to do. */
-export interface JobSpec extends JobSettings {
+export interface JobSpec extends Omit<JobSettings, LaterSettings>, Partial<Pick<JobSettings, LaterSettings>> {
   readonly model: FileSource;
   readonly data: FileSource;
   readonly evaluation: FileSource | null;

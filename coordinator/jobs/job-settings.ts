@@ -2,7 +2,8 @@
 // version, so what the stages take for granted is checked once more here.
 import { EspalierError } from '../../shared/errors.ts';
 import type { GatheredInputs } from '../job/cluster-inputs.ts';
-import type { ColumnSettings, PruneRequest } from '../prune-settings.ts';
+import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
+import { type ColumnSettings, type PruneRequest, RUNTIMES } from '../prune-settings.ts';
 import type { JobSpec } from './job-record.ts';
 
 const COLUMNS: readonly (keyof ColumnSettings)[] = ['text', 'textPair', 'label', 'question', 'context', 'answers'];
@@ -16,6 +17,8 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   const problems = [...budgetProblems(spec), ...numberProblems(spec), ...choiceProblems(spec)];
   if (spec.metric !== null && spec.evaluation === null)
     problems.push(`metric: got ${spec.metric} without evaluation data, expected samples to measure it on`);
+  const timing = spec.timing ?? USUAL_TIMING;
+  problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
   const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
   const { macsLength, maxLength, stride, metric, dtype } = spec;
@@ -25,7 +28,7 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
     evaluation: inputs.evaluation?.path ?? null,
     columns: Object.fromEntries(COLUMNS.flatMap((name) => (spec.columns[name] ? [[name, spec.columns[name]]] : []))),
     ...{ budgets, seed, samples, replacement, fisherGroup, labels, method, damping },
-    ...{ macsLength, maxLength, stride, metric, dtype },
+    ...{ macsLength, maxLength, stride, metric, dtype, timing },
   };
 }
 
@@ -63,6 +66,7 @@ function choiceProblems(spec: JobSpec): string[] {
   const rules: [name: string, value: string | null, choices: readonly (string | null)[]][] = [
     ['labels', spec.labels, ['data', 'model']],
     ['method', spec.method, ['search', 'rearrange', 'tune']],
+    ['runtime', spec.timing?.runtime ?? USUAL_TIMING.runtime, RUNTIMES],
     ['damping', spec.damping, ['ridge', 'reference']],
     ['dtype', spec.dtype, [null, 'F32', 'F16', 'BF16']],
   ];

@@ -2,7 +2,7 @@
 // user gets.
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import type { JobContext } from '../job/job-context.ts';
-import { modelBlobs } from '../job/model-blobs.ts';
+import { type ModelBlobs, modelBlobs } from '../job/model-blobs.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import type { PrunedBudget } from './prune-budget.ts';
 import { type StoredScores, storedQuality } from './quality.ts';
@@ -12,6 +12,8 @@ export interface MeasuredBudget {
   readonly budget: PruneRequest['budgets'][number];
   readonly result: PrunedBudget;
   readonly dtype: WeightDType;
+  /** As it was written, for tasks. */
+  readonly model: ModelBlobs;
   /** Size of model.safetensors. */
   readonly bytes: number;
   /** SHA-256 of model.safetensors. */
@@ -50,6 +52,7 @@ export async function exportBudget(
       budget,
       result,
       dtype,
+      model,
       bytes,
       digest: String(model.ref.weights[0].digest),
       scores: scores?.value ?? null,

@@ -1,66 +1,80 @@
-// Measured speed: forward passes of the dense model and of each pruned one in turn, on one worker that does nothing else.
-import { planTokens } from '../../dataset/plan.ts';
-import type { Masks } from '../../pruning/masks.ts';
-import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
-import { maskSet } from '../job/mask-set.ts';
-import { resultTensor } from '../job/result-tensor.ts';
+// Stage "latency": measured speed. Forward passes of the dense model and of each pruned one, as it was written, in turn on one
+// worker that does nothing else: in ONNX Runtime and in the engine, at every shape that was asked for.
+import { toEspalierError } from '../../shared/errors.ts';
+import type { JobContext } from '../job/job-context.ts';
+import type { ModelBlobs } from '../job/model-blobs.ts';
+import { type Spread, spreadOf } from '../job/spread.ts';
+import { type PassShape, type TimedOn, timeModels } from '../job/time-models.ts';
+import { meanTokens, passShapes } from '../job/timing-settings.ts';
+import { RUNTIMES, type RuntimeName, type TimingSettings } from '../prune-settings.ts';
 
-export interface LatencyShape {
-  readonly batchSize: number;
-  readonly tokens: number;
+/** One pruned model against the dense one, in one run. */
+export interface MeasuredSpeed extends PassShape, TimedOn {
+  readonly runtime: RuntimeName;
+  /** Passes of each. */
   readonly repeats: number;
+  /** What the rows of a batch hold. */
+  readonly input: 'valid token ids, no padding';
+  /** Seconds of a pass. */
+  readonly dense: Spread;
+  readonly pruned: Spread;
+  /** Median of the pruned model by that of the dense one. */
+  readonly ratio: number;
 }
 
-const BATCH_SIZE = 8;
 const REPEATS = 15;
+/** Passes of small models take less than a clock's noise: more of them are timed. */
+const LEAST_SECONDS = 0.2;
 
-/** Measures with samples of the calibration samples' mean length.
- * @returns the shape of the batch, and median seconds: the dense model's first, then those of `students`. */
+/** Failures that say something about a runtime on a worker, and nothing about the models. */
+const UNMEASURABLE: ReadonlySet<string> = new Set(['engine', 'disk_full', 'output_unwritable', 'out_of_memory']);
+
+/** @param written the pruned models.
+ * @returns for each of them what was measured; a runtime that a worker cannot use is told of and left out. */
 export async function latencyStage(
   context: JobContext,
-  students: readonly Masks[],
-): Promise<{ shape: LatencyShape; seconds: readonly number[] }> {
-  const { plan } = context.calibration;
-  const mean = Math.round(planTokens(plan) / plan.samples.length);
-  const tokens = Math.max(1, Math.min(context.checkpoint.config.maxTokens, mean));
-  const shape: LatencyShape = { batchSize: BATCH_SIZE, repeats: REPEATS, tokens };
-  context.emit({ kind: 'stage-started', stage: 'latency', steps: 1 });
+  written: readonly ModelBlobs[],
+  timing: TimingSettings,
+): Promise<readonly (readonly MeasuredSpeed[])[]> {
+  const { emit, checkpoint, calibration } = context;
+  const shapes = passShapes(timing, checkpoint.config, meanTokens(calibration.plan));
+  const steps = written.length * shapes.length * RUNTIMES.length;
+  emit({ kind: 'stage-started', stage: 'latency', steps });
   const start = performance.now();
-  const seconds = await medianLatency(context, students, shape);
-  const stageSeconds = (performance.now() - start) / 1000;
-  context.emit({ kind: 'stage-finished', stage: 'latency', seconds: stageSeconds, reused: false });
-  return { shape, seconds };
+  let done = 0;
+  const measured: MeasuredSpeed[][] = written.map(() => []);
+  for (const runtime of RUNTIMES)
+    for (const shape of shapes)
+      for (const [i, model] of written.entries()) {
+        const speed = await measureSpeed(context, model, runtime, shape, timing, i);
+        if (speed !== null) measured[i].push(speed);
+        emit({ kind: 'stage-progress', stage: 'latency', done: ++done, steps });
+      }
+  emit({ kind: 'stage-finished', stage: 'latency', seconds: (performance.now() - start) / 1000, reused: false });
+  return measured;
 }
 
-/** Median seconds of a forward pass: the dense model's first, then those of `students`. */
-async function medianLatency(context: JobContext, students: readonly Masks[], shape: LatencyShape): Promise<number[]> {
-  const { workers, model, signal } = context;
-  const empty = {
-    headMask: Buffer.alloc(0),
-    neuronMask: Buffer.alloc(0),
-    headScales: Buffer.alloc(0),
-    neuronScales: Buffer.alloc(0),
-  };
-  const request = {
-    latency: {
-      model: model.ref,
-      students: [empty, ...students.map(maskSet)],
-      ...shape,
-    },
-  };
-  const [result] = await workers.runTasks(
-    [{ id: 'latency', blobs: model.blobs, request, exclusive: true, deadlineMs: TASK_DEADLINE_MS }],
-    { signal },
-  );
-  const length = (students.length + 1) * shape.repeats;
-  const seconds = resultTensor(result, 'latency', 'seconds', { dtype: 'F64', length });
-  return Array.from({ length: students.length + 1 }, (_, i) =>
-    median(seconds.subarray(i * shape.repeats, (i + 1) * shape.repeats)),
-  );
-}
-
-function median(values: Float64Array): number {
-  const sorted = values.slice().sort();
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+async function measureSpeed(
+  context: JobContext,
+  written: ModelBlobs,
+  runtime: RuntimeName,
+  shape: PassShape,
+  { threads }: TimingSettings,
+  position: number,
+): Promise<MeasuredSpeed | null> {
+  const id = `latency/${runtime}/${shape.batchSize}x${shape.tokens}/${position}`;
+  const timed = { model: context.model, students: [null], models: [written] };
+  try {
+    const timing = { runtime, threads, ...shape, repeats: REPEATS, leastSeconds: LEAST_SECONDS };
+    const { seconds, on } = await timeModels(context, id, timed, timing);
+    const [dense, pruned] = seconds.map(spreadOf);
+    const ratio = pruned.median / dense.median;
+    const input = 'valid token ids, no padding';
+    return { runtime, ...on, ...shape, repeats: seconds[0].length, input, dense, pruned, ratio };
+  } catch (caught) {
+    const error = toEspalierError(caught);
+    if (runtime !== 'onnxruntime' || !UNMEASURABLE.has(error.code)) throw caught;
+    context.emit({ kind: 'notice', text: `speed in ONNX Runtime was not measured: ${error.line}` });
+    return null;
+  }
 }

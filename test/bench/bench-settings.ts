@@ -1,4 +1,5 @@
 // Settings of a benchmark's job: the published method at half of the MACs, nothing evaluated.
+import { USUAL_TIMING } from '../../coordinator/job/timing-settings.ts';
 import type { PruneSettings } from '../../coordinator/prune-settings.ts';
 
 export function benchSettings(options: {
@@ -32,6 +33,7 @@ export function benchSettings(options: {
     maxLength: null,
     stride: 128,
     metric: null,
+    timing: USUAL_TIMING,
     dtype: null,
     workers: { local: workers === undefined ? null : Number(workers), addresses: [], device },
   };

@@ -21,8 +21,8 @@ async function prune(out: string, seed: string, ...flags: string[]): Promise<Pru
 }
 
 /** What of a report may not depend on where and when the job ran. */
-function result({ seconds, latency, workers, workerTimes, ...rest }: PruneReport): object {
-  assert.ok(seconds.total > 0 && latency !== null && workers > 0 && workerTimes!.length > 0);
+function result({ seconds, latency, speed, workers, workerTimes, ...rest }: PruneReport): object {
+  assert.ok(seconds.total > 0 && latency !== null && speed.length > 1 && workers > 0 && workerTimes!.length > 0);
   return rest;
 }
 

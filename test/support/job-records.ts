@@ -1,4 +1,5 @@
 // Records and submits for tests of jobs.
+import { USUAL_TIMING } from '../../coordinator/job/timing-settings.ts';
 import { type JobRecord, type JobSpec, RECORD_SCHEMA } from '../../coordinator/jobs/job-record.ts';
 import type { Submission, SubmittedJob } from '../../coordinator/jobs/job-store.ts';
 
@@ -21,6 +22,7 @@ export const SPEC: JobSpec = {
   maxLength: null,
   stride: 128,
   metric: null,
+  timing: USUAL_TIMING,
   dtype: null,
 };
 

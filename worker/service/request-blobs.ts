@@ -12,6 +12,7 @@ export function blobsOf(request: RunRequest): BlobRef__Output[] {
   const task = request[request.task ?? missingTask()];
   if (!task) missingTask();
   const refs: (BlobRef__Output | null | undefined)[] = [...(task.model?.weights ?? [])];
+  if ('models' in task) refs.push(...task.models.flatMap(({ weights }) => weights));
   if ('plan' in task) refs.push(task.plan);
   if ('fit' in task) refs.push(task.fit?.sums, task.heldOut?.sums, ...task.states.map(({ blob }) => blob));
   else if ('states' in task) refs.push(task.states);

@@ -28,7 +28,9 @@ import type { ShardRange, TaskContext } from './task-context.ts';
 export type BlobPaths = Readonly<Record<string, string>>;
 
 const MOST_REPEATS = 1000;
-const MOST_STUDENTS = 64;
+const MOST_TIMED = 64;
+const MOST_LEAST_SECONDS = 600;
+const MOST_THREADS = 1024;
 const MOST_GIVEN_STATES = 256;
 
 export class RequestRunner {
@@ -116,7 +118,9 @@ export class RequestRunner {
         within('batch_size', task.batchSize, 1, MOST_BATCH_TOKENS);
         within('tokens', task.tokens, 1, Math.min(config.maxTokens, Math.floor(MOST_BATCH_TOKENS / task.batchSize)));
         within('repeats', task.repeats, 1, MOST_REPEATS);
-        within('students', task.students.length, 1, MOST_STUDENTS);
+        within('students and models', task.students.length + task.models.length, 0, MOST_TIMED);
+        within('least_seconds', task.leastSeconds, 0, MOST_LEAST_SECONDS);
+        within('threads', task.threads, 0, MOST_THREADS);
         const students = await Promise.all(
           task.students.map((set) =>
             set.headMask.length + set.neuronMask.length === 0 ? null : this.masks(local, set),
@@ -125,9 +129,13 @@ export class RequestRunner {
         return runLatency(context, {
           model: local,
           students,
+          models: task.models.map((ref) => model(ref, paths)),
+          runtime: runtimeName(task.runtime),
           batchSize: task.batchSize,
           tokens: task.tokens,
           repeats: task.repeats,
+          leastSeconds: task.leastSeconds,
+          threads: task.threads,
         });
       }
       default:
@@ -218,6 +226,12 @@ function model(ref: ModelRef__Output | null, paths: BlobPaths): LocalModel {
 function range(value: ShardRange__Output | null): ShardRange {
   const { first, end } = given(value, 'shards');
   return { first, end };
+}
+
+function runtimeName(text: string): 'engine' | 'onnxruntime' {
+  if (text !== '' && text !== 'engine' && text !== 'onnxruntime')
+    throw new EspalierError('protocol', `runtime: got "${text}", expected "engine" or "onnxruntime"`);
+  return text === '' ? 'engine' : text;
 }
 
 function subLayer(text: string): SubLayer {

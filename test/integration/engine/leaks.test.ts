@@ -116,7 +116,8 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
     },
     latency: (context) => {
       const students = [null, STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];
-      return runLatency(context, { model, students, batchSize: 2, tokens: 5, repeats: 2 });
+      const shape = { batchSize: 2, tokens: 5, repeats: 2, leastSeconds: 0, threads: 0 };
+      return runLatency(context, { model, students, models: [model, { ...model }], runtime: 'engine', ...shape });
     },
   };
 }

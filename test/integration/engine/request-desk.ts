@@ -105,7 +105,8 @@ export class Desk {
 
   latency(changes: Partial<Latency> = {}): RunRequest {
     const students = [maskSet(halfMasks('student')), emptySet()];
-    const latency = { model: this.model, students, batchSize: 2, tokens: 3, repeats: 1, ...changes };
+    const own = { runtime: '', models: [], threads: 0, leastSeconds: 0 };
+    const latency = { model: this.model, students, batchSize: 2, tokens: 3, repeats: 1, ...own, ...changes };
     return { taskId: 'latency', task: 'latency', latency };
   }
 

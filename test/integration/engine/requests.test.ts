@@ -38,7 +38,6 @@ test('well-formed requests of every kind are answered', async (t) => {
         positions: [1],
       },
     ],
-    [desk.latency(), { seconds: [2, 1] }],
   ] as const)
     assert.deepEqual(
       Object.fromEntries((await desk.run(request)).map(({ name, shape }) => [name, [...shape]])),
@@ -49,6 +48,28 @@ test('well-formed requests of every kind are answered', async (t) => {
   // A solve from folded sums is the solve from their shards.
   const sums = await desk.put(encodeSafetensors(await desk.run(desk.normalEquations())));
   assertSameBits(await desk.run(desk.solve({ fit: { sums, source: 'sums' } })), [scales, report], 'from sums');
+});
+
+test('latency tells each round of each model, and what computed', async (t) => {
+  const desk = await Desk.open(t, 'SequenceClassification');
+  for (const runtime of ['', 'engine', 'onnxruntime'])
+    for (const [request, shape] of [
+      [desk.latency({ runtime }), [2, 1]],
+      [desk.latency({ runtime, models: [desk.model], repeats: 3 }), [3, 3]],
+      [desk.latency({ runtime, students: [] }), [0, 0]],
+    ] as const) {
+      const [seconds, about] = await desk.run(request);
+      assert.deepEqual([seconds.name, seconds.dtype, ...seconds.shape], ['seconds', 'F64', ...shape]);
+      assert.ok((seconds.data as Float64Array).every((value) => value > 0));
+      const told = JSON.parse(new TextDecoder().decode(about.data as Uint8Array)) as Record<string, unknown>;
+      assert.deepEqual(Object.keys(told).sort(), ['machine', 'name', 'provider', 'threads', 'version']);
+      assert.equal(told.name, runtime || 'engine');
+      assert.equal(told.provider, 'cpu');
+    }
+  const [seconds] = await desk.run(desk.latency({ leastSeconds: 0.05 }));
+  assert.ok((seconds.data as Float64Array).length > 2, 'rounds go on until they took long enough');
+  const [, about] = await desk.run(desk.latency({ runtime: 'onnxruntime', threads: 3, students: [] }));
+  assert.match(new TextDecoder().decode(about.data as Uint8Array), /"threads":3/);
 });
 
 test('requests without a task or without a part of one', async (t) => {
@@ -166,11 +187,14 @@ test('latency: what would take too long or too much memory', async (t) => {
   await desk.refuses(desk.latency({ batchSize: 4096, tokens: 17 }), /^tokens: got 17, expected 1 to 16$/);
   await desk.refuses(desk.latency({ repeats: 0 }), /^repeats: got 0, expected 1 to 1000$/);
   await desk.refuses(desk.latency({ repeats: 1001 }), /^repeats: got 1001, expected 1 to 1000$/);
-  await desk.refuses(desk.latency({ students: [] }), /^students: got 0, expected 1 to 64$/);
   await desk.refuses(
-    desk.latency({ students: new Array(65).fill(emptySet()) }),
-    /^students: got 65, expected 1 to 64$/,
+    desk.latency({ students: new Array(64).fill(emptySet()), models: [desk.model] }),
+    /^students and models: got 65, expected 0 to 64$/,
   );
+  await desk.refuses(desk.latency({ leastSeconds: -1 }), /^least_seconds: got -1, expected 0 to 600$/);
+  await desk.refuses(desk.latency({ leastSeconds: Number.NaN }), /^least_seconds: got NaN, expected 0 to 600$/);
+  await desk.refuses(desk.latency({ threads: 1025 }), /^threads: got 1025, expected 0 to 1024$/);
+  await desk.refuses(desk.latency({ runtime: 'torch' }), /^runtime: got "torch", expected "engine" or "onnxruntime"$/);
 });
 
 test('plans whose samples do not fit the model: in every task that reads samples', async (t) => {

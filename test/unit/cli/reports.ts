@@ -1,5 +1,6 @@
 // A report to render.
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
+import type { MeasuredSpeed } from '../../../coordinator/stages/latency.ts';
 
 export function pruneReport(changes: Partial<PruneReport> = {}): PruneReport {
   return {
@@ -28,12 +29,24 @@ export function pruneReport(changes: Partial<PruneReport> = {}): PruneReport {
     neurons: [3072],
     tuning: [],
     latency: { batchSize: 8, tokens: 128, repeats: 15, denseSeconds: 0.2, prunedSeconds: 0.1 },
+    speed: [measuredSpeed()],
     seconds: { load: 1, fisher: 1, search: 1, rearrange: 1, tune: 1, evaluate: 1, total: 6 },
     workers: 2,
     deviceClass: {},
     plan: 'dd',
     dtype: 'F32',
     digest: 'ee',
+    ...changes,
+  };
+}
+
+export function measuredSpeed(changes: Partial<MeasuredSpeed> = {}): MeasuredSpeed {
+  return {
+    ...{ runtime: 'onnxruntime', version: '1.30.0', provider: 'cpu', machine: 'toy, 2 cores', threads: 2 },
+    ...{ batchSize: 8, tokens: 128, repeats: 15, input: 'valid token ids, no padding' },
+    dense: { median: 0.2, p10: 0.19, p90: 0.25 },
+    pruned: { median: 0.1, p10: 0.09, p90: 0.12 },
+    ratio: 0.5,
     ...changes,
   };
 }

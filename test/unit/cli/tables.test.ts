@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatBytes, formatCount, formatLatency, formatSeconds } from '../../../cli/quantities.ts';
 import { emphasisFor, renderDescription, renderEvaluateReport, renderPruneReports } from '../../../cli/tables.ts';
-import { pruneReport } from './reports.ts';
+import { measuredSpeed, pruneReport } from './reports.ts';
 
 const plain = (text: string) => text;
 
@@ -11,16 +11,18 @@ describe('renderPruneReports', () => {
     assert.equal(
       renderPruneReports([pruneReport()], ['0.5'], 'pruned', plain),
       `\
-                 dense  budget 0.5
-MACs            2.17 G      1.08 G
-of dense       100.0 %      49.7 %
-parameters    109.48 M     67.00 M
-size          438.0 MB    268.0 MB
-accuracy        0.9243      0.9128
-forward pass  200.0 ms    100.0 ms
-speed-up        1.00 x      2.00 x
+                                    dense            budget 0.5
+MACs                               2.17 G                1.08 G
+of dense                          100.0 %                49.7 %
+parameters                       109.48 M               67.00 M
+size                             438.0 MB              268.0 MB
+accuracy                           0.9243                0.9128
+onnxruntime 8 x 128              200.0 ms              100.0 ms
+  p10 to p90         190.0 ms to 250.0 ms  90.00 ms to 120.0 ms
+  of dense                        100.0 %                50.0 %
 
-MACs at 25.4 tokens, quality on 872 rows, forward pass of 8 x 128 tokens
+MACs at 25.4 tokens, quality on 872 rows
+Speed: medians of forward passes of valid token ids, no padding; onnxruntime with 2 threads; toy, 2 cores
 
 Result: pruned/0.5
 `,
@@ -28,18 +30,24 @@ Result: pruned/0.5
   });
 
   it('has a column a budget, and the range of the dense times', () => {
-    const slower = { batchSize: 8, tokens: 128, repeats: 15, denseSeconds: 0.21, prunedSeconds: 0.15 };
-    const text = renderPruneReports([pruneReport(), pruneReport({ latency: slower })], ['0.5', '0.70'], 'out', plain);
+    const dense = { median: 0.21, p10: 0.2, p90: 0.22 };
+    const slower = measuredSpeed({ dense, pruned: { median: 0.15, p10: 0.15, p90: 0.15 }, ratio: 0.15 / 0.21 });
+    const one = measuredSpeed({ runtime: 'engine', batchSize: 1, threads: 1 });
+    const reports = [pruneReport({ speed: [measuredSpeed(), one] }), pruneReport({ speed: [slower, one] })];
+    const text = renderPruneReports(reports, ['0.5', '0.70'], 'out', plain);
     assert.match(text, /^ +dense +budget 0\.5 +budget 0\.70$/m);
-    assert.match(text, /^forward pass +200\.0 ms to 210\.0 ms +100\.0 ms +150\.0 ms$/m);
-    assert.match(text, /^speed-up +1\.00 x +2\.00 x +1\.40 x$/m);
+    assert.match(text, /^onnxruntime 8 x 128 +200\.0 ms to 210\.0 ms +100\.0 ms +150\.0 ms$/m);
+    assert.match(text, /^ {2}p10 to p90 +190\.0 ms to 250\.0 ms +90\.00 ms to 120\.0 ms +150\.0 ms$/m);
+    assert.match(text, /^ {2}of dense +100\.0 % +50\.0 % +71\.4 %$/m);
+    assert.match(text, /^engine 1 x 128 +200\.0 ms +100\.0 ms +100\.0 ms$/m);
+    assert.match(text, /; onnxruntime with 2 threads, engine with 1 thread; toy, 2 cores$/m);
     assert.match(text, /^Result: out\/0\.5\nResult: out\/0\.70\n$/m);
   });
 
   it('leaves out what was not measured and takes the last stage that was', () => {
-    const bare = pruneReport({ metric: null, evaluation: null, latency: null });
+    const bare = pruneReport({ metric: null, evaluation: null, latency: null, speed: [] });
     const text = renderPruneReports([bare], ['0.5'], 'out', plain);
-    assert.doesNotMatch(text, /accuracy|forward|speed-up|quality/);
+    assert.doesNotMatch(text, /accuracy|Speed|p10|quality/);
     const quality = { dense: 0.9, search: 0.8, rearrange: null, tune: null };
     assert.match(renderPruneReports([pruneReport({ quality })], ['0.5'], 'o', plain), /^accuracy +0\.9000 +0\.8000$/m);
   });

@@ -5,6 +5,7 @@ import { buildReport, type FinishedJob } from '../../../coordinator/job/build-re
 import type { PruneInputs } from '../../../coordinator/job/prune-inputs.ts';
 import type { PruneSettings } from '../../../coordinator/prune-settings.ts';
 import type { MeasuredBudget } from '../../../coordinator/stages/export.ts';
+import type { MeasuredSpeed } from '../../../coordinator/stages/latency.ts';
 import { planSamples } from '../../../coordinator/stages/plan.ts';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { espalierVersion } from '../../../shared/rpc/version.ts';
@@ -44,6 +45,7 @@ function measured(budget: (typeof BUDGETS)[number], accuracy: number): MeasuredB
   return {
     budget,
     dtype: 'F16',
+    model: { config: CONFIG, ref: { configJson: '', weights: [] }, blobs: [] },
     bytes: 700,
     digest: `digest at ${budget.text}`,
     scores: scores(accuracy),
@@ -61,6 +63,25 @@ function measured(budget: (typeof BUDGETS)[number], accuracy: number): MeasuredB
   };
 }
 
+const SPEED = (['onnxruntime', 'engine'] as const).map(
+  (runtime): MeasuredSpeed => ({
+    ...{
+      runtime,
+      version: '1',
+      provider: 'cpu',
+      machine: 'toy, 2 cores',
+      threads: 2,
+      batchSize: 8,
+      tokens: 4,
+      repeats: 15,
+    },
+    input: 'valid token ids, no padding',
+    dense: { median: 0.5, p10: 0.4, p90: 0.6 },
+    pruned: { median: 0.2, p10: 0.1, p90: 0.3 },
+    ratio: 0.4,
+  }),
+);
+
 const JOB: FinishedJob = {
   calibration: planSamples(samplesOf([3, 4, 5]), {
     ...{ config: CONFIG, device: FAKE_DEVICE, groupSize: 1, tokensPerBatch: 64, heldOut: true },
@@ -69,8 +90,7 @@ const JOB: FinishedJob = {
   importance: { heads: [2, 1], neurons: [0.5, 0.25] },
   fisherSeconds: 7,
   denseSeconds: 100,
-  latency: { batchSize: 8, tokens: 4, repeats: 15 },
-  latencySeconds: [0.5, 0.3, 0.2],
+  speed: [SPEED.map((own) => ({ ...own, ratio: 0.9 })), SPEED],
   budgets: [measured(BUDGETS[0], 0.8), measured(BUDGETS[1], 0.75)],
 };
 
@@ -130,8 +150,9 @@ test('every field', () => {
     heads: [1, 2],
     neurons: [3, 0],
     tuning: [],
-    // The third figure: dense, then the budgets in their order.
+    // The engine's, of the second budget.
     latency: { batchSize: 8, tokens: 4, repeats: 15, denseSeconds: 0.5, prunedSeconds: 0.2 },
+    speed: SPEED,
     seconds: { load: 5, fisher: 7, search: 1, rearrange: 2, tune: 3, evaluate: 114, total: 200 },
     workers: 2,
     workerTimes: [{ worker: 1, tasks: 3, seconds: { fisher: 1.5 } }],

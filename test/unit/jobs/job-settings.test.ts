@@ -21,6 +21,7 @@ const SPEC: JobSpec = {
   ],
   ...{ seed: 4_294_967_295, samples: 100, replacement: true, fisherGroup: 4, labels: 'model', method: 'rearrange' },
   ...{ damping: 'reference', macsLength: 40, maxLength: 64, stride: 0, metric: 'f1', dtype: 'BF16' },
+  timing: { runtime: 'engine', batchSizes: [1, 4], lengths: [16], threads: 2 },
 };
 
 test('everything that a spec says', () => {

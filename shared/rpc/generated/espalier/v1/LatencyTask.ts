@@ -9,6 +9,10 @@ export interface LatencyTask {
   'batchSize'?: (number);
   'tokens'?: (number);
   'repeats'?: (number);
+  'runtime'?: (string);
+  'models'?: (_espalier_v1_ModelRef)[];
+  'threads'?: (number);
+  'leastSeconds'?: (number | string);
 }
 
 export interface LatencyTask__Output {
@@ -17,4 +21,8 @@ export interface LatencyTask__Output {
   'batchSize': (number);
   'tokens': (number);
   'repeats': (number);
+  'runtime': (string);
+  'models': (_espalier_v1_ModelRef__Output)[];
+  'threads': (number);
+  'leastSeconds': (number);
 }

@@ -1,0 +1,78 @@
+// Timed passes in the engine, as the other tasks compute them.
+import { openCheckpointFiles } from '../../checkpoint/open-checkpoint.ts';
+import { uploadBatch } from '../model/device-batch.ts';
+import {
+  disposePruned,
+  disposeWeights,
+  type EncoderWeights,
+  loadWeights,
+  pruneWeights,
+} from '../model/encoder-weights.ts';
+import type { LocalModel } from '../model/model-cache.ts';
+import { modelLogits } from '../tasks/evaluate.ts';
+import type { TaskContext } from '../tasks/task-context.ts';
+import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
+
+/** The engine of a worker's tasks. @param dense the model that masks are relative to: it stays the cache's. */
+export function engineRuntime(context: TaskContext, dense: LocalModel): Runtime {
+  const isGpu = context.engine.binding.isUsingGpuDevice();
+  return {
+    about: {
+      name: 'engine',
+      version: context.engine.binding.TF_Version,
+      provider: isGpu ? 'gpu' : 'cpu',
+      threads: isGpu ? 0 : Number(process.env.TF_NUM_INTRAOP_THREADS ?? 1),
+    },
+    open: (source, shape) => openTimed(context, dense, source, shape),
+  };
+}
+
+async function openTimed(
+  context: TaskContext,
+  dense: LocalModel,
+  { model, masks }: TimedSource,
+  { batchSize, tokens }: PassShape,
+): Promise<TimedModel> {
+  const { engine, ops, models } = context;
+  const { weights, release } =
+    masks !== null
+      ? await masked()
+      : model === dense
+        ? { weights: await models.dense(model), release: () => {} }
+        : await loaded(context, model);
+  const { config } = weights;
+  const ids = passTokenIds({ batchSize, tokens }, config);
+  const samples = Array.from({ length: batchSize }, (_, i) => ({
+    tokenIds: ids.subarray(i * tokens, (i + 1) * tokens),
+    typeIds: new Uint8Array(tokens),
+    target: new Float32Array(0),
+  }));
+  const batch = { members: Int32Array.from(samples.keys()), tokens };
+  return {
+    pass: async () =>
+      engine.scope(() =>
+        engine.downloadFloat32(modelLogits(context, weights, uploadBatch(engine, samples, batch, config))),
+      ),
+    close: async () => release(),
+  };
+
+  async function masked() {
+    const whole = await models.dense(model);
+    const weights = engine.scope(() => pruneWeights(ops, whole, masks!));
+    return { weights, release: () => disposePruned(engine, weights) };
+  }
+}
+
+async function loaded(
+  { engine, ops, checkCancelled }: TaskContext,
+  { configJson, weights: files }: LocalModel,
+): Promise<{ weights: EncoderWeights; release: () => void }> {
+  const located = files.map(({ path, digest }) => ({ path, label: digest.slice(0, 12) }));
+  const checkpoint = await openCheckpointFiles(configJson, located, `model ${located[0]?.label ?? ''}`);
+  try {
+    const weights = engine.scope(() => loadWeights(ops, checkpoint, checkCancelled));
+    return { weights, release: () => disposeWeights(engine, weights) };
+  } finally {
+    await checkpoint.close();
+  }
+}
