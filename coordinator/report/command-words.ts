@@ -39,6 +39,11 @@ const WORDS: {
   maxLength: (tokens) => optional('--max-length', tokens),
   stride: (tokens) => ['--stride', String(tokens)],
   metric: (metric) => optional('--metric', metric),
+  timing: ({ runtime, batchSizes, lengths, threads }) => [
+    ...['--runtime', runtime, '--batch-size', batchSizes.join(',')],
+    ...optional('--length', lengths.length > 0 ? lengths.join(',') : null),
+    ...optional('--threads', threads > 0 ? threads : null),
+  ],
   dtype: (dtype) => optional('--dtype', dtype === null ? null : DTYPES[dtype]),
   columns: (columns) =>
     (Object.keys(COLUMN_FLAGS) as (keyof ColumnSettings)[]).flatMap((name) =>

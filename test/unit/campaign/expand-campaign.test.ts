@@ -44,6 +44,7 @@ describe('expandCampaign', () => {
           maxLength: null,
           stride: 128,
           metric: null,
+          timing: { runtime: 'onnxruntime', batchSizes: [8], lengths: [], threads: 0 },
           dtype: null,
         },
       },
@@ -69,6 +70,10 @@ jobs:
     max-length: 96
     stride: 0
     metric: f1
+    runtime: engine
+    batch-size: [1, 4]
+    length: 16
+    threads: 3
     dtype: bfloat16
     text-column: t
     text-pair-column: p
@@ -97,6 +102,7 @@ jobs:
         maxLength: 96,
         stride: 0,
         metric: 'f1',
+        timing: { runtime: 'engine', batchSizes: [1, 4], lengths: [16], threads: 3 },
         dtype: 'BF16',
       },
     });

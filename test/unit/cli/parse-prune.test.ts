@@ -32,6 +32,7 @@ describe('parsePrune', () => {
         maxLength: null,
         stride: 128,
         metric: null,
+        timing: { runtime: 'onnxruntime', batchSizes: [8], lengths: [], threads: 0 },
         dtype: null,
         workers: { local: null, addresses: [], tls: null, device: 'auto' },
       },
@@ -56,6 +57,10 @@ describe('parsePrune', () => {
       'max-length': ['96'],
       stride: ['0'],
       metric: ['f1'],
+      runtime: ['engine'],
+      'batch-size': ['8,1'],
+      length: ['128', '32'],
+      threads: ['2'],
       dtype: ['bfloat16'],
       'text-column': ['a'],
       'text-pair-column': ['b'],
@@ -97,6 +102,8 @@ describe('parsePrune', () => {
     );
     const { macsLength, maxLength, stride, metric, dtype, evaluation } = settings;
     assert.deepEqual([macsLength, maxLength, stride, metric, dtype, evaluation], [64, 96, 0, 'f1', 'BF16', 'dev.csv']);
+    const timing = { runtime: 'engine', batchSizes: [8, 1], lengths: [128, 32], threads: 2 };
+    assert.deepEqual(settings.timing, timing);
     assert.deepEqual(output, { json: true, quiet: true });
   });
 
@@ -148,6 +155,12 @@ describe('parsePrune', () => {
     [{ method: ['prune'] }, 'usage', '--method: got prune, expected search, rearrange, tune'],
     [{ damping: ['none'] }, 'usage', '--damping: got none, expected ridge, reference'],
     [{ labels: ['both'] }, 'usage', /--labels: got both/],
+    [{ runtime: ['torch'] }, 'usage', '--runtime: got torch, expected onnxruntime, engine'],
+    [{ 'batch-size': ['0'] }, 'usage', '--batch-size: got 0, expected a whole number from 1 to 65536'],
+    [{ 'batch-size': ['8,x'] }, 'usage', '--batch-size: got x, expected a whole number'],
+    [{ 'batch-size': ['600'], length: ['128'] }, 'usage', '--batch-size: got 76800 tokens a batch, expected at most 65536'],
+    [{ length: ['32,32'] }, 'usage', '--length: got 32, 32, expected distinct ones'],
+    [{ threads: ['0'] }, 'usage', '--threads: got 0, expected a whole number from 1 to 1024'],
     [{ dtype: ['int8'] }, 'usage', '--dtype: got int8, expected float32, float16, bfloat16'],
     [{ device: ['tpu'] }, 'usage', /--device: got tpu/],
     [{ workers: ['0'] }, 'usage', /--workers: got 0, expected a whole number from 1 to 1024/],

@@ -20,6 +20,7 @@ const OTHER: PruneRequest = {
   ],
   ...{ seed: 7, samples: 99, replacement: true, fisherGroup: 5, labels: 'model', method: 'rearrange' },
   ...{ damping: 'reference', macsLength: 64, maxLength: 96, stride: 17, metric: 'f1', dtype: 'BF16' },
+  timing: { runtime: 'engine', batchSizes: [1, 16], lengths: [32, 64], threads: 3 },
 };
 
 async function readBack(words: readonly string[]): Promise<PruneSettings> {
