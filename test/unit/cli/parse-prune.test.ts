@@ -158,7 +158,11 @@ describe('parsePrune', () => {
     [{ runtime: ['torch'] }, 'usage', '--runtime: got torch, expected onnxruntime, engine'],
     [{ 'batch-size': ['0'] }, 'usage', '--batch-size: got 0, expected a whole number from 1 to 65536'],
     [{ 'batch-size': ['8,x'] }, 'usage', '--batch-size: got x, expected a whole number'],
-    [{ 'batch-size': ['600'], length: ['128'] }, 'usage', '--batch-size: got 76800 tokens a batch, expected at most 65536'],
+    [
+      { 'batch-size': ['600'], length: ['128'] },
+      'usage',
+      '--batch-size: got 76800 tokens a batch, expected at most 65536',
+    ],
     [{ length: ['32,32'] }, 'usage', '--length: got 32, 32, expected distinct ones'],
     [{ threads: ['0'] }, 'usage', '--threads: got 0, expected a whole number from 1 to 1024'],
     [{ dtype: ['int8'] }, 'usage', '--dtype: got int8, expected float32, float16, bfloat16'],
