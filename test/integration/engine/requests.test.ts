@@ -66,8 +66,6 @@ test('latency tells each round of each model, and what computed', async (t) => {
       assert.equal(told.name, runtime || 'engine');
       assert.equal(told.provider, 'cpu');
     }
-  const [seconds] = await desk.run(desk.latency({ leastSeconds: 0.05 }));
-  assert.ok((seconds.data as Float64Array).length > 2, 'rounds go on until they took long enough');
   const [, about] = await desk.run(desk.latency({ runtime: 'onnxruntime', threads: 3, students: [] }));
   assert.match(new TextDecoder().decode(about.data as Uint8Array), /"threads":3/);
 });
