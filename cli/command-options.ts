@@ -12,6 +12,15 @@ export function addValue(command: Command, flags: string, description: string): 
   command.addOption(new Option(flags, description).argParser(collect));
 }
 
+/** Adds a flag that takes a value or none; without one it is switched on. */
+export function addOptionalValue(command: Command, flags: string, description: string): void {
+  const collect = (value: string, earlier: readonly string[] | boolean = []) => [
+    ...(Array.isArray(earlier) ? earlier : []),
+    value,
+  ];
+  command.addOption(new Option(flags, description).argParser(collect));
+}
+
 /** Flags of every command that reads samples. */
 export function addDataOptions(command: Command): void {
   addValue(command, '--metric <name>', "metric to report first (default: the task's usual one)");

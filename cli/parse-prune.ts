@@ -28,6 +28,7 @@ export function parsePrune(
 ): { readonly settings: PruneSettings; readonly output: OutputSettings } {
   const flags = new FlagReader(rawFlags, env);
   const dtype = flags.choice('dtype', Object.keys(DTYPES) as (keyof typeof DTYPES)[], null);
+  const onnx = flags.choice('onnx', ['float32', 'float16'], flags.switched('onnx') ? 'float32' : null);
   const settings: PruneSettings = {
     model: readFolder(flags, model, 'MODEL'),
     data: flags.required('data', 'FILE'),
@@ -49,6 +50,7 @@ export function parsePrune(
     metric: flags.text('metric'),
     timing: readTiming(flags),
     dtype: dtype === null ? null : DTYPES[dtype],
+    ...(onnx !== null && { onnx: DTYPES[onnx] }),
     workers: readWorkers(flags),
   };
   const problem = outputProblem(settings, cwd);

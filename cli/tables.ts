@@ -77,7 +77,11 @@ export function renderDescription(model: CheckpointDescription): string {
 function qualityRows(reports: readonly PruneReport[], first: PruneReport): string[][] {
   if (first.metric === null) return [];
   const pruned = reports.map(({ quality }) => quality.tune ?? quality.rearrange ?? quality.search);
-  return [[first.metric, formatScore(first.quality.dense), ...pruned.map(formatScore)]];
+  const rows = [[first.metric, formatScore(first.quality.dense), ...pruned.map(formatScore)]];
+  const { metric } = first;
+  const onnx = reports.map((report) => report.onnx?.scores?.[metric] ?? null);
+  if (onnx.some((score) => score !== null)) rows.push([`${metric}, ONNX`, '-', ...onnx.map(formatScore)]);
+  return rows;
 }
 
 /** Three rows a runtime and shape: medians, spreads, and the share of the dense model's median. */

@@ -167,6 +167,7 @@ export function threadCompute(
       }
     },
     write: (_source, masks, dtype, directory) => threads.run('write', { model, masks, dtype, directory }, { signal }),
+    writeOnnx: (directory, dtype) => threads.run('writeOnnx', { directory, dtype }, { signal }),
   };
 }
 

@@ -9,6 +9,7 @@ import { rearrangeFromFile } from './job/fisher-file.ts';
 import type { RunContext } from './job/job-context.ts';
 import { localWeights } from './job/model-blobs.ts';
 import { openPruneInputs, outputBytes, runFingerprint } from './job/prune-inputs.ts';
+import { writeModelOnnx } from './job/write-model-onnx.ts';
 import { pruneModel, storedPlan, writeReport } from './prune-model.ts';
 import type { PruneReport } from './prune-report.ts';
 import type { PruneSettings } from './prune-settings.ts';
@@ -51,7 +52,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
 
     const environment = {
       ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
-      ...{ compute: { rearrange: rearrangeFromFile, write: writePrunedCheckpoint } },
+      ...{ compute: { rearrange: rearrangeFromFile, write: writePrunedCheckpoint, writeOnnx: writeModelOnnx } },
       mostSumBytes: Number.POSITIVE_INFINITY,
     };
     const finished = await pruneModel(settings, inputs, environment, stored);

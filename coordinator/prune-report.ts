@@ -51,6 +51,16 @@ export interface LayerImportance {
   readonly neurons: readonly number[];
 }
 
+/** A model's ONNX file. */
+export interface OnnxReport {
+  /** Data type of its matrices, float32 or float16. */
+  readonly dtype: string;
+  /** model.onnx, and after it model.onnx.data where the model is too large for one file. */
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
+  /** All metrics of the task, from ONNX Runtime on these files; null where nothing was evaluated. */
+  readonly scores: Readonly<Record<string, number>> | null;
+}
+
 export interface PruneReport {
   readonly espalier: string;
   readonly schema: 1;
@@ -105,4 +115,6 @@ export interface PruneReport {
   readonly dtype: string;
   /** SHA-256 of the pruned model.safetensors. */
   readonly digest: string;
+  /** The ONNX file beside it; null where none was asked for. */
+  readonly onnx?: OnnxReport | null;
 }

@@ -1,4 +1,5 @@
 // What a prune job is asked to do: the one object that the command line (and later the job API) fills and the job reads.
+import type { OnnxWeightDType } from '../checkpoint/onnx/onnx-model.ts';
 import type { ColumnSettings } from '../dataset/columns.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { DType } from '../shared/tensor.ts';
@@ -70,6 +71,8 @@ export interface PruneRequest {
   readonly timing: TimingSettings;
   /** Data type of the written weights; null: as in the input. */
   readonly dtype: Extract<DType, 'F32' | 'F16' | 'BF16'> | null;
+  /** Data type of the matrices of an ONNX file beside each written model; null, or left out: none is written. */
+  readonly onnx?: OnnxWeightDType | null;
 }
 
 /** A job on one machine. */

@@ -4,6 +4,7 @@ import { hasRunState } from '../../coordinator/store/run-folder.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import {
   addDataOptions,
+  addOptionalValue,
   addOutputOptions,
   addTimingOptions,
   addValue,
@@ -44,6 +45,7 @@ export function addPruneCommand(program: Command, context: CliContext): void {
   addValue(command, '--labels <source>', "data, or model for the model's own answers (default: data)");
   addValue(command, '--macs-length <tokens>', 'length to count MACs at (default: mean of the drawn samples)');
   addValue(command, '--dtype <type>', 'of the written weights: float32, float16 or bfloat16 (default: as read)');
+  addOptionalValue(command, '--onnx [type]', 'write model.onnx too: float32 (also without a type) or float16');
   addTimingOptions(command, true);
   addDataOptions(command);
   addWorkerOptions(command);

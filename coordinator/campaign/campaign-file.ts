@@ -25,6 +25,7 @@ export interface CampaignSettings {
   readonly stride?: number;
   readonly metric?: string;
   readonly dtype?: 'float32' | 'float16' | 'bfloat16';
+  readonly onnx?: 'float32' | 'float16';
   readonly 'text-column'?: string;
   readonly 'text-pair-column'?: string;
   readonly 'label-column'?: string;

@@ -87,6 +87,7 @@ function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): O
     stride: entry.stride ?? 128,
     metric: entry.metric ?? null,
     dtype: entry.dtype === undefined ? null : DTYPES[entry.dtype],
+    ...(entry.onnx !== undefined && { onnx: DTYPES[entry.onnx] }),
   };
 }
 

@@ -110,6 +110,7 @@ export function buildReport(
     plan: job.calibration.blob.digest,
     dtype: measured.dtype,
     digest: measured.digest,
+    onnx: measured.onnx,
   };
 }
 

@@ -1,4 +1,6 @@
 // What the stages of a running job share. Made by load, released by the job.
+import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
+import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import type { Checkpoint, WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import type { Scores } from '../../dataset/metrics.ts';
@@ -46,6 +48,8 @@ export interface JobCompute {
   rearrange(fisher: string, masks: Masks): Promise<Masks>;
   /** `writePrunedCheckpoint`. @returns the size of model.safetensors. */
   write(source: Checkpoint, masks: Masks, dtype: WeightDType, directory: string): Promise<{ readonly bytes: number }>;
+  /** Writes model.onnx beside the model in `directory`; see `writeOnnx`. */
+  writeOnnx(directory: string, dtype: OnnxWeightDType): Promise<WrittenOnnx>;
 }
 
 /** What a job needs beside its settings and inputs, the same on one machine and in a cluster. */

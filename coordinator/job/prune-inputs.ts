@@ -94,15 +94,17 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     fisherGroup: inputs.groupSize,
     dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
     ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
+    ...(settings.onnx && { onnx: settings.onnx }),
   };
 }
 
 /** Disk space that state and output need, about: a budget cuts heads and neurons, every model written has all the rest. */
 export function outputBytes(
-  settings: Pick<PruneRequest, 'budgets' | 'dtype'>,
+  settings: Pick<PruneRequest, 'budgets' | 'dtype' | 'onnx'>,
   { config, dtype, parameters }: Pick<Checkpoint, 'config' | 'dtype' | 'parameters'>,
 ): number {
-  const elementBytes = (settings.dtype ?? dtype) === 'F32' ? 4 : 2;
+  const bytesOf = (type: string) => (type === 'F32' ? 4 : 2);
+  const elementBytes = bytesOf(settings.dtype ?? dtype) + (settings.onnx ? bytesOf(settings.onnx) : 0);
   const none = config.headsByLayer.map(() => 0);
   const rest = parameterCount(config, { headsByLayer: none, neuronsByLayer: none });
   const written = settings.budgets.reduce((sum, budget) => sum + rest + mostKept(budget) * (parameters - rest), 0);

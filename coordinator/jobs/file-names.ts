@@ -25,7 +25,13 @@ const DATA_EXTENSIONS = ['.jsonl', '.ndjson', '.json-lines', '.csv', '.tsv'];
 const DATA_FILES: ReadonlySet<string> = new Set(DATA_EXTENSIONS.map((extension) => `data${extension}`));
 
 /** What is written beside a pruned model. */
-const RESULT_FILES: ReadonlySet<string> = new Set(['masks.json', 'espalier_model.py', 'report.json']);
+const RESULT_FILES: ReadonlySet<string> = new Set([
+  'masks.json',
+  'espalier_model.py',
+  'report.json',
+  'model.onnx',
+  'model.onnx.data',
+]);
 
 /** Files that a model or a data set may consist of; a model of that many shards is larger than any that can be pruned. */
 export const MOST_FILES = 256;

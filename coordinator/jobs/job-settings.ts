@@ -21,7 +21,7 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
   const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
-  const { macsLength, maxLength, stride, metric, dtype } = spec;
+  const { macsLength, maxLength, stride, metric, dtype, onnx } = spec;
   return {
     model: inputs.model.path,
     data: inputs.data.path,
@@ -29,6 +29,7 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
     columns: Object.fromEntries(COLUMNS.flatMap((name) => (spec.columns[name] ? [[name, spec.columns[name]]] : []))),
     ...{ budgets, seed, samples, replacement, fisherGroup, labels, method, damping },
     ...{ macsLength, maxLength, stride, metric, dtype, timing },
+    ...(onnx && { onnx }),
   };
 }
 
@@ -69,6 +70,7 @@ function choiceProblems(spec: JobSpec): string[] {
     ['runtime', spec.timing?.runtime ?? USUAL_TIMING.runtime, RUNTIMES],
     ['damping', spec.damping, ['ridge', 'reference']],
     ['dtype', spec.dtype, [null, 'F32', 'F16', 'BF16']],
+    ['onnx', spec.onnx ?? null, [null, 'F32', 'F16']],
   ];
   const unknown = Object.keys(spec.columns).filter((name) => !COLUMNS.some((known) => known === name));
   return [

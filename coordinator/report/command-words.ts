@@ -45,6 +45,7 @@ const WORDS: {
     ...optional('--threads', threads > 0 ? threads : null),
   ],
   dtype: (dtype) => optional('--dtype', dtype === null ? null : DTYPES[dtype]),
+  onnx: (dtype) => optional('--onnx', dtype === null ? null : DTYPES[dtype]),
   columns: (columns) =>
     (Object.keys(COLUMN_FLAGS) as (keyof ColumnSettings)[]).flatMap((name) =>
       optional(COLUMN_FLAGS[name], columns[name] ?? null),
@@ -63,7 +64,8 @@ export function commandWords(request: PruneRequest, names: InputNames): string[]
 }
 
 function wordsOf<Name extends keyof typeof WORDS>(request: PruneRequest, name: Name): readonly string[] {
-  const value: Required<PruneRequest>[Name] | undefined = request[name];
+  // The compiler does not see that these are of one type.
+  const value = request[name] as Required<PruneRequest>[Name] | undefined;
   return value === undefined ? [] : WORDS[name](value);
 }
 

@@ -1,6 +1,8 @@
 // Stage "evaluate": outputs of a model over planned samples, from all workers, and their scores.
+import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
 import { hasHeadDense } from '../../checkpoint/weight-names.ts';
 import type { Masks } from '../../pruning/masks.ts';
+import type { BlobRef } from '../../shared/rpc/protocol.ts';
 import type { Evaluation, PlannedSamples, TaskEnvironment } from '../job/job-context.ts';
 import { TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { maskSet } from '../job/mask-set.ts';
@@ -8,12 +10,21 @@ import { blobRef, type ModelBlobs } from '../job/model-blobs.ts';
 import { resultTensor } from '../job/result-tensor.ts';
 import type { TaskSpec } from '../workers/task-spec.ts';
 
+/** What of a model computes: the checkpoint as it is, or under masks, or its ONNX file in ONNX Runtime. */
+export type Student = Masks | OnnxFile | null;
+
+export interface OnnxFile {
+  readonly dtype: OnnxWeightDType;
+  /** SHA-256 of the file, and of that beside it where it has one. */
+  readonly digests: readonly string[];
+}
+
 /** Logits of every sample in plan order: [outputs], or [tokens · outputs] where the task is by token.
  * @throws EspalierError "not_finite" when a model gives numbers that are not, "protocol" for an answer of another size. */
 export async function modelOutputs(
   environment: TaskEnvironment,
   model: ModelBlobs,
-  student: Masks | null,
+  student: Student,
   samples: PlannedSamples,
   progress: (done: number) => void = () => {},
 ): Promise<Float32Array[]> {
@@ -22,14 +33,7 @@ export async function modelOutputs(
     (_, shard): TaskSpec => ({
       id: `evaluate/${shard}`,
       blobs: [...model.blobs, blob],
-      request: {
-        evaluate: {
-          model: model.ref,
-          plan: blobRef(blob),
-          shards: { first: shard, end: shard + 1 },
-          student: student === null ? null : maskSet(student),
-        },
-      },
+      request: requestOf(student, { model: model.ref, plan: blobRef(blob), shards: { first: shard, end: shard + 1 } }),
       deadlineMs: TASK_DEADLINE_MS,
     }),
   );
@@ -55,11 +59,20 @@ export async function modelOutputs(
   });
 }
 
+function requestOf(
+  student: Student,
+  on: { readonly model: ModelBlobs['ref']; readonly plan: BlobRef; readonly shards: { first: number; end: number } },
+): TaskSpec['request'] {
+  if (student !== null && 'digests' in student)
+    return { evaluateOnnx: { ...on, dtype: student.dtype, digests: [...student.digests] } };
+  return { evaluate: { ...on, student: student === null ? null : maskSet(student) } };
+}
+
 /** All metrics of the task for a model, and which of them comes first. */
 export async function measureQuality(
   environment: TaskEnvironment,
   model: ModelBlobs,
-  student: Masks | null,
+  student: Student,
   evaluation: Evaluation & PlannedSamples,
   progress?: (done: number) => void,
 ): Promise<{ primary: string; values: Readonly<Record<string, number>> }> {

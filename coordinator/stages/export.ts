@@ -3,7 +3,9 @@
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import type { JobContext } from '../job/job-context.ts';
 import { type ModelBlobs, modelBlobs } from '../job/model-blobs.ts';
+import type { OnnxReport } from '../prune-report.ts';
 import type { PruneRequest } from '../prune-settings.ts';
+import { measureOnnx } from './onnx.ts';
 import type { PrunedBudget } from './prune-budget.ts';
 import { type StoredScores, storedQuality } from './quality.ts';
 
@@ -19,6 +21,7 @@ export interface MeasuredBudget {
   /** SHA-256 of model.safetensors. */
   readonly digest: string;
   readonly scores: StoredScores | null;
+  readonly onnx: OnnxReport | null;
   /** Seconds of measuring it. */
   readonly seconds: number;
 }
@@ -27,7 +30,7 @@ export interface MeasuredBudget {
 export async function exportBudget(
   context: JobContext,
   { budget, result }: Pick<MeasuredBudget, 'budget' | 'result'>,
-  settings: Pick<PruneRequest, 'dtype'>,
+  settings: Pick<PruneRequest, 'dtype' | 'onnx'>,
   name: string,
 ): Promise<MeasuredBudget> {
   const { checkpoint, weights, home, compute } = context;
@@ -36,6 +39,7 @@ export async function exportBudget(
   const start = performance.now();
   const dtype = settings.dtype ?? checkpoint.dtype;
   const { bytes } = await compute.write(checkpoint, result.masks, dtype, directory);
+  const onnx = settings.onnx ? await compute.writeOnnx(directory, settings.onnx) : null;
   const written = await openCheckpoint(directory);
   try {
     const model = await modelBlobs(written, weights);
@@ -48,6 +52,10 @@ export async function exportBudget(
     });
     const scores =
       context.evaluation === null ? null : await storedQuality(context, model, null, { name, budget: budget.text });
+    const measuredOnnx =
+      onnx && settings.onnx
+        ? await measureOnnx(context, model, onnx, settings.onnx, { name, budget: budget.text })
+        : null;
     return {
       budget,
       result,
@@ -56,7 +64,8 @@ export async function exportBudget(
       bytes,
       digest: String(model.ref.weights[0].digest),
       scores: scores?.value ?? null,
-      seconds: scores?.seconds ?? 0,
+      onnx: measuredOnnx?.report ?? null,
+      seconds: (scores?.seconds ?? 0) + (measuredOnnx?.seconds ?? 0),
     };
   } finally {
     await written.close();

@@ -1,9 +1,8 @@
 // Quality of one model on the evaluation data, stored.
-import type { Masks } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import type { ModelBlobs } from '../job/model-blobs.ts';
-import { measureQuality } from './evaluate.ts';
+import { measureQuality, type Student } from './evaluate.ts';
 
 export type QualityStage = 'dense' | 'search' | 'rearrange' | 'tune';
 
@@ -17,7 +16,7 @@ export interface StoredScores {
 export function storedQuality(
   context: JobContext,
   model: ModelBlobs,
-  student: Masks | null,
+  student: Student,
   options: { name: string; budget?: string },
 ): Promise<{ value: StoredScores; seconds: number }> {
   const { evaluation, home } = context;

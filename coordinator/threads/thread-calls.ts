@@ -1,6 +1,8 @@
 // What a coordinator of many jobs lets its threads compute: whatever may take longer than a fifth of a second, since a loop
 // that stands still renews no lease and answers nobody. Everything in and out is plain data.
 
+import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
+import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
@@ -8,6 +10,7 @@ import type { Masks } from '../../pruning/masks.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
 import { type CheckRequest, checkInputs } from '../campaign/check-inputs.ts';
 import { rearrangeFromFile } from '../job/fisher-file.ts';
+import { writeModelOnnx } from '../job/write-model-onnx.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import { type PreparedInputs, prepareInputs } from './prepare-inputs.ts';
 import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts';
@@ -19,6 +22,10 @@ export interface ThreadCalls {
   readonly write: {
     readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string };
     readonly output: { readonly bytes: number };
+  };
+  readonly writeOnnx: {
+    readonly input: { directory: string; dtype: OnnxWeightDType };
+    readonly output: WrittenOnnx;
   };
   readonly check: { readonly input: CheckRequest; readonly output: CampaignProblem[] };
   readonly score: { readonly input: QuestionScores; readonly output: Scores };
@@ -45,6 +52,7 @@ export const THREAD_CALLS: Handlers = {
       await source.close();
     }
   },
+  writeOnnx: ({ directory, dtype }) => writeModelOnnx(directory, dtype),
   score: scoreQuestionOutputs,
 };
 

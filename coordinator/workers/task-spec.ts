@@ -40,8 +40,8 @@ export interface TryOptions {
 
 /** Name of the task's kind, as in the oneof of RunRequest. */
 export function kindOf({ request }: Pick<TaskSpec, 'request'>): string {
-  const { fisher, normalEquations, solve, evaluate, latency, activations } = request;
-  const tasks = { fisher, normalEquations, solve, evaluate, latency, activations };
+  const { fisher, normalEquations, solve, evaluate, latency, activations, evaluateOnnx } = request;
+  const tasks = { fisher, normalEquations, solve, evaluate, latency, activations, evaluateOnnx };
   return Object.entries(tasks).find(([, task]) => task)?.[0] ?? 'unknown';
 }
 

@@ -6,7 +6,15 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 /** Seconds, from a task of the smallest model to a stage of the largest. */
 export const DURATION_BUCKETS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000];
 
-export const TASK_KINDS = ['fisher', 'normal_equations', 'solve', 'evaluate', 'latency', 'activations'] as const;
+export const TASK_KINDS = [
+  'fisher',
+  'normal_equations',
+  'solve',
+  'evaluate',
+  'latency',
+  'activations',
+  'evaluate_onnx',
+] as const;
 export type TaskKind = (typeof TASK_KINDS)[number];
 
 /** null: not known now. */

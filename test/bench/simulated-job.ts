@@ -68,7 +68,7 @@ export async function runSimulatedJob(
       weights: { place: async () => blob },
       calibration: { plan, blob: blobOfBytes(encodePlan(plan)) },
       mostSumBytes: MOST_SUM_BYTES,
-      compute: { rearrange: notComputed, write: notComputed },
+      compute: { rearrange: notComputed, write: notComputed, writeOnnx: notComputed },
     };
     await storedFisher(context, 'fisher');
     const teacher = denseMasks(bert.LAYERS, bert.HEADS, bert.NEURONS);

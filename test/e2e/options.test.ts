@@ -1,6 +1,8 @@
 // What the flags of `prune` change, each against a run without it.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { before, test } from 'node:test';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
 import { openSafetensors } from '../../shared/safetensors.ts';
@@ -157,6 +159,36 @@ test('--dtype decides the type of the written weights; masks do not depend on it
   // The input is float32, and the usual output is as the input.
   assert.equal(usual.dtype, 'F32');
   assert.equal(readJson<PruneReport>(at('float32'), '0.5/report.json').digest, usual.digest);
+});
+
+test('--onnx writes a file beside the model and measures that file', async () => {
+  for (const [type, scored] of [
+    ['float32', usual.scores.tune],
+    ['float16', null],
+  ] as const) {
+    const [report] = await prune(`onnx-${type}`, { onnx: type === 'float32' ? true : type });
+    assert.equal(report.digest, usual.digest, 'the model is the same');
+    const { onnx } = report;
+    assert.equal(onnx?.dtype, type);
+    assert.deepEqual(
+      onnx.files.map(({ name }) => name),
+      ['model.onnx'],
+    );
+    const bytes = await readFile(at(`onnx-${type}/0.5/model.onnx`));
+    assert.equal(onnx.files[0].bytes, bytes.length);
+    assert.equal(onnx.files[0].sha256, createHash('sha256').update(bytes).digest('hex'));
+    // In float32 no answer changes; in float16 few may.
+    if (scored !== null) assert.deepEqual(onnx.scores, scored);
+    else assert.ok(Math.abs(onnx.scores!.accuracy - usual.scores.tune.accuracy) <= 0.1);
+    // What `espalier export` makes of the folder is this file.
+    const out = at(`again-${type}.onnx`);
+    const again = await workspace.run(['export', at(`onnx-${type}/0.5`), '--out', out, '--dtype', type]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.ok(bytes.equals(await readFile(out)));
+  }
+  assert.equal(usual.onnx, null);
+  const [unmeasured] = await prune('onnx-unmeasured', { onnx: true, eval: null, method: 'search' });
+  assert.equal(unmeasured.onnx?.scores, null);
 });
 
 test('--macs-length counts MACs at that length', async () => {

@@ -74,7 +74,8 @@ export function uploadBatch(
   };
 }
 
-function checkBatch(samples: readonly EncodedSample[], batch: MicroBatch, config: BatchLimits): void {
+/** @throws EspalierError "protocol" when a sample does not fit the model. */
+export function checkBatch(samples: readonly EncodedSample[], batch: MicroBatch, config: BatchLimits): void {
   const { maxTokens, vocabularySize, typeVocabularySize } = config;
   if (!(batch.members.length > 0 && batch.tokens >= 1 && batch.tokens <= maxTokens))
     throw new EspalierError(

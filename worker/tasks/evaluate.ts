@@ -42,6 +42,11 @@ export async function runEvaluate(context: TaskContext, input: EvaluateInput): P
       });
     }
   }
+  return joinedLogits(parts, outputs);
+}
+
+/** Logits of samples, one after the other. */
+export function joinedLogits(parts: readonly Float32Array[], outputs: number): NamedTensor[] {
   const rows = parts.reduce((sum, part) => sum + part.length, 0) / outputs;
   const data = new Float32Array(rows * outputs);
   let offset = 0;

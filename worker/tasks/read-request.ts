@@ -1,5 +1,6 @@
 // Turns a RunRequest as it came over the wire into the input of a task, with everything that a peer can choose checked.
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Plan } from '../../dataset/plan.ts';
 import { decodePlan } from '../../dataset/plan-blob.ts';
@@ -16,8 +17,10 @@ import { decodeSafetensors } from '../../shared/safetensors.ts';
 import { type NamedTensor, viewAs } from '../../shared/tensor.ts';
 import { MOST_BATCH_TOKENS } from '../model/device-batch.ts';
 import type { LocalModel, ModelCache } from '../model/model-cache.ts';
+import { OnnxModelCache } from '../model/onnx-model-cache.ts';
 import { runActivations } from './activations.ts';
 import { runEvaluate } from './evaluate.ts';
+import { runEvaluateOnnx } from './evaluate-onnx.ts';
 import { runFisher } from './fisher.ts';
 import { runLatency } from './latency.ts';
 import { runNormalEquations, type TuningInput } from './normal-equations.ts';
@@ -36,12 +39,15 @@ const MOST_GIVEN_STATES = 256;
 export class RequestRunner {
   private readonly context: TaskContext;
   private readonly models: ModelCache;
+  private readonly onnxModels: OnnxModelCache;
   /** The plans that were used last; a job has one for calibration and one for evaluation. */
   private readonly plans = new Map<string, Plan>();
 
   constructor(context: TaskContext) {
     this.context = context;
     this.models = context.models;
+    // On a CPU there is a worker a core; beside a GPU the cores have nothing else to do.
+    this.onnxModels = new OnnxModelCache(context.engine.binding.isUsingGpuDevice() ? availableParallelism() : 1);
   }
 
   /** Runs the task of a request; out of memory, once more without anything that was kept, which no answer depends on.
@@ -59,6 +65,7 @@ export class RequestRunner {
 
   private async runOnce(request: RunRequest, paths: BlobPaths): Promise<NamedTensor[]> {
     const { context } = this;
+    if (request.task !== 'evaluateOnnx') await this.onnxModels.clear();
     switch (request.task) {
       case 'fisher': {
         const task = given(request.fisher, 'fisher');
@@ -80,6 +87,14 @@ export class RequestRunner {
           plan: await this.plan(task.plan, paths),
           shards: range(task.shards),
           student,
+        });
+      }
+      case 'evaluateOnnx': {
+        const task = given(request.evaluateOnnx, 'evaluate_onnx');
+        const file = { dtype: matrixType(task.dtype), digests: task.digests };
+        return runEvaluateOnnx(context, await this.onnxModels.open(model(task.model, paths), file), {
+          plan: await this.plan(task.plan, paths),
+          shards: range(task.shards),
         });
       }
       case 'normalEquations': {
@@ -141,7 +156,7 @@ export class RequestRunner {
       default:
         throw new EspalierError(
           'protocol',
-          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, latency, activations`,
+          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, evaluate_onnx, latency, activations`,
         );
     }
   }
@@ -232,6 +247,12 @@ function runtimeName(text: string): 'engine' | 'onnxruntime' {
   if (text !== '' && text !== 'engine' && text !== 'onnxruntime')
     throw new EspalierError('protocol', `runtime: got "${text}", expected "engine" or "onnxruntime"`);
   return text === '' ? 'engine' : text;
+}
+
+function matrixType(text: string): 'F32' | 'F16' {
+  if (text !== 'F32' && text !== 'F16')
+    throw new EspalierError('protocol', `dtype: got "${text}", expected "F32" or "F16"`);
+  return text;
 }
 
 function subLayer(text: string): SubLayer {

@@ -6,6 +6,7 @@ import type { BlobRef as _espalier_v1_BlobRef, BlobRef__Output as _espalier_v1_B
 import type { DescribeRequest as _espalier_v1_DescribeRequest, DescribeRequest__Output as _espalier_v1_DescribeRequest__Output } from './espalier/v1/DescribeRequest.ts';
 import type { DescribeResponse as _espalier_v1_DescribeResponse, DescribeResponse__Output as _espalier_v1_DescribeResponse__Output } from './espalier/v1/DescribeResponse.ts';
 import type { DeviceClass as _espalier_v1_DeviceClass, DeviceClass__Output as _espalier_v1_DeviceClass__Output } from './espalier/v1/DeviceClass.ts';
+import type { EvaluateOnnxTask as _espalier_v1_EvaluateOnnxTask, EvaluateOnnxTask__Output as _espalier_v1_EvaluateOnnxTask__Output } from './espalier/v1/EvaluateOnnxTask.ts';
 import type { EvaluateTask as _espalier_v1_EvaluateTask, EvaluateTask__Output as _espalier_v1_EvaluateTask__Output } from './espalier/v1/EvaluateTask.ts';
 import type { FisherTask as _espalier_v1_FisherTask, FisherTask__Output as _espalier_v1_FisherTask__Output } from './espalier/v1/FisherTask.ts';
 import type { Frame as _espalier_v1_Frame, Frame__Output as _espalier_v1_Frame__Output } from './espalier/v1/Frame.ts';
@@ -33,6 +34,7 @@ export interface ProtoGrpcType {
       DescribeRequest: MessageTypeDefinition<_espalier_v1_DescribeRequest, _espalier_v1_DescribeRequest__Output>
       DescribeResponse: MessageTypeDefinition<_espalier_v1_DescribeResponse, _espalier_v1_DescribeResponse__Output>
       DeviceClass: MessageTypeDefinition<_espalier_v1_DeviceClass, _espalier_v1_DeviceClass__Output>
+      EvaluateOnnxTask: MessageTypeDefinition<_espalier_v1_EvaluateOnnxTask, _espalier_v1_EvaluateOnnxTask__Output>
       EvaluateTask: MessageTypeDefinition<_espalier_v1_EvaluateTask, _espalier_v1_EvaluateTask__Output>
       FisherTask: MessageTypeDefinition<_espalier_v1_FisherTask, _espalier_v1_FisherTask__Output>
       Frame: MessageTypeDefinition<_espalier_v1_Frame, _espalier_v1_Frame__Output>

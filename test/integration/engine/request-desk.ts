@@ -27,6 +27,7 @@ import {
 
 type Fisher = NonNullable<RunRequest['fisher']>;
 type Evaluate = NonNullable<RunRequest['evaluate']>;
+type EvaluateOnnx = NonNullable<RunRequest['evaluateOnnx']>;
 type NormalEquations = NonNullable<RunRequest['normalEquations']>;
 type Solve = NonNullable<RunRequest['solve']>;
 type Latency = NonNullable<RunRequest['latency']>;
@@ -86,6 +87,12 @@ export class Desk {
     const shards = { first: 0, end: 2 };
     const evaluate = { model: this.model, plan: this.plan, shards, student: maskSet(halfMasks('student')), ...changes };
     return { taskId: 'evaluate', task: 'evaluate', evaluate };
+  }
+
+  evaluateOnnx(changes: Partial<EvaluateOnnx> = {}): RunRequest {
+    const shards = { first: 0, end: 2 };
+    const evaluateOnnx = { model: this.model, plan: this.plan, shards, dtype: 'F32', digests: [], ...changes };
+    return { taskId: 'evaluate-onnx', task: 'evaluateOnnx', evaluateOnnx };
   }
 
   normalEquations(changes: Partial<NormalEquations> = {}): RunRequest {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'node:test';
+import { writeOnnx } from '../../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
@@ -13,7 +14,7 @@ import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { localModel } from '../../support/engine.ts';
 import { Desk, emptySet, type MaskSet, maskSet, planOf } from './request-desk.ts';
-import { assertSameBits } from './results.ts';
+import { assertSameBits, assertWithin, largestDifference } from './results.ts';
 import { HEADS, halfMasks, LAYERS, maskValues, NEURONS, temporaryFolder } from './tiny-model.ts';
 
 test('well-formed requests of every kind are answered', async (t) => {
@@ -195,6 +196,39 @@ test('latency: what would take too long or too much memory', async (t) => {
   await desk.refuses(desk.latency({ runtime: 'torch' }), /^runtime: got "torch", expected "engine" or "onnxruntime"$/);
 });
 
+test('evaluate_onnx: logits of the very file that is meant, in one file or two, and of no other', async (t) => {
+  const desk = await Desk.open(t, 'TokenClassification');
+  const checkpoint = await openCheckpoint(desk.tiny.folder);
+  t.after(() => checkpoint.close());
+  const folder = await temporaryFolder(t);
+  const [exact] = await desk.run(desk.evaluate({ student: null }));
+  for (const [dtype, mostFileBytes, least, most] of [
+    ['F32', 2 ** 31, 0, 1e-5],
+    ['F32', 0, 0, 1e-5],
+    // Matrices rounded to 11 bits.
+    ['F16', 2 ** 31, 1e-5, 2e-2],
+  ] as const) {
+    const { files } = await writeOnnx(checkpoint, path.join(folder, 'model.onnx'), { dtype, mostFileBytes });
+    const digests = files.map(({ sha256 }) => sha256);
+    const [logits] = await desk.run(desk.evaluateOnnx({ dtype, digests }));
+    assert.deepEqual([logits.name, [...logits.shape]], ['logits', [...exact.shape]]);
+    const gap = largestDifference(logits.data as Float32Array, exact.data as Float32Array);
+    assert.ok(gap >= least && gap <= most, `${dtype}: off by ${gap}`);
+    const plan = await desk.put(encodePlan(planOf(desk.samples.slice(0, 3))));
+    const [some] = await desk.run(desk.evaluateOnnx({ dtype, digests, plan, shards: { first: 0, end: 1 } }));
+    // Of the same file, which is open: other batches differ in rounding only.
+    const again = logits.data.slice(0, some.data.length) as Float32Array;
+    assertWithin(largestDifference(some.data as Float32Array, again), 1e-5, 'the first samples alone');
+    await desk.refuses(
+      desk.evaluateOnnx({ dtype, digests: ['a'.repeat(64)] }),
+      /^model.onnx: got [0-9a-f]{64}, expected a/,
+    );
+    await desk.refuses(desk.evaluateOnnx({ dtype, digests, shards: { first: 0, end: 9 } }), /^shards: got 0 to 9/);
+  }
+  await desk.refuses(desk.evaluateOnnx({ dtype: 'BF16' }), /^dtype: got "BF16", expected "F32" or "F16"/);
+  await desk.refuses(desk.evaluateOnnx({ model: null }), /^model: got nothing/);
+});
+
 test('plans whose samples do not fit the model: in every task that reads samples', async (t) => {
   const desk = await Desk.open(t, 'SequenceClassification');
   const changed = (fields: Partial<EncodedSample>) => desk.samples.with(4, { ...desk.samples[4], ...fields });
@@ -210,11 +244,16 @@ test('plans whose samples do not fit the model: in every task that reads samples
     [changed({ typeIds: Uint8Array.of(0, 1, 2, 0, 0, 0) }), /^sample 4: type: got 2, expected 0 to 1$/],
     [changed(ids()), /^sample 4: got no token, expected one$|^batch: got 1 samples of 0 tokens/],
   ];
+  const checkpoint = await openCheckpoint(desk.tiny.folder);
+  t.after(() => checkpoint.close());
+  const { files } = await writeOnnx(checkpoint, path.join(await temporaryFolder(t), 'model.onnx'), { dtype: 'F32' });
+  const digests = files.map(({ sha256 }) => sha256);
   for (const [samples, text] of wrong) {
     const plan = await desk.put(encodePlan(planOf(samples)));
     for (const request of [
       desk.fisher({ plan }),
       desk.evaluate({ plan }),
+      desk.evaluateOnnx({ plan, digests }),
       desk.normalEquations({ plan }),
       desk.solve({ plan }),
     ])

@@ -232,6 +232,21 @@ test('labels drawn from the model: as on one machine', async () => {
   await assertSame(results, 'drawn', reports);
 });
 
+test('an ONNX file beside each model, and its quality: as on one machine', async () => {
+  const reports = await prunedHere('onnx', { onnx: 'F16', method: 'search' });
+  const results = await start({ onnx: 'F16', method: 'search' }).results;
+  await assertSame(results, 'onnx', reports);
+  for (const [i, { files, report }] of results.entries()) {
+    const { onnx } = report as PruneReport;
+    assert.deepEqual(
+      onnx?.files.map(({ name, sha256 }) => [name, sha256]),
+      files.filter(({ name }) => name.startsWith('model.onnx')).map(({ name, digest }) => [name, digest]),
+    );
+    assert.ok(onnx?.scores !== null && onnx?.scores !== undefined);
+    assert.deepEqual(onnx, reports[i].onnx);
+  }
+});
+
 test('out of memory: planned again with half the tokens, and whoever goes on keeps to it', async () => {
   let failures = 0;
   const refuse = (task: string) =>

@@ -111,6 +111,10 @@ describe('the form of a campaign', () => {
     ['damping: none', 'jobs[0].damping: [campaign_format] got "none", expected ridge, reference'],
     ['labels: 3', 'jobs[0].labels: [campaign_format] got 3, expected data, model'],
     ['dtype: F16', 'jobs[0].dtype: [campaign_format] got "F16", expected float32, float16, bfloat16'],
+    [
+      'onnx: bfloat16',
+      'jobs[0].onnx: [campaign_format] got "bfloat16", expected float32, float16; did you mean float16?',
+    ],
     ['metric: ""', 'jobs[0].metric: [campaign_format] got "", expected a text of 1 to 256 characters'],
     [
       'text-column: [a]',

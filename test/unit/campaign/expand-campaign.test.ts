@@ -75,6 +75,7 @@ jobs:
     length: 16
     threads: 3
     dtype: bfloat16
+    onnx: float16
     text-column: t
     text-pair-column: p
     label-column: l
@@ -104,6 +105,7 @@ jobs:
         metric: 'f1',
         timing: { runtime: 'engine', batchSizes: [1, 4], lengths: [16], threads: 3 },
         dtype: 'BF16',
+        onnx: 'F16',
       },
     });
   });

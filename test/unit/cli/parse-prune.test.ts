@@ -62,6 +62,7 @@ describe('parsePrune', () => {
       length: ['128', '32'],
       threads: ['2'],
       dtype: ['bfloat16'],
+      onnx: ['float16'],
       'text-column': ['a'],
       'text-pair-column': ['b'],
       'label-column': ['c'],
@@ -104,7 +105,13 @@ describe('parsePrune', () => {
     assert.deepEqual([macsLength, maxLength, stride, metric, dtype, evaluation], [64, 96, 0, 'f1', 'BF16', 'dev.csv']);
     const timing = { runtime: 'engine', batchSizes: [8, 1], lengths: [128, 32], threads: 2 };
     assert.deepEqual(settings.timing, timing);
+    assert.equal(settings.onnx, 'F16');
     assert.deepEqual(output, { json: true, quiet: true });
+  });
+
+  it('writes ONNX files as float32 where no type is said, and none where they are not asked for', () => {
+    assert.equal(parse({ onnx: true }).settings.onnx, 'F32');
+    assert.ok(!('onnx' in parse({}).settings));
   });
 
   it('forks no workers of its own beside workers that already run, unless asked to', () => {
@@ -166,6 +173,7 @@ describe('parsePrune', () => {
     [{ length: ['32,32'] }, 'usage', '--length: got 32, 32, expected distinct ones'],
     [{ threads: ['0'] }, 'usage', '--threads: got 0, expected a whole number from 1 to 1024'],
     [{ dtype: ['int8'] }, 'usage', '--dtype: got int8, expected float32, float16, bfloat16'],
+    [{ onnx: ['bfloat16'] }, 'usage', '--onnx: got bfloat16, expected float32, float16'],
     [{ device: ['tpu'] }, 'usage', /--device: got tpu/],
     [{ workers: ['0'] }, 'usage', /--workers: got 0, expected a whole number from 1 to 1024/],
     [{ worker: ['gpu-1'] }, 'usage', '--worker: got gpu-1, expected host:port'],

@@ -46,6 +46,7 @@ function measured(budget: (typeof BUDGETS)[number], accuracy: number): MeasuredB
     budget,
     dtype: 'F16',
     model: { config: CONFIG, ref: { configJson: '', weights: [] }, blobs: [] },
+    onnx: null,
     bytes: 700,
     digest: `digest at ${budget.text}`,
     scores: scores(accuracy),
@@ -161,6 +162,7 @@ test('every field', () => {
     plan: JOB.calibration.blob.digest,
     dtype: 'F16',
     digest: 'digest at 0.3',
+    onnx: null,
   });
 });
 

@@ -20,7 +20,7 @@ const SPEC: JobSpec = {
     { text: '0.3', value: 0.3 },
   ],
   ...{ seed: 4_294_967_295, samples: 100, replacement: true, fisherGroup: 4, labels: 'model', method: 'rearrange' },
-  ...{ damping: 'reference', macsLength: 40, maxLength: 64, stride: 0, metric: 'f1', dtype: 'BF16' },
+  ...{ damping: 'reference', macsLength: 40, maxLength: 64, stride: 0, metric: 'f1', dtype: 'BF16', onnx: 'F16' },
   timing: { runtime: 'engine', batchSizes: [1, 4], lengths: [16], threads: 2 },
 };
 
@@ -56,8 +56,8 @@ for (const [what, change, message] of [
   ['a metric of nothing', { evaluation: null }, /^metric: got f1 without evaluation data/],
   [
     'several problems',
-    { labels: 'none', dtype: 'F64', stride: Number.NaN },
-    /^stride: got NaN, .*; labels: got none, .*; dtype: got F64, /,
+    { labels: 'none', dtype: 'F64', onnx: 'BF16', stride: Number.NaN },
+    /^stride: got NaN, .*; labels: got none, .*; dtype: got F64, .*; onnx: got BF16, /,
   ],
 ] as const)
   test(`refuses ${what}`, () => {

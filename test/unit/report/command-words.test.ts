@@ -19,7 +19,7 @@ const OTHER: PruneRequest = {
     { text: '0.3', value: 0.3 },
   ],
   ...{ seed: 7, samples: 99, replacement: true, fisherGroup: 5, labels: 'model', method: 'rearrange' },
-  ...{ damping: 'reference', macsLength: 64, maxLength: 96, stride: 17, metric: 'f1', dtype: 'BF16' },
+  ...{ damping: 'reference', macsLength: 64, maxLength: 96, stride: 17, metric: 'f1', dtype: 'BF16', onnx: 'F16' },
   timing: { runtime: 'engine', batchSizes: [1, 16], lengths: [32, 64], threads: 3 },
 };
 

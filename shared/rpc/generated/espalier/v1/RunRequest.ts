@@ -6,6 +6,7 @@ import type { SolveTask as _espalier_v1_SolveTask, SolveTask__Output as _espalie
 import type { EvaluateTask as _espalier_v1_EvaluateTask, EvaluateTask__Output as _espalier_v1_EvaluateTask__Output } from '../../espalier/v1/EvaluateTask.ts';
 import type { LatencyTask as _espalier_v1_LatencyTask, LatencyTask__Output as _espalier_v1_LatencyTask__Output } from '../../espalier/v1/LatencyTask.ts';
 import type { ActivationsTask as _espalier_v1_ActivationsTask, ActivationsTask__Output as _espalier_v1_ActivationsTask__Output } from '../../espalier/v1/ActivationsTask.ts';
+import type { EvaluateOnnxTask as _espalier_v1_EvaluateOnnxTask, EvaluateOnnxTask__Output as _espalier_v1_EvaluateOnnxTask__Output } from '../../espalier/v1/EvaluateOnnxTask.ts';
 
 export interface RunRequest {
   'taskId'?: (string);
@@ -15,7 +16,8 @@ export interface RunRequest {
   'evaluate'?: (_espalier_v1_EvaluateTask | null);
   'latency'?: (_espalier_v1_LatencyTask | null);
   'activations'?: (_espalier_v1_ActivationsTask | null);
-  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency"|"activations";
+  'evaluateOnnx'?: (_espalier_v1_EvaluateOnnxTask | null);
+  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency"|"activations"|"evaluateOnnx";
 }
 
 export interface RunRequest__Output {
@@ -26,5 +28,6 @@ export interface RunRequest__Output {
   'evaluate'?: (_espalier_v1_EvaluateTask__Output | null);
   'latency'?: (_espalier_v1_LatencyTask__Output | null);
   'activations'?: (_espalier_v1_ActivationsTask__Output | null);
-  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency"|"activations";
+  'evaluateOnnx'?: (_espalier_v1_EvaluateOnnxTask__Output | null);
+  'task'?: "fisher"|"normalEquations"|"solve"|"evaluate"|"latency"|"activations"|"evaluateOnnx";
 }
