@@ -49,6 +49,11 @@ const DIALECTS: Readonly<Record<ModelType, Dialect>> = {
   camembert: { classPrefix: 'Camembert', ...ROBERTA },
 };
 
+/** The field of config.json that says how many neurons every layer has. */
+export function intermediateSizeField(modelType: ModelType): string {
+  return DIALECTS[modelType].fields.intermediateSize;
+}
+
 // transformers' names by formula (its activations.py). gelu_new, gelu_pytorch_tanh, gelu_fast and gelu_accurate are
 // one formula, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), arranged differently.
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {

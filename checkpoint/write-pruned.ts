@@ -12,6 +12,7 @@ import { float32ToBfloat16, float32ToFloat16 } from './half-precision.ts';
 import type { ModelConfig } from './model-config.ts';
 import type { Checkpoint, WeightDType } from './open-checkpoint.ts';
 import { pruneWeight } from './prune-weight.ts';
+import { intermediateSizeField } from './read-config.ts';
 import { weightSpecs } from './weight-names.ts';
 
 const TOKENIZER_FILES = [
@@ -27,16 +28,21 @@ const TOKENIZER_FILES = [
 const LOADER_FILE = 'espalier_model.py';
 const DTYPE_NAMES: Readonly<Record<WeightDType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
+/** How config.json tells what layers kept: under the key "espalier", or, of a model whose layers are all alike, as
+ * transformers' own classes read it, with another number of neurons and nothing else. */
+export type PrunedLayout = 'espalier' | 'stock';
+
 /** Writes the dense model `source`, pruned by `masks`, into `directory`, which is made where it is missing; files of
  * the same names are replaced. Not atomic: whoever needs that writes into a folder aside and renames it.
  * @returns the digest that digestCheckpoint gives for the folder, the size of model.safetensors, and its elements.
  * @throws EspalierError "model_unsupported" for a source that is pruned already, "output_exists" for its own folder, "shape_mismatch" for masks of another
- * model, "not_finite" where scales or folded weights are not finite in `dtype`; errors of the file system as they are. */
+ * model, "internal" for the layout "stock" of a model that no stock config can say, "not_finite" where scales or folded weights are not finite in `dtype`; errors of the file system as they are. */
 export async function writePrunedCheckpoint(
   source: Checkpoint,
   masks: Masks,
   dtype: WeightDType,
   directory: string,
+  layout: PrunedLayout = 'espalier',
 ): Promise<{ digest: string; bytes: number; parameters: number }> {
   const { config } = source;
   if (config.raw.espalier !== undefined)
@@ -45,7 +51,7 @@ export async function writePrunedCheckpoint(
     throw new EspalierError('output_exists', `${directory}: got the folder of the dense model, expected another`);
   checkMasks(config, masks);
   const pruned = prunedConfig(config, masks);
-  const configText = `${JSON.stringify(prunedRaw(pruned, dtype), null, 2)}\n`;
+  const configText = `${JSON.stringify(prunedRaw(pruned, dtype, layout), null, 2)}\n`;
   const sources = weightSpecs(pruned).map(
     ({ name, storedName, shape }): SafetensorsSource => ({
       name: storedName,
@@ -96,10 +102,14 @@ function prunedConfig(config: ModelConfig, masks: Masks): ModelConfig {
 }
 
 /** The config.json of the pruned model; older transformers spell "dtype" as "torch_dtype". */
-function prunedRaw(config: ModelConfig, dtype: WeightDType): Record<string, unknown> {
+function prunedRaw(config: ModelConfig, dtype: WeightDType, layout: PrunedLayout): Record<string, unknown> {
   const raw: Record<string, unknown> = { ...config.raw };
   const key = raw.torch_dtype !== undefined && raw.dtype === undefined ? 'torch_dtype' : 'dtype';
   raw[key] = DTYPE_NAMES[dtype];
+  if (layout === 'stock') {
+    raw[intermediateSizeField(config.modelType)] = uniformNeurons(config);
+    return raw;
+  }
   raw.espalier = {
     schema: 1,
     head_size: config.headSize,
@@ -107,6 +117,18 @@ function prunedRaw(config: ModelConfig, dtype: WeightDType): Record<string, unkn
     neurons: config.neuronsByLayer,
   };
   return raw;
+}
+
+/** Neurons of every layer. @throws EspalierError "internal" unless all layers have all heads and equally many neurons. */
+function uniformNeurons({ heads, headsByLayer, neuronsByLayer }: ModelConfig): number {
+  const [neurons] = neuronsByLayer;
+  if (neurons > 0 && headsByLayer.every((kept) => kept === heads) && neuronsByLayer.every((kept) => kept === neurons))
+    return neurons;
+  throw new EspalierError(
+    'internal',
+    `stock layout: got heads [${headsByLayer.join()}] and neurons [${neuronsByLayer.join()}], ` +
+      `expected ${heads} heads and one number of neurons everywhere`,
+  );
 }
 
 /** Rounds to `dtype` and gives the raw bytes. */

@@ -1,4 +1,5 @@
 // From the words of `espalier prune` to the settings of a job. Pure: looks at no file.
+import { multipleProblem } from '../coordinator/job/neuron-multiple.ts';
 import { readBudgets } from '../coordinator/job/read-budgets.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
@@ -45,6 +46,8 @@ export function parsePrune(
     labels: flags.choice('labels', ['data', 'model'], 'data'),
     method: flags.choice('method', ['search', 'rearrange', 'tune'], 'tune'),
     damping: flags.choice('damping', ['ridge', 'reference'], 'ridge'),
+    search: searchOf(flags),
+    neuronMultiple: flags.integer('neuron-multiple', COUNT, 1),
     macsLength: flags.integer('macs-length', COUNT, null),
     ...readLengths(flags),
     metric: flags.text('metric'),
@@ -57,9 +60,18 @@ export function parsePrune(
   if (problem !== null) flags.problem(problem);
   if (settings.metric && settings.evaluation === null)
     flags.problem(`--metric: got ${settings.metric} without --eval, expected samples to measure it on`);
+  const multiple = multipleProblem(settings);
+  if (multiple !== null) flags.problem(`--neuron-multiple: ${multiple}`);
   const output = readOutput(flags);
   flags.throwProblems('prune');
   return { settings, output };
+}
+
+function searchOf(flags: FlagReader): PruneSettings['search'] {
+  const search = flags.choice('search', ['paper', 'knapsack'], 'paper');
+  if (!flags.switched('uniform')) return search;
+  if (search === 'knapsack') flags.problem('--uniform: got --search knapsack too, expected one of the two');
+  return 'uniform';
 }
 
 function budgetsOf(flags: FlagReader): PruneSettings['budgets'] {

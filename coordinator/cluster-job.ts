@@ -166,7 +166,8 @@ export function threadCompute(
         share.release();
       }
     },
-    write: (_source, masks, dtype, directory) => threads.run('write', { model, masks, dtype, directory }, { signal }),
+    write: (_source, masks, dtype, directory, layout) =>
+      threads.run('write', { model, masks, dtype, directory, layout }, { signal }),
     writeOnnx: (directory, dtype) => threads.run('writeOnnx', { directory, dtype }, { signal }),
   };
 }

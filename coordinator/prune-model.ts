@@ -79,7 +79,7 @@ async function pruneAll(
   const fisher = await storedFisher(context, `${prefix}/fisher`);
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
   try {
-    const search = macsSearch(config, fisher.importance, inputs.costs);
+    const search = macsSearch(config, fisher.importance, inputs.costs, request);
     for (const budget of request.budgets) {
       const target = { text: budget.text, fraction: budget.value, search, stages: stagesOf(prefix, budget) };
       pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, target, request) });

@@ -1,5 +1,5 @@
 // report.json of one pruned model. Names of fields are stable: scripts read them.
-import type { Method } from './prune-settings.ts';
+import type { Method, SearchKind } from './prune-settings.ts';
 import type { MeasuredSpeed } from './stages/latency.ts';
 import type { WorkerTime } from './workers/worker-times.ts';
 
@@ -76,6 +76,10 @@ export interface PruneReport {
   readonly labels: 'data' | 'model';
   readonly method: Method;
   readonly damping: string;
+  readonly search: SearchKind;
+  readonly neuronMultiple: number;
+  /** True where all layers have the same shape and config.json is one of transformers'. */
+  readonly uniform: boolean;
   readonly budget: number;
   readonly task: string;
   readonly metric: string | null;

@@ -10,6 +10,11 @@ export type Method = 'search' | 'rearrange' | 'tune';
 /** Damping of the tuning solves: "ridge" is Espalier's, "reference" the exact solution of the published system. */
 export type Damping = 'ridge' | 'reference';
 
+/** How the search finds what to keep. "paper": the most important heads and neurons of the whole model; "knapsack": the
+ * best count of each sub-layer; "uniform": all heads, and as many neurons in every layer alike. Budgets of time take the
+ * knapsack in place of the paper's, whose costs must be proportional to counts. */
+export type SearchKind = 'paper' | 'knapsack' | 'uniform';
+
 /** What a budget limits; without a kind it is a share of the dense encoder's MACs. "latency": the share of the dense
  * encoder's time; "latency-ms": milliseconds of the encoder; "max-drop": what the task's metric may lose. */
 export type BudgetKind = 'latency' | 'latency-ms' | 'max-drop';
@@ -59,6 +64,10 @@ export interface PruneRequest {
   readonly fisherGroup: number | null;
   readonly labels: 'data' | 'model';
   readonly method: Method;
+  readonly search: SearchKind;
+  /** Neurons of a layer are kept in multiples of this, none and all apart; one of NEURON_MULTIPLES, 1 with the paper's
+   * search. */
+  readonly neuronMultiple: number;
   readonly damping: Damping;
   /** Mean sequence length that MACs are counted at; null: that of the drawn samples. */
   readonly macsLength: number | null;

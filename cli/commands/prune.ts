@@ -37,6 +37,9 @@ export function addPruneCommand(program: Command, context: CliContext): void {
   command.option('--force', 'replace the output folder if it is there');
   command.option('--resume', 'go on from where an interrupted run of the same settings stopped');
   addValue(command, '--method <stage>', 'last stage: search, rearrange or tune (default: tune)');
+  addValue(command, '--search <kind>', 'of what to keep: paper or knapsack (default: paper)');
+  addValue(command, '--neuron-multiple <n>', 'keep neurons in multiples of 8, 16, 32 or 64 (default: 1)');
+  command.option('--uniform', 'all layers alike: models that transformers opens as they are');
   addValue(command, '--damping <kind>', 'of the tuning solves: ridge or reference (default: ridge)');
   addValue(command, '--seed <n>', 'of the draw of samples (default: 0)');
   addValue(command, '--samples <n>', 'calibration samples to draw (default: 2048)');

@@ -14,6 +14,9 @@ export interface CampaignSettings {
   readonly 'batch-size'?: number | readonly number[];
   readonly length?: number | readonly number[];
   readonly threads?: number;
+  readonly search?: 'paper' | 'knapsack';
+  readonly 'neuron-multiple'?: number;
+  readonly uniform?: boolean;
   readonly priority?: number;
   readonly samples?: number;
   readonly seed?: number;

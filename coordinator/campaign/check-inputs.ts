@@ -107,7 +107,7 @@ class InputCheck {
       const mean = drawn.samples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0) / drawn.samples.length;
       for (const job of same)
         await this.#try(job, 'budgets', async () =>
-          modelCosts(model.checkpoint.config, job.settings.macsLength ?? mean, job.settings.budgets),
+          modelCosts(model.checkpoint.config, job.settings.macsLength ?? mean, job.settings),
         );
     }
   }

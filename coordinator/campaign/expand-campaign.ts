@@ -1,8 +1,9 @@
 // From a campaign's file to its jobs: defaults filled in, names given, what the schema cannot say checked. Pure, and run by
 // the client and by the coordinator alike, so that both mean the same jobs.
+import { multipleProblem } from '../job/neuron-multiple.ts';
 import { readBudgets } from '../job/read-budgets.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
-import type { JobSettings } from '../jobs/job-record.ts';
+import type { JobSettings, LaterSettings } from '../jobs/job-record.ts';
 import type { ColumnSettings, TimingSettings } from '../prune-settings.ts';
 import type { CampaignFile, CampaignInput, CampaignSettings } from './campaign-file.ts';
 import { type CampaignProblem, wrong } from './campaign-problem.ts';
@@ -48,6 +49,12 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       problems.push(wrong(place('metric'), `got ${entry.metric} without eval, expected samples to measure it on`));
     const timing = timingOf(entry);
     for (const { name, text } of timingProblems(timing)) problems.push(wrong(place(name), text));
+    const search = entry.uniform ? 'uniform' : (entry.search ?? 'paper');
+    const neuronMultiple = entry['neuron-multiple'] ?? 1;
+    if (entry.uniform && entry.search === 'knapsack')
+      problems.push(wrong(place('uniform'), 'got true with search knapsack, expected one of the two'));
+    const multiple = multipleProblem({ search, neuronMultiple, budgets: budgets.budgets });
+    if (multiple !== null) problems.push(wrong(place('neuron-multiple'), multiple));
     if (missing.length > 0) continue;
     jobs.push({
       name: names[position],
@@ -55,7 +62,7 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       model: entry.model!,
       data: entry.data!,
       evaluation: entry.eval ?? null,
-      settings: { ...settingsOf(entry, budgets.budgets), timing },
+      settings: { ...settingsOf(entry, budgets.budgets), timing, search, neuronMultiple },
     });
   }
   return { jobs, problems: distinct(problems) };
@@ -71,7 +78,7 @@ function timingOf(entry: CampaignSettings): TimingSettings {
   };
 }
 
-function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): Omit<JobSettings, 'timing'> {
+function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): Omit<JobSettings, LaterSettings> {
   return {
     columns: columnsOf(entry),
     budgets,

@@ -2,6 +2,7 @@
 import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
 import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import type { Checkpoint, WeightDType } from '../../checkpoint/open-checkpoint.ts';
+import type { PrunedLayout } from '../../checkpoint/write-pruned.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { Plan } from '../../dataset/plan.ts';
@@ -47,7 +48,13 @@ export interface JobCompute {
   /** `rearrangeFromFile`. @param fisher the file. */
   rearrange(fisher: string, masks: Masks): Promise<Masks>;
   /** `writePrunedCheckpoint`. @returns the size of model.safetensors. */
-  write(source: Checkpoint, masks: Masks, dtype: WeightDType, directory: string): Promise<{ readonly bytes: number }>;
+  write(
+    source: Checkpoint,
+    masks: Masks,
+    dtype: WeightDType,
+    directory: string,
+    layout: PrunedLayout,
+  ): Promise<{ readonly bytes: number }>;
   /** Writes model.onnx beside the model in `directory`; see `writeOnnx`. */
   writeOnnx(directory: string, dtype: OnnxWeightDType): Promise<WrittenOnnx>;
 }

@@ -67,7 +67,7 @@ export async function openPruneInputs(
       });
   const tokens =
     settings.macsLength ?? drawn.samples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0) / drawn.samples.length;
-  const costs = modelCosts(config, tokens, settings.budgets);
+  const costs = modelCosts(config, tokens, settings);
   const groupSize =
     settings.fisherGroup ?? (config.task === 'question-answering' ? USUAL_GROUP_OF_WINDOWS : USUAL_GROUP);
   // The drawn samples are all that the job needs of the calibration data, which may be large.
@@ -95,6 +95,9 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
     ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
     ...(settings.onnx && { onnx: settings.onnx }),
+    // Left out where they are as ever, so that a run that an earlier version began can be resumed.
+    ...(settings.search !== 'paper' && { search: settings.search }),
+    ...(settings.neuronMultiple !== 1 && { neuronMultiple: settings.neuronMultiple }),
   };
 }
 

@@ -40,7 +40,7 @@ export type FileSource =
 export type JobSettings = Omit<PruneRequest, 'model' | 'data' | 'evaluation'>;
 
 /** Settings that specs of earlier versions do not have; `job-settings.ts` has what they then mean. */
-export type LaterSettings = 'timing';
+export type LaterSettings = 'timing' | 'search' | 'neuronMultiple';
 
 /** What a job is asked to do. */
 export interface JobSpec extends Omit<JobSettings, LaterSettings>, Partial<Pick<JobSettings, LaterSettings>> {

@@ -2,6 +2,7 @@
 // version, so what the stages take for granted is checked once more here.
 import { EspalierError } from '../../shared/errors.ts';
 import type { GatheredInputs } from '../job/cluster-inputs.ts';
+import { multipleProblem } from '../job/neuron-multiple.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import { type ColumnSettings, type PruneRequest, RUNTIMES } from '../prune-settings.ts';
 import type { JobSpec } from './job-record.ts';
@@ -19,16 +20,18 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
     problems.push(`metric: got ${spec.metric} without evaluation data, expected samples to measure it on`);
   const timing = spec.timing ?? USUAL_TIMING;
   problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
+  const multiple = multipleProblem({ search: 'paper', neuronMultiple: 1, ...spec });
+  if (multiple !== null) problems.push(`neuronMultiple: ${multiple}`);
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
   const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
-  const { macsLength, maxLength, stride, metric, dtype, onnx } = spec;
+  const { macsLength, maxLength, stride, metric, dtype, onnx, search = 'paper', neuronMultiple = 1 } = spec;
   return {
     model: inputs.model.path,
     data: inputs.data.path,
     evaluation: inputs.evaluation?.path ?? null,
     columns: Object.fromEntries(COLUMNS.flatMap((name) => (spec.columns[name] ? [[name, spec.columns[name]]] : []))),
     ...{ budgets, seed, samples, replacement, fisherGroup, labels, method, damping },
-    ...{ macsLength, maxLength, stride, metric, dtype, timing },
+    ...{ macsLength, maxLength, stride, metric, dtype, timing, search, neuronMultiple },
     ...(onnx && { onnx }),
   };
 }
@@ -69,6 +72,7 @@ function choiceProblems(spec: JobSpec): string[] {
     ['method', spec.method, ['search', 'rearrange', 'tune']],
     ['runtime', spec.timing?.runtime ?? USUAL_TIMING.runtime, RUNTIMES],
     ['damping', spec.damping, ['ridge', 'reference']],
+    ['search', spec.search ?? 'paper', ['paper', 'knapsack', 'uniform']],
     ['dtype', spec.dtype, [null, 'F32', 'F16', 'BF16']],
     ['onnx', spec.onnx ?? null, [null, 'F32', 'F16']],
   ];

@@ -35,6 +35,8 @@ const WORDS: {
   labels: (labels) => ['--labels', labels],
   method: (method) => ['--method', method],
   damping: (damping) => ['--damping', damping],
+  search: (search) => (search === 'uniform' ? ['--uniform'] : ['--search', search]),
+  neuronMultiple: (multiple) => ['--neuron-multiple', String(multiple)],
   macsLength: (tokens) => optional('--macs-length', tokens),
   maxLength: (tokens) => optional('--max-length', tokens),
   stride: (tokens) => ['--stride', String(tokens)],

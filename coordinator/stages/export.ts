@@ -30,7 +30,7 @@ export interface MeasuredBudget {
 export async function exportBudget(
   context: JobContext,
   { budget, result }: Pick<MeasuredBudget, 'budget' | 'result'>,
-  settings: Pick<PruneRequest, 'dtype' | 'onnx'>,
+  settings: Pick<PruneRequest, 'dtype' | 'search' | 'onnx'>,
   name: string,
 ): Promise<MeasuredBudget> {
   const { checkpoint, weights, home, compute } = context;
@@ -38,7 +38,8 @@ export async function exportBudget(
   context.emit({ kind: 'stage-started', stage: 'export', budget: budget.text, steps: 1 });
   const start = performance.now();
   const dtype = settings.dtype ?? checkpoint.dtype;
-  const { bytes } = await compute.write(checkpoint, result.masks, dtype, directory);
+  const layout = settings.search === 'uniform' ? 'stock' : 'espalier';
+  const { bytes } = await compute.write(checkpoint, result.masks, dtype, directory, layout);
   const onnx = settings.onnx ? await compute.writeOnnx(directory, settings.onnx) : null;
   const written = await openCheckpoint(directory);
   try {

@@ -1,9 +1,13 @@
 // How a job finds the masks of a target, before they are rearranged and tuned: one kind of search for each kind of cost.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Importance } from '../../pruning/fisher.ts';
+import { knapsackMasks } from '../../pruning/knapsack.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { searchMasks } from '../../pruning/search.ts';
+import { macsCosts } from '../../pruning/sub-layer-costs.ts';
+import { uniformMasks } from '../../pruning/uniform.ts';
 import type { Costs } from '../job/budget.ts';
+import type { PruneRequest } from '../prune-settings.ts';
 
 /** Masks that cost no more than a share of the dense encoder, in (0, 1], in whatever the search counts. A pure function:
  * equal shares give equal masks. It is asked for the student's masks at the target's share, and for the teacher's at the
@@ -26,9 +30,19 @@ export function stagesOf(prefix: string, { kind, value }: { readonly kind?: stri
   return `${prefix}/budget-${kind === undefined ? '' : `${kind}-`}${value}`;
 }
 
-/** The paper's search, by MACs. */
-export function macsSearch(config: ModelConfig, importance: Importance, costs: Costs): MaskSearch {
-  const { layers, heads, intermediateSize: neurons } = config;
-  return (fraction) =>
-    searchMasks({ importance, layers, heads, neurons, ...costs, budgetMacs: fraction * costs.totalMacs });
+/** The search that was asked for, by MACs. */
+export function macsSearch(
+  config: ModelConfig,
+  importance: Importance,
+  costs: Costs,
+  { search, neuronMultiple }: Pick<PruneRequest, 'search' | 'neuronMultiple'>,
+): MaskSearch {
+  const { layers, heads, intermediateSize: neurons, hiddenSize, headSize } = config;
+  const sizes = { layers, heads, neurons };
+  const budgetOf = (fraction: number) => fraction * costs.totalMacs;
+  if (search === 'paper')
+    return (fraction) => searchMasks({ importance, ...sizes, ...costs, budgetMacs: budgetOf(fraction) });
+  const find = search === 'knapsack' ? knapsackMasks : uniformMasks;
+  const tables = macsCosts(sizes, { tokens: costs.tokens, hiddenSize, headSize });
+  return (fraction) => find({ importance, ...sizes, costs: tables, budget: budgetOf(fraction), neuronMultiple });
 }

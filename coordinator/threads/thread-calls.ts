@@ -4,7 +4,7 @@
 import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
 import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
-import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
+import { type PrunedLayout, writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
@@ -20,7 +20,7 @@ export interface ThreadCalls {
   readonly prepare: { readonly input: PruneRequest; readonly output: PreparedInputs };
   readonly rearrange: { readonly input: { fisher: string; masks: Masks }; readonly output: Masks };
   readonly write: {
-    readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string };
+    readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string; layout: PrunedLayout };
     readonly output: { readonly bytes: number };
   };
   readonly writeOnnx: {
@@ -43,10 +43,10 @@ export const THREAD_CALLS: Handlers = {
   prepare: prepareInputs,
   check: (request) => checkInputs(request, { signal: new AbortController().signal }),
   rearrange: ({ fisher, masks }) => rearrangeFromFile(fisher, masks),
-  async write({ model, masks, dtype, directory }) {
+  async write({ model, masks, dtype, directory, layout }) {
     const source = await openCheckpoint(model);
     try {
-      const { bytes } = await writePrunedCheckpoint(source, masks, dtype, directory);
+      const { bytes } = await writePrunedCheckpoint(source, masks, dtype, directory, layout);
       return { bytes };
     } finally {
       await source.close();

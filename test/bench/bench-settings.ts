@@ -29,6 +29,8 @@ export function benchSettings(options: {
     labels: 'data',
     method: 'tune',
     damping: 'ridge',
+    search: 'paper',
+    neuronMultiple: 1,
     macsLength: null,
     maxLength: null,
     stride: 128,

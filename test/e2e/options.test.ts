@@ -213,6 +213,37 @@ test('--damping reference gives another model with the same counts', async () =>
   assert.notEqual(report.digest, usual.digest);
 });
 
+test('--search knapsack keeps neurons in multiples, within the budget', async () => {
+  const [report] = await prune('multiples', { search: 'knapsack', 'neuron-multiple': '16' });
+  assert.deepEqual([report.search, report.neuronMultiple, report.uniform], ['knapsack', 16, false]);
+  assert.ok(report.macs.pruned <= 0.5 * report.macs.dense);
+  for (const neurons of report.neurons) assert.equal(neurons % 16, 0);
+  assert.ok(
+    usual.neurons.some((neurons) => neurons % 16 !== 0),
+    'which the paper search does not by itself',
+  );
+  assert.deepEqual([usual.search, usual.neuronMultiple, usual.uniform], ['paper', 1, false]);
+});
+
+test('--uniform: a stock config.json, all heads, as many neurons everywhere as the budget buys', async () => {
+  const [report] = await prune('uniform', { uniform: true, budget: '0.8', 'neuron-multiple': '8' });
+  assert.deepEqual([report.search, report.uniform], ['uniform', true]);
+  assert.deepEqual(report.heads, [4, 4]);
+  const [neurons] = report.neurons;
+  assert.deepEqual(report.neurons, [neurons, neurons]);
+  const perNeuron = (2 * 2 * report.macsLength * 32) / report.macs.dense;
+  const share = report.macs.pruned / report.macs.dense;
+  assert.ok(neurons % 8 === 0 && share <= 0.8 && share + 8 * perNeuron > 0.8);
+  const dense = readJson<object>(at('model'), 'config.json');
+  assert.deepEqual(readJson(at('uniform'), '0.8/config.json'), {
+    ...dense,
+    dtype: 'float32',
+    intermediate_size: neurons,
+  });
+  const found = await workspace.evaluate(`${at('uniform')}/0.8`, '--data', at('dev.jsonl'));
+  assert.equal(found.scores.accuracy, report.quality.tune);
+});
+
 test('the folder holds all that a user of the model needs', () => {
   assert.deepEqual(readdirSync(at('usual/0.5')).sort(), [
     'config.json',

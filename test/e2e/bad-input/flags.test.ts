@@ -12,6 +12,12 @@ describeMistakes(workspace, 'flags', {
   'budget 1.5': { code: 'budget_out_of_range', ...budget('1.5'), texts: ['got 1.5'] },
   'budget below 0': { code: 'budget_out_of_range', ...budget('-0.5'), texts: ['got -0.5'] },
   'budget that is no number': { code: 'usage', ...budget('half'), texts: ['got half, expected a decimal fraction'] },
+  'budget below what all heads cost': {
+    code: 'budget_out_of_range',
+    without: ['budget'],
+    flags: () => ['--uniform', '--budget=0.01'],
+    texts: ['got 0.01, expected at least 0.', 'which keeps all heads and one neuron a layer'],
+  },
   'budget below the smallest': {
     code: 'budget_out_of_range',
     ...budget('0.0001,0.5'),

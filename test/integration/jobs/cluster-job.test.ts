@@ -47,6 +47,8 @@ const METHOD: JobSettings = {
   labels: 'data',
   method: 'tune',
   damping: 'ridge',
+  search: 'paper',
+  neuronMultiple: 1,
   macsLength: null,
   maxLength: null,
   stride: 128,

@@ -78,9 +78,9 @@ export async function runMemoryJob(
     };
     const budget = { text: '0.98', value: 0.98 };
     const fisher = await storedFisher(context, 'fisher');
-    const settings = { method: sizes.method, damping: 'ridge' as const };
-    const costs = modelCosts(config, 8, [budget]);
-    const search = macsSearch(config, fisher.importance, costs);
+    const settings = { method: sizes.method, damping: 'ridge', search: 'paper', neuronMultiple: 1 } as const;
+    const costs = modelCosts(config, 8, { budgets: [budget], ...settings });
+    const search = macsSearch(config, fisher.importance, costs, settings);
     const target = { text: budget.text, fraction: budget.value, search, stages: 'job' };
     const { masks } = await pruneToTarget(context, fisher, costs, target, settings);
     return masks.neuronMask.reduce((sum, bit) => sum + bit, 0);

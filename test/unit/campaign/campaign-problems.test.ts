@@ -109,6 +109,17 @@ describe('the form of a campaign', () => {
       'jobs[0].method: [campaign_format] got "tunes", expected search, rearrange, tune; did you mean tune?',
     ],
     ['damping: none', 'jobs[0].damping: [campaign_format] got "none", expected ridge, reference'],
+    ['search: best', 'jobs[0].search: [campaign_format] got "best", expected paper, knapsack'],
+    ['neuron-multiple: 5', 'jobs[0].neuron-multiple: [campaign_format] got 5, expected 1, 8, 16, 32, 64'],
+    [
+      'neuron-multiple: 8',
+      "jobs[0].neuron-multiple: [campaign_format] got 8 with the paper's search, which keeps any number; expected the knapsack search or uniform layers",
+    ],
+    ['uniform: 1', 'jobs[0].uniform: [campaign_format] got 1, expected true or false'],
+    [
+      'uniform: true, search: knapsack',
+      'jobs[0].uniform: [campaign_format] got true with search knapsack, expected one of the two',
+    ],
     ['labels: 3', 'jobs[0].labels: [campaign_format] got 3, expected data, model'],
     ['dtype: F16', 'jobs[0].dtype: [campaign_format] got "F16", expected float32, float16, bfloat16'],
     [

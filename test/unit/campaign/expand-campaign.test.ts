@@ -40,6 +40,8 @@ describe('expandCampaign', () => {
           labels: 'data',
           method: 'tune',
           damping: 'ridge',
+          search: 'paper',
+          neuronMultiple: 1,
           macsLength: null,
           maxLength: null,
           stride: 128,
@@ -66,6 +68,8 @@ jobs:
     fisher-group: 4
     labels: model
     damping: reference
+    search: knapsack
+    neuron-multiple: 16
     macs-length: 64
     max-length: 96
     stride: 0
@@ -99,6 +103,8 @@ jobs:
         labels: 'model',
         method: 'search',
         damping: 'reference',
+        search: 'knapsack',
+        neuronMultiple: 16,
         macsLength: 64,
         maxLength: 96,
         stride: 0,
@@ -108,6 +114,12 @@ jobs:
         onnx: 'F16',
       },
     });
+  });
+
+  it('takes uniform layers for a search of its own', () => {
+    const text = 'name: a\njobs: [{model: m, data: d, budgets: [0.5], uniform: true, neuron-multiple: 8}]';
+    const [{ settings }] = jobsOf(text);
+    assert.deepEqual([settings.search, settings.neuronMultiple], ['uniform', 8]);
   });
 
   it('names jobs after their model, each once, whatever the order', () => {

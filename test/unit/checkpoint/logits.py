@@ -11,6 +11,7 @@ import torch  # noqa: E402
 for line in sys.stdin:
     inputs, dtype = json.loads(line)
     model = espalier_model.load(folder, getattr(torch, dtype))
+    assert isinstance(model, torch.nn.Module) and len(list(model.parameters())) > 0
     with torch.no_grad():
         outputs = model(**{name: torch.tensor(values) for name, values in inputs.items()})
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)

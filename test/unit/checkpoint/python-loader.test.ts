@@ -1,4 +1,4 @@
-// Runs the Python loader where PyTorch is installed; ESPALIER_TEST_PYTHON names another interpreter than python3.
+// Runs the Python loader where PyTorch is installed; ESPALIER_PYTHON names another interpreter than python3.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { denseMasks } from '../../../pruning/masks.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { fixture, readJson, temporaryFolder } from './model-folders.ts';
 
-const PYTHON = process.env.ESPALIER_TEST_PYTHON ?? 'python3';
+const PYTHON = process.env.ESPALIER_PYTHON ?? 'python3';
 const LOADER = join(projectRoot(), 'checkpoint', 'python');
 const SCRIPT = join(projectRoot(), 'test', 'unit', 'checkpoint', 'logits.py');
 const hasTorch = spawnSync(PYTHON, ['-c', 'import torch']).status === 0;

@@ -141,6 +141,64 @@ describe('writePrunedCheckpoint', () => {
     });
   });
 
+  for (const [name, field] of [
+    [BERT, 'intermediate_size'],
+    ['hf-distilbert-question-answering', 'hidden_dim'],
+    ['hf-roberta-classification', 'intermediate_size'],
+    ['hf-xlm-roberta-classification', 'intermediate_size'],
+  ] as const)
+    it(`writes ${name} with layers alike as a stock model: its config but for ${field}, tensors of a dense model`, async (test) => {
+      const source = await openDuring(test, fixture(name));
+      const folder = await temporaryFolder(test);
+      const masks = denseMasks(2, 3, 40);
+      // Sixteen in each layer, not the same ones.
+      masks.neuronMask.forEach((_, at) => {
+        masks.neuronMask[at] = Number((at < 40 ? at : 79 - at) < 16);
+      });
+      masks.headScales[1] = 0.5;
+      masks.neuronScales[79] = 3;
+      const written = await writePrunedCheckpoint(source, masks, 'F32', folder, 'stock');
+      const config = await readJson<Record<string, unknown>>(join(folder, 'config.json'));
+      assert.deepEqual(config, { ...source.config.raw, dtype: 'float32', [field]: 16 });
+      assert.ok(!('espalier' in config) && !('auto_map' in config));
+
+      // Without our key the folder is read as any dense model: every shape follows from the stock fields alone.
+      const pruned = await openDuring(test, folder);
+      assert.deepEqual(pruned.config.neuronsByLayer, [16, 16]);
+      assert.deepEqual(pruned.config.headsByLayer, [3, 3]);
+      assert.equal(pruned.config.intermediateSize, 16);
+      for (const [weight, { storedName, shape, entry }] of pruned.weights) {
+        const dense = source.weights.get(weight)!;
+        assert.equal(storedName, dense.storedName);
+        assert.deepEqual(entry.shape, shape);
+        assert.deepEqual(
+          shape,
+          dense.shape.map((size) => (size === 40 && weight.includes('ffn_') ? 16 : size)),
+        );
+      }
+      assert.equal(pruned.weights.size, source.weights.size);
+      assert.equal(written.digest, (await digestCheckpoint(pruned)).digest);
+      const [column, scaled] = [
+        await source.tensor('layers.1.ffn_out.weight'),
+        await pruned.tensor('layers.1.ffn_out.weight'),
+      ];
+      assert.equal(scaled[15], Math.fround(3 * column[39]));
+    });
+
+  it('refuses the stock layout of layers that differ, of heads that are gone, of no neurons', async (test) => {
+    const source = await openDuring(test, fixture(BERT));
+    const folder = await temporaryFolder(test);
+    const refused = async (change: (masks: Masks) => void, text: string) => {
+      const masks = denseMasks(2, 3, 40);
+      change(masks);
+      await assert.rejects(writePrunedCheckpoint(source, masks, 'F32', folder, 'stock'), failure('internal', text));
+    };
+    await refused((masks) => masks.neuronMask.fill(0, 0, 1), 'stock layout: got heads [3,3] and neurons [39,40]');
+    await refused((masks) => masks.headMask.fill(0, 0, 1), 'got heads [2,3] and neurons [40,40]');
+    await refused((masks) => masks.neuronMask.fill(0), 'neurons [0,0], expected 3 heads and one number of neurons');
+    assert.deepEqual(await readdir(folder), []);
+  });
+
   it('keeps the older spelling torch_dtype', async (test) => {
     const folder = await copyOfFixture(test, BERT);
     await changeConfig(folder, { dtype: undefined, torch_dtype: 'float32' });

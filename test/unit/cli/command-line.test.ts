@@ -12,7 +12,7 @@ import { pruneReport } from './reports.ts';
 
 const FLAGS = [
   ...['data', 'eval', 'budget', 'out', 'force', 'resume', 'method', 'damping', 'seed', 'samples', 'replacement'],
-  ...['batch-size', 'length', 'threads', 'runtime'],
+  ...['search', 'neuron-multiple', 'uniform', 'batch-size', 'length', 'threads', 'runtime'],
   ...['fisher-group', 'labels', 'macs-length', 'dtype', 'onnx', 'metric', 'max-length', 'stride', 'text-column'],
   ...['text-pair-column', 'label-column', 'question-column', 'context-column', 'answers-column', 'workers', 'worker'],
   ...['tls-ca', 'tls-certificate', 'tls-key', 'insecure', 'device', 'json', 'quiet'],

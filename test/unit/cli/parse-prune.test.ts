@@ -28,6 +28,8 @@ describe('parsePrune', () => {
         labels: 'data',
         method: 'tune',
         damping: 'ridge',
+        search: 'paper',
+        neuronMultiple: 1,
         macsLength: null,
         maxLength: null,
         stride: 128,
@@ -53,6 +55,8 @@ describe('parsePrune', () => {
       labels: ['model'],
       method: ['search'],
       damping: ['reference'],
+      search: ['knapsack'],
+      'neuron-multiple': ['32'],
       'macs-length': ['64'],
       'max-length': ['96'],
       stride: ['0'],
@@ -101,6 +105,7 @@ describe('parsePrune', () => {
       [force, resume, seed, samples, replacement, fisherGroup, labels, method, damping],
       [true, true, 7, 16, true, 4, 'model', 'search', 'reference'],
     );
+    assert.deepEqual([settings.search, settings.neuronMultiple], ['knapsack', 32]);
     const { macsLength, maxLength, stride, metric, dtype, evaluation } = settings;
     assert.deepEqual([macsLength, maxLength, stride, metric, dtype, evaluation], [64, 96, 0, 'f1', 'BF16', 'dev.csv']);
     const timing = { runtime: 'engine', batchSizes: [8, 1], lengths: [128, 32], threads: 2 };
@@ -161,6 +166,14 @@ describe('parsePrune', () => {
     [{ 'max-length': ['1'] }, 'usage', /--max-length: got 1/],
     [{ method: ['prune'] }, 'usage', '--method: got prune, expected search, rearrange, tune'],
     [{ damping: ['none'] }, 'usage', '--damping: got none, expected ridge, reference'],
+    [{ search: ['uniform'] }, 'usage', '--search: got uniform, expected paper, knapsack'],
+    [{ 'neuron-multiple': ['5'] }, 'usage', '--neuron-multiple: got 5, expected 1, 8, 16, 32, 64'],
+    [
+      { 'neuron-multiple': ['8'] },
+      'usage',
+      /^--neuron-multiple: got 8 with the paper's search, .*; expected the knapsack/,
+    ],
+    [{ uniform: true, search: ['knapsack'] }, 'usage', '--uniform: got --search knapsack too, expected one of the two'],
     [{ labels: ['both'] }, 'usage', /--labels: got both/],
     [{ runtime: ['torch'] }, 'usage', '--runtime: got torch, expected onnxruntime, engine'],
     [{ 'batch-size': ['0'] }, 'usage', '--batch-size: got 0, expected a whole number from 1 to 65536'],

@@ -23,6 +23,8 @@ const SETTINGS: PruneSettings = {
   ...benchSettings({ model: 'models/toy/', data: 'd', out: 'o', samples: 9, workers: '1', device: 'cpu' }),
   budgets: BUDGETS,
   evaluation: 'e',
+  search: 'knapsack',
+  neuronMultiple: 16,
   seed: 11,
 };
 
@@ -35,7 +37,7 @@ const INPUTS = {
   data: { digest: 'data digest', rows: 100 },
   drawn: { truncated: 2 },
   evaluation: { dataset: { digest: 'evaluation digest', rows: 50 }, encoded: { truncated: 1 } },
-  costs: { tokens: 12.5, headCost: 1, neuronCost: 1, totalMacs: 1000 },
+  costs: { tokens: 12.5, headCost: 1, neuronCost: 1, totalMacs: 1000, smallest: 0.001 },
   groupSize: 32,
 } as unknown as PruneInputs;
 
@@ -124,7 +126,8 @@ test('every field', () => {
         '--samples',
         '9',
       ],
-      ...['--labels', 'data', '--method', 'tune', '--damping', 'ridge', '--stride', '128'],
+      ...['--labels', 'data', '--method', 'tune', '--damping', 'ridge'],
+      ...['--search', 'knapsack', '--neuron-multiple', '16', '--stride', '128'],
       ...['--runtime', 'onnxruntime', '--batch-size', '8', '--out', 'pruned'],
     ],
     seed: 11,
@@ -134,6 +137,9 @@ test('every field', () => {
     labels: 'data',
     method: 'tune',
     damping: 'ridge',
+    search: 'knapsack',
+    neuronMultiple: 16,
+    uniform: false,
     budget: 0.3,
     task: 'single-label-classification',
     metric: 'accuracy',

@@ -22,6 +22,7 @@ const SPEC: JobSpec = {
   ...{ seed: 4_294_967_295, samples: 100, replacement: true, fisherGroup: 4, labels: 'model', method: 'rearrange' },
   ...{ damping: 'reference', macsLength: 40, maxLength: 64, stride: 0, metric: 'f1', dtype: 'BF16', onnx: 'F16' },
   timing: { runtime: 'engine', batchSizes: [1, 4], lengths: [16], threads: 2 },
+  ...{ search: 'knapsack', neuronMultiple: 32 },
 };
 
 test('everything that a spec says', () => {
@@ -32,6 +33,12 @@ test('everything that a spec says', () => {
   );
   const { model: _model, data: _data, evaluation: _evaluation, ...expected } = SPEC;
   assert.deepEqual(rest, expected);
+});
+
+test('a spec of a version that knew one search', () => {
+  const { search: _search, neuronMultiple: _neuronMultiple, ...older } = SPEC;
+  const { search, neuronMultiple } = pruneRequest(older, INPUTS);
+  assert.deepEqual([search, neuronMultiple], ['paper', 1]);
 });
 
 test('no evaluation data', () => {
@@ -52,6 +59,9 @@ for (const [what, change, message] of [
   ['half a sample', { samples: 0.5 }, /^samples: got 0\.5, expected a whole number from 1 /],
   ['a seed below zero', { seed: -1 }, /^seed: got -1, /],
   ['an unknown method', { method: 'retrain' }, /^method: got retrain, expected one of search, rearrange, tune$/],
+  ['an unknown search', { search: 'best' }, /^search: got best, expected one of paper, knapsack, uniform$/],
+  ['an odd multiple', { neuronMultiple: 5 }, /^neuronMultiple: got 5, expected 1, 8, 16, 32, 64$/],
+  ['a multiple of the paper search', { search: 'paper' }, /^neuronMultiple: got 32 with the paper's search, /],
   ['an unknown column', { columns: { __proto__x: 'a' } }, /^columns: got __proto__x, /],
   ['a metric of nothing', { evaluation: null }, /^metric: got f1 without evaluation data/],
   [

@@ -18,10 +18,13 @@ const OTHER: PruneRequest = {
     { text: '0.50', value: 0.5 },
     { text: '0.3', value: 0.3 },
   ],
+  ...{ search: 'knapsack', neuronMultiple: 16 },
   ...{ seed: 7, samples: 99, replacement: true, fisherGroup: 5, labels: 'model', method: 'rearrange' },
   ...{ damping: 'reference', macsLength: 64, maxLength: 96, stride: 17, metric: 'f1', dtype: 'BF16', onnx: 'F16' },
   timing: { runtime: 'engine', batchSizes: [1, 16], lengths: [32, 64], threads: 3 },
 };
+
+const UNIFORM: PruneRequest = { ...OTHER, search: 'uniform' };
 
 async function readBack(words: readonly string[]): Promise<PruneSettings> {
   const found: PruneSettings[] = [];
@@ -44,7 +47,7 @@ async function readBack(words: readonly string[]): Promise<PruneSettings> {
   return found[0];
 }
 
-for (const [name, request] of Object.entries({ usual: USUAL, other: OTHER }))
+for (const [name, request] of Object.entries({ usual: USUAL, other: OTHER, uniform: UNIFORM }))
   test(`${name} settings come back from the command line that they make`, async () => {
     const words = commandWords(request, request);
     const { out, force, resume, workers, ...asked } = await readBack(words);
