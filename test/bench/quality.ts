@@ -1,7 +1,10 @@
 // Quality of the method on the development models: every model, seed and budget, stage by stage, beside the published
 // method. Resumable: a model and seed that is done is not run again. Takes hours on two cores, minutes on a GPU.
 //   node dist/test/bench/quality.js --models FOLDER --data FOLDER --results FILE [--seeds 0,1,2,3,4] [--only MODEL,…]
-//     [--damping ridge|reference] [--device cpu|gpu] [--workers N] [--table FILE]
+//     [--damping ridge|reference] [--device cpu|gpu] [--workers N] [--table FILE] [--budgets 0.7,0.6,0.5,0.4,0.3]
+//     [--searches paper,knapsack,knapsack-32,…]
+// Of one search alone the table is the study beside the published method; of several it compares them. A table replaces
+// its own part of FILE and leaves the rest.
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,6 +15,7 @@ import type { PruneSettings } from '../../coordinator/prune-settings.ts';
 import { benchSettings } from './bench-settings.ts';
 import { PUBLISHED } from './published-quality.ts';
 import { qualityTable } from './quality-table.ts';
+import { SEARCHES_HEADING, searchOf, searchTable } from './search-table.ts';
 
 /** One pruned model of the study. */
 export interface QualityRecord {
@@ -29,9 +33,10 @@ export interface QualityRecord {
   readonly seconds: PruneReport['seconds'];
   readonly device: string;
   readonly damping: string;
+  /** "paper", "knapsack", or "knapsack-32" with the neurons of a layer in multiples of 32; left out: the paper's. */
+  readonly search?: string;
 }
 
-const BUDGETS = ['0.7', '0.6', '0.5', '0.4', '0.3'];
 const SAMPLES = 2048;
 
 const { values: flags } = parseArgs({
@@ -43,6 +48,8 @@ const { values: flags } = parseArgs({
     seeds: { type: 'string', default: '0,1,2,3,4' },
     only: { type: 'string', default: Object.keys(PUBLISHED).join(',') },
     damping: { type: 'string', default: 'ridge' },
+    budgets: { type: 'string', default: '0.7,0.6,0.5,0.4,0.3' },
+    searches: { type: 'string', default: 'paper' },
     device: { type: 'string', default: 'auto' },
     workers: { type: 'string' },
   },
@@ -55,20 +62,43 @@ if (damping !== 'ridge' && damping !== 'reference')
 const records = await readRecords(flags.results);
 if (records.some((record) => record.damping !== damping))
   throw new Error(`${flags.results}: holds runs with another damping, expected ${damping} alone`);
+const searches = flags.searches.split(',');
 for (const model of flags.only.split(',').filter((name) => name !== '')) {
   for (const seed of flags.seeds.split(',').map(Number)) {
-    if (records.some((record) => record.model === model && record.seed === seed)) continue;
-    const start = performance.now();
-    records.push(...(await run(model, seed, damping)));
-    await writeAside(flags.results, textOf(records));
-    process.stdout.write(`${model} seed ${seed}: ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
+    for (const search of searches) {
+      const isDone = (record: QualityRecord) =>
+        record.model === model && record.seed === seed && searchOf(record) === search;
+      if (records.some(isDone)) continue;
+      const start = performance.now();
+      records.push(...(await run(model, seed, damping, search)));
+      await writeAside(flags.results, textOf(records));
+      const seconds = ((performance.now() - start) / 1000).toFixed(0);
+      process.stdout.write(`${model} seed ${seed} ${search}: ${seconds} s\n`);
+    }
   }
 }
-const table = qualityTable(records);
-if (flags.table) await writeAside(flags.table, table);
+const table = searches.length > 1 ? searchTable(records, searches) : qualityTable(records);
+if (flags.table) await writeAside(flags.table, await withTable(flags.table, table));
 process.stdout.write(table);
 
-async function run(model: string, seed: number, damping: PruneSettings['damping']): Promise<QualityRecord[]> {
+/** The text of a file whose part is replaced: the study is what stands before the first heading of the second level, the
+ * comparison what begins at its own. */
+async function withTable(file: string, table: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const [study, ...sections] = text.split(/^(?=## )/m);
+  const others = sections.filter((section) => !section.startsWith(SEARCHES_HEADING));
+  const parts = table.startsWith(SEARCHES_HEADING) ? [study, ...others, table] : [table, ...sections];
+  return `${parts.map((part) => part.trimEnd()).join('\n\n')}\n`;
+}
+
+async function run(
+  model: string,
+  seed: number,
+  damping: PruneSettings['damping'],
+  search: string,
+): Promise<QualityRecord[]> {
+  const [kind, multiple = '1'] = search.split('-');
+  if (kind !== 'paper' && kind !== 'knapsack') throw new Error(`--searches: got ${search}, expected paper, knapsack-N`);
   const folder = await mkdtemp(path.join(tmpdir(), 'espalier-quality-'));
   const data = path.join(flags.data!, model.split('-')[1]);
   const { workers, device } = flags;
@@ -82,19 +112,21 @@ async function run(model: string, seed: number, damping: PruneSettings['damping'
       device,
     }),
     evaluation: path.join(data, 'dev.jsonl'),
-    budgets: BUDGETS.map((text) => ({ text, value: Number(text) })),
+    budgets: flags.budgets.split(',').map((text) => ({ text, value: Number(text) })),
+    search: kind,
+    neuronMultiple: Number(multiple),
     seed,
     damping,
   };
   try {
     const reports = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
-    return reports.map((report) => recordOf(model, report));
+    return reports.map((report) => recordOf(model, report, search));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function recordOf(model: string, report: PruneReport): QualityRecord {
+function recordOf(model: string, report: PruneReport, search: string): QualityRecord {
   const { seed, budget, quality, scores, heads, neurons, seconds, damping } = report;
   const tuning = report.tuning.map(({ layer, subLayer, rung, largestScale }) => ({
     layer,
@@ -116,6 +148,7 @@ function recordOf(model: string, report: PruneReport): QualityRecord {
     seconds,
     device: `${kind} ${device}`,
     damping,
+    ...(search !== 'paper' && { search }),
   };
 }
 
@@ -130,7 +163,13 @@ async function readRecords(file: string): Promise<QualityRecord[]> {
 
 // A line a record, in a fixed order, whatever the order of the runs.
 function textOf(list: readonly QualityRecord[]): string {
-  const sorted = [...list].sort((a, b) => a.model.localeCompare(b.model) || a.seed - b.seed || b.budget - a.budget);
+  const sorted = [...list].sort(
+    (a, b) =>
+      a.model.localeCompare(b.model) ||
+      a.seed - b.seed ||
+      b.budget - a.budget ||
+      searchOf(a).localeCompare(searchOf(b)),
+  );
   return `[\n${sorted.map((record) => JSON.stringify(record)).join(',\n')}\n]\n`;
 }
 
