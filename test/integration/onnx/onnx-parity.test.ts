@@ -5,14 +5,17 @@
 // these small ones stay ten times below it.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { cp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { float16ToFloat32, float32ToFloat16 } from '../../../checkpoint/half-precision.ts';
 import { writeOnnx } from '../../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
+import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
 import { onnxLogits, runOnnx } from '../../support/onnx-session.ts';
@@ -29,7 +32,7 @@ import {
 } from '../engine/tiny-model.ts';
 
 const TOLERANCE = 1e-5;
-// Matrices rounded to 11 bits, logits of size 1 to 5; see "float16 rounds" for what it is not.
+// Matrices rounded to 11 bits, logits of size 1 to 5.
 const HALF_TOLERANCE = 2e-2;
 const LENGTHS = [12, 5, 1, 7, 9, 3];
 
@@ -137,22 +140,89 @@ for (const name of readdirSync(fixtures).filter((entry) => entry.startsWith('hf-
       assertWithin(largestDifference(answers[output], expected[output].flat(9)), TOLERANCE, output);
   });
 
-test('float16 rounds the matrices and nothing else: as far from float32 as rounding them first is', async (t) => {
+test('a token that is masked anywhere changes no other logit, and an input that is too long is refused', async (t) => {
+  const { folder, config } = await tinyModel(t, 'Bert', 'TokenClassification');
+  const checkpoint = await openCheckpoint(folder);
+  t.after(() => checkpoint.close());
+  const { files } = await writeOnnx(checkpoint, path.join(await temporaryFolder(t), 'model.onnx'), { dtype: 'F32' });
+  const batch = (masked: number, bit: number) => ({
+    input_ids: [[masked, 5, 9, masked, 12]],
+    attention_mask: [[bit, 1, 1, bit, 1]],
+    token_type_ids: [[0, 0, 1, 1, 1]],
+  });
+  const others = async (masked: number, bit: number) => {
+    const { logits } = await runOnnx(files[0].path, batch(masked, bit));
+    return [1, 2, 4].flatMap((token) => [...logits.subarray(token * config.outputs, (token + 1) * config.outputs)]);
+  };
+  assert.deepEqual(await others(7, 0), await others(30, 0));
+  assert.ok(largestDifference(await others(7, 1), await others(30, 1)) > 0.01, 'unmasked they do change');
+  const [long] = randomSamples({ ...config, maxTokens: 40 }, [config.maxTokens + 1]);
+  await assert.rejects(onnxLogits(files[0].path, config, [long]), /embeddings/);
+});
+
+test('the same checkpoint gives the same bytes, whatever it lies in', async (t) => {
+  const { folder } = await tinyModel(t, 'Roberta', 'QuestionAnswering');
+  const elsewhere = path.join(await temporaryFolder(t), 'elsewhere');
+  await cp(folder, elsewhere, { recursive: true });
+  const digests = new Set<string>();
+  for (const source of [folder, elsewhere]) {
+    const checkpoint = await openCheckpoint(source);
+    t.after(() => checkpoint.close());
+    const out = path.join(await temporaryFolder(t), `${digests.size}.onnx`);
+    const { files } = await writeOnnx(checkpoint, out, { dtype: 'F16' });
+    digests.add(files[0].sha256);
+  }
+  assert.equal(digests.size, 1);
+});
+
+test('a weight that float16 cannot hold is refused, and nothing is left of the file', async (t) => {
+  const { folder } = await tinyModel(t, 'Bert', 'SequenceClassification');
+  const checkpoint = await openCheckpoint(folder);
+  t.after(() => checkpoint.close());
+  const huge: typeof checkpoint = {
+    ...checkpoint,
+    tensor: async (name) =>
+      (await checkpoint.tensor(name)).map((value) => (name.endsWith('ffn_in.weight') ? 7e4 : value)),
+  };
+  const out = await temporaryFolder(t);
+  await assert.rejects(writeOnnx(huge, path.join(out, 'model.onnx'), { dtype: 'F16' }), {
+    code: 'not_finite',
+    message: 'layers.0.ffn_in.weight: got 70000, which float16 cannot hold',
+    action: 'export the model as float32',
+  });
+  assert.deepEqual(readdirSync(out), []);
+});
+
+test('float16 rounds the matrices: what a checkpoint with rounded matrices gives', async (t) => {
   const { folder, config } = await tinyModel(t, 'Bert', 'SequenceClassification');
   const samples = randomSamples(config, LENGTHS);
   const checkpoint = await openCheckpoint(folder);
   t.after(() => checkpoint.close());
   const out = await temporaryFolder(t);
-  const logits = async (dtype: 'F32' | 'F16') => {
-    const { files } = await writeOnnx(checkpoint, path.join(out, `${dtype}.onnx`), { dtype });
+  const half = (values: Float32Array) => float16ToFloat32(float32ToFloat16(values).bits);
+  const matrices = new Set([...checkpoint.weights.values()].filter(({ shape }) => shape.length === 2));
+  const rounded = path.join(out, 'rounded');
+  await cp(folder, rounded, { recursive: true });
+  const tensors = await Promise.all(
+    [...checkpoint.weights.values()].map(async (weight) => {
+      const values = await checkpoint.tensor(weight.name);
+      const data = matrices.has(weight) ? half(values) : values;
+      return { name: weight.storedName, dtype: 'F32' as const, shape: weight.shape, data };
+    }),
+  );
+  await writeFile(path.join(rounded, 'model.safetensors'), encodeSafetensors(tensors));
+  const roundedCheckpoint = await openCheckpoint(rounded);
+  t.after(() => roundedCheckpoint.close());
+  const logits = async (source: typeof checkpoint, dtype: 'F32' | 'F16') => {
+    const { files } = await writeOnnx(source, path.join(out, 'model.onnx'), { dtype });
     return { bytes: files[0].bytes, values: await onnxLogits(files[0].path, config, samples) };
   };
-  const [single, half] = [await logits('F32'), await logits('F16')];
-  const gap = largestDifference(half.values, single.values);
-  assert.ok(gap > 1e-5 && gap < HALF_TOLERANCE, `off by ${gap}`);
-  const matrixBytes = [...checkpoint.weights.values()]
-    .filter(({ shape }) => shape.length === 2)
-    .reduce((sum, { shape }) => sum + shape[0] * shape[1] * 2, 0);
-  // What a Cast a matrix costs is less than 150 bytes of graph each.
-  assert.ok(single.bytes - half.bytes > matrixBytes - 150 * 30, `${single.bytes} and ${half.bytes} bytes`);
+  const found = await logits(checkpoint, 'F16');
+  const expected = await logits(roundedCheckpoint, 'F32');
+  assertWithin(largestDifference(found.values, expected.values), TOLERANCE, 'logits');
+  const exact = await logits(checkpoint, 'F32');
+  assert.ok(largestDifference(found.values, exact.values) > TOLERANCE, 'rounding is seen at all');
+  const saved = [...matrices].reduce((sum, { shape }) => sum + shape[0] * shape[1] * 2, 0);
+  // A Cast a matrix costs less than 150 bytes of graph.
+  assert.ok(exact.bytes - found.bytes > saved - 150 * matrices.size, `${exact.bytes} and ${found.bytes} bytes`);
 });
