@@ -3,10 +3,11 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isFileName } from '../coordinator/jobs/file-names.ts';
+import { PAGE_FILE } from '../coordinator/report/page-mark.ts';
 import { requireReplaceable } from '../coordinator/store/own-output.ts';
 import { openRunFolder, type RunFolder } from '../coordinator/store/run-folder.ts';
 import { blobOfFile } from '../shared/blobs/blob-source.ts';
-import { EspalierError } from '../shared/errors.ts';
+import { EspalierError, toEspalierError } from '../shared/errors.ts';
 import type { ClusterClient, Job } from './client/cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { counted, formatBytes } from './quantities.ts';
@@ -37,6 +38,7 @@ export async function fetchJob(
   let isWhole = false;
   try {
     await downloadAll(client, job, results, folder, quiet, context);
+    await stagePage(results, folder, context);
     context.signal.throwIfAborted();
     await folder.commit();
     isWhole = true;
@@ -46,9 +48,9 @@ export async function fetchJob(
   }
 }
 
-/** Whether a folder holds these results and nothing else, by their reports: no two runs write the same. */
+/** Whether a folder holds these results, their page and nothing else, by their reports: no two runs write the same. */
 export async function isFetched(results: readonly Result[], out: string): Promise<boolean> {
-  const names = await readdir(out).catch(() => []);
+  const names = (await readdir(out).catch(() => [])).filter((name) => name !== PAGE_FILE);
   if (names.length !== results.length) return false;
   for (const { budget, files } of results) {
     const digest = files.find(({ name }) => name === REPORT_FILE)?.digest;
@@ -56,6 +58,22 @@ export async function isFetched(results: readonly Result[], out: string): Promis
     if (digest === undefined || found?.digest !== digest) return false;
   }
   return true;
+}
+
+/** A page that cannot be made, of reports that another version wrote, keeps no model from its user. */
+async function stagePage(results: readonly Result[], folder: RunFolder, { stderr }: CliContext): Promise<void> {
+  const [{ readJob }, { writeJobPage }] = await Promise.all([
+    import('../coordinator/report/read-report.ts'),
+    import('../coordinator/report/write-pages.ts'),
+  ]);
+  try {
+    const job = await readJob(path.dirname(await folder.staging(results[0].budget)));
+    if (job !== null) await writeJobPage(job, folder.staged(PAGE_FILE));
+  } catch (caught) {
+    const error = toEspalierError(caught);
+    if (error.code !== 'data_format') throw error;
+    stderr.write(`no ${PAGE_FILE} of it: ${error.message}\n`);
+  }
 }
 
 async function downloadAll(

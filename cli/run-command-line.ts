@@ -12,6 +12,7 @@ import { addListCommand } from './commands/list.ts';
 import { addLogsCommand } from './commands/logs.ts';
 import { addProcessCommands, processOf } from './commands/processes.ts';
 import { addPruneCommand } from './commands/prune.ts';
+import { addReportCommand } from './commands/report.ts';
 import { addRetryCommand } from './commands/retry.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addSubmitCommand } from './commands/submit.ts';
@@ -77,6 +78,7 @@ function buildProgram(context: CliContext): Command {
   addEvaluateCommand(program, context);
   addInspectCommand(program, context);
   addExportCommand(program, context);
+  addReportCommand(program, context);
   for (const add of CLUSTER_COMMANDS) add(program, context);
   addProcessCommands(program);
   return program;

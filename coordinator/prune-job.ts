@@ -1,5 +1,6 @@
 // The life of a prune job on one machine: check the inputs, take the output folder, start workers, run the stages, and the
 // output appears whole.
+import { writeFile } from 'node:fs/promises';
 import { writePrunedCheckpoint } from '../checkpoint/write-pruned.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
@@ -13,6 +14,8 @@ import { writeModelOnnx } from './job/write-model-onnx.ts';
 import { pruneModel, storedPlan, writeReport } from './prune-model.ts';
 import type { PruneReport } from './prune-report.ts';
 import type { PruneSettings } from './prune-settings.ts';
+import { PAGE_FILE } from './report/page-mark.ts';
+import { reportedJob } from './report/reported-job.ts';
 import { requireReplaceable } from './store/own-output.ts';
 import { openRunFolder } from './store/run-folder.ts';
 import { openWorkers } from './workers/workers.ts';
@@ -63,6 +66,10 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
       await writeReport(folder, measured.budget.text, report);
       reports.push(report);
     }
+    // Loaded here: plotting takes a second to load, which a job that is refused should not wait for.
+    const { jobPage } = await import('./report/job-page.ts');
+    const reported = finished.budgets.map(({ budget }, i) => ({ name: budget.text, report: reports[i] }));
+    await writeFile(folder.staged(PAGE_FILE), jobPage(reportedJob(reports[0].model.name, reported)));
     signal.throwIfAborted();
     await folder.commit();
     return reports;

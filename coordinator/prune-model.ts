@@ -1,7 +1,7 @@
 // The stages of a prune job between load and commit, the same on one machine and in a cluster: plan, gradients, then every
 // budget. Each stage is stored in the job's home before the next begins (see job/job-context.ts), so that whoever calls
 // this again with the same home goes on after the last one.
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { EncodedSample } from '../dataset/encoded-sample.ts';
 import type { DeviceClass } from '../shared/rpc/protocol.ts';
@@ -13,6 +13,7 @@ import { drawnLabels } from './job/model-labels.ts';
 import type { PruneInputs } from './job/prune-inputs.ts';
 import type { PruneReport } from './prune-report.ts';
 import type { PruneRequest } from './prune-settings.ts';
+import { CARD_FILE, modelCard } from './report/model-card.ts';
 import { exportBudget, type MeasuredBudget } from './stages/export.ts';
 import { macsSearch, stagesOf } from './stages/find-masks.ts';
 import { importanceByLayer, storedFisher } from './stages/fisher.ts';
@@ -45,9 +46,11 @@ export function pruneModel(
   return withFittingBatches(first, environment.emit, (limit) => pruneAll(request, inputs, environment, limit));
 }
 
-/** Puts a budget's report beside its model. */
+/** Puts a budget's report and its model card beside its model. */
 export async function writeReport(home: JobHome, budget: string, report: PruneReport): Promise<void> {
-  await writeFile(path.join(await home.staging(budget), 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+  const folder = await home.staging(budget);
+  await writeFile(path.join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+  await writeFile(path.join(folder, CARD_FILE), modelCard(report, budget, (await readdir(folder)).sort()));
 }
 
 // All of it, with batches of one size.

@@ -94,6 +94,8 @@ export interface PruneReport {
   readonly bytes: { readonly dense: number; readonly pruned: number };
   /** Diagonal Fisher information of the dense model, which the search went by. */
   readonly importance?: LayerImportance;
+  /** Heads and neurons that each layer of the dense model has. */
+  readonly denseLayer?: { readonly heads: number; readonly neurons: number };
   /** Heads and neurons kept, by layer. */
   readonly heads: readonly number[];
   readonly neurons: readonly number[];

@@ -107,6 +107,7 @@ async function fetchSeveral(client: ClusterClient, settings: FetchSettings, cont
       );
     }
   }
+  if (fetched.length > 0) await compare(fetched, settings, context);
   if (settings.json)
     writeJson(context, {
       jobs: fetched.map(({ job, folders }) => ({ job: job.id, name: job.name, folders })),
@@ -118,6 +119,19 @@ async function fetchSeveral(client: ClusterClient, settings: FetchSettings, cont
     failures.push(new EspalierError('job_state', `${counted(waiting.length, 'job')} yet to end`, { action }));
   }
   if (failures.length > 0) throw joinedFailure(failures);
+}
+
+/** The page beside the jobs' folders; one that cannot be made keeps no model from its user. */
+async function compare(fetched: readonly Fetched[], { out }: FetchSettings, context: CliContext): Promise<void> {
+  const { writeComparison } = await import('../write-pages.ts');
+  const campaigns = [...new Set(fetched.map(({ job }) => job.campaignName))];
+  const name = campaigns.length === 1 && campaigns[0] !== '' ? campaigns[0] : counted(fetched.length, 'job');
+  const folders = fetched.map(({ job }) => job.name);
+  await writeComparison(name, path.resolve(context.cwd, out), folders).catch((caught: unknown) => {
+    const error = toEspalierError(caught);
+    if (error.code !== 'data_format' && error.code !== 'output_exists') throw error;
+    context.stderr.write(`no page that compares them: ${error.message}\n`);
+  });
 }
 
 /** The jobs that were asked for, oldest first. @throws EspalierError "usage" when two would have the same folder. */

@@ -93,6 +93,7 @@ export function buildReport(
     parameters: { dense: checkpoint.parameters, pruned: result.parameters },
     bytes: { dense: digest.files.reduce((sum, { bytes }) => sum + bytes, 0), pruned: measured.bytes },
     importance: job.importance,
+    denseLayer: { heads: checkpoint.config.heads, neurons: checkpoint.config.intermediateSize },
     heads: result.heads,
     neurons: result.neurons,
     tuning: result.tuning,

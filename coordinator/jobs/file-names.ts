@@ -29,6 +29,7 @@ const RESULT_FILES: ReadonlySet<string> = new Set([
   'masks.json',
   'espalier_model.py',
   'report.json',
+  'README.md',
   'model.onnx',
   'model.onnx.data',
 ]);

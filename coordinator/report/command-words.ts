@@ -86,3 +86,14 @@ export function shellLine(words: readonly string[]): string {
     .map((word) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
     .join(' ');
 }
+
+/** The whole command for a shell, a line a flag. */
+export function commandLines(words: readonly string[]): string {
+  const start = words.findIndex((word) => word.startsWith('--'));
+  const lines = [['npx', 'espalier', ...words.slice(0, start < 0 ? words.length : start)]];
+  for (const word of words.slice(lines[0].length - 2)) {
+    if (word.startsWith('--')) lines.push([word]);
+    else lines[lines.length - 1].push(word);
+  }
+  return lines.map(shellLine).join(' \\\n  ');
+}

@@ -81,6 +81,11 @@ export class RunFolder implements JobHome {
     return this.#paths.out;
   }
 
+  /** Where `file` is to be written that becomes `<out>/<file>`. */
+  staged(file: string): string {
+    return join(this.#paths.staging, file);
+  }
+
   /** Folder, made when missing, whose content becomes `<out>/<budget>`. Empty at the start of every run, resumed or not:
    * outputs are written again, only stages are taken from the state. */
   async staging(budget: string): Promise<string> {

@@ -42,7 +42,7 @@ test('several budgets of one run are what runs of one budget each give', async (
     reports.map(({ budget }) => budget),
     [0.3, 0.5, 0.8],
   );
-  assert.deepEqual(readdirSync(at('three')).sort(), ['0.3', '0.5', '0.8']);
+  assert.deepEqual(readdirSync(at('three')).sort(), ['0.3', '0.5', '0.8', 'report.html']);
   const [small, half, large] = reports;
   assert.equal(half.digest, usual.digest);
   assert.ok(small.macs.pruned < half.macs.pruned && half.macs.pruned < large.macs.pruned);
@@ -246,6 +246,7 @@ test('--uniform: a stock config.json, all heads, as many neurons everywhere as t
 
 test('the folder holds all that a user of the model needs', () => {
   assert.deepEqual(readdirSync(at('usual/0.5')).sort(), [
+    'README.md',
     'config.json',
     'espalier_model.py',
     'masks.json',

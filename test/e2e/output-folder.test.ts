@@ -44,7 +44,7 @@ test('an output that is there is kept without --force and replaced whole with it
   const refused = await workspace.run(toyRun('kept', '--seed', '1'));
   assertFailed(refused, 'output_exists', at('kept'), '--force');
   assert.deepEqual(report(), before);
-  assert.deepEqual(readdirSync(at('kept')).sort(), ['0.5']);
+  assert.deepEqual(readdirSync(at('kept')).sort(), ['0.5', 'report.html']);
 
   await writeFile(at('kept/notes.txt'), 'mine');
   const careful = await workspace.run(toyRun('kept', '--seed', '1', '--force'));
@@ -55,7 +55,11 @@ test('an output that is there is kept without --force and replaced whole with it
   const forced = await workspace.run(toyRun('kept', '--seed', '1', '--force'));
   assert.equal(forced.code, 0, forced.stderr);
   assert.notEqual(report().digest, before.digest);
-  assert.deepEqual(readdirSync(at('kept')), ['0.5'], 'nothing of the old output is mixed with the new one');
+  assert.deepEqual(
+    readdirSync(at('kept')).sort(),
+    ['0.5', 'report.html'],
+    'nothing of the old output is mixed with the new one',
+  );
 });
 
 test('--force that is interrupted leaves the old output whole', async () => {

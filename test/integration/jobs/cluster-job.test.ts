@@ -24,6 +24,7 @@ import type {
 import { runPruneJob } from '../../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
 import type { PruneSettings } from '../../../coordinator/prune-settings.ts';
+import { CARD_FILE, modelCard } from '../../../coordinator/report/model-card.ts';
 import { blobOfFile } from '../../../shared/blobs/blob-source.ts';
 import type { Bus } from '../../../shared/bus/bus.ts';
 import { connectBus } from '../../../shared/bus/nats-bus.ts';
@@ -192,6 +193,15 @@ async function assertSame(results: readonly JobResult[], out: string, reports: r
     for (const file of files) {
       const bytes = await stored(file);
       if (file.name === 'report.json') assert.deepEqual(JSON.parse(bytes.toString()), report);
+      else if (file.name === CARD_FILE)
+        assert.equal(
+          bytes.toString(),
+          modelCard(
+            report as PruneReport,
+            budget,
+            names.filter((name) => name !== CARD_FILE),
+          ),
+        );
       else assert.deepEqual(bytes, await readFile(at(out, budget, file.name)), file.name);
     }
   }

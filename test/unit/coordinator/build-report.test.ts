@@ -155,6 +155,7 @@ test('every field', () => {
     parameters: { dense: 5000, pruned: 3000 },
     bytes: { dense: 1000, pruned: 700 },
     importance: { heads: [2, 1], neurons: [0.5, 0.25] },
+    denseLayer: { heads: CONFIG.heads, neurons: CONFIG.intermediateSize },
     heads: [1, 2],
     neurons: [3, 0],
     tuning: [],

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { PAGE_MARK } from '../../../coordinator/report/page-mark.ts';
 import { requireReplaceable } from '../../../coordinator/store/own-output.ts';
 
 describe('what --force may replace', () => {
@@ -24,6 +25,7 @@ describe('what --force may replace', () => {
     await requireReplaceable(path.join(parent, 'empty'));
     await pruned(path.join(parent, 'runs/0.5'));
     await pruned(path.join(parent, 'runs/0.3'));
+    await writeFile(path.join(parent, 'runs/report.html'), `${PAGE_MARK}<head></head></html>\n`);
     await requireReplaceable(path.join(parent, 'runs'));
   });
 
@@ -35,6 +37,13 @@ describe('what --force may replace', () => {
     await assert.rejects(requireReplaceable(path.join(parent, 'mixed')), {
       code: 'output_exists',
       message: /mixed: got thesis, expected nothing but/,
+      action,
+    });
+    await pruned(path.join(parent, 'noted/0.5'));
+    await writeFile(path.join(parent, 'noted/report.html'), '<!doctype html>\n<p>mine');
+    await assert.rejects(requireReplaceable(path.join(parent, 'noted')), {
+      code: 'output_exists',
+      message: /noted: got report\.html, expected nothing but/,
       action,
     });
     await assert.rejects(requireReplaceable(path.join(parent, 'file')), {

@@ -1,0 +1,173 @@
+// README.md of one pruned model: a model card in the form of the Hugging Face Hub. Every number is one of report.json.
+import type { PruneReport } from '../prune-report.ts';
+import { loadingSections } from './card-loading.ts';
+import { type CardFacts, cardMetadata, isOnnx, metricNames } from './card-metadata.ts';
+import { commandLines } from './command-words.ts';
+import { showBytes, showCount, showMilliseconds, showRatio, showScore, showShare } from './figures.ts';
+import { escapeText } from './html.ts';
+import { macsShare, timedPasses } from './reported-job.ts';
+
+export const CARD_FILE = 'README.md';
+
+/** @param budget of the folder. @param files names of those beside the card: what it tells to load is among them. */
+export function modelCard(report: PruneReport, budget: string, files: readonly string[]): string {
+  const isUniform = (report as { readonly uniform?: unknown }).uniform === true;
+  const facts: CardFacts = { report, budget, files, isUniform };
+  return plain(
+    [
+      cardMetadata(facts),
+      `# ${inline(report.model.name)}, pruned to ${inline(budget)}`,
+      introduction(report),
+      `## Size\n\n${table([['', 'dense', 'pruned', 'kept'], ...sizes(report)])}`,
+      quality(report),
+      speed(report),
+      `## Loading\n\n${loadingSections(facts)}`,
+      limits(facts),
+      reproduction(report),
+    ].join('\n\n'),
+  );
+}
+
+function introduction(report: PruneReport): string {
+  const { model, task, samples, method } = report;
+  const steps = {
+    search: 'what stays was found from gradients (diagonal Fisher information)',
+    rearrange: 'what stays was found from gradients (Fisher information, with its cross terms)',
+    tune: 'what stays was found from gradients (Fisher information) and scaled by least squares',
+  }[method];
+  return `A ${inline(model.type)} model for ${task.replaceAll('-', ' ')}, made smaller from ${inline(model.name)} by Espalier
+${inline(report.espalier)} without any training: whole attention heads and FFN neurons are gone, and ${steps}, on ${samples}
+calibration samples. The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656). It keeps
+${showShare(macsShare(report))} of the encoder's multiply-accumulates (MACs).`;
+}
+
+function sizes({ macs, macsLength, parameters, bytes, heads, neurons, denseLayer }: PruneReport): string[][] {
+  const row = (name: string, dense: number, pruned: number, show: (value: number) => string) => [
+    ...[name, show(dense), show(pruned), showShare(pruned / dense)],
+  ];
+  const layered = (name: string, kept: readonly number[], dense: number | undefined) =>
+    dense === undefined ? [] : [row(name, dense * kept.length, sum(kept), String)];
+  return [
+    row(`MACs of the encoder at ${showCount(macsLength)} tokens`, macs.dense, macs.pruned, showCount),
+    row('parameters', parameters.dense, parameters.pruned, showCount),
+    row('weight files', bytes.dense, bytes.pruned, showBytes),
+    ...layered('attention heads', heads, denseLayer?.heads),
+    ...layered('FFN neurons', neurons, denseLayer?.neurons),
+  ];
+}
+
+function quality(report: PruneReport): string {
+  const { evaluation, scores, method } = report;
+  if (evaluation === null || scores[method] === undefined) return '## Quality\n\nNot measured.';
+  const rows = metricNames(report).map((metric) => [
+    metric,
+    showScore(scores.dense?.[metric] ?? null),
+    showScore(scores[method][metric]),
+  ]);
+  const name = evaluation.name === undefined ? '' : ` of ${inline(evaluation.name)}`;
+  return `## Quality
+
+On all ${evaluation.rows} rows${name}, which took no part in the pruning; measured on the files of this folder.
+
+${table([['', 'dense', 'pruned'], ...rows])}`;
+}
+
+function speed(report: PruneReport): string {
+  const passes = timedPasses(report);
+  if (passes.length === 0) return '## Speed\n\nNot measured.';
+  const rows = passes.map(({ setting, dense, pruned }) => [
+    ...[setting, showTime(dense), showTime(pruned), showRatio(dense.median / pruned.median)],
+  ]);
+  return `## Speed
+
+Median time of a forward pass, dense and pruned in turn in one process on ${inline(deviceOf(report))}; in brackets the 10th and
+90th percentile, where they were measured.
+
+${table([['', 'dense', 'pruned', 'speed-up'], ...rows])}`;
+}
+
+function showTime({ median, p10, p90 }: { median: number; p10: number | null; p90: number | null }): string {
+  const spread = p10 === null || p90 === null ? '' : ` (${showMilliseconds(p10)} to ${showMilliseconds(p90)})`;
+  return `${showMilliseconds(median)}${spread}`;
+}
+
+function deviceOf({ deviceClass }: PruneReport): string {
+  const { model, device } = deviceClass;
+  return String(model ?? device ?? 'one machine');
+}
+
+function limits({ report, isUniform, files }: CardFacts): string {
+  const points = [
+    `It does what ${inline(report.model.name)} does, with its biases and its limits; nothing was added.`,
+    'Embeddings and the head of the task are as they were.',
+    ...(isUniform
+      ? []
+      : ['Layers keep different numbers of heads and neurons, which the classes of `transformers` do not expect.']),
+    ...(files.some(isOnnx) ? [] : ['There is no ONNX file beside it.']),
+    ...(report.evaluation === null ? ['Its quality was not measured: measure it before using it.'] : []),
+    'Times are those of one machine, batch size and length: measure on yours.',
+  ];
+  return `## Limits\n\n${points.map((point) => `- ${point}`).join('\n')}`;
+}
+
+function reproduction(report: PruneReport): string {
+  const digests = [
+    ['model', report.model.digest],
+    ['calibration data', report.data.digest],
+    ...(report.evaluation === null ? [] : [['evaluation data', report.evaluation.digest]]),
+    ['plan of samples and batches', report.plan],
+    ['model.safetensors of this folder', report.digest],
+  ];
+  const command =
+    report.command === undefined
+      ? ''
+      : `With Espalier ${inline(report.espalier)} and the same files under these names:
+
+${fenced(commandLines(report.command), 'sh')}
+
+`;
+  return `## How to reproduce it
+
+${command}On workers of the same device class (${inline(classOf(report))}) the weights come out the same to the bit.
+
+${table([['', 'SHA-256'], ...digests.map(([name, digest]) => [name, inline(digest)])])}
+
+\`report.json\` has every setting, the heads and neurons kept in each layer, and how the tuning of each went.
+`;
+}
+
+function classOf({ deviceClass }: PruneReport): string {
+  return Object.entries(deviceClass)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+}
+
+function table([head, ...rows]: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** What a user or a file calls something, as text that Markdown and HTML take for nothing else. Not for code, which takes no
+ * entities. */
+function inline(text: string): string {
+  return escapeText(text).replace(MARKUP, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** Underscores within words are no markup. */
+const MARKUP = /[\n`|[\]*\\~#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])/g;
+
+/** Code in a fence that nothing in it ends. */
+function fenced(code: string, language: string): string {
+  const runs = [...code.matchAll(/`+/g)].map(([run]) => run.length);
+  const fence = '`'.repeat(Math.max(2, ...runs) + 1);
+  return `${fence}${language}\n${code}\n${fence}`;
+}
+
+/** Numbers may be broken before their unit here: a file that is read as it is written. */
+function plain(text: string): string {
+  return text.replaceAll('\u00a0', ' ');
+}

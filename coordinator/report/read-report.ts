@@ -1,0 +1,130 @@
+// Reads report.json files back. They may come from another version, another machine or another person: what pages and cards
+// take for granted is checked once, here.
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Ajv, type ErrorObject } from 'ajv';
+import { EspalierError } from '../../shared/errors.ts';
+import type { PruneReport } from '../prune-report.ts';
+import { type ReportedBudget, type ReportedJob, reportedJob } from './reported-job.ts';
+
+export const REPORT_FILE = 'report.json';
+
+const text = { type: 'string' };
+const number = { type: 'number' };
+const amount = { type: 'number', minimum: 0 };
+const positive = { type: 'number', exclusiveMinimum: 0 };
+const score = { type: ['number', 'null'] };
+const amounts = { type: 'array', minItems: 1, maxItems: 4096, items: amount };
+/** @param required all of them, but for those whose schema is in `optional`. */
+const object = (required: object, optional: object = {}) => ({
+  ...{ type: 'object', required: Object.keys(required) },
+  properties: { ...required, ...optional },
+});
+const data = object({ digest: text, rows: amount, truncated: amount }, { name: text });
+const timing = object({ median: positive, p10: amount, p90: amount });
+const pair = object({ dense: positive, pruned: amount });
+
+const SCHEMA = object(
+  {
+    ...{ espalier: text, schema: { const: 1 }, model: object({ name: text, digest: text, type: text }), data },
+    evaluation: { anyOf: [data, { type: 'null' }] },
+    ...{ seed: amount, samples: amount, replacement: { type: 'boolean' }, fisherGroup: amount, labels: text },
+    ...{ method: { enum: ['search', 'rearrange', 'tune'] }, damping: text, budget: amount, task: text },
+    metric: { type: ['string', 'null'] },
+    quality: object({ dense: score, search: score, rearrange: score, tune: score }),
+    ...{ macs: pair, macsLength: amount, parameters: pair, bytes: pair, heads: amounts, neurons: amounts },
+    tuning: {
+      type: 'array',
+      items: object({
+        ...{ layer: amount, subLayer: { enum: ['attention', 'ffn'] }, kept: amount, rung: text },
+        ...{ heldOutBefore: score, heldOutAfter: score, largestScale: number, tried: { type: 'array' } },
+      }),
+    },
+    latency: {
+      anyOf: [
+        { type: 'null' },
+        object({ batchSize: amount, tokens: amount, repeats: amount, denseSeconds: positive, prunedSeconds: positive }),
+      ],
+    },
+    seconds: object({
+      ...{ load: amount, fisher: amount, search: amount, rearrange: amount, tune: amount, evaluate: amount },
+      total: amount,
+    }),
+    ...{ workers: amount, deviceClass: { type: 'object' }, plan: text, dtype: text, digest: text },
+  },
+  {
+    ...{ command: { type: 'array', items: text }, importance: object({ heads: amounts, neurons: amounts }) },
+    denseLayer: object({ heads: amount, neurons: amount }),
+    workerTimes: {
+      type: 'array',
+      items: object({
+        ...{ worker: amount, tasks: amount },
+        seconds: { type: 'object', additionalProperties: amount },
+      }),
+    },
+    speed: {
+      type: 'array',
+      items: object({
+        ...{ runtime: text, batchSize: amount, tokens: amount, threads: amount, repeats: amount },
+        ...{ dense: timing, pruned: timing },
+      }),
+    },
+  },
+);
+
+const isReport = new Ajv({ allowUnionTypes: true }).compile<PruneReport>(SCHEMA);
+
+/** A report out of its text. @param source for messages. @throws EspalierError "data_format". */
+export function parseReport(json: string, source: string): PruneReport {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw unreadable(source, 'got no JSON, expected a report', cause);
+  }
+  if (isReport(value)) return value;
+  throw unreadable(source, wrong(isReport.errors?.[0]));
+}
+
+/** The job whose output folder this is; null: no folder in it, nor itself, holds a report.
+ * @throws EspalierError "data_format", "data_not_found" when there is no such folder. */
+export async function readJob(folder: string): Promise<ReportedJob | null> {
+  const own = await readBudget(folder, path.basename(path.resolve(folder)));
+  if (own !== null) return reportedJob(own.report.model.name, [own]);
+  const budgets: ReportedBudget[] = [];
+  for (const name of await folderNames(folder)) {
+    const found = await readBudget(path.join(folder, name), name);
+    if (found !== null) budgets.push(found);
+  }
+  return budgets.length === 0 ? null : reportedJob(budgets[0].report.model.name, budgets);
+}
+
+/** Names of the folders in a folder, sorted; hidden ones are nobody's. @throws EspalierError "data_not_found". */
+export async function folderNames(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((cause: NodeJS.ErrnoException) => {
+    const action = 'give a folder that `espalier prune` or `espalier fetch` wrote';
+    throw new EspalierError('data_not_found', `${folder}: ${cause.code ?? cause.message}`, { action, cause });
+  });
+  return entries
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+    .map(({ name }) => name)
+    .sort();
+}
+
+async function readBudget(folder: string, name: string): Promise<ReportedBudget | null> {
+  const file = path.join(folder, REPORT_FILE);
+  const json = await readFile(file, 'utf8').catch((caught: NodeJS.ErrnoException) => {
+    if (caught.code === 'ENOENT' || caught.code === 'ENOTDIR') return null;
+    throw caught;
+  });
+  return json === null ? null : { name, report: parseReport(json, file) };
+}
+
+function wrong(error: ErrorObject | null | undefined): string {
+  return `got ${error?.instancePath || 'an object'} that ${error?.message ?? 'is wrong'}, expected a report of schema 1`;
+}
+
+function unreadable(source: string, what: string, cause?: unknown): EspalierError {
+  const action = 'fetch it again, or use the version of Espalier that wrote it';
+  return new EspalierError('data_format', `${source}: ${what}`, { action, ...(cause instanceof Error && { cause }) });
+}

@@ -1,0 +1,133 @@
+// Model cards: front matter that parses, numbers that are those of the report, code that names files that are there.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { parse } from 'yaml';
+import type { PruneReport } from '../../../coordinator/prune-report.ts';
+import { modelCard } from '../../../coordinator/report/model-card.ts';
+import { BARE, sampleReport } from './sample-reports.ts';
+
+const FILES = ['config.json', 'espalier_model.py', 'masks.json', 'model.safetensors', 'report.json', 'tokenizer.json'];
+
+function metadataOf(card: string): Record<string, unknown> {
+  const [, yaml = ''] = /^---\n([\s\S]*?)\n---\n/.exec(card) ?? [];
+  return parse(yaml) as Record<string, unknown>;
+}
+
+/** Every number of the tables under a heading, by the name of its row. */
+function rowsOf(card: string, heading: string): Record<string, string[]> {
+  const [, section = ''] = new RegExp(`^## ${heading}\n([\\s\\S]*?)(?=^## |$(?![\\s\\S]))`, 'm').exec(card) ?? [];
+  const lines = section.split('\n').filter((line) => line.startsWith('|'));
+  return Object.fromEntries(
+    lines.slice(2).map((line) => {
+      const [name, ...cells] = line.slice(2, -2).split(' | ');
+      return [name, cells];
+    }),
+  );
+}
+
+test('front matter as the Hub reads it, with the report’s own numbers', () => {
+  const report = sampleReport(0.5);
+  assert.deepEqual(metadataOf(modelCard(report, '0.5', FILES)), {
+    base_model: 'bert-base-sst2',
+    library_name: 'espalier',
+    pipeline_tag: 'text-classification',
+    tags: ['espalier', 'pruned', 'bert'],
+    metrics: ['accuracy', 'f1'],
+    'model-index': [
+      {
+        name: 'bert-base-sst2-0.5',
+        results: [
+          {
+            task: { type: 'text-classification' },
+            dataset: { name: 'dev.jsonl', type: 'dev.jsonl' },
+            metrics: [
+              { type: 'accuracy', value: report.scores.tune.accuracy, name: 'accuracy' },
+              { type: 'f1', value: report.scores.tune.f1, name: 'f1' },
+            ],
+          },
+        ],
+      },
+    ],
+  });
+});
+
+test('tables say what the report says', () => {
+  const report = sampleReport(0.5);
+  const card = modelCard(report, '0.5', FILES);
+  const { dense, tune } = report.scores;
+  assert.deepEqual(rowsOf(card, 'Quality'), {
+    accuracy: [dense.accuracy.toFixed(4), tune.accuracy.toFixed(4)],
+    f1: [dense.f1.toFixed(4), tune.f1.toFixed(4)],
+  });
+  const heads = report.heads.reduce((sum, kept) => sum + kept, 0);
+  const neurons = report.neurons.reduce((sum, kept) => sum + kept, 0);
+  const share = (kept: number, all: number) => `${((100 * kept) / all).toFixed(1)} %`;
+  assert.deepEqual(rowsOf(card, 'Size'), {
+    'MACs of the encoder at 25.4 tokens': ['2.17 G', '1.09 G', '50.0 %'],
+    parameters: ['109.48 M', '66.50 M', share(report.parameters.pruned, report.parameters.dense)],
+    'weight files': ['438.0 MB', '266.0 MB', share(report.bytes.pruned, report.bytes.dense)],
+    'attention heads': ['144', String(heads), share(heads, 144)],
+    'FFN neurons': ['36864', String(neurons), share(neurons, 36864)],
+  });
+  assert.deepEqual(rowsOf(card, 'Speed'), {
+    "Espalier's engine, 8 × 128 tokens": ['200 ms', '110 ms', '1.82 ×'],
+  });
+  const reproduced = rowsOf(card, 'How to reproduce it');
+  assert.deepEqual(Object.values(reproduced), Array(5).fill([report.digest]));
+  assert.match(card, /^npx espalier prune bert-base-sst2 \\\n {2}--data train\.jsonl \\$/m);
+});
+
+test('what was not measured is said to be so, and left out of the front matter', () => {
+  const card = modelCard(sampleReport(0.5, { changes: BARE }), '0.5', FILES);
+  const metadata = metadataOf(card);
+  assert.ok(!('metrics' in metadata) && !('model-index' in metadata));
+  assert.match(card, /## Quality\n\nNot measured\.\n\n## Speed\n\nNot measured\./);
+  assert.match(card, /Its quality was not measured/);
+});
+
+test('code names only files that are there, for each runtime that they allow', () => {
+  const cases: [string[], Partial<PruneReport>, RegExp, RegExp | null][] = [
+    [FILES, {}, /### PyTorch/, /### transformers|### ONNX/],
+    [[...FILES, 'model.onnx'], {}, /### ONNX Runtime[\s\S]*model\.onnx/, /There is no ONNX file/],
+    [FILES, { uniform: true } as object, /AutoModelForSequenceClassification\.from_pretrained/, /do not expect/],
+    [FILES.filter((name) => name !== 'tokenizer.json'), {}, /AutoTokenizer/, /tokenizer\.json/],
+    [FILES, { task: 'question-answering' }, /start_logits, end_logits = model/, null],
+  ];
+  for (const [files, changes, expected, forbidden] of cases) {
+    const card = modelCard(sampleReport(0.5, { changes }), '0.5', files);
+    assert.match(card, expected);
+    if (forbidden !== null) assert.doesNotMatch(card, forbidden);
+    const code = [...card.matchAll(/```python\n([\s\S]*?)```/g)].map(([, text]) => text).join('\n');
+    const named = [...code.matchAll(/\{folder\}\/([\w.]+)|import (espalier_model)/g)].map(
+      ([, file, module]) => file ?? `${module}.py`,
+    );
+    assert.ok(named.length > 0);
+    for (const file of named) assert.ok(files.includes(file), file);
+  }
+  assert.equal(
+    metadataOf(modelCard(sampleReport(0.5, { changes: { uniform: true } as object }), '0.5', FILES)).library_name,
+    'transformers',
+  );
+  assert.deepEqual(metadataOf(modelCard(sampleReport(0.5), '0.5', [...FILES, 'model.onnx'])).tags, [
+    'espalier',
+    'pruned',
+    'bert',
+    'onnx',
+  ]);
+});
+
+test('names of users and files are no markup and break no front matter', () => {
+  const evil = 'a: [b]\n---\n# c | <script>`*_d_*`';
+  const changes = {
+    model: { name: evil, digest: 'aa', type: 'bert' },
+    command: ['prune', '```\n</x>', '--data', evil],
+  };
+  const card = modelCard(sampleReport(0.5, { changes }), evil, FILES);
+  assert.equal(metadataOf(card).base_model, undefined);
+  const [model] = metadataOf(card)['model-index'] as { name: string }[];
+  assert.equal(model.name, `${evil}-${evil}`);
+  const body = card.slice(card.indexOf('\n---\n', card.indexOf('model-index')));
+  const prose = body.replace(/^(`{3,})\w+\n[\s\S]*?\n\1$/gm, '');
+  assert.doesNotMatch(prose, /<script|^# c|\*_d_/m);
+  assert.match(body, /^````sh$/m);
+});

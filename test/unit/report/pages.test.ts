@@ -1,0 +1,226 @@
+// The pages of reports: their data, their bytes, and that nothing a user wrote becomes markup.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { tradeOffs } from '../../../coordinator/report/campaign-figures.ts';
+import { campaignPage } from '../../../coordinator/report/campaign-page.ts';
+import {
+  shorten,
+  showBytes,
+  showChange,
+  showCount,
+  showNumber,
+  showSeconds,
+} from '../../../coordinator/report/figures.ts';
+import { escapeText, html } from '../../../coordinator/report/html.ts';
+import { jobPage } from '../../../coordinator/report/job-page.ts';
+import { niceTicks } from '../../../coordinator/report/line-chart.ts';
+import { PAGE_MARK } from '../../../coordinator/report/page-mark.ts';
+import { boxAround, placeLabels } from '../../../coordinator/report/place-labels.ts';
+import { qualityByMacs, qualityByStage, qualityByTime } from '../../../coordinator/report/quality-figures.ts';
+import { reportedJob, scoreInterval, timedPasses } from '../../../coordinator/report/reported-job.ts';
+import { COLOURS, seriesStyle } from '../../../coordinator/report/series-style.ts';
+import { importanceByLayer, keptByLayer, tuningByLayer } from '../../../coordinator/report/structure-figures.ts';
+import { speedFigure, stageTimes, workerTimes } from '../../../coordinator/report/time-figures.ts';
+import { BARE, olderReport, sampleJob, sampleReport } from './sample-reports.ts';
+
+const SIX = ['0.9', '0.75', '0.6', '0.5', '0.4', '0.3'];
+const EVIL = `</title></style><script>alert("1")</script><img src=x onerror='x'>&amp;\u202e\u0007`;
+
+describe('data behind the charts', () => {
+  const job = sampleJob({ budgets: ['0.3', '0.9'] });
+
+  it('puts the budget that keeps most in front, with its share of MACs and the quality after each stage', () => {
+    const { table, legend } = qualityByMacs(job)!;
+    assert.deepEqual(table.head, [
+      'budget',
+      'MACs kept',
+      'after search',
+      'after rearrange',
+      'after tune',
+      '95 % interval',
+    ]);
+    assert.deepEqual(
+      table.rows.map(([name]) => name),
+      ['dense', '0.9', '0.3'],
+    );
+    assert.deepEqual(table.rows[1].slice(1, 5), ['90.0\u00a0%', '0.9195', '0.9196', '0.9238']);
+    assert.deepEqual(
+      legend?.map(({ name }) => name),
+      ['after tune', 'after rearrange', 'after search'],
+    );
+  });
+
+  it('leaves out stages that did not run', () => {
+    const searched = sampleJob({
+      changes: { method: 'search', quality: { dense: 0.9, search: 0.8, rearrange: null, tune: null } },
+    });
+    assert.deepEqual(
+      qualityByMacs(searched)?.legend?.map(({ name }) => name),
+      ['after search'],
+    );
+    assert.deepEqual(qualityByStage(searched)?.table.head, ['budget', 'dense', 'search']);
+  });
+
+  it('gives an interval to what counts samples, and to nothing else', () => {
+    // Wilson's interval of 80 of 100, as R's binom.confint gives it: 0.7111708 to 0.8666331.
+    const counted = {
+      metric: 'accuracy',
+      task: 'single-label-classification',
+      evaluation: { digest: '', rows: 100, truncated: 0 },
+    };
+    const { low, high } = scoreInterval(counted, 0.8)!;
+    assert.ok(Math.abs(low - 0.7111708) < 1e-6 && Math.abs(high - 0.8666331) < 1e-6, `${low} ${high}`);
+    assert.equal(scoreInterval({ ...counted, metric: 'f1' }, 0.8), null);
+    assert.equal(scoreInterval({ ...counted, task: 'token-classification' }, 0.8), null);
+    assert.equal(scoreInterval({ ...counted, evaluation: null }, 0.8), null);
+  });
+
+  it('shows every setting of speed with its spread, and the one latency of older reports', () => {
+    const spread = (median: number) => ({ median, p10: median * 0.9, p90: median * 1.2 });
+    const shape = { runtime: 'onnxruntime', batchSize: 1, tokens: 64, threads: 2, repeats: 30 };
+    const speed = [{ ...shape, dense: spread(0.02), pruned: spread(0.01), ratio: 0.5 }];
+    const fast = sampleJob({ changes: { speed } as object });
+    const [row] = speedFigure(fast)!.table.rows;
+    assert.deepEqual(row.slice(1), [
+      ...['ONNX Runtime, 1 × 64 tokens, 2 threads', '30', '20.00\u00a0ms (18.00\u00a0ms to 24.00\u00a0ms)'],
+      ...['10.00\u00a0ms (9.00\u00a0ms to 12.00\u00a0ms)', '2.00\u00a0×'],
+    ]);
+    assert.equal(timedPasses(sampleReport(0.5))[0].setting, "Espalier's engine, 8 × 128 tokens");
+    assert.deepEqual(qualityByTime(fast)!.table.rows[0].slice(-1), ['50.0\u00a0%']);
+  });
+
+  it('sums heads and neurons, shares of importance, seconds and tasks', () => {
+    const { table } = keptByLayer(job, 'heads', 12);
+    const [name, ...cells] = table.rows[0].map(Number);
+    assert.equal(name, 0.9);
+    assert.equal(
+      cells.slice(0, -1).reduce((sum, kept) => sum + kept, 0),
+      cells.at(-1),
+    );
+    const shares = importanceByLayer(job)!.table.rows.map((row) => Number.parseFloat(String(row[2])));
+    assert.ok(Math.abs(shares.reduce((sum, share) => sum + share, 0) - 100) < 0.6);
+    assert.equal(tuningByLayer(job)!.table.rows.length, 2 * 24);
+    assert.deepEqual(workerTimes(job)!.table.rows[0], [
+      '1',
+      '40',
+      '10.5\u00a0s',
+      '21.3\u00a0s',
+      '44.0\u00a0s',
+      '0\u00a0ms',
+      '75.8\u00a0s',
+    ]);
+    assert.equal(stageTimes(job).table.rows.length, 2);
+  });
+
+  it('joins jobs that differ in their seed alone, and tells apart by what differs otherwise', () => {
+    const jobs = [0, 1, 2].map((seed) => ({ name: `seed-${seed}`, job: sampleJob({ seed }) }));
+    const other = { name: 'reference', job: sampleJob({ changes: { damping: 'reference' } }) };
+    const { panels, table } = tradeOffs([...jobs, other])!;
+    assert.equal(panels.length, 1);
+    assert.deepEqual(
+      table.rows.map((row) => row[1]),
+      ['damping ridge', 'damping reference'],
+    );
+    // 0.92 and something, less 0.5³ / 4, less 0, 1 or 2 times 0.002.
+    assert.deepEqual(table.rows[0].slice(4), ['0.8908', '0.8888', '0.8928']);
+  });
+});
+
+describe('parts of charts', () => {
+  it('have round ticks within their domain', () => {
+    assert.deepEqual(niceTicks([0.8123, 0.9311], 5), [0.82, 0.84, 0.86, 0.88, 0.9, 0.92]);
+    assert.deepEqual(niceTicks([-3, 107], 5), [0, 20, 40, 60, 80, 100]);
+  });
+
+  it('place labels where they cover nothing, and leave out what fits nowhere', () => {
+    const frame = { left: 0, top: 0, right: 100, bottom: 60 };
+    const points = [20, 24, 28, 32, 36, 40, 44, 48].map((x) => ({ x, y: 30, text: `${x}`, width: 30 }));
+    const placed = placeLabels(
+      points,
+      points.map(({ x, y }) => boxAround(x, y, 10, 10)),
+      frame,
+      14,
+    );
+    const boxes = placed.map(({ x, y }) => boxAround(x, y, 30, 14));
+    assert.ok(placed.length >= 2 && placed.length < points.length);
+    for (const [i, a] of boxes.entries())
+      for (const b of boxes.slice(i + 1))
+        assert.ok(a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top);
+  });
+
+  it('tell series apart without colour', () => {
+    const styles = Array.from({ length: 35 }, (_, index) => seriesStyle(index));
+    assert.equal(new Set(styles.map(({ symbol, dash }) => `${symbol} ${dash}`)).size, 35);
+    assert.equal(new Set(styles.map(({ colour }) => colour)).size, COLOURS);
+  });
+
+  it('show numbers in fixed forms', () => {
+    assert.deepEqual(
+      [showCount(11174215680), showBytes(437_991_240), showChange(-0.012), showChange(0.00001), showSeconds(104)],
+      ['11.17\u00a0G', '438.0\u00a0MB', '−0.0120', '0.0000', '1\u00a0min\u00a044\u00a0s'],
+    );
+    assert.deepEqual([showNumber(0.000123), showNumber(12.345), showNumber(0)], ['1.23e-4', '12.3', '0']);
+    assert.equal(shorten('a-very-long-name-seed-0', 13), 'a-very…seed-0');
+  });
+});
+
+describe('pages', () => {
+  const page = jobPage(sampleJob({ budgets: SIX }));
+
+  it('are the same bytes for the same reports, in whatever order', () => {
+    const { name, budgets } = sampleJob({ budgets: SIX });
+    assert.equal(jobPage(reportedJob(name, budgets.toReversed())), page);
+    const jobs = ['b', 'a'].map((name) => ({ name, job: sampleJob(), page: null }));
+    assert.equal(campaignPage('two', jobs), campaignPage('two', jobs.toReversed()));
+  });
+
+  it('ask for nothing and run nothing', () => {
+    assert.ok(page.startsWith(PAGE_MARK));
+    assert.match(page, /Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;sha256-/);
+    assert.doesNotMatch(page, /<script|<link|<img|<iframe|@import|url\(|\sstyle=|\son[a-z]+=|href="[^#]|src=/);
+    assert.ok(Buffer.byteLength(page) < 400_000, `${Buffer.byteLength(page)} bytes`);
+  });
+
+  it('take no text of users or files for markup', () => {
+    const changes = {
+      ...{ model: { name: EVIL, digest: EVIL, type: EVIL }, task: EVIL, plan: EVIL, deviceClass: { [EVIL]: EVIL } },
+      ...{ data: { name: EVIL, digest: EVIL, rows: 1, truncated: 0 }, command: ['prune', EVIL], digest: EVIL },
+      metric: EVIL,
+      workerTimes: [{ worker: 1, tasks: 1, seconds: { [EVIL]: 1 } }],
+    };
+    const job = sampleJob({ changes });
+    const budgets = [...job.budgets, { name: EVIL, report: sampleReport(0.4, { changes }) }];
+    const pages = [
+      jobPage({ name: EVIL, budgets }),
+      campaignPage(EVIL, [{ name: EVIL, job: { name: EVIL, budgets }, page: [EVIL] }]),
+    ];
+    for (const written of pages) {
+      assert.deepEqual(written.match(/.{0,80}(<script|<img).{0,20}/), null);
+      assert.equal(written.match(/<\/title>/g)?.length, 1);
+      assert.equal(written.match(/<\/style>/g)?.length, 1);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+      assert.doesNotMatch(written, /[\u202e\u0007]/);
+    }
+  });
+
+  it('say what is not there, of a job that measured nothing or of an older version', () => {
+    const bare = jobPage(sampleJob({ changes: BARE }));
+    for (const text of ['Quality was not measured', 'No forward pass was timed', 'Nothing was tuned'])
+      assert.ok(bare.includes(text));
+    const { name, budgets } = sampleJob({ budgets: SIX });
+    const older = jobPage({ name, budgets: budgets.map((found) => ({ ...found, report: olderReport(found.report) })) });
+    assert.ok(older.includes('does not tell the command') && !older.includes('Importance by layer'));
+    assert.ok(
+      campaignPage('x', [{ name: 'bare', job: sampleJob({ changes: BARE }), page: null }]).includes(
+        'No job measured quality',
+      ),
+    );
+  });
+});
+
+describe('html', () => {
+  it('escapes values, and only those', () => {
+    assert.equal(html`<b title="${'"<'}">${['a', html`<i>`]}${null}${1}</b>`.text, '<b title="&quot;&lt;">a<i>1</b>');
+    assert.equal(escapeText('\ud800a\u0000'), '\ufffda\ufffd');
+  });
+});

@@ -1,0 +1,78 @@
+// Reports for pages and cards: numbers that were made up, in the shapes that matter.
+import type { PruneReport, TuningReport } from '../../../coordinator/prune-report.ts';
+import { type ReportedJob, reportedJob } from '../../../coordinator/report/reported-job.ts';
+import { pruneReport } from '../cli/reports.ts';
+
+const DIGEST = 'f860f6814918559644236f5981881f586b53292b4002725ab8af5e221bf246b3';
+
+export interface SampleOptions {
+  readonly layers?: number;
+  readonly budgets?: readonly string[];
+  readonly seed?: number;
+  readonly changes?: Partial<PruneReport>;
+}
+
+/** A job of a model with 12 heads and 3072 neurons a layer. */
+export function sampleJob({ layers = 12, budgets = ['0.5'], seed = 0, changes = {} }: SampleOptions = {}): ReportedJob {
+  const found = budgets.map((name) => ({
+    name,
+    report: sampleReport(Number(name) || 0.5, { layers, budgets, seed, changes }),
+  }));
+  return reportedJob(found[0].report.model.name, found);
+}
+
+export function sampleReport(
+  budget: number,
+  { layers = 12, budgets = [String(budget)], seed = 0, changes = {} }: SampleOptions = {},
+): PruneReport {
+  const lost = (1 - budget) ** 3 / 4 + seed / 500;
+  const kept = (full: number) =>
+    Array.from({ length: layers }, (_, i) => Math.round(full * budget ** ((i + 1) / layers)));
+  const scores = { dense: 0.9243, search: 0.92 - 2 * lost, rearrange: 0.92 - 1.6 * lost, tune: 0.924 - lost };
+  const fall = Array.from({ length: layers }, (_, i) => 1 / (i + 1) ** 2);
+  return pruneReport({
+    model: { name: 'bert-base-sst2', digest: DIGEST, type: 'bert' },
+    data: { name: 'train.jsonl', digest: DIGEST, rows: 4096, truncated: 3 },
+    evaluation: { name: 'dev.jsonl', digest: DIGEST, rows: 872, truncated: 0 },
+    command: ['prune', 'bert-base-sst2', '--data', 'train.jsonl', '--budget', budgets.join(','), '--out', 'pruned'],
+    ...{ budget, seed, quality: scores },
+    scores: Object.fromEntries(
+      Object.entries(scores).map(([stage, accuracy]) => [stage, { accuracy, f1: accuracy - 0.01 }]),
+    ),
+    macs: { dense: 2_174_215_680, pruned: Math.round(2_174_215_680 * budget) },
+    parameters: { dense: 109_483_778, pruned: Math.round(24e6 + 85e6 * budget) },
+    bytes: { dense: 437_991_240, pruned: Math.round(96e6 + 340e6 * budget) },
+    ...{ heads: kept(12), neurons: kept(3072), denseLayer: { heads: 12, neurons: 3072 } },
+    importance: { heads: fall, neurons: fall.toReversed() },
+    tuning: Array.from({ length: 2 * layers }, (_, step) => tuningOf(step, budget)),
+    latency: { batchSize: 8, tokens: 128, repeats: 15, denseSeconds: 0.2, prunedSeconds: 0.02 + 0.18 * budget },
+    workerTimes: [
+      { worker: 1, tasks: 40, seconds: { evaluate: 10.5, fisher: 21.25, normal_equations: 44 } },
+      { worker: 2, tasks: 38, seconds: { evaluate: 11.5, fisher: 20.75, solve: 3.5 } },
+    ],
+    deviceClass: { kind: 'cpu', model: 'AuthenticAMD avx512', intraOpThreads: 1, tf32: false },
+    ...{ plan: DIGEST, digest: DIGEST, dtype: 'F32' },
+    ...changes,
+  });
+}
+
+function tuningOf(step: number, budget: number): TuningReport {
+  return {
+    ...{ layer: Math.floor(step / 2), subLayer: step % 2 === 0 ? 'attention' : 'ffn', kept: 5, largestScale: 1.2 },
+    ...{ rung: 'ridge 0.01', heldOutBefore: 0.5 + step, heldOutAfter: (0.5 + step) * (0.4 + budget / 2) },
+    tried: [{ rung: 'ridge 0.01', heldOut: 0.25 }],
+  };
+}
+
+/** What a job has that measured nothing and was stored by an older version. */
+export const BARE: Partial<PruneReport> = {
+  ...{ metric: null, evaluation: null, latency: null, tuning: [], method: 'search', scores: {} },
+  quality: { dense: null, search: null, rearrange: null, tune: null },
+};
+
+/** A report as a version wrote it that knew no names, command, importance or workers. */
+export function olderReport(report: PruneReport): PruneReport {
+  const { command, importance, denseLayer, workerTimes, ...older } = report;
+  const { name, ...data } = report.data;
+  return { ...older, data };
+}
