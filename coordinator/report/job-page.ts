@@ -143,7 +143,7 @@ function reproduce({ budgets }: ReportedJob): Html {
   return html`${command}
 <p>Digests are SHA-256. Workers of the same device class give the same weights to the bit.</p>
 <dl>${entries.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
-${renderTable({
+${onnxFiles(budgets)}${renderTable({
   caption: 'Weights that were written',
   head: ['budget', 'type', 'SHA-256 of model.safetensors'],
   rows: budgets.map(({ name, report: { dtype, digest } }) => [name, dtype, digest]),
@@ -161,4 +161,18 @@ function dataOf({
 }): string {
   const cut = truncated === 0 ? 'none cut' : `${truncated} cut`;
   return `${name === undefined ? '' : `${name}, `}${rows} rows, ${cut}`;
+}
+
+/** Files for ONNX Runtime, where some were written. */
+function onnxFiles(budgets: ReportedJob['budgets']): Html | null {
+  const rows = budgets.flatMap(({ name: budget, report: { onnx, metric } }) =>
+    (onnx?.files ?? []).map(({ name, bytes, sha256 }) => [
+      ...[budget, name, onnx?.dtype ?? '', showBytes(bytes)],
+      ...[metric === null ? 'not measured' : showScore(onnx?.scores?.[metric] ?? null), sha256],
+    ]),
+  );
+  if (rows.length === 0) return null;
+  const head = ['budget', 'file', 'type', 'size', 'quality in ONNX Runtime', 'SHA-256'];
+  return html`${renderTable({ caption: 'ONNX files that were written', head, rows })}
+`;
 }

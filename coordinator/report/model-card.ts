@@ -35,10 +35,13 @@ function introduction(report: PruneReport): string {
     rearrange: 'what stays was found from gradients (Fisher information, with its cross terms)',
     tune: 'what stays was found from gradients (Fisher information) and scaled by least squares',
   }[method];
-  return `A ${inline(model.type)} model for ${task.replaceAll('-', ' ')}, made smaller from ${inline(model.name)} by Espalier
-${inline(report.espalier)} without any training: whole attention heads and FFN neurons are gone, and ${steps}, on ${samples}
-calibration samples. The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656). It keeps
-${showShare(macsShare(report))} of the encoder's multiply-accumulates (MACs).`;
+  return [
+    `A ${inline(model.type)} model for ${inline(task.replaceAll('-', ' '))}, made smaller from ${inline(model.name)} by Espalier`,
+    `${inline(report.espalier)} without any training: whole attention heads and FFN neurons are gone,`,
+    `and ${steps}, on ${samples} calibration samples.`,
+    'The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).',
+    `It keeps ${showShare(macsShare(report))} of the encoder's multiply-accumulates (MACs).`,
+  ].join('\n');
 }
 
 function sizes({ macs, macsLength, parameters, bytes, heads, neurons, denseLayer }: PruneReport): string[][] {
@@ -59,17 +62,19 @@ function sizes({ macs, macsLength, parameters, bytes, heads, neurons, denseLayer
 function quality(report: PruneReport): string {
   const { evaluation, scores, method } = report;
   if (evaluation === null || scores[method] === undefined) return '## Quality\n\nNot measured.';
+  const onnx = report.onnx?.scores ?? null;
   const rows = metricNames(report).map((metric) => [
     metric,
     showScore(scores.dense?.[metric] ?? null),
     showScore(scores[method][metric]),
+    ...(onnx === null ? [] : [showScore(onnx[metric] ?? null)]),
   ]);
   const name = evaluation.name === undefined ? '' : ` of ${inline(evaluation.name)}`;
   return `## Quality
 
 On all ${evaluation.rows} rows${name}, which took no part in the pruning; measured on the files of this folder.
 
-${table([['', 'dense', 'pruned'], ...rows])}`;
+${table([['', 'dense', 'pruned', ...(onnx === null ? [] : ['pruned, in ONNX Runtime'])], ...rows])}`;
 }
 
 function speed(report: PruneReport): string {
@@ -91,9 +96,9 @@ function showTime({ median, p10, p90 }: { median: number; p10: number | null; p9
   return `${showMilliseconds(median)}${spread}`;
 }
 
-function deviceOf({ deviceClass }: PruneReport): string {
-  const { model, device } = deviceClass;
-  return String(model ?? device ?? 'one machine');
+function deviceOf({ speed = [], deviceClass }: Partial<PruneReport>): string {
+  const machines = new Set(speed.map(({ machine }) => machine));
+  return machines.size > 0 ? [...machines].join(' and ') : String(deviceClass?.model ?? 'one machine');
 }
 
 function limits({ report, isUniform, files }: CardFacts): string {
@@ -117,6 +122,7 @@ function reproduction(report: PruneReport): string {
     ...(report.evaluation === null ? [] : [['evaluation data', report.evaluation.digest]]),
     ['plan of samples and batches', report.plan],
     ['model.safetensors of this folder', report.digest],
+    ...(report.onnx?.files ?? []).map(({ name, sha256 }) => [`${name} of this folder`, sha256]),
   ];
   const command =
     report.command === undefined

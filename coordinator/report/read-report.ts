@@ -66,8 +66,18 @@ const SCHEMA = object(
       type: 'array',
       items: object({
         ...{ runtime: text, batchSize: amount, tokens: amount, threads: amount, repeats: amount },
-        ...{ dense: timing, pruned: timing },
+        ...{ dense: timing, pruned: timing, machine: text },
       }),
+    },
+    onnx: {
+      anyOf: [
+        { type: 'null' },
+        object({
+          dtype: text,
+          files: { type: 'array', items: object({ name: text, bytes: amount, sha256: text }) },
+          scores: { type: ['object', 'null'], additionalProperties: number },
+        }),
+      ],
     },
   },
 );

@@ -47,20 +47,10 @@ export function macsShare({ macs }: PruneReport): number {
   return macs.pruned / macs.dense;
 }
 
-/** A measurement of `speed`, as far as pages and cards show it. */
-export interface ReportedSpeed {
-  readonly runtime: string;
-  readonly batchSize: number;
-  readonly tokens: number;
-  readonly threads: number;
-  readonly repeats: number;
-  readonly dense: Timing;
-  readonly pruned: Timing;
-}
-
 /** Every setting in which the report tells of time. */
 export function timedPasses(report: PruneReport): TimedPass[] {
-  const { speed = [] } = report as { readonly speed?: readonly ReportedSpeed[] };
+  // Older reports have the medians of one setting alone.
+  const { speed = [] }: Partial<PruneReport> = report;
   if (speed.length > 0)
     return speed.map(({ runtime, batchSize, tokens, threads, repeats, dense, pruned }) => ({
       setting: `${runtimeName(runtime)}, ${batchSize} × ${tokens} tokens, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,

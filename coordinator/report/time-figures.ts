@@ -1,4 +1,5 @@
 // How fast the results are, and where the job's own time went.
+import type { PruneReport } from '../prune-report.ts';
 import { type Bar, drawBarChart } from './bar-chart.ts';
 import type { Figure } from './figure.ts';
 import { showMilliseconds, showRatio, showSeconds } from './figures.ts';
@@ -20,7 +21,7 @@ export function speedFigure({ budgets }: ReportedJob): Figure | null {
   return {
     title: 'Forward passes',
     text: html`Median time of a forward pass, dense and pruned in turn in one process, so that what else the machine did meets both
-alike. Lines across a bar's end: 10th to 90th percentile, where it was measured.`,
+alike${machinesOf(budgets[0].report)}. Lines across a bar's end: 10th to 90th percentile, where it was measured.`,
     panels: found.map(({ setting, passes }) => ({
       ...{ title: setting, size: 'full' as const },
       draw: (width: number) =>
@@ -47,6 +48,13 @@ alike. Lines across a bar's end: 10th to 90th percentile, where it was measured.
       ),
     },
   };
+}
+
+function machinesOf({ speed = [] }: Partial<PruneReport>): string {
+  const places = new Set(
+    speed.map(({ runtime, version, provider, machine }) => `${runtime} ${version} (${provider}) on ${machine}`),
+  );
+  return places.size === 0 ? '' : `: ${[...places].join('; ')}`;
 }
 
 function bar(name: string, timing: Timing, dense: Timing | null): Bar {

@@ -62,7 +62,7 @@ describe('command line', () => {
   for (const [words, line] of [
     [
       [],
-      'no command given, expected prune, evaluate, inspect, export, submit, list, status, watch, logs, cancel, retry, fetch, ' +
+      'no command given, expected prune, evaluate, inspect, export, report, submit, list, status, watch, logs, cancel, retry, fetch, ' +
         'delete, coordinator or worker; see `espalier --help`',
     ],
     [['prun'], "unknown command 'prun'; did you mean prune; see `espalier --help`"],

@@ -1,6 +1,7 @@
 // Reports for pages and cards: numbers that were made up, in the shapes that matter.
 import type { PruneReport, TuningReport } from '../../../coordinator/prune-report.ts';
 import { type ReportedJob, reportedJob } from '../../../coordinator/report/reported-job.ts';
+import type { MeasuredSpeed } from '../../../coordinator/stages/latency.ts';
 import { pruneReport } from '../cli/reports.ts';
 
 const DIGEST = 'f860f6814918559644236f5981881f586b53292b4002725ab8af5e221bf246b3';
@@ -46,6 +47,7 @@ export function sampleReport(
     importance: { heads: fall, neurons: fall.toReversed() },
     tuning: Array.from({ length: 2 * layers }, (_, step) => tuningOf(step, budget)),
     latency: { batchSize: 8, tokens: 128, repeats: 15, denseSeconds: 0.2, prunedSeconds: 0.02 + 0.18 * budget },
+    speed: [speedOf('onnxruntime', 0.05, budget), speedOf('engine', 0.2, budget)],
     workerTimes: [
       { worker: 1, tasks: 40, seconds: { evaluate: 10.5, fisher: 21.25, normal_equations: 44 } },
       { worker: 2, tasks: 38, seconds: { evaluate: 11.5, fisher: 20.75, solve: 3.5 } },
@@ -54,6 +56,15 @@ export function sampleReport(
     ...{ plan: DIGEST, digest: DIGEST, dtype: 'F32' },
     ...changes,
   });
+}
+
+function speedOf(runtime: MeasuredSpeed['runtime'], seconds: number, budget: number): MeasuredSpeed {
+  const spread = (median: number) => ({ median, p10: median * 0.95, p90: median * 1.25 });
+  return {
+    ...{ runtime, batchSize: 8, tokens: 128, repeats: 15, input: 'valid token ids, no padding' },
+    ...{ version: '1.2.3', provider: 'cpu', threads: 1, machine: 'AMD EPYC 9654' },
+    ...{ dense: spread(seconds), pruned: spread(seconds * (0.1 + 0.9 * budget)), ratio: 0.1 + 0.9 * budget },
+  };
 }
 
 function tuningOf(step: number, budget: number): TuningReport {
@@ -66,13 +77,13 @@ function tuningOf(step: number, budget: number): TuningReport {
 
 /** What a job has that measured nothing and was stored by an older version. */
 export const BARE: Partial<PruneReport> = {
-  ...{ metric: null, evaluation: null, latency: null, tuning: [], method: 'search', scores: {} },
+  ...{ metric: null, evaluation: null, latency: null, speed: [], tuning: [], method: 'search', scores: {} },
   quality: { dense: null, search: null, rearrange: null, tune: null },
 };
 
 /** A report as a version wrote it that knew no names, command, importance or workers. */
 export function olderReport(report: PruneReport): PruneReport {
-  const { command, importance, denseLayer, workerTimes, ...older } = report;
+  const { speed, onnx, command, importance, denseLayer, workerTimes, ...older } = report;
   const { name, ...data } = report.data;
-  return { ...older, data };
+  return { ...older, data } as unknown as PruneReport;
 }
