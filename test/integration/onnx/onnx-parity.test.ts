@@ -4,6 +4,7 @@
 // Tolerance: both compute in float32 and round differently; the bar for exported models is 1e-4 of logits of size 1, and
 // these small ones stay ten times below it.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { cp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -14,6 +15,7 @@ import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import { EspalierError } from '../../../shared/errors.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
@@ -191,6 +193,28 @@ test('a weight that float16 cannot hold is refused, and nothing is left of the f
     action: 'export the model as float32',
   });
   assert.deepEqual(readdirSync(out), []);
+});
+
+test('a cancelled export leaves the file that was there, and nothing of its own', async (t) => {
+  const { folder } = await tinyModel(t, 'DistilBert', 'QuestionAnswering');
+  const checkpoint = await openCheckpoint(folder);
+  t.after(() => checkpoint.close());
+  const out = await temporaryFolder(t);
+  const file = path.join(out, 'model.onnx');
+  const before = await writeOnnx(checkpoint, file, { dtype: 'F32', mostFileBytes: 0 });
+  const controller = new AbortController();
+  const cancelling: typeof checkpoint = {
+    ...checkpoint,
+    async tensor(name) {
+      controller.abort(new EspalierError('cancelled', 'enough'));
+      return checkpoint.tensor(name);
+    },
+  };
+  const cancelled = writeOnnx(cancelling, file, { dtype: 'F16', mostFileBytes: 0, signal: controller.signal });
+  await assert.rejects(cancelled, { code: 'cancelled', message: 'enough' });
+  assert.deepEqual(readdirSync(out).sort(), ['model.onnx', 'model.onnx.data']);
+  for (const { path: left, sha256 } of before.files)
+    assert.equal(createHash('sha256').update(readFileSync(left)).digest('hex'), sha256);
 });
 
 test('float16 rounds the matrices: what a checkpoint with rounded matrices gives', async (t) => {

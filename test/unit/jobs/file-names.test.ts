@@ -25,6 +25,8 @@ describe('names of files', () => {
     ['result', 'model.safetensors'],
     ['result', 'report.json'],
     ['result', 'espalier_model.py'],
+    ['result', 'model.onnx'],
+    ['result', 'model.onnx.data'],
   ] as const)
     it(`of a ${kind} may be ${name}`, () => {
       assert.equal(checkFileName(kind, name), name);
