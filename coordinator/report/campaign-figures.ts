@@ -176,8 +176,9 @@ function variantsOf(members: readonly NamedJob[]) {
 /** What may make two jobs on one model differ, but for the seed. */
 function settingsOf(report: PruneReport): Readonly<Record<string, string>> {
   const { method, damping, labels, samples, fisherGroup, replacement, dtype, data } = report;
-  const { search, uniform } = report as { readonly search?: unknown; readonly uniform?: unknown };
-  const values = { method, damping, labels, samples, fisherGroup, replacement, dtype, search, uniform };
+  // Older reports know neither.
+  const { search, neuronMultiple }: Partial<PruneReport> = report;
+  const values = { method, damping, labels, samples, fisherGroup, replacement, dtype, search, neuronMultiple };
   const texts = Object.entries(values).map(([name, value]) => [name, String(value ?? 'none')]);
   return { ...Object.fromEntries(texts), data: data.name ?? data.digest.slice(0, 8) };
 }

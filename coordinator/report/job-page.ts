@@ -1,4 +1,6 @@
 // The page of one job: what its budgets cost and gained, what was kept, where the time went, and how to do it again.
+
+import type { PruneReport } from '../prune-report.ts';
 import { commandLines } from './command-words.ts';
 import { type Figure, renderFigure, renderTable } from './figure.ts';
 import { showBytes, showChange, showCount, showMilliseconds, showRatio, showScore, showShare } from './figures.ts';
@@ -131,6 +133,7 @@ function reproduce({ budgets }: ReportedJob): Html {
     ],
     ['samples a Fisher row', report.fisherGroup],
     ['method', `${report.method}, damping ${report.damping}`],
+    ...searchOf(report),
     ['plan', report.plan],
     [
       'device class',
@@ -175,4 +178,10 @@ function onnxFiles(budgets: ReportedJob['budgets']): Html | null {
   const head = ['budget', 'file', 'type', 'size', 'quality in ONNX Runtime', 'SHA-256'];
   return html`${renderTable({ caption: 'ONNX files that were written', head, rows })}
 `;
+}
+
+/** What older reports do not tell. */
+function searchOf({ search, neuronMultiple }: Partial<PruneReport>): [string, string][] {
+  if (search === undefined) return [];
+  return [['search', neuronMultiple === undefined ? search : `${search}, neurons in multiples of ${neuronMultiple}`]];
 }

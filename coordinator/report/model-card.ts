@@ -11,8 +11,7 @@ export const CARD_FILE = 'README.md';
 
 /** @param budget of the folder. @param files names of those beside the card: what it tells to load is among them. */
 export function modelCard(report: PruneReport, budget: string, files: readonly string[]): string {
-  const isUniform = (report as { readonly uniform?: unknown }).uniform === true;
-  const facts: CardFacts = { report, budget, files, isUniform };
+  const facts: CardFacts = { report, budget, files, isUniform: report.uniform === true };
   return plain(
     [
       cardMetadata(facts),
