@@ -136,7 +136,8 @@ export function chosenResults(job: Job, budgets: readonly string[]): Result[] {
   for (const { budget, files } of job.results) {
     const names = files.map(({ name }) => name);
     const wrong = names.find((name, position) => !isFileName('result', name) || names.indexOf(name) !== position);
-    if (!/^[0-9]+\.?[0-9]*$/.test(budget)) throw new EspalierError('protocol', `${at}: got a budget ${budget}`);
+    if (!/^(?:(?:latency|max-drop)-)?[0-9]+\.?[0-9]*(?:ms)?$/.test(budget))
+      throw new EspalierError('protocol', `${at}: got a budget ${budget}`);
     if (wrong !== undefined) throw new EspalierError('protocol', `${at}: got a result file ${JSON.stringify(wrong)}`);
   }
   return job.results.filter(({ budget }) => budgets.length === 0 || budgets.includes(budget));

@@ -83,6 +83,16 @@ export class FlagReader {
     return fallback;
   }
 
+  /** A decimal fraction in a range, ends included; `fallback` where the flag is absent or wrong. */
+  fraction<Fallback extends number | null>(name: string, { min, max }: Range, fallback: Fallback): number | Fallback {
+    const value = this.text(name);
+    if (value === null) return fallback;
+    const number = /^-?(\d+\.?\d*|\.\d+)$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= min && number <= max) return number;
+    this.problem(`--${name}: got ${value}, expected a decimal fraction from ${min} to ${max}`);
+    return fallback;
+  }
+
   /** @throws EspalierError with every problem noted, "usage" unless all share a more exact code. */
   throwProblems(command: string): void {
     const first = this.#problems[0];

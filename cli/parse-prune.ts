@@ -1,6 +1,7 @@
 // From the words of `espalier prune` to the settings of a job. Pure: looks at no file.
 import { multipleProblem } from '../coordinator/job/neuron-multiple.ts';
 import { readBudgets } from '../coordinator/job/read-budgets.ts';
+import { CONFIDENCE, readDrops } from '../coordinator/job/read-drops.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { outputProblem } from './output-inputs.ts';
@@ -30,6 +31,7 @@ export function parsePrune(
   const flags = new FlagReader(rawFlags, env);
   const dtype = flags.choice('dtype', Object.keys(DTYPES) as (keyof typeof DTYPES)[], null);
   const onnx = flags.choice('onnx', ['float32', 'float16'], flags.switched('onnx') ? 'float32' : null);
+  const confidence = flags.fraction('max-drop-confidence', CONFIDENCE, null);
   const settings: PruneSettings = {
     model: readFolder(flags, model, 'MODEL'),
     data: flags.required('data', 'FILE'),
@@ -39,6 +41,7 @@ export function parsePrune(
     out: flags.required('out', 'DIR'),
     force: flags.switched('force'),
     resume: flags.switched('resume'),
+    ...(confidence !== null && { maxDropConfidence: confidence }),
     seed: flags.integer('seed', { min: 0, max: 2 ** 32 - 1 }, 0),
     samples: flags.integer('samples', COUNT, 2048),
     replacement: flags.switched('replacement'),
@@ -58,10 +61,15 @@ export function parsePrune(
   };
   const problem = outputProblem(settings, cwd);
   if (problem !== null) flags.problem(problem);
-  if (settings.metric && settings.evaluation === null)
+  const hasDrops = flags.all('max-drop').length > 0;
+  if (settings.metric && settings.evaluation === null && !hasDrops)
     flags.problem(`--metric: got ${settings.metric} without --eval, expected samples to measure it on`);
   const multiple = multipleProblem(settings);
   if (multiple !== null) flags.problem(`--neuron-multiple: ${multiple}`);
+  if (hasDrops && settings.labels === 'model')
+    flags.problem('--max-drop: got --labels model, expected labels of the data, which a loss is measured by');
+  if (!hasDrops && flags.all('max-drop-confidence').length > 0)
+    flags.problem('--max-drop-confidence: got no --max-drop, expected one that it decides about');
   const output = readOutput(flags);
   flags.throwProblems('prune');
   return { settings, output };
@@ -75,9 +83,12 @@ function searchOf(flags: FlagReader): PruneSettings['search'] {
 }
 
 function budgetsOf(flags: FlagReader): PruneSettings['budgets'] {
-  const texts = flags.all('budget').flatMap((list) => list.split(','));
-  if (texts.length === 0) flags.problem('--budget FRACTION: missing');
-  const { budgets, problems } = readBudgets(texts);
+  const texts = (name: string) => flags.all(name).flatMap((list) => list.split(','));
+  const given = { budget: texts('budget'), 'max-drop': texts('max-drop') };
+  if (given.budget.length + given['max-drop'].length === 0) flags.problem('--budget FRACTION: missing');
+  const { budgets, problems } = readBudgets(given.budget);
+  const { drops, problems: dropProblems } = readDrops(given['max-drop']);
   for (const { text, code } of problems) flags.problem(`--budget: ${text}`, code);
-  return budgets;
+  for (const { text, code } of dropProblems) flags.problem(`--max-drop: ${text}`, code);
+  return [...budgets, ...drops];
 }

@@ -89,7 +89,7 @@ export class Progress {
     if (nowMs - this.#lastDrawnMs < (this.#live ? REDRAW_MS : PLAIN_LINE_MS)) return;
     this.#lastDrawnMs = nowMs;
     if (this.#live) this.#draw();
-    else this.#options.sink.write(`${label.padEnd(LABEL_WIDTH)}${done} of ${steps}${this.#timeLeft(running)}\n`);
+    else this.#options.sink.write(`${`${label} `.padEnd(LABEL_WIDTH)}${done} of ${steps}${this.#timeLeft(running)}\n`);
   }
 
   /** One line that stays; the live line moves below it. */
@@ -102,7 +102,7 @@ export class Progress {
     const running = this.#running as RunningStage;
     const width = this.#options.sink.columns || 80;
     const share = running.steps > 0 ? Math.min(1, running.done / running.steps) : 0;
-    const label = running.label.padEnd(LABEL_WIDTH);
+    const label = `${running.label} `.padEnd(LABEL_WIDTH);
     const { bar, percent } = barOf(share);
     const end = percent + this.#timeLeft(running);
     const wide = `${label}${bar} ${end}`;
@@ -120,7 +120,7 @@ export class Progress {
 function finishedLine(event: Extract<JobEvent, { kind: 'stage-finished' }>): string {
   const time = event.reused ? 'reused' : formatSeconds(event.seconds);
   const note = event.note === undefined ? '' : `  ${event.note}`;
-  return labelOf(event).padEnd(LABEL_WIDTH) + time + note;
+  return `${labelOf(event)} `.padEnd(LABEL_WIDTH) + time + note;
 }
 
 function labelOf({ stage, budget }: { readonly stage: Stage; readonly budget?: string }): string {

@@ -21,7 +21,7 @@ import { openRunFolder } from './store/run-folder.ts';
 import { openWorkers } from './workers/workers.ts';
 
 /** Prunes a model to every budget of the settings and writes `out`. @throws EspalierError; the output is then as before,
- * and what was finished is kept for `resume`, unless the model's numbers are not finite. */
+ * and what was finished is kept for `resume`, unless the model's numbers are not finite or no model loses as little as is allowed. */
 export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: RunContext): Promise<PruneReport[]> {
   const releases = new Releases();
   const start = performance.now();
@@ -75,7 +75,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     return reports;
   } catch (caught) {
     // Resumed, the same inputs would give the same numbers.
-    isHopeless = caught instanceof EspalierError && caught.code === 'not_finite';
+    isHopeless = caught instanceof EspalierError && ['not_finite', 'drop_exceeded'].includes(caught.code);
     throw caught;
   } finally {
     await releases.run();

@@ -4,6 +4,7 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { EncodedSample } from '../dataset/encoded-sample.ts';
+import { sharesFrom } from '../pruning/smallest-share.ts';
 import type { DeviceClass } from '../shared/rpc/protocol.ts';
 import type { FinishedJob } from './job/build-report.ts';
 import { withFittingBatches } from './job/fitting-batches.ts';
@@ -12,12 +13,13 @@ import { modelBlobs } from './job/model-blobs.ts';
 import { drawnLabels } from './job/model-labels.ts';
 import type { PruneInputs } from './job/prune-inputs.ts';
 import type { PruneReport } from './prune-report.ts';
-import type { PruneRequest } from './prune-settings.ts';
+import type { Budget, PruneRequest } from './prune-settings.ts';
 import { CARD_FILE, modelCard } from './report/model-card.ts';
 import { exportBudget, type MeasuredBudget } from './stages/export.ts';
 import { macsSearch, stagesOf } from './stages/find-masks.ts';
 import { importanceByLayer, storedFisher } from './stages/fisher.ts';
 import { latencyStage } from './stages/latency.ts';
+import { DropCandidates, type DropSearch } from './stages/max-drop.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
 import { pruneToTarget } from './stages/prune-budget.ts';
 import { storedQuality } from './stages/quality.ts';
@@ -74,6 +76,7 @@ async function pruneAll(
     ...inputs.evaluation,
     ...planned(inputs.evaluation.encoded.samples, 1, false),
   };
+  const heldOut = inputs.heldOut && { ...inputs.heldOut, ...planned(inputs.heldOut.samples, 1, false) };
   const context: JobContext = { ...environment, checkpoint, model, calibration, evaluation };
   // Another plan, or other batches of the evaluation data, is another run: its stages lie apart.
   const prefix = `plan-${calibration.blob.digest.slice(0, 16)}-${tokensPerBatch}`;
@@ -81,18 +84,27 @@ async function pruneAll(
   const dense = evaluation && (await storedQuality(context, model, null, { name: `${prefix}/quality-dense` }));
   const fisher = await storedFisher(context, `${prefix}/fisher`);
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
+  // A model that is sought by what it loses is judged as written.
+  const written = new Map<Budget, MeasuredBudget>();
   try {
     const search = macsSearch(config, fisher.importance, inputs.costs, request);
+    const candidates = heldOut && dropCandidates(context, { fisher, search, heldOut, prefix }, request, inputs);
     for (const budget of request.budgets) {
+      if (budget.kind === 'max-drop') {
+        written.set(budget, await candidates!.smallestWithin(budget));
+        continue;
+      }
       const target = { text: budget.text, fraction: budget.value, search, stages: stagesOf(prefix, budget) };
       pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, target, request) });
     }
   } finally {
     await fisher.close();
   }
-  const budgets: MeasuredBudget[] = [];
-  for (const found of pruned)
-    budgets.push(await exportBudget(context, found, request, `${stagesOf(prefix, found.budget)}/quality-result`));
+  for (const found of pruned) {
+    const name = `${stagesOf(prefix, found.budget)}/quality-result`;
+    written.set(found.budget, await exportBudget(context, found, request, name));
+  }
+  const budgets = request.budgets.map((budget) => written.get(budget)!);
   const speed = await latencyStage(
     context,
     budgets.map(({ model }) => model),
@@ -107,4 +119,13 @@ async function pruneAll(
     speed,
     budgets,
   };
+}
+
+function dropCandidates(
+  context: JobContext,
+  parts: Pick<DropSearch, 'fisher' | 'search' | 'heldOut' | 'prefix'>,
+  settings: PruneRequest,
+  { costs }: PruneInputs,
+): DropCandidates {
+  return new DropCandidates(context, { ...parts, costs, shares: sharesFrom(costs.smallest), settings });
 }

@@ -61,6 +61,40 @@ export interface OnnxReport {
   readonly scores: Readonly<Record<string, number>> | null;
 }
 
+/** A loss of the metric on calibration samples that were held out, from the dense model to a pruned one. */
+export interface DropReport {
+  /** Share of the dense encoder's MACs that the model may keep. */
+  readonly macs: number;
+  /** The pruned model's metric. */
+  readonly score: number;
+  /** The dense model's metric less that; negative where the pruned model is better. */
+  readonly drop: number;
+  /** What the drop does not exceed, with the confidence of `boundConfidence`. */
+  readonly bound: number;
+  readonly within: boolean;
+}
+
+/** How the smallest model within an allowed loss was found. */
+export interface MaxDropReport {
+  readonly allowed: number;
+  readonly metric: string;
+  /** What is compared with `allowed`: the drop itself, or its bound. */
+  readonly decidedBy: 'estimate' | 'bound';
+  /** With which the choice is right, where the bound decided; null where the estimate did. */
+  readonly confidence: number | null;
+  /** Of each bound by itself. */
+  readonly boundConfidence: number;
+  readonly resamples: number;
+  /** Examples that judged, and took part in nothing else; samples are more where questions have several windows. */
+  readonly heldOut: { readonly examples: number; readonly samples: number };
+  /** The dense model's metric. */
+  readonly dense: number;
+  /** What was tried, in the order in which it was, judged under masks. */
+  readonly candidates: readonly DropReport[];
+  /** The chosen one, judged as it was written. */
+  readonly written: DropReport;
+}
+
 export interface PruneReport {
   readonly espalier: string;
   readonly schema: 1;
@@ -80,6 +114,7 @@ export interface PruneReport {
   readonly neuronMultiple: number;
   /** True where all layers have the same shape and config.json is one of transformers'. */
   readonly uniform: boolean;
+  /** Share of MACs that the model was allowed; of `--max-drop`, the one that was chosen. */
   readonly budget: number;
   readonly task: string;
   readonly metric: string | null;
@@ -100,6 +135,8 @@ export interface PruneReport {
   readonly heads: readonly number[];
   readonly neurons: readonly number[];
   readonly tuning: readonly TuningReport[];
+  /** Of `--max-drop` alone. */
+  readonly maxDrop?: MaxDropReport;
   /** Medians in the engine at the first shape of `speed`; null when not measured. */
   readonly latency: {
     readonly batchSize: number;

@@ -56,6 +56,9 @@ export interface PruneRequest {
   readonly columns: ColumnSettings;
   /** Distinct; shares of MACs each in (0, 1). */
   readonly budgets: readonly Budget[];
+  /** With budgets of what may be lost: the confidence with which the loss must be within, in [0.5, 0.99]; left out: its
+   * estimate decides. */
+  readonly maxDropConfidence?: number;
   readonly seed: number;
   /** Calibration samples to draw. */
   readonly samples: number;

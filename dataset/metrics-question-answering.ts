@@ -57,20 +57,33 @@ function best(logits: Float32Array, output: 0 | 1): number[] {
   return order.sort((a, b) => logits[2 * b + output] - logits[2 * a + output]).slice(0, CANDIDATES);
 }
 
-/** SQuAD's metrics: the mean over questions of the best value over their gold answers. A question without gold answers
- * scores 1 where the prediction is empty, else 0. */
-export function questionMetrics(
-  questions: readonly { readonly prediction: string; readonly golds: readonly string[] }[],
-): MetricValues {
+/** A predicted answer and those that count as right; none: there is no answer. */
+export interface AnsweredQuestion {
+  readonly prediction: string;
+  readonly golds: readonly string[];
+}
+
+/** SQuAD's metrics: the mean over questions of `questionScore`. */
+export function questionMetrics(questions: readonly AnsweredQuestion[]): MetricValues {
   let f1 = 0;
   let exact = 0;
-  for (const { prediction, golds } of questions) {
-    const accepted = golds.length === 0 ? [''] : golds;
-    f1 += Math.max(...accepted.map((gold) => answerF1(prediction, gold)));
-    exact += accepted.some((gold) => normaliseAnswer(gold) === normaliseAnswer(prediction)) ? 1 : 0;
+  for (const question of questions) {
+    const score = questionScore(question);
+    f1 += score.f1;
+    exact += score.exact_match;
   }
   const count = Math.max(questions.length, 1);
   return { f1: f1 / count, exact_match: exact / count };
+}
+
+/** The best value over a question's gold answers. A question without gold answers scores 1 where the prediction is empty,
+ * else 0. */
+export function questionScore({ prediction, golds }: AnsweredQuestion): { f1: number; exact_match: number } {
+  const accepted = golds.length === 0 ? [''] : golds;
+  return {
+    f1: Math.max(...accepted.map((gold) => answerF1(prediction, gold))),
+    exact_match: accepted.some((gold) => normaliseAnswer(gold) === normaliseAnswer(prediction)) ? 1 : 0,
+  };
 }
 
 /** F1 of the words that two answers share. */

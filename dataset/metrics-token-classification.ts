@@ -4,6 +4,17 @@
 import type { MetricValues } from './metrics.ts';
 import { ratio } from './metrics-classification.ts';
 
+/** What the metrics of words are made of. */
+export interface WordCounts {
+  /** Entities that are predicted and gold. */
+  readonly hits: number;
+  readonly golds: number;
+  readonly predicted: number;
+  /** Right labels, of all that count. */
+  readonly right: number;
+  readonly labels: number;
+}
+
 /** Precision, recall and F1 of entities over all samples together (micro), and accuracy of labels.
  * @param targets [samples][tokens] class ids, negative where no label counts.
  * @param predictions [samples][tokens] class ids. @param labels names by class id. */
@@ -12,33 +23,41 @@ export function wordMetrics(
   predictions: readonly Int32Array[],
   labels: readonly string[],
 ): MetricValues {
-  const inScheme = labels.every((name) => /^(O|[BIESLU](-.*)?)$/.test(name));
-  let counted = 0;
-  let right = 0;
-  let goldCount = 0;
-  let predictedCount = 0;
-  let hits = 0;
-  targets.forEach((target, sample) => {
-    const golds: string[] = [];
-    const predicted: string[] = [];
-    target.forEach((gold, token) => {
-      if (gold < 0) return;
-      golds.push(labels[gold] ?? String(gold));
-      predicted.push(labels[predictions[sample][token]] ?? String(predictions[sample][token]));
-    });
-    counted += golds.length;
-    right += golds.filter((name, i) => name === predicted[i]).length;
-    const goldSpans = new Set(inScheme ? entities(golds) : tokenSpans(golds));
-    const predictedSpans = inScheme ? entities(predicted) : tokenSpans(predicted);
-    goldCount += goldSpans.size;
-    predictedCount += predictedSpans.length;
-    hits += predictedSpans.filter((span) => goldSpans.has(span)).length;
-  });
+  const all = { hits: 0, golds: 0, predicted: 0, right: 0, labels: 0 };
+  for (const [i, target] of targets.entries()) {
+    const own = wordCounts(target, predictions[i], labels);
+    for (const name of Object.keys(all) as (keyof WordCounts)[]) all[name] += own[name];
+  }
+  return metricsOfWords(all);
+}
+
+export function metricsOfWords({ hits, golds, predicted, right, labels }: WordCounts): MetricValues {
   return {
-    f1: ratio(2 * hits, goldCount + predictedCount),
-    precision: ratio(hits, predictedCount),
-    recall: ratio(hits, goldCount),
-    accuracy: ratio(right, counted),
+    f1: ratio(2 * hits, golds + predicted),
+    precision: ratio(hits, predicted),
+    recall: ratio(hits, golds),
+    accuracy: ratio(right, labels),
+  };
+}
+
+/** Counts of one sample. @param target [tokens]. @param prediction [tokens]. */
+export function wordCounts(target: Float32Array, prediction: Int32Array, names: readonly string[]): WordCounts {
+  const inScheme = names.every((name) => /^(O|[BIESLU](-.*)?)$/.test(name));
+  const golds: string[] = [];
+  const predicted: string[] = [];
+  target.forEach((gold, token) => {
+    if (gold < 0) return;
+    golds.push(names[gold] ?? String(gold));
+    predicted.push(names[prediction[token]] ?? String(prediction[token]));
+  });
+  const goldSpans = new Set(inScheme ? entities(golds) : tokenSpans(golds));
+  const predictedSpans = inScheme ? entities(predicted) : tokenSpans(predicted);
+  return {
+    hits: predictedSpans.filter((span) => goldSpans.has(span)).length,
+    golds: goldSpans.size,
+    predicted: predictedSpans.length,
+    right: golds.filter((name, i) => name === predicted[i]).length,
+    labels: golds.length,
   };
 }
 

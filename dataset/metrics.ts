@@ -4,7 +4,7 @@ import type { ModelConfig, TaskKind } from '../checkpoint/model-config.ts';
 import { EspalierError } from '../shared/errors.ts';
 import type { EncodedSample } from './encoded-sample.ts';
 import { classMetrics, multiLabelMetrics } from './metrics-classification.ts';
-import { predictAnswers, questionMetrics } from './metrics-question-answering.ts';
+import { type AnsweredQuestion, predictAnswers, questionMetrics } from './metrics-question-answering.ts';
 import { regressionMetrics } from './metrics-regression.ts';
 import { wordMetrics } from './metrics-token-classification.ts';
 import type { GoldAnswer } from './question-answers.ts';
@@ -101,13 +101,15 @@ export function scoreWords(
   targets: readonly Float32Array[],
   outputs: readonly Float32Array[],
 ): Scores {
-  const predictions = outputs.map((logits) => {
-    const tokens = logits.length / config.outputs;
-    return Int32Array.from({ length: tokens }, (_, token) =>
-      argmax(logits.subarray(token * config.outputs, (token + 1) * config.outputs)),
-    );
-  });
+  const predictions = outputs.map((logits) => predictedLabels(logits, config.outputs));
   return scores(config.task, wordMetrics(targets, predictions, config.labels));
+}
+
+/** Class id of each token. @param logits [tokens * labels]. */
+export function predictedLabels(logits: Float32Array, labels: number): Int32Array {
+  return Int32Array.from({ length: logits.length / labels }, (_, token) =>
+    argmax(logits.subarray(token * labels, (token + 1) * labels)),
+  );
 }
 
 /** Scores of question answering from outputs [samples][tokens * 2].
@@ -120,9 +122,20 @@ export function scoreQuestions(
   golds: readonly (readonly GoldAnswer[])[],
   unanswerable: boolean,
 ): Scores {
+  const questions = answeredQuestions(samples, outputs, contexts, golds, unanswerable);
+  return scores('question-answering', questionMetrics(questions));
+}
+
+/** What the model answers to each drawn question, beside the gold answers. Parameters as of `scoreQuestions`. */
+export function answeredQuestions(
+  samples: readonly DrawnSample[],
+  outputs: readonly Float32Array[],
+  contexts: readonly string[],
+  golds: readonly (readonly GoldAnswer[])[],
+  unanswerable: boolean,
+): AnsweredQuestion[] {
   const predictions = predictAnswers(samples, outputs, contexts, unanswerable);
-  const pairs = predictions.map(({ row, text }) => ({ prediction: text, golds: golds[row].map((gold) => gold.text) }));
-  return scores('question-answering', questionMetrics(pairs));
+  return predictions.map(({ row, text }) => ({ prediction: text, golds: golds[row].map((gold) => gold.text) }));
 }
 
 function scores(task: TaskKind, values: MetricValues): Scores {
@@ -130,7 +143,7 @@ function scores(task: TaskKind, values: MetricValues): Scores {
 }
 
 /** Index of the greatest; the first of equals. */
-function argmax(values: Float32Array): number {
+export function argmax(values: Float32Array): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
   return best;

@@ -27,7 +27,7 @@ type GrpcStatusName =
   | 'DEADLINE_EXCEEDED';
 
 // Exit codes: 2 usage, 3 model, 4 data, 5 output or disk, 6 workers, 7 numbers that are not finite, 8 jobs of a cluster,
-// 70 a bug, 130 interrupted.
+// 9 no model keeps what was asked, 70 a bug, 130 interrupted.
 export const ERROR_CODES = {
   usage: { exitCode: 2, grpcStatus: 'INVALID_ARGUMENT', retryable: false, action: 'see `espalier --help`' },
   budget_out_of_range: {
@@ -186,6 +186,12 @@ export const ERROR_CODES = {
     grpcStatus: 'INVALID_ARGUMENT',
     retryable: false,
     action: 'correct the campaign file',
+  },
+  drop_exceeded: {
+    exitCode: 9,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: false,
+    action: 'allow a larger drop, or give more samples',
   },
   bus_unavailable: {
     exitCode: 8,

@@ -20,6 +20,7 @@ const EXAMPLES = `
 Examples:
   espalier prune ./bert-sst2 --data train.jsonl --budget 0.5 --out ./pruned
   espalier prune ./bert-sst2 --data train.jsonl --eval dev.jsonl --budget 0.4,0.6,0.8 --out ./pruned
+  espalier prune ./bert-sst2 --data train.jsonl --max-drop 0.01 --out ./pruned
   espalier prune ./bert-squad --data train.jsonl --eval dev.jsonl --budget 0.6 --out ./pruned --resume
 `;
 
@@ -33,6 +34,12 @@ export function addPruneCommand(program: Command, context: CliContext): void {
   addValue(command, '--data <file>', 'calibration samples: .jsonl, .csv or .tsv');
   addValue(command, '--eval <file>', 'held-out samples to measure quality on (default: none is measured)');
   addValue(command, '--budget <fraction>', "share of the encoder's MACs to keep, in (0, 1); 0.4,0.6 or repeat it");
+  addValue(command, '--max-drop <loss>', 'the smallest model that loses at most this much of the metric, such as 0.01');
+  addValue(
+    command,
+    '--max-drop-confidence <level>',
+    'of the loss being within, 0.5 to 0.99 (default: its estimate is)',
+  );
   addValue(command, '--out <dir>', 'folder to write; each budget gets a folder in it');
   command.option('--force', 'replace the output folder if it is there');
   command.option('--resume', 'go on from where an interrupted run of the same settings stopped');

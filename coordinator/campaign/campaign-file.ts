@@ -8,6 +8,8 @@ export interface CampaignSettings {
   readonly data?: CampaignInput;
   readonly eval?: CampaignInput;
   readonly budgets?: readonly (number | string)[];
+  readonly 'max-drop'?: readonly (number | string)[];
+  readonly 'max-drop-confidence'?: number;
   readonly method?: 'search' | 'rearrange' | 'tune';
   readonly damping?: 'ridge' | 'reference';
   readonly runtime?: 'onnxruntime' | 'engine';

@@ -4,6 +4,7 @@ import { checkMetric } from '../../dataset/metrics.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import { modelCosts } from '../job/budget.ts';
+import { openHeldOut, requireHeldOut } from '../job/held-out.ts';
 import { type ModelInput, openData, openEvaluation, openModel, requireDense } from '../job/open-inputs.ts';
 import { drawSamples } from '../stages/plan.ts';
 import type { CampaignFile, CampaignInput, CampaignSettings } from './campaign-file.ts';
@@ -105,10 +106,15 @@ class InputCheck {
       const drawn = await this.#try(same[0], 'data', async () => drawSamples(dataset, same[0].settings));
       if (drawn === null) continue;
       const mean = drawn.samples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0) / drawn.samples.length;
-      for (const job of same)
+      for (const job of same) {
+        if (requireHeldOut(job.settings))
+          await this.#try(job, 'max-drop', async () =>
+            openHeldOut({ data: place, ...job.settings }, model.checkpoint.config, drawn),
+          );
         await this.#try(job, 'budgets', async () =>
           modelCosts(model.checkpoint.config, job.settings.macsLength ?? mean, job.settings),
         );
+      }
     }
   }
 

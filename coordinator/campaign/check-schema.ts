@@ -61,7 +61,8 @@ function problemOf(error: ErrorObject): CampaignProblem {
   const unknown = params.unevaluatedProperty ?? params.additionalProperty;
   if (unknown !== undefined) return formProblem([...at, unknown], `unknown${hint(unknown, keysOf(part))}`);
   if (error.keyword === 'required') return formProblem([...at, params.missingProperty], 'missing');
-  const code = at[2] === 'budgets' || at[1] === 'budgets' ? budgetCode(error) : 'campaign_format';
+  const isBudget = [at[1], at[2]].some((key) => key === 'budgets' || key === 'max-drop');
+  const code = isBudget ? budgetCode(error) : 'campaign_format';
   const choices = part.enum ?? [];
   const guess = typeof error.data === 'string' ? hint(error.data, choices) : '';
   return { code, path: at, text: `got ${valueText(error.data)}, expected ${expectedText(error, part)}${guess}` };
@@ -82,6 +83,7 @@ function expectedText({ keyword, params }: ErrorObject, part: SchemaPart): strin
   const types = [part.type ?? []].flat();
   if (part.exclusiveMaximum !== undefined)
     return keyword.startsWith('exclusive') ? 'more than 0 and less than 1' : 'a decimal fraction such as 0.5';
+  if (part.type === 'number') return `a number from ${part.minimum} to ${part.maximum}`;
   if (types.includes('integer')) return `a whole number from ${part.minimum} to ${part.maximum}`;
   if (types.includes('object')) return types.length > 1 ? 'a path, or volume and path' : 'keys with values';
   if (types.includes('array')) return 'a list';

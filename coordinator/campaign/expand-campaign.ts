@@ -2,6 +2,7 @@
 // the client and by the coordinator alike, so that both mean the same jobs.
 import { multipleProblem } from '../job/neuron-multiple.ts';
 import { readBudgets } from '../job/read-budgets.ts';
+import { readDrops } from '../job/read-drops.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import type { JobSettings, LaterSettings } from '../jobs/job-record.ts';
 import type { ColumnSettings, TimingSettings } from '../prune-settings.ts';
@@ -20,7 +21,9 @@ export interface CampaignJob {
 }
 
 const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
-const REQUIRED = ['model', 'data', 'budgets'] as const;
+const REQUIRED = ['model', 'data'] as const;
+/** Of which a job needs one. */
+const BUDGETS = ['budgets', 'max-drop'] as const;
 const INPUTS = ['model', 'data', 'eval'] as const;
 
 /** The jobs of a campaign that the schema has passed, and everything that is wrong with them. */
@@ -32,20 +35,23 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
     const entry = { ...file.defaults, ...own };
     // A mistake of the defaults is told where it stands, once a job that it reaches.
     const place = (key: keyof CampaignSettings) => (key in own ? ['jobs', position, key] : ['defaults', key]);
-    const missing = REQUIRED.filter((key) => entry[key] === undefined);
+    const missing: string[] = REQUIRED.filter((key) => entry[key] === undefined);
+    if (BUDGETS.every((key) => entry[key] === undefined)) missing.push('budgets');
     for (const key of missing) problems.push(wrong(['jobs', position, key], 'missing, here and in defaults'));
     for (const key of INPUTS) {
       const input = entry[key];
       if (typeof input === 'object' && !isVolumePath(input.path))
         problems.push(wrong([...place(key), 'path'], 'expected parts with / between them, none of them . or ..'));
     }
-    const budgets = readBudgets((entry.budgets ?? []).map(String));
-    for (const { code, text, position: budget } of budgets.problems)
-      problems.push({
-        ...wrong([...place('budgets'), budget], text),
-        code: code === 'usage' ? 'campaign_format' : code,
-      });
-    if (entry.metric !== undefined && entry.eval === undefined)
+    const { budgets, problems: budgetProblems } = readBudgets((entry.budgets ?? []).map(String));
+    const { drops, problems: dropProblems } = readDrops((entry['max-drop'] ?? []).map(String));
+    for (const [key, found] of [
+      ['budgets', budgetProblems],
+      ['max-drop', dropProblems],
+    ] as const)
+      for (const { code, text, position: at } of found)
+        problems.push({ ...wrong([...place(key), at], text), code: code === 'usage' ? 'campaign_format' : code });
+    if (entry.metric !== undefined && entry.eval === undefined && entry['max-drop'] === undefined)
       problems.push(wrong(place('metric'), `got ${entry.metric} without eval, expected samples to measure it on`));
     const timing = timingOf(entry);
     for (const { name, text } of timingProblems(timing)) problems.push(wrong(place(name), text));
@@ -53,8 +59,12 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
     const neuronMultiple = entry['neuron-multiple'] ?? 1;
     if (entry.uniform && entry.search === 'knapsack')
       problems.push(wrong(place('uniform'), 'got true with search knapsack, expected one of the two'));
-    const multiple = multipleProblem({ search, neuronMultiple, budgets: budgets.budgets });
+    const multiple = multipleProblem({ search, neuronMultiple, budgets });
     if (multiple !== null) problems.push(wrong(place('neuron-multiple'), multiple));
+    if (entry['max-drop'] !== undefined && entry.labels === 'model')
+      problems.push(wrong(place('max-drop'), 'got labels of the model, expected those of the data to judge a loss by'));
+    if (entry['max-drop-confidence'] !== undefined && entry['max-drop'] === undefined)
+      problems.push(wrong(place('max-drop-confidence'), 'got no max-drop, expected one that it decides about'));
     if (missing.length > 0) continue;
     jobs.push({
       name: names[position],
@@ -62,7 +72,7 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       model: entry.model!,
       data: entry.data!,
       evaluation: entry.eval ?? null,
-      settings: { ...settingsOf(entry, budgets.budgets), timing, search, neuronMultiple },
+      settings: { ...settingsOf(entry, [...budgets, ...drops]), timing, search, neuronMultiple },
     });
   }
   return { jobs, problems: distinct(problems) };
@@ -82,6 +92,7 @@ function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): O
   return {
     columns: columnsOf(entry),
     budgets,
+    ...(entry['max-drop-confidence'] !== undefined && { maxDropConfidence: entry['max-drop-confidence'] }),
     seed: entry.seed ?? 0,
     samples: entry.samples ?? 2048,
     replacement: entry.replacement ?? false,

@@ -78,7 +78,7 @@ export function buildReport(
     search: settings.search,
     neuronMultiple: settings.neuronMultiple,
     uniform: settings.search === 'uniform',
-    budget: measured.budget.value,
+    budget: measured.maxDrop?.written.macs ?? measured.budget.value,
     task: checkpoint.config.task,
     metric: primary,
     quality: {
@@ -97,6 +97,7 @@ export function buildReport(
     heads: result.heads,
     neurons: result.neurons,
     tuning: result.tuning,
+    ...(measured.maxDrop && { maxDrop: measured.maxDrop }),
     latency: engineLatency(speed),
     speed,
     seconds: {

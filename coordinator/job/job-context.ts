@@ -3,9 +3,11 @@ import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
 import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import type { Checkpoint, WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import type { PrunedLayout } from '../../checkpoint/write-pruned.ts';
+import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { Plan } from '../../dataset/plan.ts';
+import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
@@ -34,6 +36,20 @@ export interface Evaluation {
     score(outputs: readonly Float32Array[], metric: string | null): Scores | Promise<Scores>;
   };
   readonly metric: string | null;
+}
+
+/** Calibration samples that take part in nothing that a model is pruned with, and judge what it loses. */
+export interface HeldOut {
+  readonly samples: readonly EncodedSample[];
+  /** Samples, or questions with all their windows. */
+  readonly examples: number;
+  /** Metric that is judged. */
+  readonly metric: string;
+  /** See `judgeDrop`. */
+  judge(
+    outputs: { readonly dense: readonly Float32Array[]; readonly pruned: readonly Float32Array[] },
+    confidence: number,
+  ): DropBound | Promise<DropBound>;
 }
 
 /** What every task of a job needs. */

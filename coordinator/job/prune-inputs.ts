@@ -8,7 +8,8 @@ import type { JobEvent } from '../job-events.ts';
 import type { Budget, PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
 import { type Costs, modelCosts } from './budget.ts';
-import type { Evaluation } from './job-context.ts';
+import { type OpenedHeldOut, openHeldOut, requireHeldOut } from './held-out.ts';
+import type { Evaluation, HeldOut } from './job-context.ts';
 import type { LoadedEvaluation } from './open-inputs.ts';
 import { type ModelInput, openData, openEvaluation, openModel, requireDense } from './open-inputs.ts';
 import { requireLengths } from './timing-settings.ts';
@@ -16,7 +17,10 @@ import { requireLengths } from './timing-settings.ts';
 export interface PruneInputs {
   readonly model: Pick<ModelInput, 'checkpoint' | 'digest'>;
   readonly data: Pick<Dataset, 'digest' | 'rows'>;
+  /** What the model is pruned with; `truncated` is of all that were drawn. */
   readonly drawn: Pick<EncodedDataset, 'samples' | 'truncated'>;
+  /** What was drawn and is kept apart; null: no budget asks for it. */
+  readonly heldOut: HeldOut | null;
   readonly evaluation: Evaluation | null;
   readonly costs: Costs;
   /** Samples a Fisher row. */
@@ -26,6 +30,7 @@ export interface PruneInputs {
 /** Inputs with what only this process can hold. */
 export interface OpenedInputs extends PruneInputs {
   readonly drawn: Pick<EncodedDataset, 'samples' | 'drawn' | 'truncated'>;
+  readonly heldOut: OpenedHeldOut | null;
   readonly evaluation: LoadedEvaluation | null;
 }
 
@@ -71,10 +76,20 @@ export async function openPruneInputs(
   const groupSize =
     settings.fisherGroup ?? (config.task === 'question-answering' ? USUAL_GROUP_OF_WINDOWS : USUAL_GROUP);
   // The drawn samples are all that the job needs of the calibration data, which may be large.
+  const { fitted, heldOut } = requireHeldOut(settings)
+    ? openHeldOut(settings, config, drawn)
+    : { fitted: drawn.drawn, heldOut: null };
+  const least = Math.min(...settings.budgets.filter(({ kind }) => kind === 'max-drop').map(({ value }) => value));
+  if (heldOut !== null && heldOut.examples * least < 1)
+    onEvent({
+      kind: 'notice',
+      text: `max-drop: ${heldOut.examples} held-out samples judge a loss of ${least}, which is less than one of them: --samples draws more`,
+    });
   return {
     model: { checkpoint: model.checkpoint, digest: model.digest },
     data: { digest: data.digest, rows: data.rows },
-    drawn: { samples: drawn.samples, drawn: drawn.drawn, truncated: drawn.truncated },
+    drawn: { samples: fitted.map(({ sample }) => sample), drawn: fitted, truncated: drawn.truncated },
+    heldOut,
     evaluation,
     costs,
     groupSize,
@@ -93,6 +108,7 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     budgets: settings.budgets.map(({ kind, value }) => (kind === undefined ? value : { kind, value })),
     fisherGroup: inputs.groupSize,
     dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
+    ...(requireHeldOut(settings) && { maxDropConfidence: settings.maxDropConfidence ?? null }),
     ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
     ...(settings.onnx && { onnx: settings.onnx }),
     // Left out where they are as ever, so that a run that an earlier version began can be resumed.

@@ -10,8 +10,9 @@ import type { JobEvent } from '../job-events.ts';
 import type { JobResources } from '../job-resources.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import type { ComputeThreads } from '../threads/compute-threads.ts';
+import { packOutputs } from '../threads/packed-outputs.ts';
 import type { PreparedInputs } from '../threads/prepare-inputs.ts';
-import type { Evaluation } from './job-context.ts';
+import type { Evaluation, HeldOut } from './job-context.ts';
 import type { PruneInputs } from './prune-inputs.ts';
 
 /** As `openPruneInputs`. */
@@ -26,11 +27,12 @@ export async function readInputs(
   for (const text of prepared.notices) onEvent({ kind: 'notice', text });
   const checkpoint = await openCheckpoint(request.model);
   releases.add(() => checkpoint.close());
-  const { digest, data, drawn, evaluation, costs, groupSize } = prepared;
+  const { digest, data, drawn, heldOut, evaluation, costs, groupSize } = prepared;
   return {
     model: { checkpoint, digest },
     data,
     drawn: { samples: unpackSamples(drawn.samples).map(({ sample }) => sample), truncated: drawn.truncated },
+    heldOut: heldOut && preparedHeldOut(request, checkpoint.config, heldOut, threads, signal),
     evaluation: evaluation && preparedEvaluation(request, checkpoint.config, evaluation, threads, signal),
     costs,
     groupSize,
@@ -54,16 +56,27 @@ function preparedEvaluation(
       truncated,
       score(outputs, metric) {
         if (scoring?.kind !== 'questions') return scoreDrawn(path, config, scoring, drawn, outputs, metric);
-        const outputLengths = Int32Array.from(outputs, ({ length }) => length);
-        const all = new Float32Array(outputLengths.reduce((sum, length) => sum + length, 0));
-        let offset = 0;
-        for (const output of outputs) {
-          all.set(output, offset);
-          offset += output.length;
-        }
-        const input = { path, config, scoring, samples: packed, outputs: all, outputLengths, metric };
+        const input = { path, config, scoring, samples: packed, outputs: packOutputs(outputs), metric };
         return threads.run('score', input, { signal });
       },
+    },
+  };
+}
+
+function preparedHeldOut(
+  { seed }: PruneRequest,
+  config: ModelConfig,
+  { samples, examples, metric, scoring }: NonNullable<PreparedInputs['heldOut']>,
+  threads: ComputeThreads,
+  signal: AbortSignal,
+): HeldOut {
+  const rule = { config, scoring, metric, seed };
+  return {
+    samples: unpackSamples(samples).map(({ sample }) => sample),
+    ...{ examples, metric },
+    judge(outputs, confidence) {
+      const [dense, pruned] = [packOutputs(outputs.dense), packOutputs(outputs.pruned)];
+      return threads.run('drop', { rule, samples, dense, pruned, confidence }, { signal });
     },
   };
 }

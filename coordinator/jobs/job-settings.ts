@@ -2,7 +2,9 @@
 // version, so what the stages take for granted is checked once more here.
 import { EspalierError } from '../../shared/errors.ts';
 import type { GatheredInputs } from '../job/cluster-inputs.ts';
+import { requireHeldOut } from '../job/held-out.ts';
 import { multipleProblem } from '../job/neuron-multiple.ts';
+import { CONFIDENCE } from '../job/read-drops.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import { type ColumnSettings, type PruneRequest, RUNTIMES } from '../prune-settings.ts';
 import type { JobSpec } from './job-record.ts';
@@ -15,8 +17,8 @@ const MOST = 2 ** 31 - 1;
 /** What the stages of a job are asked, on inputs that lie on this machine.
  * @throws EspalierError "campaign_format" that tells of every problem at once. */
 export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneRequest {
-  const problems = [...budgetProblems(spec), ...numberProblems(spec), ...choiceProblems(spec)];
-  if (spec.metric !== null && spec.evaluation === null)
+  const problems = [...budgetProblems(spec), ...dropProblems(spec), ...numberProblems(spec), ...choiceProblems(spec)];
+  if (spec.metric !== null && spec.evaluation === null && !requireHeldOut(spec))
     problems.push(`metric: got ${spec.metric} without evaluation data, expected samples to measure it on`);
   const timing = spec.timing ?? USUAL_TIMING;
   problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
@@ -25,6 +27,7 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
   const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
   const { macsLength, maxLength, stride, metric, dtype, onnx, search = 'paper', neuronMultiple = 1 } = spec;
+  const { maxDropConfidence } = spec;
   return {
     model: inputs.model.path,
     data: inputs.data.path,
@@ -33,22 +36,36 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
     ...{ budgets, seed, samples, replacement, fisherGroup, labels, method, damping },
     ...{ macsLength, maxLength, stride, metric, dtype, timing, search, neuronMultiple },
     ...(onnx && { onnx }),
+    ...(maxDropConfidence !== undefined && { maxDropConfidence }),
   };
 }
 
+/** What the text of a budget is before its number, by kind; "": a share of MACs. */
+const PREFIXES = { '': '', 'max-drop': 'max-drop-' } as const;
+
 function budgetProblems({ budgets }: JobSpec): string[] {
-  const problems = budgets
-    .filter(({ kind }) => kind !== undefined)
-    .map(({ kind, text }) => `budgets: got ${text} of kind ${kind}, expected a share of MACs`);
-  const shares = budgets.filter(({ kind }) => kind === undefined);
-  const wrong = shares
-    .filter(({ text, value }) => !(/^\d+(\.\d*)?$/.test(text) && Number(text) === value && value > 0 && value < 1))
-    .map(({ text }) => `budgets: got ${text}, expected a decimal fraction more than 0 and less than 1`);
-  problems.push(...wrong);
+  const problems = budgets.flatMap(({ kind = '', text, value }) => {
+    if (!Object.hasOwn(PREFIXES, kind))
+      return [`budgets: got ${text} of kind ${kind}, which this version does not know`];
+    const prefix = PREFIXES[kind as keyof typeof PREFIXES];
+    const number = text.slice(prefix.length);
+    const isRight = text.startsWith(prefix) && /^\d+(\.\d*)?$/.test(number) && Number(number) === value;
+    return isRight && value > 0 && value < 1
+      ? []
+      : [`budgets: got ${text}, expected ${prefix}a decimal fraction more than 0 and less than 1`];
+  });
   if (budgets.length < 1 || budgets.length > MOST_BUDGETS)
     problems.push(`budgets: got ${budgets.length}, expected 1 to ${MOST_BUDGETS}`);
   if (new Set(budgets.map(({ kind, value }) => `${kind} ${value}`)).size < budgets.length)
     problems.push(`budgets: got ${budgets.map(({ text }) => text).join(', ')}, expected distinct ones`);
+  return problems;
+}
+
+function dropProblems({ budgets, labels, maxDropConfidence: level = CONFIDENCE.max }: JobSpec): string[] {
+  if (!budgets.some(({ kind }) => kind === 'max-drop')) return [];
+  const problems = labels === 'model' ? ['max-drop: got labels of the model, expected those of the data'] : [];
+  if (!(level >= CONFIDENCE.min && level <= CONFIDENCE.max))
+    problems.push(`maxDropConfidence: got ${level}, expected ${CONFIDENCE.min} to ${CONFIDENCE.max}`);
   return problems;
 }
 

@@ -1,6 +1,6 @@
 // The command line that asks `espalier prune` for what a job was asked, whoever asked it: what a user can repeat.
 import path from 'node:path';
-import type { ColumnSettings, PruneRequest } from '../prune-settings.ts';
+import type { Budget, BudgetKind, ColumnSettings, PruneRequest } from '../prune-settings.ts';
 
 /** What a command line calls the inputs. */
 export interface InputNames {
@@ -27,7 +27,8 @@ const WORDS: {
     value: Required<PruneRequest>[Name],
   ) => readonly string[];
 } = {
-  budgets: (budgets) => ['--budget', budgets.map(({ text }) => text).join(',')],
+  budgets: (budgets) => [...budgetWords('--budget', budgets), ...budgetWords('--max-drop', budgets, 'max-drop')],
+  maxDropConfidence: (confidence) => ['--max-drop-confidence', String(confidence)],
   seed: (seed) => ['--seed', String(seed)],
   samples: (samples) => ['--samples', String(samples)],
   replacement: (isOn) => (isOn ? ['--replacement'] : []),
@@ -53,6 +54,13 @@ const WORDS: {
       optional(COLUMN_FLAGS[name], columns[name] ?? null),
     ),
 };
+
+function budgetWords(flag: string, budgets: readonly Budget[], kind?: BudgetKind): readonly string[] {
+  const texts = budgets.filter((budget) => budget.kind === kind).map(({ text }) => text);
+  // The text of a kind begins with its name.
+  const numbers = texts.map((text) => text.slice(kind === undefined ? 0 : kind.length + 1));
+  return numbers.length === 0 ? [] : [flag, numbers.join(',')];
+}
 
 function optional(flag: string, value: string | number | null): readonly string[] {
   return value === null ? [] : [flag, String(value)];

@@ -3,7 +3,7 @@
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import type { JobContext } from '../job/job-context.ts';
 import { type ModelBlobs, modelBlobs } from '../job/model-blobs.ts';
-import type { OnnxReport } from '../prune-report.ts';
+import type { MaxDropReport, OnnxReport } from '../prune-report.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import { measureOnnx } from './onnx.ts';
 import type { PrunedBudget } from './prune-budget.ts';
@@ -24,14 +24,18 @@ export interface MeasuredBudget {
   readonly onnx: OnnxReport | null;
   /** Seconds of measuring it. */
   readonly seconds: number;
+  /** How the model was chosen, where it was for what it may lose. */
+  readonly maxDrop?: MaxDropReport;
 }
 
-/** Writes one budget's model into the staging of the job's home and measures it. @param name of its stored quality. */
+/** Writes one budget's model into the staging of the job's home and measures it. @param name of its stored quality.
+ * @param judge is shown the model as it was written, before it is measured. */
 export async function exportBudget(
   context: JobContext,
   { budget, result }: Pick<MeasuredBudget, 'budget' | 'result'>,
   settings: Pick<PruneRequest, 'dtype' | 'search' | 'onnx'>,
   name: string,
+  judge: (model: ModelBlobs) => Promise<void> = async () => {},
 ): Promise<MeasuredBudget> {
   const { checkpoint, weights, home, compute } = context;
   const directory = await home.staging(budget.text);
@@ -51,6 +55,7 @@ export async function exportBudget(
       seconds: (performance.now() - start) / 1000,
       reused: false,
     });
+    await judge(model);
     const scores =
       context.evaluation === null ? null : await storedQuality(context, model, null, { name, budget: budget.text });
     const measuredOnnx =

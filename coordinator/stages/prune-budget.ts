@@ -27,6 +27,8 @@ export interface PrunedBudget {
     readonly tune: number;
     readonly evaluate: number;
   };
+  /** Masks after each stage but the last. */
+  readonly before: Partial<Record<QualityStage, Masks>>;
   /** Scores of the masks after search and rearrange; the last stage is measured on what was exported. */
   readonly scores: Partial<Record<QualityStage, StoredScores>>;
 }
@@ -45,14 +47,14 @@ export async function pruneToTarget(
   const { text, fraction } = target;
   const name = (stage: string) => `${target.stages}/${stage}`;
   const stages = ORDER.slice(0, ORDER.indexOf(settings.method) + 1);
+  const before: Partial<Record<QualityStage, Masks>> = {};
   const scores: Partial<Record<QualityStage, StoredScores>> = {};
   const seconds = { search: 0, rearrange: 0, tune: 0, evaluate: 0 };
   const measure = async (stage: QualityStage, masks: Masks) => {
-    if (context.evaluation === null || stage === settings.method) return;
-    const found = await storedQuality(context, context.model, masks, {
-      name: name(`quality-${stage}`),
-      budget: text,
-    });
+    if (stage === settings.method) return;
+    before[stage] = masks;
+    if (context.evaluation === null) return;
+    const found = await stageQuality(context, target, stage, masks);
     scores[stage] = found.value;
     seconds.evaluate += found.seconds;
   };
@@ -93,8 +95,20 @@ export async function pruneToTarget(
     macs: maskMacs(masks, { tokens: costs.tokens, hiddenSize: config.hiddenSize, headSize: config.headSize }),
     parameters: parameterCount(config, kept),
     seconds,
+    before,
     scores,
   };
+}
+
+/** Scores of a target's masks after a stage on the evaluation data, from the state or measured. */
+export function stageQuality(
+  context: JobContext,
+  target: Pick<Target, 'text' | 'stages'>,
+  stage: QualityStage,
+  masks: Masks,
+): Promise<{ value: StoredScores; seconds: number }> {
+  const name = `${target.stages}/quality-${stage}`;
+  return storedQuality(context, context.model, masks, { name, budget: target.text });
 }
 
 function maskStage(

@@ -12,6 +12,12 @@ export interface PreparedInputs {
   readonly digest: CheckpointDigest;
   readonly data: { readonly digest: string; readonly rows: number };
   readonly drawn: { readonly samples: PackedSamples; readonly truncated: number };
+  readonly heldOut: {
+    readonly samples: PackedSamples;
+    readonly examples: number;
+    readonly metric: string;
+    readonly scoring: Scoring;
+  } | null;
   readonly evaluation: {
     readonly dataset: { readonly digest: string; readonly rows: number };
     readonly samples: PackedSamples;
@@ -28,13 +34,18 @@ export async function prepareInputs(request: PruneRequest): Promise<PreparedInpu
   const releases = new Releases();
   const notices: string[] = [];
   try {
-    const { model, data, drawn, evaluation, costs, groupSize } = await openPruneInputs(request, releases, (event) => {
+    const opened = await openPruneInputs(request, releases, (event) => {
       if (event.kind === 'notice') notices.push(event.text);
     });
+    const { model, data, drawn, heldOut, evaluation, costs, groupSize } = opened;
     return {
       digest: model.digest,
       data,
       drawn: { samples: packSamples(drawn.drawn), truncated: drawn.truncated },
+      heldOut: heldOut && {
+        samples: packSamples(heldOut.drawn),
+        ...{ examples: heldOut.examples, metric: heldOut.metric, scoring: heldOut.scoring },
+      },
       evaluation: evaluation && {
         dataset: { digest: evaluation.dataset.digest, rows: evaluation.dataset.rows },
         samples: packSamples(evaluation.encoded.drawn),
@@ -51,6 +62,6 @@ export async function prepareInputs(request: PruneRequest): Promise<PreparedInpu
 }
 
 /** What the message that carries them hands over. */
-export function preparedBuffers({ drawn, evaluation }: PreparedInputs): ArrayBuffer[] {
-  return [...buffersOf(drawn.samples), ...(evaluation === null ? [] : buffersOf(evaluation.samples))];
+export function preparedBuffers({ drawn, heldOut, evaluation }: PreparedInputs): ArrayBuffer[] {
+  return [drawn, heldOut, evaluation].flatMap((part) => (part === null ? [] : buffersOf(part.samples)));
 }

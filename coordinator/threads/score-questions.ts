@@ -4,6 +4,7 @@ import { scoreDrawn } from '../../dataset/load-dataset.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import { type PackedSamples, unpackSamples } from '../../dataset/packed-samples.ts';
 import type { Scoring } from '../../dataset/row-encoder.ts';
+import { type PackedOutputs, unpackOutputs } from './packed-outputs.ts';
 
 export interface QuestionScores {
   /** What messages call the data. */
@@ -11,18 +12,11 @@ export interface QuestionScores {
   readonly config: ModelConfig;
   readonly scoring: Scoring;
   readonly samples: PackedSamples;
-  /** Those of all samples, one after the other. */
-  readonly outputs: Float32Array;
-  /** [samples]. */
-  readonly outputLengths: Int32Array;
+  readonly outputs: PackedOutputs;
   readonly metric: string | null;
 }
 
 export function scoreQuestionOutputs(input: QuestionScores): Scores {
-  let end = 0;
-  const outputs = Array.from(input.outputLengths, (length) => {
-    end += length;
-    return input.outputs.subarray(end - length, end);
-  });
+  const outputs = unpackOutputs(input.outputs);
   return scoreDrawn(input.path, input.config, input.scoring, unpackSamples(input.samples), outputs, input.metric);
 }

@@ -6,12 +6,14 @@ import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import { type PrunedLayout, writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
+import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
 import { type CheckRequest, checkInputs } from '../campaign/check-inputs.ts';
 import { rearrangeFromFile } from '../job/fisher-file.ts';
 import { writeModelOnnx } from '../job/write-model-onnx.ts';
 import type { PruneRequest } from '../prune-settings.ts';
+import { type DropCall, judgePackedDrop } from './judge-drop.ts';
 import { type PreparedInputs, prepareInputs } from './prepare-inputs.ts';
 import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts';
 
@@ -28,6 +30,7 @@ export interface ThreadCalls {
     readonly output: WrittenOnnx;
   };
   readonly check: { readonly input: CheckRequest; readonly output: CampaignProblem[] };
+  readonly drop: { readonly input: DropCall; readonly output: DropBound };
   readonly score: { readonly input: QuestionScores; readonly output: Scores };
 }
 
@@ -53,6 +56,7 @@ export const THREAD_CALLS: Handlers = {
     }
   },
   writeOnnx: ({ directory, dtype }) => writeModelOnnx(directory, dtype),
+  drop: judgePackedDrop,
   score: scoreQuestionOutputs,
 };
 

@@ -67,6 +67,20 @@ describeMistakes(workspace, 'data', {
     data: ['data.jsonl', lines('{"label":"green"}')],
     texts: ['DIR/data.jsonl:21: sentence: got nothing'],
   },
+  'no labels to judge a loss by': {
+    code: 'data_format',
+    rows: GOOD.map(({ sentence }) => ({ sentence })),
+    flags: () => ['--max-drop', '0.1'],
+    texts: ['DIR/data.jsonl: got no label column'],
+  },
+  'too few samples to judge a loss by': {
+    code: 'usage',
+    flags: () => ['--max-drop', '0.1'],
+    texts: [
+      'max-drop: got 20 distinct samples, of which 5 could judge, expected at least 64',
+      'draw more with --samples',
+    ],
+  },
   'a label out of range': {
     code: 'data_label',
     data: ['data.jsonl', lines('{"sentence":"ba","label":7}')],

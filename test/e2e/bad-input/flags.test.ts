@@ -4,6 +4,7 @@ import { openWorkspace } from '../../support/run-cli.ts';
 
 const workspace = await openWorkspace();
 
+const drop = (value: string) => ({ without: ['budget'], flags: () => [`--max-drop=${value}`] });
 const budget = (value: string) => ({ without: ['budget'], flags: () => [`--budget=${value}`] });
 
 describeMistakes(workspace, 'flags', {
@@ -22,6 +23,26 @@ describeMistakes(workspace, 'flags', {
     code: 'budget_out_of_range',
     ...budget('0.0001,0.5'),
     texts: ['budget: got 0.0001, expected at least 0.00', 'a single unit'],
+  },
+  'max-drop 0': { code: 'budget_out_of_range', ...drop('0'), texts: ['--max-drop: got 0, expected more than 0'] },
+  'max-drop below 0': { code: 'budget_out_of_range', ...drop('-0.01'), texts: ['--max-drop: got -0.01, expected'] },
+  'max-drop 1': { code: 'budget_out_of_range', ...drop('1'), texts: ['--max-drop: got 1, expected', 'less than 1'] },
+  'max-drop that is no number': { code: 'usage', ...drop('1%'), texts: ['--max-drop: got 1%, expected a decimal'] },
+  'max-drop twice': { code: 'usage', ...drop('0.01,0.010'), texts: ['--max-drop: got 0.010 twice, expected distinct'] },
+  'max-drop with labels of the model': {
+    code: 'usage',
+    flags: () => ['--max-drop', '0.01', '--labels', 'model'],
+    texts: ['--max-drop: got --labels model, expected labels of the data'],
+  },
+  'a confidence of nothing': {
+    code: 'usage',
+    flags: () => ['--max-drop-confidence', '0.9'],
+    texts: ['--max-drop-confidence: got no --max-drop'],
+  },
+  'a confidence out of range': {
+    code: 'usage',
+    flags: () => ['--max-drop', '0.01', '--max-drop-confidence', '1'],
+    texts: ['--max-drop-confidence: got 1, expected a decimal fraction from 0.5 to 0.99'],
   },
   'unknown flag': {
     code: 'usage',

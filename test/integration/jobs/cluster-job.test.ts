@@ -181,10 +181,15 @@ const reused = (events: readonly JobEvent[]) =>
   events.flatMap((event) => (event.kind === 'stage-finished' && event.reused ? [event.stage] : []));
 
 /** Every file of the results is that of the same job on one machine, the report but for where and when it ran. */
-async function assertSame(results: readonly JobResult[], out: string, reports: readonly PruneReport[]): Promise<void> {
+async function assertSame(
+  results: readonly JobResult[],
+  out: string,
+  reports: readonly PruneReport[],
+  budgets: JobSpec['budgets'] = BUDGETS,
+): Promise<void> {
   assert.deepEqual(
     results.map(({ budget }) => budget),
-    BUDGETS.map(({ text }) => text),
+    budgets.map(({ text }) => text),
   );
   for (const [i, { budget, files, report }] of results.entries()) {
     assert.deepEqual(content(report), content(reports[i]));
@@ -257,6 +262,49 @@ test('an ONNX file beside each model, and its quality: as on one machine', async
     assert.ok(onnx?.scores !== null && onnx?.scores !== undefined);
     assert.deepEqual(onnx, reports[i].onnx);
   }
+});
+
+describe('the smallest model within a loss', () => {
+  // Random models lose and win a few hundredths at any size: what decides here must be the same anywhere.
+  const drop: Partial<typeof METHOD> & Pick<JobSpec, 'budgets'> = {
+    budgets: [BUDGETS[1], { text: 'max-drop-0.1', value: 0.1, kind: 'max-drop' }],
+    ...{ method: 'rearrange', maxDropConfidence: 0.5, samples: 160 },
+  };
+  let here: PruneReport[];
+  before(async () => {
+    here = await prunedHere('drop', drop);
+  });
+
+  test('as on one machine', async () => {
+    assert.ok((here[1].maxDrop?.candidates.length ?? 0) > 3);
+    const { results, record } = start(drop, { workers: 2 });
+    await assertSame(await results, 'drop', here, drop.budgets);
+    assert.ok(Buffer.byteLength(JSON.stringify(Object.fromEntries(record))) < 32_000);
+  });
+
+  test('cut off between candidates: the next coordinator judges none again and finds the same', async () => {
+    const controller = new AbortController();
+    const lost = new EspalierError('lease_lost', 'the lease has lapsed');
+    let judged = 0;
+    const onCommit = (name: string) => {
+      if (/\/budget-0\.\d+\/held-out$/.test(name) && ++judged === 2) controller.abort(lost);
+    };
+    const first = start(drop, { signal: controller.signal, onCommit });
+    await assert.rejects(first.results, (error) => error instanceof EspalierError && error.code === 'lease_lost');
+    const second = start(drop, { record: first.record });
+    await assertSame(await second.results, 'drop', here, drop.budgets);
+    const again = second.events.flatMap((event) =>
+      event.kind === 'stage-finished' && event.stage === 'search' && !event.reused ? [event.budget] : [],
+    );
+    const tried = here[1].maxDrop?.candidates.map(({ macs }) => `${macs}`) ?? [];
+    assert.deepEqual(again, tried.slice(2));
+  });
+
+  test('where none is within: the job ends with that, and the best that was found', async () => {
+    const budgets = [{ text: 'max-drop-0.0001', value: 0.0001, kind: 'max-drop' as const }];
+    const { results } = start({ ...drop, budgets, maxDropConfidence: 0.99, evaluation: null });
+    await assert.rejects(results, (error) => error instanceof EspalierError && error.code === 'drop_exceeded');
+  });
 });
 
 test('out of memory: planned again with half the tokens, and whoever goes on keeps to it', async () => {

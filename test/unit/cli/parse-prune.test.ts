@@ -42,6 +42,20 @@ describe('parsePrune', () => {
     });
   });
 
+  it('reads what may be lost, beside budgets or alone', () => {
+    const drop = (text: string, value: number) => ({ text, value, kind: 'max-drop' });
+    const both = parse({ 'max-drop': ['0.01,.02'], 'max-drop-confidence': ['.9'], metric: ['f1'] }).settings;
+    assert.deepEqual(both.budgets, [
+      { text: '0.5', value: 0.5 },
+      drop('max-drop-0.01', 0.01),
+      drop('max-drop-0.02', 0.02),
+    ]);
+    assert.deepEqual([both.maxDropConfidence, both.metric], [0.9, 'f1']);
+    const alone = parse({ budget: undefined, 'max-drop': ['0.010'] }).settings;
+    assert.deepEqual(alone.budgets, [drop('max-drop-0.010', 0.01)]);
+    assert.ok(!('maxDropConfidence' in alone));
+  });
+
   it('reads every flag', () => {
     const { settings, output } = parse({
       eval: ['dev.csv'],

@@ -61,6 +61,7 @@ function measured(budget: (typeof BUDGETS)[number], accuracy: number): MeasuredB
       macs: 1000 * budget.value,
       parameters: 3000,
       seconds: { search: 1, rearrange: 2, tune: 3, evaluate: 10 },
+      before: {},
       scores: { search: scores(0.6), rearrange: scores(0.7) },
     },
   };

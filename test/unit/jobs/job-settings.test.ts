@@ -41,6 +41,13 @@ test('a spec of a version that knew one search', () => {
   assert.deepEqual([search, neuronMultiple], ['paper', 1]);
 });
 
+test('budgets of what may be lost, with a metric that nothing else asks for', () => {
+  const budgets = [SPEC.budgets[0], { text: 'max-drop-0.01', value: 0.01, kind: 'max-drop' as const }];
+  const spec: JobSpec = { ...SPEC, budgets, labels: 'data', evaluation: null, maxDropConfidence: 0.9 };
+  const request = pruneRequest(spec, { ...INPUTS, evaluation: null });
+  assert.deepEqual([request.budgets, request.maxDropConfidence, request.metric], [budgets, 0.9, 'f1']);
+});
+
 test('no evaluation data', () => {
   const request = pruneRequest({ ...SPEC, evaluation: null, metric: null }, { ...INPUTS, evaluation: null });
   assert.equal(request.evaluation, null);
@@ -62,6 +69,26 @@ for (const [what, change, message] of [
   ['an unknown search', { search: 'best' }, /^search: got best, expected one of paper, knapsack, uniform$/],
   ['an odd multiple', { neuronMultiple: 5 }, /^neuronMultiple: got 5, expected 1, 8, 16, 32, 64$/],
   ['a multiple of the paper search', { search: 'paper' }, /^neuronMultiple: got 32 with the paper's search, /],
+  [
+    'an unknown kind',
+    { budgets: [{ text: '0.5', value: 0.5, kind: 'watts' }] },
+    /^budgets: got 0\.5 of kind watts, which /,
+  ],
+  [
+    'a kind that its text does not say',
+    { budgets: [{ text: '0.5', value: 0.5, kind: 'max-drop' }] },
+    /^budgets: got 0\.5, /,
+  ],
+  [
+    'a drop that the labels of the model would judge',
+    { budgets: [{ text: 'max-drop-0.5', value: 0.5, kind: 'max-drop' }] },
+    /^max-drop: got labels of the model, expected those of the data$/,
+  ],
+  [
+    'a confidence that is none',
+    { budgets: [{ text: 'max-drop-0.5', value: 0.5, kind: 'max-drop' }], labels: 'data', maxDropConfidence: 1 },
+    /^maxDropConfidence: got 1, expected 0\.5 to 0\.99$/,
+  ],
   ['an unknown column', { columns: { __proto__x: 'a' } }, /^columns: got __proto__x, /],
   ['a metric of nothing', { evaluation: null }, /^metric: got f1 without evaluation data/],
   [

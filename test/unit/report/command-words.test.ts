@@ -47,7 +47,20 @@ async function readBack(words: readonly string[]): Promise<PruneSettings> {
   return found[0];
 }
 
-for (const [name, request] of Object.entries({ usual: USUAL, other: OTHER, uniform: UNIFORM }))
+const DROPS: PruneRequest = {
+  ...USUAL,
+  budgets: [{ text: '0.50', value: 0.5 }, ...['0.01', '0.020'].map((text) => drop(text))],
+  ...{ maxDropConfidence: 0.9, metric: 'f1' },
+};
+
+function drop(text: string): PruneRequest['budgets'][number] {
+  return { text: `max-drop-${text}`, value: Number(text), kind: 'max-drop' };
+}
+
+const ONE_DROP: PruneRequest = { ...USUAL, budgets: [drop('0.01')] };
+const CASES = { usual: USUAL, other: OTHER, uniform: UNIFORM, drops: DROPS, 'one drop': ONE_DROP };
+
+for (const [name, request] of Object.entries(CASES))
   test(`${name} settings come back from the command line that they make`, async () => {
     const words = commandWords(request, request);
     const { out, force, resume, workers, ...asked } = await readBack(words);

@@ -1,0 +1,227 @@
+// The smallest model whose loss of the task's metric is within what is allowed: candidates at shares of MACs, each
+// searched, rearranged and tuned as a budget is, from the job's one gradient pass, and judged on samples that took part in
+// none of it. Every candidate and its judgement are stored, so that a job that goes on tries none again.
+
+import { type DropBound, RESAMPLES } from '../../pruning/drop-bound.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { mostTries, nextShare, smallestPassing } from '../../pruning/smallest-share.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { Costs } from '../job/budget.ts';
+import { type HeldOut, type JobContext, type PlannedSamples, storedStage } from '../job/job-context.ts';
+import type { ModelBlobs } from '../job/model-blobs.ts';
+import type { DropReport, MaxDropReport } from '../prune-report.ts';
+import type { Budget, PruneRequest } from '../prune-settings.ts';
+import { modelOutputs } from './evaluate.ts';
+import { exportBudget, type MeasuredBudget } from './export.ts';
+import { type MaskSearch, stagesOf, type Target } from './find-masks.ts';
+import type { FisherShelf } from './fisher.ts';
+import { type PrunedBudget, pruneToTarget, stageQuality } from './prune-budget.ts';
+import type { QualityStage } from './quality.ts';
+
+/** Confidence of the bounds that are told where the estimate decides. */
+const TOLD_CONFIDENCE = 0.95;
+/** A drop of one example in a hundred comes out a little above 0.01. */
+const ROUNDING = 1e-9;
+
+export interface DropSearch {
+  readonly fisher: Pick<FisherShelf, 'file'>;
+  readonly costs: Costs;
+  readonly search: MaskSearch;
+  /** Shares of MACs that may be tried, ascending. */
+  readonly shares: readonly number[];
+  readonly heldOut: HeldOut & PlannedSamples;
+  readonly settings: Pick<PruneRequest, 'method' | 'damping' | 'dtype' | 'onnx' | 'search' | 'maxDropConfidence'>;
+  /** Of the job's plan. */
+  readonly prefix: string;
+}
+
+interface Candidate {
+  readonly share: number;
+  readonly target: Target;
+  readonly result: PrunedBudget;
+  readonly judged: DropBound;
+  readonly seconds: number;
+}
+
+/** Candidates of one job, shared by all that it allows. */
+export class DropCandidates {
+  readonly #context: JobContext;
+  readonly #parts: DropSearch;
+  readonly #tried = new Map<number, Candidate>();
+  #dense: readonly Float32Array[] | null = null;
+
+  constructor(context: JobContext, parts: DropSearch) {
+    this.#context = context;
+    this.#parts = parts;
+  }
+
+  /** Finds the smallest share whose model loses no more than the budget allows, and writes that model.
+   * @throws EspalierError "drop_exceeded" where not even the largest share does, or the dense model's metric is 0. */
+  async smallestWithin(budget: Budget): Promise<MeasuredBudget> {
+    const passed = new Map<number, boolean>();
+    const tried: Candidate[] = [];
+    const take = (candidate: Candidate) => {
+      tried.push(candidate);
+      passed.set(candidate.share, this.#isWithin(budget, candidate.judged));
+    };
+    for (const known of this.#tried.values()) take(known);
+    for (;;) {
+      for (let share = this.#next(passed); share !== null; share = this.#next(passed)) {
+        const candidate = await this.#candidate(share);
+        this.#requireScore(candidate.judged);
+        take(candidate);
+        this.#tell(budget, share, candidate.judged);
+      }
+      const best = smallestPassing(passed);
+      if (best === null) throw this.#noneWithin(budget, tried);
+      const chosen = tried.find(({ share }) => share === best)!;
+      const { measured, written } = await this.#write(budget, chosen, tried);
+      if (this.#isWithin(budget, written))
+        return { ...measured, maxDrop: this.#report(budget, tried, chosen, written) };
+      // What is promised is promised of the files: the type of their weights can cost what was left.
+      this.#tell(budget, best, written, ' as written');
+      passed.set(best, false);
+    }
+  }
+
+  #next(passed: ReadonlyMap<number, boolean>): number | null {
+    return nextShare(this.#parts.shares, passed);
+  }
+
+  /** Of each bound, so that the choice among all candidates has the confidence that was asked for (Bonferroni). */
+  get #boundConfidence(): number {
+    const { settings, shares } = this.#parts;
+    const asked = settings.maxDropConfidence ?? null;
+    return asked === null ? TOLD_CONFIDENCE : 1 - (1 - asked) / mostTries(shares);
+  }
+
+  #isWithin({ value: allowed }: Budget, judged: DropBound): boolean {
+    return this.#deciding(judged) <= allowed + ROUNDING;
+  }
+
+  #deciding({ drop, bound }: DropBound): number {
+    return (this.#parts.settings.maxDropConfidence ?? null) === null ? drop : bound;
+  }
+
+  async #candidate(share: number): Promise<Candidate> {
+    const { fisher, costs, search, settings, prefix } = this.#parts;
+    const stages = stagesOf(prefix, { value: share });
+    const target: Target = { text: `${share}`, fraction: share, search, stages };
+    const unmeasured = { ...this.#context, evaluation: null };
+    const result = await pruneToTarget(unmeasured, fisher, costs, target, settings);
+    const { model } = this.#context;
+    const judged = await this.#judge(model, result.masks, `${stages}/held-out`, target.text);
+    const candidate = { share, target, result, judged: judged.value, seconds: judged.seconds };
+    this.#tried.set(share, candidate);
+    return candidate;
+  }
+
+  #judge(model: ModelBlobs, masks: Masks | null, name: string, budget: string) {
+    const context = this.#context;
+    const { heldOut } = this.#parts;
+    return storedStage<DropBound>(context, 'evaluate', {
+      ...{ name, budget, steps: heldOut.plan.shards.length },
+      read: () => context.home.readJson<{ value: DropBound; seconds: number }>(name),
+      run: async (progress) => {
+        this.#dense ??= await modelOutputs(context, context.model, null, heldOut);
+        const pruned = await modelOutputs(context, model, masks, heldOut, progress);
+        return heldOut.judge({ dense: this.#dense, pruned }, this.#boundConfidence);
+      },
+      write: (value, seconds) => context.home.writeJson(name, { value, seconds }),
+    });
+  }
+
+  async #write(budget: Budget, { share, target, result }: Candidate, tried: readonly Candidate[]) {
+    const context = this.#context;
+    const stages = `${stagesOf(this.#parts.prefix, budget)}/at-${share}`;
+    const scores = { ...result.scores };
+    const seconds = secondsOf(tried);
+    for (const [stage, masks] of Object.entries(result.before) as [QualityStage, Masks][]) {
+      if (context.evaluation === null) break;
+      const found = await stageQuality(context, target, stage, masks);
+      scores[stage] = found.value;
+      seconds.evaluate += found.seconds;
+    }
+    let written: DropBound | null = null;
+    const found = { budget, result: { ...result, scores, seconds } };
+    const name = `${stages}/quality-result`;
+    const measured = await exportBudget(context, found, this.#parts.settings, name, async (model) => {
+      const judged = await this.#judge(model, null, `${stages}/held-out`, budget.text);
+      written = judged.value;
+      seconds.evaluate += judged.seconds;
+    });
+    return { measured, written: written! as DropBound };
+  }
+
+  #report(budget: Budget, tried: readonly Candidate[], chosen: Candidate, written: DropBound): MaxDropReport {
+    const { heldOut, settings } = this.#parts;
+    const confidence = settings.maxDropConfidence ?? null;
+    const told = (share: number, judged: DropBound): DropReport => ({
+      macs: share,
+      score: judged.pruned,
+      drop: judged.drop,
+      bound: judged.bound,
+      within: this.#isWithin(budget, judged),
+    });
+    return {
+      allowed: budget.value,
+      metric: heldOut.metric,
+      decidedBy: confidence === null ? 'estimate' : 'bound',
+      confidence,
+      boundConfidence: this.#boundConfidence,
+      resamples: RESAMPLES,
+      heldOut: { examples: heldOut.examples, samples: heldOut.samples.length },
+      dense: written.dense,
+      candidates: tried.map(({ share, judged }) => told(share, judged)),
+      written: told(chosen.share, written),
+    };
+  }
+
+  /** A model that has nothing to lose would be pruned to nothing. */
+  #requireScore({ dense }: DropBound): void {
+    if (dense > 0) return;
+    const { metric, examples } = this.#parts.heldOut;
+    throw new EspalierError(
+      'drop_exceeded',
+      `max-drop: got a dense model with ${metric} ${shown(dense)} on ${examples} held-out samples, expected more than 0`,
+      { action: 'check that the labels are those that the model was fine-tuned on, or choose another --metric' },
+    );
+  }
+
+  #tell(budget: Budget, share: number, judged: DropBound, as = ''): void {
+    const is = this.#isWithin(budget, judged) ? 'within' : 'too much';
+    this.#context.emit({
+      kind: 'notice',
+      text: `${budget.text}: ${share} of the MACs${as} ${this.#loss(judged)}: ${is}`,
+    });
+  }
+
+  #loss({ dense, pruned, drop, bound }: DropBound): string {
+    const sure = `${Number((100 * this.#boundConfidence).toFixed(2))} %`;
+    const { metric } = this.#parts.heldOut;
+    return `loses ${shown(drop)} of ${metric} (${shown(dense)} to ${shown(pruned)}; ${sure} sure: at most ${shown(bound)})`;
+  }
+
+  #noneWithin(budget: Budget, tried: readonly Candidate[]): EspalierError {
+    const deciding = ({ judged }: Candidate) => this.#deciding(judged);
+    const best = tried.reduce((least, own) => (deciding(own) < deciding(least) ? own : least));
+    return new EspalierError(
+      'drop_exceeded',
+      `${budget.text}: got no model within it; the best, ${best.share} of the MACs, ${this.#loss(best.judged)}`,
+    );
+  }
+}
+
+/** What finding the model took. */
+function secondsOf(tried: readonly Candidate[]): { -readonly [Stage in keyof PrunedBudget['seconds']]: number } {
+  const all = { search: 0, rearrange: 0, tune: 0, evaluate: 0 };
+  for (const { result, seconds } of tried) {
+    for (const stage of ['search', 'rearrange', 'tune'] as const) all[stage] += result.seconds[stage];
+    all.evaluate += seconds;
+  }
+  return all;
+}
+
+function shown(value: number): string {
+  return value.toFixed(4);
+}

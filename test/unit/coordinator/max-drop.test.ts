@@ -1,0 +1,217 @@
+// The search for the smallest model within a loss, with losses that are made up: a real model is written, nothing is
+// computed by workers.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { type Checkpoint, openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
+import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
+import { modelCosts } from '../../../coordinator/job/budget.ts';
+import type { JobContext } from '../../../coordinator/job/job-context.ts';
+import type { JobEvent } from '../../../coordinator/job-events.ts';
+import type { Budget } from '../../../coordinator/prune-settings.ts';
+import { macsSearch } from '../../../coordinator/stages/find-masks.ts';
+import { DropCandidates, type DropSearch } from '../../../coordinator/stages/max-drop.ts';
+import { planSamples } from '../../../coordinator/stages/plan.ts';
+import type { TaskSpec } from '../../../coordinator/workers/task-spec.ts';
+import type { Masks } from '../../../pruning/masks.ts';
+import { sharesFrom } from '../../../pruning/smallest-share.ts';
+import { blobOfBytes } from '../../../shared/blobs/blob-source.ts';
+import { EspalierError } from '../../../shared/errors.ts';
+import { FAKE_DEVICE } from '../../support/fake-executor.ts';
+import { writeToyModel } from '../../support/toy-model.ts';
+import { samplesOf } from '../dataset/samples.ts';
+
+const DENSE = 0.9;
+let folder = '';
+let checkpoint: Checkpoint;
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'espalier-max-drop-'));
+  checkpoint = await openCheckpoint(await writeToyModel(path.join(folder, 'model'), { neurons: 100 }));
+});
+afterEach(() => rm(path.join(folder, 'out'), { recursive: true, force: true }));
+after(async () => {
+  await checkpoint.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface World {
+  readonly candidates: DropCandidates;
+  readonly events: JobEvent[];
+  /** Shares that were judged, in order. */
+  readonly judged: string[];
+}
+
+/** @param dropOf of a share, or of the written model at one. @param bound above it. @param stored what is stored, of earlier worlds too. */
+function world(
+  dropOf: (share: number, isWritten: boolean) => number,
+  options: { bound?: number; maxDropConfidence?: number; stored?: Map<string, unknown>; dense?: number } = {},
+): World {
+  const { bound = 0.02, stored = new Map(), dense = DENSE } = options;
+  const events: JobEvent[] = [];
+  const judged: string[] = [];
+  const { config } = checkpoint;
+  const samples = samplesOf(Array.from({ length: 20 }, () => 4));
+  const planned = planSamples(samples, {
+    ...{ config, device: FAKE_DEVICE, groupSize: 1, tokensPerBatch: 64, heldOut: false },
+  });
+  let at = { share: 0, isWritten: false };
+  const context = {
+    ...{ checkpoint, evaluation: null, calibration: planned, signal: new AbortController().signal },
+    model: { config, ref: { weights: [{ digest: 'a', sizeBytes: 1 }] }, blobs: [] },
+    weights: { place: async () => blobOfBytes(new Uint8Array(1)) },
+    compute: { write: writePrunedCheckpoint },
+    emit: (event: JobEvent) => events.push(event),
+    home: {
+      readJson: async (name: string) => stored.get(name) ?? null,
+      writeJson: async (name: string, value: unknown) => stored.set(name, value),
+      readTensors: async () => null,
+      writeTensors: async () => {},
+      staging: async (text: string) => path.join(folder, 'out', text),
+    },
+    workers: {
+      runTasks: async (tasks: readonly TaskSpec[]) =>
+        tasks.map(({ request }) => {
+          const { first, end } = request.evaluate!.shards as { first: number; end: number };
+          const { firstSample } = planned.plan.shards[first];
+          const length = (planned.plan.shards[end - 1].endSample - firstSample) * config.outputs;
+          return new Map([
+            ['logits', { name: 'logits', dtype: 'F32', shape: [length], data: new Float32Array(length) }],
+          ]);
+        }),
+    },
+  } as unknown as JobContext;
+  const searched = { search: 'paper', neuronMultiple: 1 } as const;
+  const costs = modelCosts(config, 4, { budgets: [], ...searched });
+  const importance = {
+    heads: new Float64Array(config.layers * config.heads).fill(1),
+    neurons: new Float64Array(config.layers * config.intermediateSize).fill(1),
+  };
+  const found = new Map<Masks, number>();
+  const find = macsSearch(config, importance, costs, searched);
+  const parts: DropSearch = {
+    ...{ fisher: { file: '' }, costs, prefix: 'plan', shares: sharesFrom(0.05) },
+    settings: { method: 'search', damping: 'ridge', dtype: null, search: 'paper', ...options },
+    search(share) {
+      at = { share, isWritten: false };
+      const masks = find(share) as Masks;
+      found.set(masks, share);
+      return masks;
+    },
+    heldOut: {
+      ...{ ...planned, samples, examples: 20, metric: 'accuracy' },
+      judge() {
+        judged.push(`${at.share}${at.isWritten ? ' written' : ''}`);
+        const drop = dropOf(at.share, at.isWritten);
+        return { dense, pruned: dense - drop, drop, bound: drop + bound };
+      },
+    },
+  };
+  const write = context.compute.write;
+  (context.compute as { write: typeof write }).write = (source, masks, dtype, directory, layout) => {
+    at = { share: found.get(masks) ?? assert.fail('other masks'), isWritten: true };
+    return write(source, masks, dtype, directory, layout);
+  };
+  return { candidates: new DropCandidates(context, parts), events, judged };
+}
+
+const within = (value: number): Budget => ({ text: `max-drop-${value}`, value, kind: 'max-drop' });
+/** Falls from 0.5 at nothing to 0 at all, by 0.005 a hundredth. */
+const even = (share: number) => (1 - share) / 2;
+
+test('the smallest share within, judged again as written', async () => {
+  const { candidates, judged, events } = world(even);
+  const { maxDrop, result } = await candidates.smallestWithin(within(0.1));
+  assert.equal(maxDrop?.written.macs, 0.8);
+  assert.equal(judged.at(-1), '0.8 written');
+  assert.deepEqual(
+    judged.slice(0, -1),
+    maxDrop.candidates.map(({ macs }) => `${macs}`),
+  );
+  assert.ok(result.macs > 0 && maxDrop.candidates.length <= 7);
+  const notices = events.flatMap((event) => (event.kind === 'notice' ? [event.text] : []));
+  assert.equal(notices.length, maxDrop.candidates.length);
+  assert.ok(
+    notices.includes(
+      'max-drop-0.1: 0.8 of the MACs loses 0.1000 of accuracy (0.9000 to 0.8000; 95 % sure: at most 0.1200): within',
+    ),
+  );
+});
+
+test('the bound decides where a confidence is asked for', async () => {
+  const { candidates } = world(even, { maxDropConfidence: 0.9 });
+  const { maxDrop } = await candidates.smallestWithin(within(0.1));
+  assert.deepEqual([maxDrop?.decidedBy, maxDrop?.written.macs], ['bound', 0.84]);
+});
+
+test('a second loss starts from what was tried for the first', async () => {
+  const { candidates, judged } = world(even);
+  const first = (await candidates.smallestWithin(within(0.1))).maxDrop!;
+  const before = judged.length;
+  const second = (await candidates.smallestWithin(within(0.2))).maxDrop!;
+  assert.equal(second.written.macs, 0.6);
+  assert.deepEqual(
+    second.candidates.slice(0, first.candidates.length).map(({ macs }) => macs),
+    first.candidates.map(({ macs }) => macs),
+  );
+  assert.equal(new Set(judged).size, judged.length, 'nothing is judged twice');
+  assert.ok(judged.length - before <= 7);
+});
+
+test('losses that waver: one that passes, below all others that passed', async () => {
+  const waver = (share: number) => even(share) + (Math.round(100 * share) % 3 === 0 ? 0.06 : 0);
+  const { candidates } = world(waver);
+  await candidates.smallestWithin(within(0.1));
+  const { maxDrop } = await candidates.smallestWithin(within(0.14));
+  const passing = maxDrop!.candidates.filter((candidate) => candidate.within).map(({ macs }) => macs);
+  assert.equal(maxDrop!.written.macs, Math.min(...passing));
+  assert.ok(waver(maxDrop!.written.macs) <= 0.14);
+});
+
+test('a model that loses too much as written is passed over for the next larger one', async () => {
+  const { candidates, judged, events } = world(
+    (share, isWritten) => even(share) + (isWritten && share < 0.82 ? 0.01 : 0),
+  );
+  const { maxDrop } = await candidates.smallestWithin(within(0.1));
+  assert.equal(maxDrop?.written.macs, 0.82);
+  assert.deepEqual(
+    judged.filter((name) => name.endsWith('written')),
+    ['0.8 written', '0.81 written', '0.82 written'],
+  );
+  assert.ok(
+    events.some(
+      (event) => event.kind === 'notice' && /: 0\.81 of the MACs as written loses .*: too much$/.test(event.text),
+    ),
+  );
+});
+
+test('all pass: the smallest of all; none passes: the best is told of', async () => {
+  assert.equal((await world(() => -0.01).candidates.smallestWithin(within(0.01))).maxDrop?.written.macs, 0.05);
+  const { candidates, judged } = world((share) => 0.02 + even(share));
+  await assert.rejects(
+    candidates.smallestWithin(within(0.01)),
+    (error) =>
+      error instanceof EspalierError &&
+      error.code === 'drop_exceeded' &&
+      error.message ===
+        'max-drop-0.01: got no model within it; the best, 0.99 of the MACs, loses 0.0250 of accuracy (0.9000 to 0.8750; 95 % sure: at most 0.0450)',
+  );
+  assert.equal(judged.at(-1), '0.99');
+});
+
+test('a dense model with nothing to lose is refused', async () => {
+  await assert.rejects(world(() => 0, { dense: 0 }).candidates.smallestWithin(within(0.01)), {
+    code: 'drop_exceeded',
+    message: 'max-drop: got a dense model with accuracy 0.0000 on 20 held-out samples, expected more than 0',
+  });
+});
+
+test('who goes on judges nothing again and finds the same', async () => {
+  const stored = new Map<string, unknown>();
+  const first = await world(even, { stored }).candidates.smallestWithin(within(0.1));
+  const again = world(() => assert.fail('judged again'), { stored });
+  assert.deepEqual((await again.candidates.smallestWithin(within(0.1))).maxDrop, first.maxDrop);
+  assert.deepEqual(again.judged, []);
+});
