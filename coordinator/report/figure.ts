@@ -78,7 +78,7 @@ export function renderTable({ caption, head, rows }: Table): Html {
 <caption>${caption}</caption>
 <thead><tr><th scope="col">${first}</th>${others.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
 <tbody>
-${rows.map(([name, ...cells]) => html`<tr>${rowHead(name)}${cells.map((cell) => html`<td>${cellOf(cell)}</td>`)}</tr>\n`)}</tbody>
+${rows.map(([name, ...cells]) => html`<tr>${rowHead(name)}${cells.map((cell) => bodyCell(cell))}</tr>\n`)}</tbody>
 </table></div>`;
 }
 
@@ -107,6 +107,12 @@ function rowHead(cell: Cell): Html {
   return text.length > 24
     ? html`<th scope="row" class="long">${cellOf(cell)}</th>`
     : html`<th scope="row">${cellOf(cell)}</th>`;
+}
+
+/** Digests and the like may be broken: a table is no wider for them. */
+function bodyCell(cell: Cell): Html {
+  const isLong = typeof cell === 'string' && cell.length > 48;
+  return isLong ? html`<td class="long">${cell}</td>` : html`<td>${cellOf(cell)}</td>`;
 }
 
 function cellOf(cell: Cell): Html {

@@ -55,7 +55,7 @@ thead th{border-bottom:2px solid var(--border);color:var(--muted);font-weight:60
 th[scope=row],thead th:first-child{text-align:left}
 th[scope=row]{font-weight:600}
 th:first-child{padding-left:0}
-th.long{white-space:normal;overflow-wrap:anywhere;min-width:11rem}
+th.long,td.long{white-space:normal;overflow-wrap:anywhere;min-width:11rem}
 thead th{white-space:normal;vertical-align:bottom;overflow-wrap:normal}
 pre{margin:.6rem 0 1rem;padding:.9rem 1rem;border:1px solid var(--border);border-radius:.6rem;background:var(--raised);
 white-space:pre-wrap;overflow-wrap:anywhere;font-size:.87rem}

@@ -69,7 +69,8 @@ export function timedPasses(report: PruneReport): TimedPass[] {
   ];
 }
 
-function runtimeName(runtime: string): string {
+/** What people call a runtime of `speed`. */
+export function runtimeName(runtime: string): string {
   return { engine: "Espalier's engine", onnxruntime: 'ONNX Runtime' }[runtime] ?? runtime;
 }
 

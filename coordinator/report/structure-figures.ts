@@ -95,7 +95,7 @@ export function tuningByLayer({ budgets }: ReportedJob): Figure | null {
   const layers = Math.max(...budgets.map(({ report }) => report.heads.length));
   return {
     title: 'Residual by layer',
-    text: html`Squared residual at held-out positions after the tuning of each sub-layer, in percent of that before: 100 % is no gain.
+    text: html`Squared residual at held-out positions after the tuning of each sub-layer, in percent of that before: 100\u00a0% is no gain.
 The table has the rung of the damping ladder that was taken.`,
     legend: budgets.map(({ name }, style) => ({ name: `budget ${name}`, style })),
     panels: panels

@@ -4,7 +4,7 @@ import { type Bar, drawBarChart } from './bar-chart.ts';
 import type { Figure } from './figure.ts';
 import { showMilliseconds, showRatio, showSeconds } from './figures.ts';
 import { html } from './html.ts';
-import { type ReportedJob, type Timing, timedPasses } from './reported-job.ts';
+import { type ReportedJob, runtimeName, type Timing, timedPasses } from './reported-job.ts';
 
 /** Forward passes, a panel a setting; null where none was timed. */
 export function speedFigure({ budgets }: ReportedJob): Figure | null {
@@ -52,7 +52,9 @@ alike${machinesOf(budgets[0].report)}. Lines across a bar's end: 10th to 90th pe
 
 function machinesOf({ speed = [] }: Partial<PruneReport>): string {
   const places = new Set(
-    speed.map(({ runtime, version, provider, machine }) => `${runtime} ${version} (${provider}) on ${machine}`),
+    speed.map(
+      ({ runtime, version, provider, machine }) => `${runtimeName(runtime)} (${version}, ${provider}) on ${machine}`,
+    ),
   );
   return places.size === 0 ? '' : `: ${[...places].join('; ')}`;
 }

@@ -90,11 +90,20 @@ export class CommandWorld {
   };
 
   /** Files of a result in the store, which only look like a model. */
-  readonly result = async (budget: string): Promise<{ result: JobResult; bytes: Map<string, Buffer> }> => {
+  readonly result = async (
+    budget: string,
+    report: object = { of: `report.json ${budget}` },
+  ): Promise<{ result: JobResult; bytes: Map<string, Buffer> }> => {
     const bytes = new Map(
       ['config.json', 'model.safetensors', 'masks.json', 'report.json'].map((name) => [
         name,
-        Buffer.from(name === 'model.safetensors' ? `weights ${budget} `.repeat(100_000) : `{"of":"${name} ${budget}"}`),
+        Buffer.from(
+          name === 'report.json'
+            ? JSON.stringify(report)
+            : name === 'model.safetensors'
+              ? `weights ${budget} `.repeat(100_000)
+              : `{"of":"${name} ${budget}"}`,
+        ),
       ]),
     );
     const files = [];

@@ -7,6 +7,7 @@ import type { JobResult } from '../../../coordinator/jobs/job-record.ts';
 import type { ApiSeat } from '../../support/api-world.ts';
 import { CommandWorld } from '../../support/command-world.ts';
 import { until } from '../../support/until.ts';
+import { sampleReport } from '../../unit/report/sample-reports.ts';
 
 let commands: CommandWorld;
 let api: ApiSeat;
@@ -284,6 +285,25 @@ describe('espalier fetch', () => {
     const twice = await run(['fetch', ids[0]!, twin.ids[0]!, '--out', 'twins']);
     assert.deepEqual([twice.exitCode, existsSync(at('twins'))], [2, false]);
     assert.match(twice.stderr, /two jobs of the name first/);
+  });
+
+  it('writes the page of each job, and one that compares the jobs of a campaign', async () => {
+    const { campaign, ids } = await submitted('fetched with pages');
+    for (const [i, id] of ids.entries())
+      await finish(id, [(await result('0.5', sampleReport(0.5, { seed: i }))).result]);
+    for (const heard of [/downloaded first/, /^first is there already$/m]) {
+      const { exitCode, stderr } = await run(['fetch', '--campaign', campaign, '--out', 'pages']);
+      assert.equal(exitCode, 0, stderr);
+      assert.match(stderr, heard);
+      assert.doesNotMatch(stderr, /no .*page|report\.html/);
+    }
+    assert.deepEqual(readdirSync(at('pages')).sort(), ['first', 'report.html', 'second']);
+    assert.deepEqual(readdirSync(at('pages/second')).sort(), ['0.5', 'report.html']);
+    const pages = ['report.html', 'first/report.html'].map((file) => readFileSync(at('pages', file), 'utf8'));
+    assert.match(pages[0]!, /<h1>toys, compared<\/h1>[\s\S]*href="second\/report\.html"/);
+    // The command makes the same page of a job out of what was fetched.
+    assert.equal((await run(['report', 'pages/first'])).exitCode, 0);
+    assert.equal(readFileSync(at('pages/first/report.html'), 'utf8'), pages[1]);
   });
 
   it('takes no name of a peer for a path, and leaves nothing of what was corrupt', async () => {
