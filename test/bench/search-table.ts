@@ -12,6 +12,8 @@ export function searchTable(records: readonly QualityRecord[], searches: readonl
   const rows: string[] = [];
   const sums = searches.map(() => 0);
   const seeds = new Set<number>();
+  const models = new Set<string>();
+  const budgets = new Set<number>();
   for (const model of new Set(records.map((record) => record.model)))
     for (const budget of new Set(records.map((record) => record.budget))) {
       const runs = (search: string) =>
@@ -27,6 +29,8 @@ export function searchTable(records: readonly QualityRecord[], searches: readonl
         return `${quality('search').toFixed(2)} | ${quality('tune').toFixed(2)} | ${mean(own.map(({ macs }) => macs)).toFixed(4)}`;
       });
       for (const { seed } of shared) seeds.add(seed);
+      models.add(model);
+      budgets.add(budget);
       rows.push(`| ${model} | ${budget} | ${shared.length} | ${cells.join(' | ')} |`);
     }
   const columns = searches.map((search) => `${search}: searched | tuned | MACs`).join(' | ');
@@ -36,10 +40,17 @@ export function searchTable(records: readonly QualityRecord[], searches: readonl
     SEARCHES_HEADING,
     '',
     'The same models and data with several searches, at the same budgets of MACs: scores times 100 after the search and after',
-    'tuning, and the share of MACs that is left, means over the seeds. `knapsack-32` keeps neurons in multiples of 32.',
+    'tuning, and the share of MACs that is left, means over the seeds. `knapsack-32` keeps neurons in multiples of 32. Under',
+    'MACs `knapsack` seeks what `paper` finds exactly: where the kept counts of a row differ, it is by what the grid of the',
+    'budget hides, and the difference of the two scores tells how much chance there is in all of them.',
     '',
-    `Measured on ${devices}, seeds ${[...seeds].sort((a, b) => a - b).join(', ')}, with`,
-    `\`npm run quality -- --models MODELS --data DATA --results docs/results-search.json --table docs/results.md --searches ${searches.join(',')} --budgets 0.5,0.3 --seeds 0,1,2\`.`,
+    `Measured on ${devices}, with`,
+    '',
+    '```',
+    'npm run quality -- --models MODELS --data DATA --results docs/results-search.json --table docs/results.md \\',
+    `  --searches ${searches.join(',')} --only ${[...models].join(',')} \\`,
+    `  --budgets ${list(budgets, -1)} --seeds ${list(seeds, 1)}`,
+    '```',
     '',
     `- Average tuned score over all rows: ${averages}.`,
     '',
@@ -47,6 +58,11 @@ export function searchTable(records: readonly QualityRecord[], searches: readonl
     `|${' --- |'.repeat(3 + 3 * searches.length)}`,
     ...rows,
   ].join('\n')}\n`;
+}
+
+/** Numbers in order, rising (1) or falling (-1). */
+function list(values: ReadonlySet<number>, direction: number): string {
+  return [...values].sort((a, b) => direction * (a - b)).join(',');
 }
 
 function mean(values: readonly number[]): number {
