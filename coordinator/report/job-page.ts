@@ -17,6 +17,7 @@ export function jobPage(job: ReportedJob): string {
   const { denseLayer } = first;
   const sections: Section[] = [
     { id: 'results', title: 'Results', content: results(job) },
+    ...allowedLoss(job),
     { id: 'quality', title: 'Quality', content: quality(job) },
     {
       id: 'kept',
@@ -184,4 +185,25 @@ function onnxFiles(budgets: ReportedJob['budgets']): Html | null {
 function searchOf({ search, neuronMultiple }: Partial<PruneReport>): [string, string][] {
   if (search === undefined) return [];
   return [['search', neuronMultiple === undefined ? search : `${search}, neurons in multiples of ${neuronMultiple}`]];
+}
+
+/** How the smallest model within an allowed loss was found, where a budget asked for that. */
+function allowedLoss({ budgets }: ReportedJob): Section[] {
+  const tables = budgets.flatMap(({ name, report: { maxDrop } }) => {
+    if (maxDrop === undefined) return [];
+    const { allowed, metric, decidedBy, heldOut, candidates, written, boundConfidence } = maxDrop;
+    const tried = candidates.map((candidate) => ({ what: 'tried', candidate }));
+    const rows = [...tried, { what: 'written', candidate: written }].map(({ what, candidate }) => [
+      ...[what, showShare(candidate.macs), showScore(candidate.score), showChange(-candidate.drop)],
+      ...[showScore(candidate.bound), candidate.within ? 'yes' : 'no'],
+    ]);
+    const decided = decidedBy === 'bound' ? 'the bound of the loss' : 'the estimate of the loss';
+    return [
+      html`<p>Budget ${name}: the smallest model that loses at most ${allowed} of ${metric}, by ${decided}, judged on
+${heldOut.examples} calibration samples that took part in nothing else. Each bound holds with a confidence of ${boundConfidence}.</p>
+${renderTable({ caption: `Candidates of budget ${name}`, head: ['candidate', 'MACs kept', metric, 'change', 'loss at most', 'allowed'], rows })}
+`,
+    ];
+  });
+  return tables.length === 0 ? [] : [{ id: 'loss', title: 'Allowed loss', content: html`${tables}` }];
 }

@@ -1,6 +1,7 @@
 // The pages of reports: their data, their bytes, and that nothing a user wrote becomes markup.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { PruneReport } from '../../../coordinator/prune-report.ts';
 import { tradeOffs } from '../../../coordinator/report/campaign-figures.ts';
 import { campaignPage } from '../../../coordinator/report/campaign-page.ts';
 import {
@@ -207,6 +208,36 @@ describe('pages', () => {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
       assert.doesNotMatch(written, /[\u202e\u0007]/);
     }
+  });
+
+  it('show what was tried for an allowed loss', () => {
+    const of = (macs: number, drop: number) => ({
+      macs,
+      score: 0.92 - drop,
+      drop,
+      bound: drop + 0.004,
+      within: drop < 0.01,
+    });
+    const maxDrop: PruneReport['maxDrop'] = {
+      ...{
+        allowed: 0.01,
+        metric: 'accuracy',
+        decidedBy: 'bound',
+        confidence: 0.95,
+        boundConfidence: 0.99,
+        resamples: 1000,
+      },
+      ...{ heldOut: { examples: 512, samples: 512 }, dense: 0.92, candidates: [of(0.5, 0.002), of(0.3, 0.02)] },
+      written: of(0.5, 0.003),
+    };
+    const written = jobPage(sampleJob({ changes: { maxDrop } }));
+    assert.match(
+      written,
+      /loses at most 0\.01 of accuracy, by the bound of the loss, judged on\n512 calibration samples/,
+    );
+    const cells = '<td>30.0\u00a0%</td><td>0.9000</td><td>−0.0200</td><td>0.0240</td><td>no</td>';
+    assert.ok(written.includes(`<th scope="row">tried</th>${cells}`));
+    assert.ok(!page.includes('Allowed loss'));
   });
 
   it('say what is not there, of a job that measured nothing or of an older version', () => {
