@@ -50,7 +50,8 @@ export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer;
     .filter(({ layer, subLayer, kept }) => kept.length > 0 && !(layer === 0 && subLayer === 'attention'));
 }
 
-/** What is found meanwhile is stored together: on a GPU a sub-layer takes less than storing it does. */
+/** What is found within this time after something was stored is stored together: on a GPU a sub-layer takes less than storing
+ * it does. */
 const STORE_MS = 500;
 
 export interface TuneObserver {
@@ -63,7 +64,7 @@ export interface TuneObserver {
 /** Tunes all sub-layers. Returns, or throws, when no call of `store` goes on any more. */
 export async function runTune(context: JobContext, input: TuneInput, observer: TuneObserver): Promise<TuningProgress> {
   let storing: Promise<void> = Promise.resolve();
-  let storedMs = performance.now();
+  let storedMs = Number.NEGATIVE_INFINITY;
   try {
     const progress = await solveAll(context, input, async (solved, isLast) => {
       observer.progress?.(solved.reports.length);
