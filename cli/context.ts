@@ -5,6 +5,7 @@ import type { OpenedCampaign } from '../coordinator/campaign/open-campaign.ts';
 import type { EvaluateReport, EvaluateSettings } from '../coordinator/evaluate-settings.ts';
 import type { ExportReport, ExportSettings } from '../coordinator/export-job.ts';
 import type { JobEvent } from '../coordinator/job-events.ts';
+import type { LatencyProfile, ProfileSettings } from '../coordinator/profile-job.ts';
 import type { PruneReport } from '../coordinator/prune-report.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import type { ClusterClient } from './client/cluster-client.ts';
@@ -22,6 +23,7 @@ export interface JobContext {
 export interface Jobs {
   prune(settings: PruneSettings, context: JobContext): Promise<PruneReport[]>;
   evaluate(settings: EvaluateSettings, context: JobContext): Promise<EvaluateReport>;
+  profile(settings: ProfileSettings, context: JobContext): Promise<LatencyProfile>;
   inspect(directory: string): Promise<CheckpointDescription>;
   export(settings: ExportSettings, signal: AbortSignal): Promise<ExportReport>;
 }

@@ -12,6 +12,11 @@ export const jobs: Jobs = {
     return runEvaluateJob(settings, context);
   },
 
+  async profile(settings, context) {
+    const { runProfileJob } = await import('../coordinator/profile-job.ts');
+    return runProfileJob(settings, context);
+  },
+
   async inspect(directory) {
     const { openCheckpoint } = await import('../checkpoint/open-checkpoint.ts');
     const { inspectCheckpoint } = await import('../checkpoint/inspect.ts');

@@ -2,6 +2,7 @@
 import { multipleProblem } from '../coordinator/job/neuron-multiple.ts';
 import { readBudgets } from '../coordinator/job/read-budgets.ts';
 import { CONFIDENCE, readDrops } from '../coordinator/job/read-drops.ts';
+import { isLatencyBudget, readLatencyBudgets } from '../coordinator/job/read-latency-budgets.ts';
 import type { PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { outputProblem } from './output-inputs.ts';
@@ -32,6 +33,7 @@ export function parsePrune(
   const dtype = flags.choice('dtype', Object.keys(DTYPES) as (keyof typeof DTYPES)[], null);
   const onnx = flags.choice('onnx', ['float32', 'float16'], flags.switched('onnx') ? 'float32' : null);
   const confidence = flags.fraction('max-drop-confidence', CONFIDENCE, null);
+  const latencyTable = flags.text('latency-table');
   const settings: PruneSettings = {
     model: readFolder(flags, model, 'MODEL'),
     data: flags.required('data', 'FILE'),
@@ -57,6 +59,7 @@ export function parsePrune(
     timing: readTiming(flags),
     dtype: dtype === null ? null : DTYPES[dtype],
     ...(onnx !== null && { onnx: DTYPES[onnx] }),
+    ...(latencyTable !== null && { latencyTable }),
     workers: readWorkers(flags),
   };
   const problem = outputProblem(settings, cwd);
@@ -70,6 +73,8 @@ export function parsePrune(
     flags.problem('--max-drop: got --labels model, expected labels of the data, which a loss is measured by');
   if (!hasDrops && flags.all('max-drop-confidence').length > 0)
     flags.problem('--max-drop-confidence: got no --max-drop, expected one that it decides about');
+  if (settings.latencyTable && !settings.budgets.some(isLatencyBudget))
+    flags.problem('--latency-table: got no --latency or --latency-ms, expected a budget that is searched by it');
   const output = readOutput(flags);
   flags.throwProblems('prune');
   return { settings, output };
@@ -84,11 +89,14 @@ function searchOf(flags: FlagReader): PruneSettings['search'] {
 
 function budgetsOf(flags: FlagReader): PruneSettings['budgets'] {
   const texts = (name: string) => flags.all(name).flatMap((list) => list.split(','));
-  const given = { budget: texts('budget'), 'max-drop': texts('max-drop') };
-  if (given.budget.length + given['max-drop'].length === 0) flags.problem('--budget FRACTION: missing');
-  const { budgets, problems } = readBudgets(given.budget);
-  const { drops, problems: dropProblems } = readDrops(given['max-drop']);
-  for (const { text, code } of problems) flags.problem(`--budget: ${text}`, code);
-  for (const { text, code } of dropProblems) flags.problem(`--max-drop: ${text}`, code);
-  return [...budgets, ...drops];
+  const read = {
+    budget: readBudgets(texts('budget')),
+    latency: readLatencyBudgets('latency', texts('latency')),
+    'latency-ms': readLatencyBudgets('latency-ms', texts('latency-ms')),
+    'max-drop': readDrops(texts('max-drop')),
+  };
+  if (Object.keys(read).every((name) => flags.all(name).length === 0)) flags.problem('--budget FRACTION: missing');
+  for (const [name, { problems }] of Object.entries(read))
+    for (const { text, code } of problems) flags.problem(`--${name}: ${text}`, code);
+  return Object.values(read).flatMap(({ budgets }) => budgets);
 }

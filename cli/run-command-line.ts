@@ -11,6 +11,7 @@ import { addInspectCommand } from './commands/inspect.ts';
 import { addListCommand } from './commands/list.ts';
 import { addLogsCommand } from './commands/logs.ts';
 import { addProcessCommands, processOf } from './commands/processes.ts';
+import { addProfileCommand } from './commands/profile.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addReportCommand } from './commands/report.ts';
 import { addRetryCommand } from './commands/retry.ts';
@@ -76,6 +77,7 @@ function buildProgram(context: CliContext): Command {
     .addHelpText('after', EXAMPLES);
   addPruneCommand(program, context);
   addEvaluateCommand(program, context);
+  addProfileCommand(program, context);
   addInspectCommand(program, context);
   addExportCommand(program, context);
   addReportCommand(program, context);

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { CheckpointDescription } from '../checkpoint/inspect.ts';
 import type { EvaluateReport } from '../coordinator/evaluate-settings.ts';
-import type { PruneReport } from '../coordinator/prune-report.ts';
+import type { LatencyBudgetReport, PruneReport } from '../coordinator/prune-report.ts';
 import { RUNTIMES } from '../coordinator/prune-settings.ts';
 import type { MeasuredSpeed } from '../coordinator/stages/latency.ts';
 import { counted, formatBytes, formatCount, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
@@ -40,8 +40,11 @@ export function renderPruneReports(
     ...qualityRows(reports, first),
     ...speedRows(reports),
   ];
+  const times = reports.flatMap(({ latencyBudget }, i) =>
+    latencyBudget ? [timeVerdict(budgets[i], latencyBudget)] : [],
+  );
   const results = budgets.map((budget) => `Result: ${emphasis(join(out, budget))}`);
-  return `${alignColumns(rows, emphasis)}\n${measuredOn(first)}\n${results.join('\n')}\n`;
+  return `${alignColumns(rows, emphasis)}\n${measuredOn(first)}${times.join('')}\n${results.join('\n')}\n`;
 }
 
 /** All metrics of one checkpoint. */
@@ -113,6 +116,13 @@ function speedRows(reports: readonly PruneReport[]): string[][] {
 
 function latencyRange(least: number, most: number): string {
   return [...new Set([least, most].map(formatLatency))].join(' to ');
+}
+
+function timeVerdict(budget: string, { measuredByGoal, met, tolerance, table, machine }: LatencyBudgetReport): string {
+  if (measuredByGoal === null) return `${budget}: not measured\n`;
+  const of = `${formatPercent(measuredByGoal)} of what it allows`;
+  if (met === null) return `${budget}: by the table of ${table.device}; ${of} on ${machine}\n`;
+  return `${budget}: ${of}, ${met ? 'within' : 'not within'} ${formatPercent(tolerance)}\n`;
 }
 
 function measuredOn({ macsLength, speed, evaluation }: PruneReport): string {

@@ -1,6 +1,6 @@
 // What a job tells while it runs. The command line draws progress from these; the cluster publishes them.
 
-export type Stage = 'load' | 'fisher' | 'search' | 'rearrange' | 'tune' | 'export' | 'evaluate' | 'latency';
+export type Stage = 'load' | 'profile' | 'fisher' | 'search' | 'rearrange' | 'tune' | 'export' | 'evaluate' | 'latency';
 
 export type JobEvent =
   /** A stage began; `budget` is absent for stages that all budgets share; `steps` is how many steps will follow. */

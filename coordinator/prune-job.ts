@@ -1,5 +1,6 @@
 // The life of a prune job on one machine: check the inputs, take the output folder, start workers, run the stages, and the
 // output appears whole.
+import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { writePrunedCheckpoint } from '../checkpoint/write-pruned.ts';
 import { EspalierError } from '../shared/errors.ts';
@@ -8,6 +9,7 @@ import { openBlobCache } from './job/blob-cache.ts';
 import { buildReport } from './job/build-report.ts';
 import { rearrangeFromFile } from './job/fisher-file.ts';
 import type { RunContext } from './job/job-context.ts';
+import { latencyCache, readTableFile, tableText } from './job/latency-cache.ts';
 import { localWeights } from './job/model-blobs.ts';
 import { openPruneInputs, outputBytes, runFingerprint } from './job/prune-inputs.ts';
 import { writeModelOnnx } from './job/write-model-onnx.ts';
@@ -29,12 +31,13 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
   try {
     onEvent({ kind: 'stage-started', stage: 'load', steps: 1 });
     if (settings.force) await requireReplaceable(settings.out);
+    const given = settings.latencyTable ? await givenTable(settings.latencyTable) : null;
     const inputs = await openPruneInputs(settings, releases, onEvent);
     const folder = await openRunFolder({
       out: settings.out,
       force: settings.force,
       resume: settings.resume,
-      fingerprint: runFingerprint(settings, inputs),
+      fingerprint: { ...runFingerprint(settings, inputs), ...(given && { latencyTable: given.digest }) },
       onNotice: (text) => onEvent({ kind: 'notice', text }),
     });
     releases.add(() => (isHopeless ? folder.abandon() : folder.close()));
@@ -57,6 +60,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
       ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
       ...{ compute: { rearrange: rearrangeFromFile, write: writePrunedCheckpoint, writeOnnx: writeModelOnnx } },
       mostSumBytes: Number.POSITIVE_INFINITY,
+      latencyTables: { given, cache: latencyCache() },
     };
     const finished = await pruneModel(settings, inputs, environment, stored);
     const seconds = { load: loadSeconds, total: (performance.now() - start) / 1000 };
@@ -80,4 +84,9 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
   } finally {
     await releases.run();
   }
+}
+
+async function givenTable(file: string) {
+  const table = await readTableFile(file);
+  return { table, file, digest: createHash('sha256').update(tableText(table)).digest('hex') };
 }

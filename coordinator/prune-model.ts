@@ -8,10 +8,12 @@ import { sharesFrom } from '../pruning/smallest-share.ts';
 import type { DeviceClass } from '../shared/rpc/protocol.ts';
 import type { FinishedJob } from './job/build-report.ts';
 import { withFittingBatches } from './job/fitting-batches.ts';
-import type { JobContext, PruneEnvironment } from './job/job-context.ts';
+import { type JobContext, type PruneEnvironment, storedStage } from './job/job-context.ts';
 import { modelBlobs } from './job/model-blobs.ts';
 import { drawnLabels } from './job/model-labels.ts';
 import type { PruneInputs } from './job/prune-inputs.ts';
+import { isLatencyBudget } from './job/read-latency-budgets.ts';
+import { meanTokens, passShapes } from './job/timing-settings.ts';
 import type { PruneReport } from './prune-report.ts';
 import type { Budget, PruneRequest } from './prune-settings.ts';
 import { CARD_FILE, modelCard } from './report/model-card.ts';
@@ -19,8 +21,17 @@ import { exportBudget, type MeasuredBudget } from './stages/export.ts';
 import { macsSearch, stagesOf } from './stages/find-masks.ts';
 import { importanceByLayer, storedFisher } from './stages/fisher.ts';
 import { latencyStage } from './stages/latency.ts';
+import {
+  type LatencyParts,
+  type LatencyTarget,
+  latencyBudgetReport,
+  latencyTarget,
+  latencyVerdict,
+  requireReachable,
+} from './stages/latency-budget.ts';
 import { DropCandidates, type DropSearch } from './stages/max-drop.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
+import { type FoundTable, findTable } from './stages/profile.ts';
 import { pruneToTarget } from './stages/prune-budget.ts';
 import { storedQuality } from './stages/quality.ts';
 import type { JobHome, StageStore } from './store/stage-store.ts';
@@ -82,19 +93,30 @@ async function pruneAll(
   const prefix = `plan-${calibration.blob.digest.slice(0, 16)}-${tokensPerBatch}`;
 
   const dense = evaluation && (await storedQuality(context, model, null, { name: `${prefix}/quality-dense` }));
+  const timed = request.budgets.filter(isLatencyBudget);
+  const latencyParts = timed.length === 0 ? null : await openLatency(context, request);
+  if (latencyParts !== null) requireReachable(context, timed, latencyParts);
   const fisher = await storedFisher(context, `${prefix}/fisher`);
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
   // A model that is sought by what it loses is judged as written.
   const written = new Map<Budget, MeasuredBudget>();
+  const latencyTargets = new Map<Budget, LatencyTarget>();
   try {
     const search = macsSearch(config, fisher.importance, inputs.costs, request);
     const candidates = heldOut && dropCandidates(context, { fisher, search, heldOut, prefix }, request, inputs);
     for (const budget of request.budgets) {
+      const stages = stagesOf(prefix, budget);
       if (budget.kind === 'max-drop') {
         written.set(budget, await candidates!.smallestWithin(budget));
         continue;
       }
-      const target = { text: budget.text, fraction: budget.value, search, stages: stagesOf(prefix, budget) };
+      if (isLatencyBudget(budget)) {
+        const found = await latencyTarget(context, fisher.importance, budget, stages, latencyParts!);
+        latencyTargets.set(budget, found);
+        pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, found.target, request) });
+        continue;
+      }
+      const target = { text: budget.text, fraction: budget.value, search, stages };
       pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, target, request) });
     }
   } finally {
@@ -110,6 +132,14 @@ async function pruneAll(
     budgets.map(({ model }) => model),
     request.timing,
   );
+  const latencyBudgets = budgets.map(({ budget, result }, i) => {
+    const target = latencyTargets.get(budget);
+    if (target === undefined) return null;
+    const report = latencyBudgetReport(context, budget, target, result.masks, latencyParts!, speed[i]);
+    const verdict = latencyVerdict(report, budget.text);
+    if (verdict !== null) context.emit({ kind: 'notice', text: verdict });
+    return report;
+  });
   return {
     calibration,
     importance: importanceByLayer(fisher.importance, config),
@@ -117,6 +147,7 @@ async function pruneAll(
     denseSeconds: dense?.seconds ?? 0,
     fisherSeconds: fisher.seconds,
     speed,
+    latencyBudgets,
     budgets,
   };
 }
@@ -128,4 +159,25 @@ function dropCandidates(
   { costs }: PruneInputs,
 ): DropCandidates {
   return new DropCandidates(context, { ...parts, costs, shares: sharesFrom(costs.smallest), settings });
+}
+
+/** The latency table of the job, stored: what was measured decides masks, and whoever goes on keeps to it. */
+async function openLatency(context: JobContext, settings: PruneRequest): Promise<LatencyParts> {
+  const { home, model, calibration, checkpoint, emit, latencyTables } = context;
+  const { timing } = settings;
+  const name = 'latency-table';
+  const { runtime, threads } = timing;
+  const [shape] = passShapes(timing, checkpoint.config, meanTokens(calibration.plan));
+  const request = { runtime, threads, ...shape };
+  const { value: found } = await storedStage<FoundTable>(context, 'profile', {
+    name,
+    steps: 1,
+    read: () => home.readJson(name),
+    run: () =>
+      findTable(context, model, request, latencyTables ?? { given: null, cache: null }, (done, steps) =>
+        emit({ kind: 'stage-progress', stage: 'profile', done, steps }),
+      ),
+    write: (value, seconds) => home.writeJson(name, { value, seconds }),
+  });
+  return { found, request, settings };
 }

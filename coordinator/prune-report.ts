@@ -95,6 +95,45 @@ export interface MaxDropReport {
   readonly written: DropReport;
 }
 
+/** One try of a search by time: what the table said and what was measured. */
+export interface LatencyRound {
+  /** Share of the dense model's time that was searched for, and what the table says that the found masks take. */
+  readonly share: number;
+  readonly predicted: number;
+  /** Medians, dense and pruned in turn. */
+  readonly denseSeconds: number;
+  readonly seconds: number;
+  /** Measured time by what the budget allows. */
+  readonly byGoal: number;
+}
+
+export interface LatencyBudgetReport {
+  /** "latency": the value is a share of the dense model's time; "latency-ms": milliseconds. */
+  readonly kind: 'latency' | 'latency-ms';
+  readonly value: number;
+  readonly runtime: string;
+  readonly batchSize: number;
+  readonly tokens: number;
+  /** The budget is met where the measured time differs from it by no more than this share. */
+  readonly tolerance: number;
+  readonly table: {
+    readonly source: 'given' | 'cached' | 'measured';
+    readonly runtime: string;
+    readonly device: string;
+    readonly threads: number;
+  };
+  /** Where times were measured; another one than the table's where a table of another machine was given. */
+  readonly machine: string;
+  /** Share of the dense model's time that was searched for in the end. */
+  readonly share: number;
+  readonly predictedShare: number;
+  readonly rounds: readonly LatencyRound[];
+  /** Of the exported model; null where it was not measured. */
+  readonly measuredByGoal: number | null;
+  /** null where nothing here can tell. */
+  readonly met: boolean | null;
+}
+
 export interface PruneReport {
   readonly espalier: string;
   readonly schema: 1;
@@ -147,6 +186,8 @@ export interface PruneReport {
   } | null;
   /** Every runtime at every shape that was asked for, each dense and pruned in turn in one run. */
   readonly speed: readonly MeasuredSpeed[];
+  /** With a budget of time alone. */
+  readonly latencyBudget?: LatencyBudgetReport;
   readonly seconds: StageSeconds;
   readonly workers: number;
   /** What each worker did, of all budgets, in the run that wrote this report. */

@@ -93,6 +93,8 @@ export interface PruneSettings extends PruneRequest {
   readonly out: string;
   readonly force: boolean;
   readonly resume: boolean;
+  /** File of a latency table that budgets of time are searched by; left out: it is measured on a worker. */
+  readonly latencyTable?: string;
   /** Where the work runs. */
   readonly workers: WorkerSettings;
 }

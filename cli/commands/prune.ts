@@ -21,6 +21,7 @@ Examples:
   espalier prune ./bert-sst2 --data train.jsonl --budget 0.5 --out ./pruned
   espalier prune ./bert-sst2 --data train.jsonl --eval dev.jsonl --budget 0.4,0.6,0.8 --out ./pruned
   espalier prune ./bert-sst2 --data train.jsonl --max-drop 0.01 --out ./pruned
+  espalier prune ./bert-sst2 --data train.jsonl --latency 0.6 --batch-size 8 --length 128 --out ./pruned
   espalier prune ./bert-squad --data train.jsonl --eval dev.jsonl --budget 0.6 --out ./pruned --resume
 `;
 
@@ -40,6 +41,9 @@ export function addPruneCommand(program: Command, context: CliContext): void {
     '--max-drop-confidence <level>',
     'of the loss being within, 0.5 to 0.99 (default: its estimate is)',
   );
+  addValue(command, '--latency <fraction>', "share of the dense model's time to keep, in (0, 1); 0.4,0.6 or repeat it");
+  addValue(command, '--latency-ms <ms>', 'milliseconds that a batch may take; 12,20 or repeat it');
+  addValue(command, '--latency-table <file>', 'of espalier profile on the target machine (default: measured here)');
   addValue(command, '--out <dir>', 'folder to write; each budget gets a folder in it');
   command.option('--force', 'replace the output folder if it is there');
   command.option('--resume', 'go on from where an interrupted run of the same settings stopped');

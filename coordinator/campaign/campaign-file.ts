@@ -10,6 +10,8 @@ export interface CampaignSettings {
   readonly budgets?: readonly (number | string)[];
   readonly 'max-drop'?: readonly (number | string)[];
   readonly 'max-drop-confidence'?: number;
+  readonly latency?: readonly (number | string)[];
+  readonly 'latency-ms'?: readonly (number | string)[];
   readonly method?: 'search' | 'rearrange' | 'tune';
   readonly damping?: 'ridge' | 'reference';
   readonly runtime?: 'onnxruntime' | 'engine';

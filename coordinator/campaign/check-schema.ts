@@ -61,7 +61,7 @@ function problemOf(error: ErrorObject): CampaignProblem {
   const unknown = params.unevaluatedProperty ?? params.additionalProperty;
   if (unknown !== undefined) return formProblem([...at, unknown], `unknown${hint(unknown, keysOf(part))}`);
   if (error.keyword === 'required') return formProblem([...at, params.missingProperty], 'missing');
-  const isBudget = [at[1], at[2]].some((key) => key === 'budgets' || key === 'max-drop');
+  const isBudget = [at[1], at[2]].some((key) => key === 'budgets' || key === 'latency' || key === 'max-drop');
   const code = isBudget ? budgetCode(error) : 'campaign_format';
   const choices = part.enum ?? [];
   const guess = typeof error.data === 'string' ? hint(error.data, choices) : '';

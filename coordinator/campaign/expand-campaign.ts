@@ -3,6 +3,7 @@
 import { multipleProblem } from '../job/neuron-multiple.ts';
 import { readBudgets } from '../job/read-budgets.ts';
 import { readDrops } from '../job/read-drops.ts';
+import { readLatencyBudgets } from '../job/read-latency-budgets.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import type { JobSettings, LaterSettings } from '../jobs/job-record.ts';
 import type { ColumnSettings, TimingSettings } from '../prune-settings.ts';
@@ -23,7 +24,7 @@ export interface CampaignJob {
 const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 const REQUIRED = ['model', 'data'] as const;
 /** Of which a job needs one. */
-const BUDGETS = ['budgets', 'max-drop'] as const;
+const BUDGETS = ['budgets', 'latency', 'latency-ms', 'max-drop'] as const;
 const INPUTS = ['model', 'data', 'eval'] as const;
 
 /** The jobs of a campaign that the schema has passed, and everything that is wrong with them. */
@@ -43,14 +44,20 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       if (typeof input === 'object' && !isVolumePath(input.path))
         problems.push(wrong([...place(key), 'path'], 'expected parts with / between them, none of them . or ..'));
     }
-    const { budgets, problems: budgetProblems } = readBudgets((entry.budgets ?? []).map(String));
-    const { drops, problems: dropProblems } = readDrops((entry['max-drop'] ?? []).map(String));
-    for (const [key, found] of [
-      ['budgets', budgetProblems],
-      ['max-drop', dropProblems],
-    ] as const)
-      for (const { code, text, position: at } of found)
-        problems.push({ ...wrong([...place(key), at], text), code: code === 'usage' ? 'campaign_format' : code });
+    const texts = (key: (typeof BUDGETS)[number]) => (entry[key] ?? []).map(String);
+    const read = {
+      budgets: readBudgets(texts('budgets')),
+      latency: readLatencyBudgets('latency', texts('latency')),
+      'latency-ms': readLatencyBudgets('latency-ms', texts('latency-ms')),
+      'max-drop': readDrops(texts('max-drop')),
+    };
+    for (const key of BUDGETS)
+      for (const { code, text, position: budget } of read[key].problems)
+        problems.push({
+          ...wrong([...place(key), budget], text),
+          code: code === 'usage' ? 'campaign_format' : code,
+        });
+    const budgets = BUDGETS.flatMap((key) => read[key].budgets);
     if (entry.metric !== undefined && entry.eval === undefined && entry['max-drop'] === undefined)
       problems.push(wrong(place('metric'), `got ${entry.metric} without eval, expected samples to measure it on`));
     const timing = timingOf(entry);
@@ -72,7 +79,7 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       model: entry.model!,
       data: entry.data!,
       evaluation: entry.eval ?? null,
-      settings: { ...settingsOf(entry, [...budgets, ...drops]), timing, search, neuronMultiple },
+      settings: { ...settingsOf(entry, budgets), timing, search, neuronMultiple },
     });
   }
   return { jobs, problems: distinct(problems) };

@@ -1,7 +1,7 @@
 // report.json of one budget from what the job measured.
 import path from 'node:path';
 import { espalierVersion } from '../../shared/rpc/version.ts';
-import type { LayerImportance, PruneReport, QualityByStage } from '../prune-report.ts';
+import type { LatencyBudgetReport, LayerImportance, PruneReport, QualityByStage } from '../prune-report.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import { commandWords, type InputNames, inputName } from '../report/command-words.ts';
 import type { MeasuredBudget } from '../stages/export.ts';
@@ -18,6 +18,8 @@ export interface FinishedJob {
   readonly importance: LayerImportance;
   readonly fisherSeconds: number;
   readonly denseSeconds: number;
+  /** Of each budget; null for one that is not of time. */
+  readonly latencyBudgets: readonly (LatencyBudgetReport | null)[];
   /** Of each budget. */
   readonly speed: readonly (readonly MeasuredSpeed[])[];
   readonly budgets: readonly MeasuredBudget[];
@@ -51,7 +53,9 @@ export function buildReport(
     data: inputName(called.data),
     evaluation: called.evaluation === null ? null : inputName(called.evaluation),
   };
-  const speed = job.speed[job.budgets.indexOf(measured)];
+  const position = job.budgets.indexOf(measured);
+  const speed = job.speed[position];
+  const latencyBudget = job.latencyBudgets[position];
   return {
     espalier: espalierVersion(),
     schema: 1,
@@ -100,6 +104,7 @@ export function buildReport(
     ...(measured.maxDrop && { maxDrop: measured.maxDrop }),
     latency: engineLatency(speed),
     speed,
+    ...(latencyBudget && { latencyBudget }),
     seconds: {
       load: seconds.load,
       fisher: job.fisherSeconds,

@@ -11,6 +11,7 @@ import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
+import type { LatencyTables } from '../stages/profile.ts';
 import type { JobHome } from '../store/stage-store.ts';
 import type { Workers } from '../workers/workers.ts';
 import type { MemoryRoom } from './memory-room.ts';
@@ -82,6 +83,8 @@ export interface PruneEnvironment extends TaskEnvironment {
   readonly compute: JobCompute;
   /** Bytes of partial sums that a sub-layer's tuning may bring here at once; at least two come. */
   readonly mostSumBytes: number;
+  /** Where latency tables come from; left out: they are measured. */
+  readonly latencyTables?: LatencyTables;
   /** What jobs beside this one take their memory from, too; left out: there are none. */
   readonly memory?: MemoryRoom;
 }

@@ -12,7 +12,8 @@ import { type OpenedHeldOut, openHeldOut, requireHeldOut } from './held-out.ts';
 import type { Evaluation, HeldOut } from './job-context.ts';
 import type { LoadedEvaluation } from './open-inputs.ts';
 import { type ModelInput, openData, openEvaluation, openModel, requireDense } from './open-inputs.ts';
-import { requireLengths } from './timing-settings.ts';
+import { isLatencyBudget } from './read-latency-budgets.ts';
+import { budgetTiming, requireLengths } from './timing-settings.ts';
 
 export interface PruneInputs {
   readonly model: Pick<ModelInput, 'checkpoint' | 'digest'>;
@@ -107,6 +108,7 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     evaluation: inputs.evaluation?.dataset.digest ?? null,
     budgets: settings.budgets.map(({ kind, value }) => (kind === undefined ? value : { kind, value })),
     fisherGroup: inputs.groupSize,
+    ...(settings.budgets.some(isLatencyBudget) && { timing: budgetTiming(settings.timing) }),
     dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
     ...(requireHeldOut(settings) && { maxDropConfidence: settings.maxDropConfidence ?? null }),
     ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },

@@ -6,7 +6,7 @@ import type { BudgetProblem } from './read-budgets.ts';
 export const CONFIDENCE = { min: 0.5, max: 0.99 };
 
 /** Reads the allowed drops of one job and notes everything that is wrong with them. */
-export function readDrops(texts: readonly string[]): { drops: Budget[]; problems: BudgetProblem[] } {
+export function readDrops(texts: readonly string[]): { budgets: Budget[]; problems: BudgetProblem[] } {
   const drops: Budget[] = [];
   const problems: BudgetProblem[] = [];
   for (const [position, untrimmed] of texts.entries()) {
@@ -21,5 +21,5 @@ export function readDrops(texts: readonly string[]): { drops: Budget[]; problems
     else if (drops.some((drop) => drop.value === value)) problem(`got ${text} twice, expected distinct drops`);
     else drops.push({ text: `max-drop-${text.startsWith('.') ? `0${text}` : text}`, value, kind: 'max-drop' });
   }
-  return { drops, problems };
+  return { budgets: drops, problems };
 }

@@ -67,3 +67,8 @@ export function passShapes(
   const all = lengths.length > 0 ? lengths : [Math.max(1, Math.min(maxTokens, mean))];
   return batchSizes.flatMap((batchSize) => all.map((tokens) => ({ batchSize, tokens })));
 }
+
+/** What budgets of time depend on. */
+export function budgetTiming({ runtime, batchSizes, lengths, threads }: TimingSettings) {
+  return { runtime, threads, batchSize: batchSizes[0], tokens: lengths[0] ?? null };
+}

@@ -5,6 +5,7 @@ import type { GatheredInputs } from '../job/cluster-inputs.ts';
 import { requireHeldOut } from '../job/held-out.ts';
 import { multipleProblem } from '../job/neuron-multiple.ts';
 import { CONFIDENCE } from '../job/read-drops.ts';
+import { isLatencyBudget, latencyBudgetProblem } from '../job/read-latency-budgets.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import { type ColumnSettings, type PruneRequest, RUNTIMES } from '../prune-settings.ts';
 import type { JobSpec } from './job-record.ts';
@@ -44,7 +45,12 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
 const PREFIXES = { '': '', 'max-drop': 'max-drop-' } as const;
 
 function budgetProblems({ budgets }: JobSpec): string[] {
-  const problems = budgets.flatMap(({ kind = '', text, value }) => {
+  const problems = budgets.flatMap((budget) => {
+    const { kind = '', text, value } = budget;
+    if (isLatencyBudget(budget)) {
+      const problem = latencyBudgetProblem(budget);
+      return problem === null ? [] : [`budgets: ${problem}`];
+    }
     if (!Object.hasOwn(PREFIXES, kind))
       return [`budgets: got ${text} of kind ${kind}, which this version does not know`];
     const prefix = PREFIXES[kind as keyof typeof PREFIXES];

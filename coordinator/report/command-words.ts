@@ -27,7 +27,8 @@ const WORDS: {
     value: Required<PruneRequest>[Name],
   ) => readonly string[];
 } = {
-  budgets: (budgets) => [...budgetWords('--budget', budgets), ...budgetWords('--max-drop', budgets, 'max-drop')],
+  budgets: (budgets) =>
+    ([undefined, 'latency', 'latency-ms', 'max-drop'] as const).flatMap((kind) => budgetWords(budgets, kind)),
   maxDropConfidence: (confidence) => ['--max-drop-confidence', String(confidence)],
   seed: (seed) => ['--seed', String(seed)],
   samples: (samples) => ['--samples', String(samples)],
@@ -55,11 +56,10 @@ const WORDS: {
     ),
 };
 
-function budgetWords(flag: string, budgets: readonly Budget[], kind?: BudgetKind): readonly string[] {
-  const texts = budgets.filter((budget) => budget.kind === kind).map(({ text }) => text);
-  // The text of a kind begins with its name.
-  const numbers = texts.map((text) => text.slice(kind === undefined ? 0 : kind.length + 1));
-  return numbers.length === 0 ? [] : [flag, numbers.join(',')];
+function budgetWords(budgets: readonly Budget[], kind: BudgetKind | undefined): readonly string[] {
+  // The text of a kind has its name or its unit around the number.
+  const numbers = budgets.filter((budget) => budget.kind === kind).map(({ text }) => text.replace(/[^\d.]/g, ''));
+  return numbers.length === 0 ? [] : [`--${kind ?? 'budget'}`, numbers.join(',')];
 }
 
 function optional(flag: string, value: string | number | null): readonly string[] {

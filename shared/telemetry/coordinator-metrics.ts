@@ -7,7 +7,17 @@ import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from 
 export const JOB_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
 export type JobStateLabel = (typeof JOB_STATES)[number];
 
-export const STAGES = ['load', 'fisher', 'search', 'rearrange', 'tune', 'export', 'evaluate', 'latency'] as const;
+export const STAGES = [
+  'load',
+  'profile',
+  'fisher',
+  'search',
+  'rearrange',
+  'tune',
+  'export',
+  'evaluate',
+  'latency',
+] as const;
 export type StageLabel = (typeof STAGES)[number];
 
 /** Why a task was sent again: the codes of failures that pass, and "slow" for one that was sent to a second worker. Any

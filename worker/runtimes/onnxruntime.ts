@@ -1,6 +1,6 @@
 // Timed passes in ONNX Runtime, on files that are written for the purpose and removed once they are read. float32
 // throughout, whatever the checkpoint is stored in.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
@@ -13,8 +13,12 @@ import {
 import { writeOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import { type Checkpoint, openCheckpoint, openCheckpointFiles } from '../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
+import { isRunning } from '../../shared/process-identity.ts';
 import type { LocalModel } from '../model/model-cache.ts';
 import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
+
+/** Of the folders that files are written to, before the number of the process. */
+const PREFIX = 'espalier-onnx-';
 
 export interface OnnxRuntimeOptions {
   /** Of one operation; 0: one a core that the process may use. */
@@ -26,10 +30,11 @@ export interface OnnxRuntimeOptions {
  * @throws EspalierError "engine" where the package has nothing for this machine. */
 export async function onnxRuntime({ threads, checkCancelled }: OnnxRuntimeOptions): Promise<Runtime> {
   const used = threads || availableParallelism();
+  await removeAbandoned();
   return {
     about: { name: 'onnxruntime', version: await onnxRuntimeVersion(), provider: 'cpu', threads: used },
     async open(source, shape) {
-      const folder = await mkdtemp(path.join(tmpdir(), 'espalier-onnx-'));
+      const folder = await mkdtemp(path.join(tmpdir(), `${PREFIX}${process.pid}-`));
       try {
         const { file, config } = await writeSource(source, folder);
         checkCancelled();
@@ -39,6 +44,15 @@ export async function onnxRuntime({ threads, checkCancelled }: OnnxRuntimeOption
       }
     },
   };
+}
+
+/** A worker that was killed could not remove what it had written. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = name.startsWith(PREFIX) ? Number.parseInt(name.slice(PREFIX.length), 10) : Number.NaN;
+    if (Number.isNaN(pid) || isRunning(pid)) continue;
+    await rm(path.join(tmpdir(), name), { recursive: true, force: true });
+  }
 }
 
 async function writeSource(

@@ -14,6 +14,7 @@ const FLAGS = [
   ...['data', 'eval', 'budget', 'out', 'force', 'resume', 'method', 'damping', 'seed', 'samples', 'replacement'],
   ...['search', 'neuron-multiple', 'uniform', 'batch-size', 'length', 'threads', 'runtime'],
   ...['max-drop', 'max-drop-confidence'],
+  ...['latency', 'latency-ms', 'latency-table'],
   ...['fisher-group', 'labels', 'macs-length', 'dtype', 'onnx', 'metric', 'max-length', 'stride', 'text-column'],
   ...['text-pair-column', 'label-column', 'question-column', 'context-column', 'answers-column', 'workers', 'worker'],
   ...['tls-ca', 'tls-certificate', 'tls-key', 'insecure', 'device', 'json', 'quiet'],
@@ -31,7 +32,14 @@ async function run(words: readonly string[], jobs: Partial<Jobs> = {}, changes: 
     signal: new AbortController().signal,
     now: () => 0,
     onExit: () => () => {},
-    jobs: { prune: unexpected, evaluate: unexpected, inspect: unexpected, export: unexpected, ...jobs },
+    jobs: {
+      prune: unexpected,
+      evaluate: unexpected,
+      profile: unexpected,
+      inspect: unexpected,
+      export: unexpected,
+      ...jobs,
+    },
     cluster: { connect: unexpected, openCampaign: unexpected, serve: unexpected },
     ...changes,
   };
@@ -63,7 +71,7 @@ describe('command line', () => {
   for (const [words, line] of [
     [
       [],
-      'no command given, expected prune, evaluate, inspect, export, report, submit, list, status, watch, logs, cancel, retry, fetch, ' +
+      'no command given, expected prune, evaluate, profile, inspect, export, report, submit, list, status, watch, logs, cancel, retry, fetch, ' +
         'delete, coordinator or worker; see `espalier --help`',
     ],
     [['prun'], "unknown command 'prun'; did you mean prune; see `espalier --help`"],

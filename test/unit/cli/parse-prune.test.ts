@@ -189,6 +189,23 @@ describe('parsePrune', () => {
     ],
     [{ uniform: true, search: ['knapsack'] }, 'usage', '--uniform: got --search knapsack too, expected one of the two'],
     [{ labels: ['both'] }, 'usage', /--labels: got both/],
+    [
+      { latency: ['1.2'] },
+      'budget_out_of_range',
+      "--latency: got 1.2, expected more than 0 and less than 1, a share of the dense model's time",
+    ],
+    [{ latency: ['half'] }, 'usage', '--latency: got half, expected a decimal number such as 0.6'],
+    [{ latency: ['0.5,.5'] }, 'usage', '--latency: got .5 twice, expected distinct budgets'],
+    [
+      { 'latency-ms': ['0'] },
+      'budget_out_of_range',
+      '--latency-ms: got 0, expected more than 0 milliseconds and at most 3600000',
+    ],
+    [
+      { 'latency-table': ['t.json'] },
+      'usage',
+      '--latency-table: got no --latency or --latency-ms, expected a budget that is searched by it',
+    ],
     [{ runtime: ['torch'] }, 'usage', '--runtime: got torch, expected onnxruntime, engine'],
     [{ 'batch-size': ['0'] }, 'usage', '--batch-size: got 0, expected a whole number from 1 to 65536'],
     [{ 'batch-size': ['8,x'] }, 'usage', '--batch-size: got x, expected a whole number'],

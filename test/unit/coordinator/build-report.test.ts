@@ -95,6 +95,7 @@ const JOB: FinishedJob = {
   fisherSeconds: 7,
   denseSeconds: 100,
   speed: [SPEED.map((own) => ({ ...own, ratio: 0.9 })), SPEED],
+  latencyBudgets: [null, null],
   budgets: [measured(BUDGETS[0], 0.8), measured(BUDGETS[1], 0.75)],
 };
 

@@ -17,6 +17,8 @@ const OTHER: PruneRequest = {
   budgets: [
     { text: '0.50', value: 0.5 },
     { text: '0.3', value: 0.3 },
+    { kind: 'latency', text: 'latency-0.60', value: 0.6 },
+    { kind: 'latency-ms', text: 'latency-12.5ms', value: 12.5 },
   ],
   ...{ search: 'knapsack', neuronMultiple: 16 },
   ...{ seed: 7, samples: 99, replacement: true, fisherGroup: 5, labels: 'model', method: 'rearrange' },
@@ -38,6 +40,7 @@ async function readBack(words: readonly string[]): Promise<PruneSettings> {
         throw new Error('enough');
       },
       evaluate: fail,
+      profile: fail,
       inspect: fail,
       export: fail,
     },
