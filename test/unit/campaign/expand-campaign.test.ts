@@ -53,6 +53,17 @@ describe('expandCampaign', () => {
     ]);
   });
 
+  it('takes budgets of time in place of shares of MACs, or beside them', () => {
+    const [only, beside] = jobsOf(
+      'name: a\ndefaults: {model: m, data: d}\njobs: [{latency: [0.6]}, {budgets: [0.5], latency-ms: [12, "20"]}]',
+    );
+    assert.deepEqual(only.settings.budgets, [{ kind: 'latency', text: 'latency-0.6', value: 0.6 }]);
+    assert.deepEqual(
+      beside.settings.budgets.map(({ text }) => text),
+      ['0.5', 'latency-12ms', 'latency-20ms'],
+    );
+  });
+
   it('reads every setting, of a job before those of defaults', () => {
     const [job] = jobsOf(`
 name: a
