@@ -1,6 +1,6 @@
 // Jobs beside each other: how much of the dense quality each keeps, how much faster it became, and the trade-off of those that
 // prune one model in several ways or with several seeds.
-import type { PruneReport } from '../prune-report.ts';
+import type { LatencyBudgetReport, PruneReport } from '../prune-report.ts';
 import { drawDotChart } from './dot-chart.ts';
 import type { Figure, Legend } from './figure.ts';
 import { showRatio, showScore, showShare } from './figures.ts';
@@ -9,9 +9,11 @@ import { type ChartSeries, drawLineChart } from './line-chart.ts';
 import {
   finalQuality,
   macsShare,
+  mainPass,
   metricUnit,
   type ReportedBudget,
   type ReportedJob,
+  runtimeName,
   timedPasses,
 } from './reported-job.ts';
 
@@ -102,26 +104,78 @@ function budgetNames(jobs: readonly NamedJob[]): string[] {
   return [...shares].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)).map(([name]) => name);
 }
 
+/** What quality is drawn over. */
+interface TradeOffAxis {
+  readonly title: string;
+  /** Of the figure's text, in front of what all have. */
+  readonly text: string;
+  /** Of the axis, with its unit. */
+  readonly axisTitle: string;
+  readonly column: string;
+  /** What jobs must share beside the model, so that their values can be compared; null: the job has none. */
+  group(job: ReportedJob): string | null;
+  /** A share of the dense model's; null: not measured. */
+  share(job: ReportedJob, report: PruneReport): number | null;
+}
+
 /** Quality against MACs, a panel a model; null where nothing was measured. */
 export function tradeOffs(jobs: readonly NamedJob[]): Figure | null {
+  return tradeOffsOver(jobs, {
+    title: 'Quality against MACs, by model',
+    text: '',
+    axisTitle: 'MACs kept (% of the dense encoder)',
+    column: 'MACs kept',
+    group: () => '',
+    share: (_, report) => macsShare(report),
+  });
+}
+
+/** Quality against measured time of jobs with budgets of time, a panel a model, setting and machine; null where there are
+ * none, or nothing was measured. */
+export function timeTradeOffs(jobs: readonly NamedJob[]): Figure | null {
+  return tradeOffsOver(jobs, {
+    title: 'Quality against time, by model',
+    text: 'Of jobs with budgets of time: over the measured time of a forward pass in the setting of these budgets, one machine a panel. ',
+    axisTitle: 'forward pass (% of the dense model)',
+    column: 'time kept',
+    group({ budgets }) {
+      const asked = budgets.find(({ report }) => report.latencyBudget !== undefined)?.report.latencyBudget;
+      return asked === undefined ? null : `${settingOf(asked)} on ${asked.machine}`;
+    },
+    share(job, report) {
+      const pass = mainPass(job, report);
+      return pass === undefined ? null : pass.pruned.median / pass.dense.median;
+    },
+  });
+}
+
+function settingOf({ runtime, batchSize, tokens }: LatencyBudgetReport): string {
+  return `${runtimeName(runtime)}, ${batchSize} × ${tokens} tokens`;
+}
+
+function tradeOffsOver(jobs: readonly NamedJob[], axis: TradeOffAxis): Figure | null {
   const groups = groupedBy(
-    jobs.filter(({ job }) => job.budgets[0].report.quality.dense !== null),
-    ({ job: { budgets } }) =>
-      JSON.stringify([budgets[0].report.model.digest, budgets[0].report.evaluation?.digest, budgets[0].report.metric]),
-  ).map((members) => ({ members, title: titleOf(members), series: variantsOf(members) }));
+    jobs.filter(({ job }) => job.budgets[0].report.quality.dense !== null && axis.group(job) !== null),
+    ({ job }) => {
+      const [{ report }] = job.budgets;
+      return JSON.stringify([report.model.digest, report.evaluation?.digest, report.metric, axis.group(job)]);
+    },
+  )
+    .map((members) => ({ members, title: titleOf(members, axis), series: variantsOf(members, axis) }))
+    .filter(({ series }) => series.some(({ points }) => points.length > 0));
   if (groups.length === 0) return null;
   return {
-    title: 'Quality against MACs, by model',
-    text: html`Jobs that prune the same model and are measured on the same samples share a panel; jobs that differ in nothing but
+    title: axis.title,
+    text: html`${axis.text}Jobs that prune the same model and are measured on the same samples share a panel; jobs that differ in nothing but
 their seed are one line, at the median of its seeds, with whiskers from the least to the greatest. The dashed line is the dense
 model. The vertical axes differ and do not begin at zero.`,
     panels: groups.map(({ members, title, series }) => ({
       ...{ title, size: 'half' as const, legend: series as Legend },
-      draw: (width: number) => drawLineChart(chartOf(members[0].job.budgets[0].report, title, series), width),
+      draw: (width: number) => drawLineChart(chartOf(members[0].job.budgets[0].report, title, series, axis), width),
     })),
     table: {
-      caption: 'Quality against MACs by model',
-      head: ['model', 'settings', 'budget', 'MACs kept', 'median', 'least', 'greatest'],
+      caption: axis.title.replace(',', ''),
+      head: ['model', 'settings', 'budget', axis.column, 'median', 'least', 'greatest'],
       rows: groups.flatMap(({ title, series }) =>
         series.flatMap(({ name, points }) =>
           points.map(({ x, y, lowY = y, highY = y, budget }) => [
@@ -134,23 +188,31 @@ model. The vertical axes differ and do not begin at zero.`,
   };
 }
 
-function chartOf({ metric, quality }: PruneReport, title: string, series: readonly ChartSeries[]) {
+function chartOf(
+  { metric, quality }: PruneReport,
+  title: string,
+  series: readonly ChartSeries[],
+  { axisTitle, column }: TradeOffAxis,
+) {
   const named = metric ?? 'quality';
+  const most = Math.max(100, ...series.flatMap(({ points }) => points.map(({ x }) => x)));
   return {
-    ...{ name: `${named} over the share of MACs kept, ${title}`, series, height: 250 },
-    x: { title: 'MACs kept (% of the dense encoder)', domain: [0, 100] as const },
+    ...{ name: `${named} over the share of ${column}, ${title}`, series, height: 250 },
+    x: { title: axisTitle, domain: [0, most === 100 ? 100 : most * 1.04] as const },
     y: { title: `${named} (${metricUnit(named)})` },
     reference: { value: quality.dense ?? 0, text: `dense ${showScore(quality.dense)}` },
   };
 }
 
-function titleOf([{ job }]: readonly NamedJob[]): string {
+function titleOf([{ job }]: readonly NamedJob[], axis: TradeOffAxis): string {
   const { model, evaluation } = job.budgets[0].report;
-  return evaluation?.name === undefined ? model.name : `${model.name} on ${evaluation.name}`;
+  const named = evaluation?.name === undefined ? model.name : `${model.name} on ${evaluation.name}`;
+  const group = axis.group(job);
+  return group ? `${named}, ${group}` : named;
 }
 
 /** Jobs that differ in nothing but their seed, as one series. */
-function variantsOf(members: readonly NamedJob[]) {
+function variantsOf(members: readonly NamedJob[], axis: TradeOffAxis) {
   const settings = members.map((member) => ({ member, values: settingsOf(member.job.budgets[0].report) }));
   const differing = Object.keys(settings[0].values).filter((name) =>
     settings.some(({ values }) => values[name] !== settings[0].values[name]),
@@ -161,14 +223,22 @@ function variantsOf(members: readonly NamedJob[]) {
     const budgets = budgetNames(variant.map(({ member }) => member));
     return {
       ...{ name: named === '' ? 'as all of the panel' : named, style },
-      points: budgets.flatMap((budget) => {
-        const found = variant.flatMap(({ member }) => member.job.budgets.filter(({ name }) => name === budget));
-        const scores = found.flatMap(({ report }) => finalQuality(report) ?? []).sort((a, b) => a - b);
-        if (scores.length === 0) return [];
-        const spread = scores.length > 1 ? { lowY: scores[0], highY: scores[scores.length - 1] } : {};
-        const x = median(found.map(({ report }) => 100 * macsShare(report)).sort((a, b) => a - b));
-        return [{ x, y: median(scores), budget, ...spread }];
-      }),
+      points: budgets
+        .flatMap((budget) => {
+          const found = variant.flatMap(({ member: { job } }) =>
+            job.budgets.flatMap(({ name: own, report }) => {
+              const [share, score] = [axis.share(job, report), finalQuality(report)];
+              return own !== budget || share === null || score === null ? [] : [{ share, score }];
+            }),
+          );
+          const scores = found.map(({ score }) => score).sort((a, b) => a - b);
+          if (scores.length === 0) return [];
+          const spread = scores.length > 1 ? { lowY: scores[0], highY: scores[scores.length - 1] } : {};
+          const x = median(found.map(({ share }) => 100 * share).sort((a, b) => a - b));
+          return [{ x, y: median(scores), budget, ...spread }];
+        })
+        // What keeps more MACs may be measured to take less time.
+        .sort((a, b) => b.x - a.x),
     };
   });
 }

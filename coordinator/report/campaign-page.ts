@@ -1,7 +1,7 @@
 // The page that compares jobs: those of a campaign, or any others.
 
 import type { PruneReport } from '../prune-report.ts';
-import { type NamedJob, qualityByJob, speedByJob, tradeOffs } from './campaign-figures.ts';
+import { type NamedJob, qualityByJob, speedByJob, timeTradeOffs, tradeOffs } from './campaign-figures.ts';
 import { type Cell, type Figure, renderFigure, renderTable } from './figure.ts';
 import { showChange, showCount, showRatio, showScore, showShare } from './figures.ts';
 import { type Html, html } from './html.ts';
@@ -16,16 +16,18 @@ export interface LinkedJob extends NamedJob {
 /** The page's HTML. Equal reports under equal names give equal bytes. */
 export function campaignPage(name: string, jobs: readonly LinkedJob[]): string {
   const sorted = [...jobs].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const figures: [string, string, Figure | null, string][] = [
-    ['quality', 'Quality', qualityByJob(sorted), 'No job measured quality.'],
-    ['trade-offs', 'Trade-offs', tradeOffs(sorted), 'No job measured quality.'],
-    ['speed', 'Speed', speedByJob(sorted), 'No forward pass was timed.'],
+  const figures: [string, string, (Figure | null)[], string][] = [
+    ['quality', 'Quality', [qualityByJob(sorted)], 'No job measured quality.'],
+    ['trade-offs', 'Trade-offs', [timeTradeOffs(sorted), tradeOffs(sorted)], 'No job measured quality.'],
+    ['speed', 'Speed', [speedByJob(sorted)], 'No forward pass was timed.'],
   ];
   const sections: Section[] = [
     { id: 'jobs', title: 'Jobs', content: jobTable(sorted) },
-    ...figures.map(([id, title, figure, otherwise]) => ({
+    ...figures.map(([id, title, found, otherwise]) => ({
       ...{ id, title },
-      content: figure === null ? html`<p>${otherwise}</p>` : renderFigure(figure),
+      content: found.every((figure) => figure === null)
+        ? html`<p>${otherwise}</p>`
+        : html`${found.map((figure) => figure && renderFigure(figure))}`,
     })),
     { id: 'all', title: 'All results', content: resultTable(sorted) },
   ];

@@ -1,13 +1,14 @@
 // The page of one job: what its budgets cost and gained, what was kept, where the time went, and how to do it again.
 
 import type { PruneReport } from '../prune-report.ts';
+import { allowedLoss, budgetsOfTime } from './asked-budgets.ts';
 import { commandLines } from './command-words.ts';
 import { type Figure, renderFigure, renderTable } from './figure.ts';
 import { showBytes, showChange, showCount, showMilliseconds, showRatio, showScore, showShare } from './figures.ts';
 import { type Html, html } from './html.ts';
 import { renderPage, type Section } from './page.ts';
 import { qualityByMacs, qualityByStage, qualityByTime } from './quality-figures.ts';
-import { finalQuality, macsShare, type ReportedJob, timedPasses } from './reported-job.ts';
+import { finalQuality, macsShare, mainPass, type ReportedJob } from './reported-job.ts';
 import { importanceByLayer, keptByLayer, tuningByLayer } from './structure-figures.ts';
 import { speedFigure, stageTimes, workerTimes } from './time-figures.ts';
 
@@ -17,6 +18,7 @@ export function jobPage(job: ReportedJob): string {
   const { denseLayer } = first;
   const sections: Section[] = [
     { id: 'results', title: 'Results', content: results(job) },
+    ...budgetsOfTime(job),
     ...allowedLoss(job),
     { id: 'quality', title: 'Quality', content: quality(job) },
     {
@@ -59,7 +61,7 @@ function lead(job: ReportedJob): Html {
   const [score, dense] = [finalQuality(smallest), smallest.quality.dense];
   if (score !== null && dense !== null)
     tiles.push([showScore(score), `${smallest.metric} of the smallest, ${showChange(score - dense)} from dense`]);
-  const [pass] = timedPasses(smallest);
+  const pass = mainPass(job, smallest);
   if (pass)
     tiles.push([showRatio(pass.dense.median / pass.pruned.median), `speed-up of the smallest, ${pass.setting}`]);
   return html`<p class="lead">A ${report.model.type} model for ${report.task.replaceAll('-', ' ')}, pruned to ${
@@ -69,16 +71,17 @@ function lead(job: ReportedJob): Html {
 }
 
 /** A row for the dense model and each budget. */
-function results({ budgets }: ReportedJob): Html {
+function results(job: ReportedJob): Html {
+  const { budgets } = job;
   const [{ report: first }] = budgets;
   const { metric } = first;
   const dense = first.quality.dense;
-  const timed = timedPasses(first)[0];
+  const timed = mainPass(job, first);
   const columns = ['budget', 'MACs', 'of dense', 'parameters', 'weights'];
   if (metric !== null) columns.push(metric, 'change');
   if (timed) columns.push('forward pass', 'speed-up');
   const rows = budgets.map(({ name, report }) => {
-    const [score, pass] = [finalQuality(report), timedPasses(report)[0]];
+    const [score, pass] = [finalQuality(report), mainPass(job, report)];
     const row = [name, showCount(report.macs.pruned), showShare(macsShare(report))];
     row.push(showCount(report.parameters.pruned), showBytes(report.bytes.pruned));
     if (metric !== null) row.push(showScore(score), score === null || dense === null ? '' : showChange(score - dense));
@@ -104,7 +107,10 @@ ${renderTable({ caption: 'Dense model and budgets', head: columns, rows: [denseR
 function quality(job: ReportedJob): Html {
   if (job.budgets[0].report.metric === null)
     return html`<p>Quality was not measured: the job was given no samples to measure it on. <code>--eval</code> gives some.</p>`;
-  return html`${[qualityByMacs(job), qualityByTime(job), qualityByStage(job)].map(figureOf)}`;
+  const tradeOffs = [qualityByMacs(job), qualityByTime(job)];
+  // What was asked for in time is to be seen over time first.
+  const isOfTime = job.budgets.every(({ report }) => report.latencyBudget !== undefined);
+  return html`${[...(isOfTime ? tradeOffs.toReversed() : tradeOffs), qualityByStage(job)].map(figureOf)}`;
 }
 
 /** Settings and digests. */
@@ -185,25 +191,4 @@ function onnxFiles(budgets: ReportedJob['budgets']): Html | null {
 function searchOf({ search, neuronMultiple }: Partial<PruneReport>): [string, string][] {
   if (search === undefined) return [];
   return [['search', neuronMultiple === undefined ? search : `${search}, neurons in multiples of ${neuronMultiple}`]];
-}
-
-/** How the smallest model within an allowed loss was found, where a budget asked for that. */
-function allowedLoss({ budgets }: ReportedJob): Section[] {
-  const tables = budgets.flatMap(({ name, report: { maxDrop } }) => {
-    if (maxDrop === undefined) return [];
-    const { allowed, metric, decidedBy, heldOut, candidates, written, boundConfidence } = maxDrop;
-    const tried = candidates.map((candidate) => ({ what: 'tried', candidate }));
-    const rows = [...tried, { what: 'written', candidate: written }].map(({ what, candidate }) => [
-      ...[what, showShare(candidate.macs), showScore(candidate.score), showChange(-candidate.drop)],
-      ...[showScore(candidate.bound), candidate.within ? 'yes' : 'no'],
-    ]);
-    const decided = decidedBy === 'bound' ? 'the bound of the loss' : 'the estimate of the loss';
-    return [
-      html`<p>Budget ${name}: the smallest model that loses at most ${allowed} of ${metric}, by ${decided}, judged on
-${heldOut.examples} calibration samples that took part in nothing else. Each bound holds with a confidence of ${boundConfidence}.</p>
-${renderTable({ caption: `Candidates of budget ${name}`, head: ['candidate', 'MACs kept', metric, 'change', 'loss at most', 'allowed'], rows })}
-`,
-    ];
-  });
-  return tables.length === 0 ? [] : [{ id: 'loss', title: 'Allowed loss', content: html`${tables}` }];
 }

@@ -1,11 +1,12 @@
 // README.md of one pruned model: a model card in the form of the Hugging Face Hub. Every number is one of report.json.
 import type { PruneReport } from '../prune-report.ts';
+import { shownTime, tableSource } from './asked-budgets.ts';
 import { loadingSections } from './card-loading.ts';
 import { type CardFacts, cardMetadata, isOnnx, metricNames } from './card-metadata.ts';
 import { commandLines } from './command-words.ts';
 import { showBytes, showCount, showMilliseconds, showRatio, showScore, showShare } from './figures.ts';
 import { escapeText } from './html.ts';
-import { macsShare, timedPasses } from './reported-job.ts';
+import { macsShare, runtimeName, timedPasses } from './reported-job.ts';
 
 export const CARD_FILE = 'README.md';
 
@@ -40,7 +41,34 @@ function introduction(report: PruneReport): string {
     `and ${steps}, on ${samples} calibration samples.`,
     'The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).',
     `It keeps ${showShare(macsShare(report))} of the encoder's multiply-accumulates (MACs).`,
+    ...timeBudget(report),
+    ...allowedLoss(report),
   ].join('\n');
+}
+
+/** What a budget of time asked for, and what came of it. */
+function timeBudget({ latencyBudget: found }: PruneReport): string[] {
+  if (found === undefined) return [];
+  const { kind, runtime, batchSize, tokens, table, measuredByGoal, met, tolerance } = found;
+  const asked = `${shownTime(found, 1)}${kind === 'latency' ? " of the dense model's time" : ''}`;
+  const threads = `${table.threads} ${table.threads === 1 ? 'thread' : 'threads'}`;
+  const within = `within ${Number((tolerance * 100).toPrecision(3))} % of that`;
+  const verdict = { true: `, ${within}`, false: `, not ${within}`, null: '' }[String(met) as 'true' | 'false' | 'null'];
+  const measured = measuredByGoal === null ? 'it was not measured' : `measured: ${shownTime(found, measuredByGoal)}`;
+  return [
+    `It was to take ${asked} for ${batchSize} × ${tokens} tokens in ${inline(runtimeName(runtime))} with ${threads}; ${measured}${verdict}.`,
+    inline(tableSource(found)),
+  ];
+}
+
+/** What the model was allowed to lose, and what it lost. */
+function allowedLoss({ maxDrop }: PruneReport): string[] {
+  if (maxDrop === undefined) return [];
+  const { allowed, metric, decidedBy, heldOut, written, boundConfidence } = maxDrop;
+  return [
+    `It was to lose at most ${allowed} of ${inline(metric)}, by the ${decidedBy} of the loss: ${showScore(written.drop)} on ${heldOut.examples} held-out`,
+    `calibration samples, at most ${showScore(written.bound)} with a confidence of ${boundConfidence}; ${written.within ? 'it keeps to it' : 'it does not keep to it'}.`,
+  ];
 }
 
 function sizes({ macs, macsLength, parameters, bytes, heads, neurons, denseLayer }: PruneReport): string[][] {

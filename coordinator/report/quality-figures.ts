@@ -111,7 +111,8 @@ export function qualityByTime({ budgets }: ReportedJob): Figure | null {
   return {
     title: 'Quality against time',
     text: html`The ${metric} over the median time of a forward pass, in percent of the dense model's in the same setting. Points carry
-the names of their budgets. Whiskers: across, the 10th to the 90th percentile where it was measured; upright, as above.`,
+the names of their budgets. Whiskers: across, the 10th to the 90th percentile where it was measured; upright, the 95 % interval
+(Wilson) where the metric is a share of samples.`,
     legend: series,
     panels: [
       {

@@ -22,6 +22,25 @@ const object = (required: object, optional: object = {}) => ({
 });
 const data = object({ digest: text, rows: amount, truncated: amount }, { name: text });
 const timing = object({ median: positive, p10: amount, p90: amount });
+const count = { type: 'integer', minimum: 1 };
+const drop = object({ macs: amount, score: number, drop: number, bound: number, within: { type: 'boolean' } });
+const maxDrop = object({
+  ...{ allowed: amount, metric: text, decidedBy: { enum: ['estimate', 'bound'] }, confidence: score },
+  ...{ boundConfidence: amount, resamples: amount, heldOut: object({ examples: amount, samples: amount }) },
+  ...{ dense: number, candidates: { type: 'array', items: drop }, written: drop },
+});
+const latencyRound = object({
+  ...{ share: amount, predicted: amount, denseSeconds: positive, seconds: positive, byGoal: positive },
+});
+const latencyBudget = object({
+  ...{ kind: { enum: ['latency', 'latency-ms'] }, value: positive, runtime: text, batchSize: count, tokens: count },
+  ...{ tolerance: positive, machine: text, share: amount, predictedShare: amount },
+  table: object({
+    ...{ source: { enum: ['given', 'cached', 'measured'] }, runtime: text, device: text, threads: count },
+  }),
+  rounds: { type: 'array', items: latencyRound },
+  ...{ measuredByGoal: score, met: { type: ['boolean', 'null'] } },
+});
 const pair = object({ dense: positive, pruned: amount });
 
 const SCHEMA = object(
@@ -62,6 +81,7 @@ const SCHEMA = object(
         seconds: { type: 'object', additionalProperties: amount },
       }),
     },
+    ...{ maxDrop, latencyBudget },
     speed: {
       type: 'array',
       items: object({

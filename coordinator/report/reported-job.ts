@@ -1,5 +1,5 @@
 // What a page is made of: the reports of one job, and what is read out of one report in several places.
-import type { PruneReport } from '../prune-report.ts';
+import type { LatencyBudgetReport, PruneReport } from '../prune-report.ts';
 
 /** One budget of a job. */
 export interface ReportedBudget {
@@ -67,6 +67,23 @@ export function timedPasses(report: PruneReport): TimedPass[] {
       pruned: { median: prunedSeconds, p10: null, p90: null },
     },
   ];
+}
+
+/** The pass of one of a job's reports in the setting that the job is judged by: that of its budgets of time, else the first.
+ * Undefined where none was timed there. */
+export function mainPass({ budgets }: ReportedJob, report: PruneReport): TimedPass | undefined {
+  const asked = budgets.find((budget) => budget.report.latencyBudget !== undefined)?.report.latencyBudget;
+  return asked === undefined ? timedPasses(report)[0] : passOf(report, asked);
+}
+
+/** The pass in a runtime at a shape; undefined where none was timed there. */
+export function passOf(
+  report: PruneReport,
+  { runtime, batchSize, tokens }: Pick<LatencyBudgetReport, 'runtime' | 'batchSize' | 'tokens'>,
+): TimedPass | undefined {
+  const { speed = [] }: Partial<PruneReport> = report;
+  const at = speed.findIndex((one) => one.runtime === runtime && one.batchSize === batchSize && one.tokens === tokens);
+  return at < 0 ? undefined : timedPasses(report)[at];
 }
 
 /** What people call a runtime of `speed`. */

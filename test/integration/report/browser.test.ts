@@ -9,7 +9,7 @@ import type { Page } from 'playwright-core';
 import { campaignPage } from '../../../coordinator/report/campaign-page.ts';
 import { jobPage } from '../../../coordinator/report/job-page.ts';
 import { findChromium, type OpenBrowser, openChromium } from '../../support/chromium.ts';
-import { BARE, sampleJob } from '../../unit/report/sample-reports.ts';
+import { BARE, jobOfAllKinds, sampleJob } from '../../unit/report/sample-reports.ts';
 
 const LONG = 'a-model-with-a-name-that-goes-on-and-on-and-is-finetuned-for-everything-at-once-2024-final-2';
 const SIX = ['0.9', '0.75', '0.6', '0.5', '0.4', '0.3'];
@@ -28,9 +28,14 @@ const PAGES: Readonly<Record<string, string>> = {
   'one budget': jobPage(sampleJob()),
   'six budgets, 24 layers': jobPage(sampleJob({ budgets: SIX, layers: 24 })),
   'a long name': jobPage(sampleJob({ budgets: ['0.5', '0.3'], layers: 2, changes: named(LONG.repeat(2)) })),
+  'budgets of all kinds': jobPage(jobOfAllKinds()),
   'nothing measured': jobPage(sampleJob({ changes: BARE })),
   'markup for names': jobPage(sampleJob({ changes: named('<script>alert(1)</script>"\'&') })),
   'a campaign of 30 jobs': campaignPage('thirty <jobs>', campaign),
+  'budgets of all kinds, compared': campaignPage(
+    'kinds',
+    [0, 1].map((i) => ({ name: `kinds-${i}`, job: jobOfAllKinds(), page: null })),
+  ),
 };
 
 const chromium = findChromium();

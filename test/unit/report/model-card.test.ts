@@ -4,7 +4,7 @@ import test from 'node:test';
 import { parse } from 'yaml';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
 import { modelCard } from '../../../coordinator/report/model-card.ts';
-import { BARE, sampleReport } from './sample-reports.ts';
+import { BARE, sampleLatencyBudget, sampleMaxDrop, sampleReport } from './sample-reports.ts';
 
 const FILES = ['config.json', 'espalier_model.py', 'masks.json', 'model.safetensors', 'report.json', 'tokenizer.json'];
 
@@ -86,6 +86,31 @@ test('what was not measured is said to be so, and left out of the front matter',
   assert.ok(!('metrics' in metadata) && !('model-index' in metadata));
   assert.match(card, /## Quality\n\nNot measured\.\n\n## Speed\n\nNot measured\./);
   assert.match(card, /Its quality was not measured/);
+});
+
+test('a budget of time and an allowed loss are told with what came of them', () => {
+  const of = (changes: Partial<PruneReport>) => modelCard(sampleReport(0.5, { changes }), '0.5', FILES);
+  const found = sampleLatencyBudget();
+  assert.ok(
+    of({ latencyBudget: found }).includes(
+      `It was to take 60.0 % of the dense model's time for 8 × 128 tokens in ONNX Runtime with 1 thread; measured: 61.3 %, within 5 % of that.
+The table was kept from an earlier run: onnxruntime 1.2.3 on AMD EPYC 9654, 8 cores, the machine that measured.\n`,
+    ),
+  );
+  const late = sampleLatencyBudget({ kind: 'latency-ms', value: 12, measuredByGoal: 1.1, met: false });
+  assert.match(of({ latencyBudget: late }), /to take 12\.00 ms for .*; measured: 13\.20 ms, not within 5 % of that\./);
+  const unknown = sampleLatencyBudget({ measuredByGoal: null, met: null, machine: 'a <b>' });
+  assert.match(of({ latencyBudget: unknown }), /; it was not measured\.\n.* taken at its word, .* of a &lt;b&gt;\./);
+  const maxDrop = sampleMaxDrop();
+  assert.ok(
+    of({ maxDrop }).includes(
+      `It was to lose at most 0.01 of accuracy, by the bound of the loss: 0.0030 on 512 held-out
+calibration samples, at most 0.0070 with a confidence of 0.99; it keeps to it.\n`,
+    ),
+  );
+  const lost = { ...maxDrop, decidedBy: 'estimate' as const, written: { ...maxDrop.written, within: false } };
+  assert.match(of({ maxDrop: lost }), /by the estimate of the loss:[^;]*; it does not keep to it\./);
+  assert.doesNotMatch(of({}), /It was to/);
 });
 
 test('code names only files that are there, for each runtime that they allow', () => {

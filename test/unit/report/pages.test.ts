@@ -1,8 +1,7 @@
 // The pages of reports: their data, their bytes, and that nothing a user wrote becomes markup.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { PruneReport } from '../../../coordinator/prune-report.ts';
-import { tradeOffs } from '../../../coordinator/report/campaign-figures.ts';
+import { timeTradeOffs, tradeOffs } from '../../../coordinator/report/campaign-figures.ts';
 import { campaignPage } from '../../../coordinator/report/campaign-page.ts';
 import {
   shorten,
@@ -18,11 +17,20 @@ import { niceTicks } from '../../../coordinator/report/line-chart.ts';
 import { PAGE_MARK } from '../../../coordinator/report/page-mark.ts';
 import { boxAround, placeLabels } from '../../../coordinator/report/place-labels.ts';
 import { qualityByMacs, qualityByStage, qualityByTime } from '../../../coordinator/report/quality-figures.ts';
+import { parseReport } from '../../../coordinator/report/read-report.ts';
 import { reportedJob, scoreInterval, timedPasses } from '../../../coordinator/report/reported-job.ts';
 import { COLOURS, seriesStyle } from '../../../coordinator/report/series-style.ts';
 import { importanceByLayer, keptByLayer, tuningByLayer } from '../../../coordinator/report/structure-figures.ts';
 import { speedFigure, stageTimes, workerTimes } from '../../../coordinator/report/time-figures.ts';
-import { BARE, olderReport, sampleJob, sampleReport } from './sample-reports.ts';
+import {
+  BARE,
+  jobOfAllKinds,
+  olderReport,
+  sampleJob,
+  sampleLatencyBudget,
+  sampleMaxDrop,
+  sampleReport,
+} from './sample-reports.ts';
 
 const SIX = ['0.9', '0.75', '0.6', '0.5', '0.4', '0.3'];
 const EVIL = `</title></style><script>alert("1")</script><img src=x onerror='x'>&amp;\u202e\u0007`;
@@ -193,6 +201,11 @@ describe('pages', () => {
       ...{ model: { name: EVIL, digest: EVIL, type: EVIL }, task: EVIL, plan: EVIL, deviceClass: { [EVIL]: EVIL } },
       ...{ data: { name: EVIL, digest: EVIL, rows: 1, truncated: 0 }, command: ['prune', EVIL], digest: EVIL },
       metric: EVIL,
+      maxDrop: { ...sampleMaxDrop(), metric: EVIL },
+      latencyBudget: sampleLatencyBudget({
+        ...{ runtime: EVIL, machine: EVIL },
+        table: { source: 'given', runtime: EVIL, device: `${EVIL} 2`, threads: 2 },
+      }),
       workerTimes: [{ worker: 1, tasks: 1, seconds: { [EVIL]: 1 } }],
     };
     const job = sampleJob({ changes });
@@ -211,26 +224,7 @@ describe('pages', () => {
   });
 
   it('show what was tried for an allowed loss', () => {
-    const of = (macs: number, drop: number) => ({
-      macs,
-      score: 0.92 - drop,
-      drop,
-      bound: drop + 0.004,
-      within: drop < 0.01,
-    });
-    const maxDrop: PruneReport['maxDrop'] = {
-      ...{
-        allowed: 0.01,
-        metric: 'accuracy',
-        decidedBy: 'bound',
-        confidence: 0.95,
-        boundConfidence: 0.99,
-        resamples: 1000,
-      },
-      ...{ heldOut: { examples: 512, samples: 512 }, dense: 0.92, candidates: [of(0.5, 0.002), of(0.3, 0.02)] },
-      written: of(0.5, 0.003),
-    };
-    const written = jobPage(sampleJob({ changes: { maxDrop } }));
+    const written = jobPage(sampleJob({ changes: { maxDrop: sampleMaxDrop() } }));
     assert.match(
       written,
       /loses at most 0\.01 of accuracy, by the bound of the loss, judged on\n512 calibration samples/,
@@ -238,6 +232,78 @@ describe('pages', () => {
     const cells = '<td>30.0\u00a0%</td><td>0.9000</td><td>−0.0200</td><td>0.0240</td><td>no</td>';
     assert.ok(written.includes(`<th scope="row">tried</th>${cells}`));
     assert.ok(!page.includes('Allowed loss'));
+  });
+
+  it('show what a budget of time asked for, what was predicted and measured, and each round', () => {
+    const written = jobPage(jobOfAllKinds());
+    const row = (name: string, cells: readonly string[]) =>
+      `<th scope="row">${name}</th>${cells.map((cell) => `<td>${cell}</td>`).join('')}`;
+    for (const expected of [
+      row('latency-0.6', ['60.0\u00a0%', '54.3\u00a0%', '61.3\u00a0%', '+2.1\u00a0%', 'yes']),
+      row('latency-12ms', ['12.00\u00a0ms', '54.3\u00a0%', 'not measured', '–', 'nothing here can tell']),
+      row('1', ['60.0\u00a0%', '59.9\u00a0%', '50.00\u00a0ms', '33.00\u00a0ms', '66.0\u00a0%', '+10.0\u00a0%']),
+      row('2', ['54.5\u00a0%', '54.3\u00a0%', '50.00\u00a0ms', '29.40\u00a0ms', '58.8\u00a0%', '−2.0\u00a0%']),
+      '<th scope="col">within 5\u00a0%</th>',
+      'kept from an earlier run: onnxruntime 1.2.3 on AMD EPYC 9654, 8 cores, the machine that measured.',
+      'a file that was given: onnxruntime 1.2.3 on a telephone, 4 cores. It was taken at its word',
+      'No round was measured.',
+    ])
+      assert.ok(written.includes(expected), expected);
+    const missed = sampleLatencyBudget({ measuredByGoal: 1.08, met: false });
+    const cells = ['60.0\u00a0%', '54.3\u00a0%', '64.8\u00a0%', '+8.0\u00a0%', 'no'];
+    assert.ok(jobPage(sampleJob({ changes: { latencyBudget: missed } })).includes(row('0.5', cells)));
+    assert.ok(!page.includes('Budgets of time'));
+  });
+
+  it('judge a job with budgets of time in their setting, and show quality over time first', () => {
+    const latencyBudget = sampleLatencyBudget({ runtime: 'engine' });
+    const written = jobPage(sampleJob({ changes: { latencyBudget } }));
+    assert.match(written, /forward pass: Espalier&#39;s engine, 8 × 128 tokens, 1 thread/);
+    assert.ok(written.indexOf('<h3>Quality against time') < written.indexOf('<h3>Quality against MACs'));
+    assert.ok(page.indexOf('<h3>Quality against time') > page.indexOf('<h3>Quality against MACs'));
+  });
+
+  it('compare jobs with budgets of time over time, apart by setting, and leave out the others', () => {
+    const jobs = [
+      { name: 'all', job: jobOfAllKinds() },
+      { name: 'macs', job: sampleJob() },
+      { name: 'engine', job: sampleJob({ changes: { latencyBudget: sampleLatencyBudget({ runtime: 'engine' }) } }) },
+    ];
+    const { panels, table } = timeTradeOffs(jobs)!;
+    assert.deepEqual(
+      panels.map(({ title }) => title?.replace('bert-base-sst2 on dev.jsonl, ', '')),
+      [
+        'ONNX Runtime, 8 × 128 tokens on AMD EPYC 9654, 8 cores',
+        "Espalier's engine, 8 × 128 tokens on AMD EPYC 9654, 8 cores",
+      ],
+    );
+    // Of each, 0.1 and 0.9 times the share of MACs.
+    assert.deepEqual(
+      table.rows.map((row) => row.slice(2, 4)),
+      [
+        ['max-drop-0.01', '73.0\u00a0%'],
+        ['latency-0.6', '59.5\u00a0%'],
+        ['0.5', '55.0\u00a0%'],
+        ['latency-12ms', '37.0\u00a0%'],
+        ['0.5', '55.0\u00a0%'],
+      ],
+    );
+    assert.equal(timeTradeOffs([jobs[1]]), null);
+    const linked = jobs.map((job) => ({ ...job, page: null }));
+    assert.ok(campaignPage('x', linked).includes('Quality against time, by model'));
+    assert.ok(!campaignPage('x', [linked[1]]).includes('Quality against time, by model'));
+  });
+
+  it('are made of budgets of all kinds as files hold them, and of none that tell something else', () => {
+    for (const { report } of jobOfAllKinds().budgets)
+      assert.deepEqual(parseReport(JSON.stringify(report), 'a'), JSON.parse(JSON.stringify(report)));
+    const wrong = { ...sampleReport(0.5), latencyBudget: { ...sampleLatencyBudget(), value: 'half' } };
+    assert.throws(() => parseReport(JSON.stringify(wrong), 'a'), {
+      code: 'data_format',
+      message: /got \/latencyBudget\/value that must be number/,
+    });
+    const lost = { ...sampleReport(0.5), maxDrop: { ...sampleMaxDrop(), candidates: [{}] } };
+    assert.throws(() => parseReport(JSON.stringify(lost), 'a'), /got \/maxDrop\/candidates\/0 that must have/);
   });
 
   it('say what is not there, of a job that measured nothing or of an older version', () => {

@@ -1,5 +1,10 @@
 // Reports for pages and cards: numbers that were made up, in the shapes that matter.
-import type { PruneReport, TuningReport } from '../../../coordinator/prune-report.ts';
+import type {
+  LatencyBudgetReport,
+  MaxDropReport,
+  PruneReport,
+  TuningReport,
+} from '../../../coordinator/prune-report.ts';
 import { type ReportedJob, reportedJob } from '../../../coordinator/report/reported-job.ts';
 import type { MeasuredSpeed } from '../../../coordinator/stages/latency.ts';
 import { pruneReport } from '../cli/reports.ts';
@@ -73,6 +78,60 @@ function tuningOf(step: number, budget: number): TuningReport {
     ...{ rung: 'ridge 0.01', heldOutBefore: 0.5 + step, heldOutAfter: (0.5 + step) * (0.4 + budget / 2) },
     tried: [{ rung: 'ridge 0.01', heldOut: 0.25 }],
   };
+}
+
+/** A budget of 60 % of the time that a first search missed by 10 % and a second by 2 %. */
+export function sampleLatencyBudget(changes: Partial<LatencyBudgetReport> = {}): LatencyBudgetReport {
+  return {
+    ...{ kind: 'latency', value: 0.6, runtime: 'onnxruntime', batchSize: 8, tokens: 128, tolerance: 0.05 },
+    table: { source: 'cached', runtime: 'onnxruntime 1.2.3', device: 'AMD EPYC 9654, 8 cores', threads: 1 },
+    ...{ machine: 'AMD EPYC 9654, 8 cores', share: 0.545, predictedShare: 0.5432 },
+    rounds: [
+      { share: 0.6, predicted: 0.5987, denseSeconds: 0.05, seconds: 0.033, byGoal: 1.1 },
+      { share: 0.545, predicted: 0.5432, denseSeconds: 0.05, seconds: 0.0294, byGoal: 0.98 },
+    ],
+    ...{ measuredByGoal: 1.021, met: true },
+    ...changes,
+  };
+}
+
+/** A loss of 0.003, of which the bound decided. */
+export function sampleMaxDrop(): MaxDropReport {
+  const of = (macs: number, drop: number) => ({
+    ...{ macs, score: 0.92 - drop, drop, bound: drop + 0.004, within: drop < 0.01 },
+  });
+  return {
+    ...{
+      allowed: 0.01,
+      metric: 'accuracy',
+      decidedBy: 'bound',
+      confidence: 0.95,
+      boundConfidence: 0.99,
+      resamples: 1000,
+    },
+    ...{ heldOut: { examples: 512, samples: 512 }, dense: 0.92, candidates: [of(0.5, 0.002), of(0.3, 0.02)] },
+    written: of(0.5, 0.003),
+  };
+}
+
+/** A job with a budget of each kind. */
+export function jobOfAllKinds(): ReportedJob {
+  return reportedJob('bert-base-sst2', [
+    { name: '0.5', report: sampleReport(0.5) },
+    { name: 'latency-0.6', report: sampleReport(0.55, { changes: { latencyBudget: sampleLatencyBudget() } }) },
+    {
+      name: 'latency-12ms',
+      report: sampleReport(0.3, {
+        changes: {
+          latencyBudget: sampleLatencyBudget({
+            ...{ kind: 'latency-ms', value: 12, rounds: [], measuredByGoal: null, met: null },
+            table: { source: 'given', runtime: 'onnxruntime 1.2.3', device: 'a telephone, 4 cores', threads: 4 },
+          }),
+        },
+      }),
+    },
+    { name: 'max-drop-0.01', report: sampleReport(0.7, { changes: { maxDrop: sampleMaxDrop() } }) },
+  ]);
 }
 
 /** What a job has that measured nothing and was stored by an older version. */

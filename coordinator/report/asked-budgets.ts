@@ -1,0 +1,94 @@
+// What budgets of time and of allowed loss asked for, what was tried for them, and what came of it.
+import type { LatencyBudgetReport } from '../prune-report.ts';
+import { renderTable } from './figure.ts';
+import { showChange, showMilliseconds, showScore, showShare } from './figures.ts';
+import { type Html, html } from './html.ts';
+import type { Section } from './page.ts';
+import { type ReportedJob, runtimeName } from './reported-job.ts';
+
+/** Time asked for, predicted and measured, and the rounds that led there, where a budget asked for time. */
+export function budgetsOfTime({ budgets }: ReportedJob): Section[] {
+  const asked = budgets.flatMap(({ name, report: { latencyBudget } }) =>
+    latencyBudget === undefined ? [] : [{ name, found: latencyBudget }],
+  );
+  if (asked.length === 0) return [];
+  const tolerances = new Set(asked.map(({ found }) => `${Number((found.tolerance * 100).toPrecision(3))}\u00a0%`));
+  const summary = renderTable({
+    caption: 'Time asked for, predicted and measured',
+    head: ['budget', 'asked', 'predicted', 'measured', 'off by', `within ${[...tolerances].join(' or ')}`],
+    rows: asked.map(({ name, found }) => [
+      ...[name, shownTime(found, 1), showShare(found.predictedShare)],
+      ...(found.measuredByGoal === null
+        ? ['not measured', '–']
+        : [shownTime(found, found.measuredByGoal), shownOff(found.measuredByGoal)]),
+      { true: 'yes', false: 'no', null: 'nothing here can tell' }[String(found.met) as 'true' | 'false' | 'null'],
+    ]),
+  });
+  const content = html`<p>Predicted is what the table of latencies says that the written model takes, in percent of the dense model as
+the table adds it up. Measured is the median of the written model, timed in turn with the dense one.</p>
+${summary}${asked.map(({ name, found }) => roundsOf(name, found))}`;
+  return [{ id: 'latency', title: 'Budgets of time', content }];
+}
+
+function roundsOf(name: string, found: LatencyBudgetReport): Html {
+  const { runtime, batchSize, tokens, table, rounds } = found;
+  const threads = `${table.threads} ${table.threads === 1 ? 'thread' : 'threads'}`;
+  const text = html`
+<p>Budget ${name}: ${shownTime(found, 1)}${found.kind === 'latency' ? " of the dense model's time" : ''}, of a batch of ${batchSize} × ${tokens} tokens in
+${runtimeName(runtime)} with ${threads}. ${tableSource(found)}</p>
+`;
+  if (rounds.length === 0) return html`${text}<p>No round was measured.</p>\n`;
+  const head = ['round', 'searched for', 'predicted', 'dense', 'pruned', 'measured', 'off by'];
+  const rows = rounds.map(({ share, predicted, denseSeconds, seconds, byGoal }, i) => [
+    ...[String(i + 1), showShare(share), showShare(predicted)],
+    ...[showMilliseconds(denseSeconds), showMilliseconds(seconds), shownTime(found, byGoal), shownOff(byGoal)],
+  ]);
+  return html`${text}${renderTable({ caption: `Rounds of correction of budget ${name}`, head, rows })}
+`;
+}
+
+/** Where the table came from, and whether it could be checked. */
+export function tableSource({ table, machine }: LatencyBudgetReport): string {
+  const from = {
+    given: 'The table was read from a file that was given',
+    cached: 'The table was kept from an earlier run',
+    measured: 'The table was measured in this job',
+  }[table.source];
+  const of = `${from}: ${table.runtime} on ${table.device}`;
+  return table.device === machine
+    ? `${of}, the machine that measured.`
+    : `${of}. It was taken at its word, as what was measured is of ${machine}.`;
+}
+
+/** A multiple of what was asked for, in the unit of the asking. */
+export function shownTime({ kind, value }: LatencyBudgetReport, byGoal: number): string {
+  return kind === 'latency-ms' ? showMilliseconds((byGoal * value) / 1000) : showShare(byGoal * value);
+}
+
+/** "+2.1 %": of what was asked for. */
+function shownOff(byGoal: number): string {
+  const text = showShare(Math.abs(byGoal - 1));
+  if (Number.parseFloat(text) === 0) return text;
+  return `${byGoal < 1 ? '−' : '+'}${text}`;
+}
+
+/** How the smallest model within an allowed loss was found, where a budget asked for that. */
+export function allowedLoss({ budgets }: ReportedJob): Section[] {
+  const tables = budgets.flatMap(({ name, report: { maxDrop } }) => {
+    if (maxDrop === undefined) return [];
+    const { allowed, metric, decidedBy, heldOut, candidates, written, boundConfidence } = maxDrop;
+    const tried = candidates.map((candidate) => ({ what: 'tried', candidate }));
+    const rows = [...tried, { what: 'written', candidate: written }].map(({ what, candidate }) => [
+      ...[what, showShare(candidate.macs), showScore(candidate.score), showChange(-candidate.drop)],
+      ...[showScore(candidate.bound), candidate.within ? 'yes' : 'no'],
+    ]);
+    const decided = decidedBy === 'bound' ? 'the bound of the loss' : 'the estimate of the loss';
+    return [
+      html`<p>Budget ${name}: the smallest model that loses at most ${allowed} of ${metric}, by ${decided}, judged on
+${heldOut.examples} calibration samples that took part in nothing else. Each bound holds with a confidence of ${boundConfidence}.</p>
+${renderTable({ caption: `Candidates of budget ${name}`, head: ['candidate', 'MACs kept', metric, 'change', 'loss at most', 'allowed'], rows })}
+`,
+    ];
+  });
+  return tables.length === 0 ? [] : [{ id: 'loss', title: 'Allowed loss', content: html`${tables}` }];
+}
