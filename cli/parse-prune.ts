@@ -60,6 +60,7 @@ export function parsePrune(
     dtype: dtype === null ? null : DTYPES[dtype],
     ...(onnx !== null && { onnx: DTYPES[onnx] }),
     ...(latencyTable !== null && { latencyTable }),
+    ...(flags.switched('other-machine') && { otherMachine: true }),
     workers: readWorkers(flags),
   };
   const problem = outputProblem(settings, cwd);
@@ -75,6 +76,8 @@ export function parsePrune(
     flags.problem('--max-drop-confidence: got no --max-drop, expected one that it decides about');
   if (settings.latencyTable && !settings.budgets.some(isLatencyBudget))
     flags.problem('--latency-table: got no --latency or --latency-ms, expected a budget that is searched by it');
+  if (settings.otherMachine && latencyTable === null)
+    flags.problem('--other-machine: got no --latency-table, expected the table of that machine');
   const output = readOutput(flags);
   flags.throwProblems('prune');
   return { settings, output };

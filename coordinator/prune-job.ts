@@ -31,7 +31,8 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
   try {
     onEvent({ kind: 'stage-started', stage: 'load', steps: 1 });
     if (settings.force) await requireReplaceable(settings.out);
-    const given = settings.latencyTable ? await givenTable(settings.latencyTable) : null;
+    const { latencyTable, otherMachine = false } = settings;
+    const given = latencyTable ? { ...(await givenTable(latencyTable)), otherMachine } : null;
     const inputs = await openPruneInputs(settings, releases, onEvent);
     const folder = await openRunFolder({
       out: settings.out,

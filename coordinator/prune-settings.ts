@@ -95,6 +95,8 @@ export interface PruneSettings extends PruneRequest {
   readonly resume: boolean;
   /** File of a latency table that budgets of time are searched by; left out: it is measured on a worker. */
   readonly latencyTable?: string;
+  /** The table is of another machine, which the model is for; else such a table is refused. */
+  readonly otherMachine?: boolean;
   /** Where the work runs. */
   readonly workers: WorkerSettings;
 }

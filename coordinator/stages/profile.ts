@@ -1,6 +1,7 @@
 // Stage "profile": a latency table, measured on one worker that does nothing else, or taken from where it is known.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { type LatencySetup, type LatencyTable, requireTableFor } from '../../pruning/latency-table.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { TaskEnvironment } from '../job/job-context.ts';
 import type { LatencyCache } from '../job/latency-cache.ts';
 import type { ModelBlobs } from '../job/model-blobs.ts';
@@ -18,8 +19,9 @@ export interface ProfileRequest extends PassShape {
 
 /** Where tables come from beside measuring. */
 export interface LatencyTables {
-  /** What the user names as the table of the target, and what messages call it; null: nothing. */
-  readonly given: { readonly table: LatencyTable; readonly file: string } | null;
+  /** What the user gives as the table of the target, what messages call it, and whether the target is said to be another
+   * machine; null: nothing. */
+  readonly given: { readonly table: LatencyTable; readonly file: string; readonly otherMachine: boolean } | null;
   /** null: none is kept. */
   readonly cache: LatencyCache | null;
 }
@@ -36,7 +38,8 @@ const REPEATS = 9;
 const LEAST_SECONDS = 0.4;
 
 /** The table for a model: the given one, else that of the cache, else measured and put into the cache.
- * @throws EspalierError "latency_table" for a given one of another runtime, shape or model; one of another machine is taken. */
+ * @throws EspalierError "latency_table" for a given one of another runtime, shape, model or machine, unless it is said to be
+ * of another machine. */
 export async function findTable(
   environment: TaskEnvironment,
   model: ModelBlobs,
@@ -47,10 +50,17 @@ export async function findTable(
   const on = await askRuntime(environment, model, request);
   const setup = setupOf(model.config, request, on);
   if (tables.given !== null) {
-    const { table, file } = tables.given;
-    // It is the target's: another machine with its threads and version of the runtime is what it is given for.
+    const { table, file, otherMachine } = tables.given;
+    if (!otherMachine && table.device !== setup.device)
+      throw new EspalierError(
+        'latency_table',
+        `${file}: device: got ${table.device}, expected ${setup.device}, which measures here`,
+        { action: 'give --other-machine when the model is for that machine, or measure a table on this one' },
+      );
+    // Another machine has threads and a version of the runtime of its own.
     const sameRuntime = table.runtime.split(' ')[0] === request.runtime ? table.runtime : setup.runtime;
-    requireTableFor(table, { ...setup, device: table.device, threads: table.threads, runtime: sameRuntime }, file);
+    const theirs = { device: table.device, threads: table.threads, runtime: sameRuntime };
+    requireTableFor(table, otherMachine ? { ...setup, ...theirs } : setup, file);
     return { table, source: 'given', machine: on.machine };
   }
   const cached = (await tables.cache?.read(setup)) ?? null;

@@ -68,9 +68,18 @@ test('--latency 0.6: the table of the earlier run, a prediction that holds, and 
   assert.ok(config.espalier.neurons.every((count) => count % 32 === 0));
 });
 
-test('a table of another machine is taken at its word, one of another shape is refused', async () => {
+test('a table of another machine is refused, or taken at its word when the model is said to be for that machine', async () => {
   await writeFile(workspace.path('phone.json'), JSON.stringify({ ...table, device: 'phone, 8 cores', threads: 8 }));
   const flags = ['--latency', '0.5', '--method', 'search', '--latency-table', workspace.path('phone.json')];
+  const unsaid = await workspace.run(await words('unsaid', ...flags, ...SHAPE));
+  assert.equal(unsaid.code, 2);
+  assert.ok(
+    unsaid.stderr.includes(
+      `phone.json: device: got phone, 8 cores, expected ${table.device}, which measures here; give`,
+    ),
+    unsaid.stderr,
+  );
+  flags.push('--other-machine');
   const { report, stderr } = await pruned('phone', ...flags, ...SHAPE);
   assert.equal(report.latencyBudget?.table.device, 'phone, 8 cores');
   assert.equal(report.latencyBudget.machine, table.device);

@@ -206,6 +206,11 @@ describe('parsePrune', () => {
       'usage',
       '--latency-table: got no --latency or --latency-ms, expected a budget that is searched by it',
     ],
+    [
+      { 'other-machine': true, latency: ['0.5'] },
+      'usage',
+      '--other-machine: got no --latency-table, expected the table of that machine',
+    ],
     [{ runtime: ['torch'] }, 'usage', '--runtime: got torch, expected onnxruntime, engine'],
     [{ 'batch-size': ['0'] }, 'usage', '--batch-size: got 0, expected a whole number from 1 to 65536'],
     [{ 'batch-size': ['8,x'] }, 'usage', '--batch-size: got x, expected a whole number'],

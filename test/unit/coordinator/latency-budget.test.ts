@@ -92,9 +92,15 @@ test('a table comes from the file that is given, or from the cache, before it is
   const cache = { read: async () => found.table, write: async () => assert.fail('nothing was measured') };
   assert.equal((await findTable(context, MODEL, REQUEST, { given: null, cache })).source, 'cached');
   const elsewhere: LatencyTable = { ...found.table, device: 'phone, 8 cores', threads: 8 };
-  const given = await findTable(context, MODEL, REQUEST, { given: { table: elsewhere, file: 't.json' }, cache });
+  const file = 't.json';
+  const theirs = { table: elsewhere, file, otherMachine: true };
+  const given = await findTable(context, MODEL, REQUEST, { given: theirs, cache });
   assert.deepEqual([given.source, given.table.device, given.machine], ['given', 'phone, 8 cores', 'toy, 2 cores']);
   assert.deepEqual(tasks, ['profile/runtime', 'profile/runtime']);
+  await assert.rejects(findTable(context, MODEL, REQUEST, { given: { ...theirs, otherMachine: false }, cache }), {
+    code: 'latency_table',
+    message: 't.json: device: got phone, 8 cores, expected toy, 2 cores, which measures here',
+  });
   for (const [wrong, message] of [
     [{ batchSize: 1 }, /^t\.json: batchSize: got 1, expected 8$/],
     [{ tokens: 128 }, /^t\.json: tokens: got 128, expected 16$/],
@@ -102,7 +108,10 @@ test('a table comes from the file that is given, or from the cache, before it is
     [{ model: { ...found.table.model, layers: 12 } }, /^t\.json: model\.layers: got 12, expected 3$/],
   ] as const)
     await assert.rejects(
-      findTable(context, MODEL, REQUEST, { given: { table: { ...found.table, ...wrong }, file: 't.json' }, cache }),
+      findTable(context, MODEL, REQUEST, {
+        given: { table: { ...found.table, ...wrong }, file, otherMachine: false },
+        cache,
+      }),
       { code: 'latency_table', message },
     );
 });
