@@ -12,7 +12,7 @@ export const STYLE = `
 @media screen and (prefers-color-scheme:dark){:root{${DARK}}}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
-body{margin:0 auto;max-width:51.5rem;padding:0 1.25rem 3rem;background:var(--page);color:var(--text);
+body{margin:0 auto;max-width:56rem;padding:0 1.25rem 3rem;background:var(--page);color:var(--text);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;overflow-wrap:anywhere}
 a{color:var(--link)}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px;border-radius:2px}
@@ -50,7 +50,7 @@ summary{cursor:pointer;padding:.2rem 0;color:var(--link);font-size:.93rem;width:
 .scroll{overflow-x:auto;margin:.6rem 0 1rem}
 table{border-collapse:collapse;min-width:100%;font-size:.9rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 caption{text-align:left;color:var(--muted);padding:0 0 .4rem;font-size:.88rem}
-th,td{padding:.4rem .55rem;border-bottom:1px solid var(--border);text-align:right;white-space:nowrap}
+th,td{padding:.4rem .45rem;border-bottom:1px solid var(--border);text-align:right;white-space:nowrap}
 thead th{border-bottom:2px solid var(--border);color:var(--muted);font-weight:600}
 th[scope=row],thead th:first-child{text-align:left}
 th[scope=row]{font-weight:600}

@@ -96,7 +96,12 @@ export function qualityByTime({ budgets }: ReportedJob): Figure | null {
     }),
   }));
   if (measured.every(({ passes }) => passes.length === 0)) return null;
-  const series = measured.map(
+  // One setting a runtime: more hide each other. The table has all.
+  const runtimeOf = (setting: string) => setting.split(',')[0];
+  const drawn = measured.filter(
+    ({ setting }, at) => measured.findIndex((other) => runtimeOf(other.setting) === runtimeOf(setting)) === at,
+  );
+  const series = drawn.map(
     ({ setting, passes }, style): ChartSeries => ({
       ...{ name: setting, style },
       points: passes.map(({ name, pass: { dense, pruned }, score, interval }) => ({
@@ -110,8 +115,8 @@ export function qualityByTime({ budgets }: ReportedJob): Figure | null {
   const most = Math.max(100, ...series.flatMap(({ points }) => points.map(({ x, highX = x }) => highX)));
   return {
     title: 'Quality against time',
-    text: html`The ${metric} over the median time of a forward pass, in percent of the dense model's in the same setting. Points carry
-the names of their budgets. Whiskers: across, the 10th to the 90th percentile where it was measured; upright, the 95 % interval
+    text: html`The ${metric} over the median time of a forward pass, in percent of the dense model's in the same setting, the first one
+of each runtime. Points carry the names of their budgets. Whiskers: across, the 10th to the 90th percentile where it was measured; upright, the 95 % interval
 (Wilson) where the metric is a share of samples.`,
     legend: series,
     panels: [
