@@ -44,6 +44,7 @@ export function parsePrune(
     force: flags.switched('force'),
     resume: flags.switched('resume'),
     ...(confidence !== null && { maxDropConfidence: confidence }),
+    ...(flags.switched('fastest') && { fastest: true }),
     seed: flags.integer('seed', { min: 0, max: 2 ** 32 - 1 }, 0),
     samples: flags.integer('samples', COUNT, 2048),
     replacement: flags.switched('replacement'),
@@ -74,7 +75,9 @@ export function parsePrune(
     flags.problem('--max-drop: got --labels model, expected labels of the data, which a loss is measured by');
   if (!hasDrops && flags.all('max-drop-confidence').length > 0)
     flags.problem('--max-drop-confidence: got no --max-drop, expected one that it decides about');
-  if (settings.latencyTable && !settings.budgets.some(isLatencyBudget))
+  if (!hasDrops && settings.fastest)
+    flags.problem('--fastest: got no --max-drop, expected what the fastest model may lose');
+  if (settings.latencyTable && !settings.fastest && !settings.budgets.some(isLatencyBudget))
     flags.problem('--latency-table: got no --latency or --latency-ms, expected a budget that is searched by it');
   if (settings.otherMachine && latencyTable === null)
     flags.problem('--other-machine: got no --latency-table, expected the table of that machine');

@@ -18,7 +18,7 @@ import type { PruneReport } from './prune-report.ts';
 import type { Budget, PruneRequest } from './prune-settings.ts';
 import { CARD_FILE, modelCard } from './report/model-card.ts';
 import { exportBudget, type MeasuredBudget } from './stages/export.ts';
-import { macsSearch, stagesOf } from './stages/find-masks.ts';
+import { type MaskSearch, macsSearch, stagesOf } from './stages/find-masks.ts';
 import { importanceByLayer, storedFisher } from './stages/fisher.ts';
 import { latencyStage } from './stages/latency.ts';
 import {
@@ -28,6 +28,7 @@ import {
   latencyTarget,
   latencyVerdict,
   requireReachable,
+  timeShares,
 } from './stages/latency-budget.ts';
 import { DropCandidates, type DropSearch } from './stages/max-drop.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
@@ -94,7 +95,7 @@ async function pruneAll(
 
   const dense = evaluation && (await storedQuality(context, model, null, { name: `${prefix}/quality-dense` }));
   const timed = request.budgets.filter(isLatencyBudget);
-  const latencyParts = timed.length === 0 ? null : await openLatency(context, request);
+  const latencyParts = timed.length === 0 && !request.fastest ? null : await openLatency(context, request);
   if (latencyParts !== null) requireReachable(context, timed, latencyParts);
   const fisher = await storedFisher(context, `${prefix}/fisher`);
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
@@ -103,7 +104,10 @@ async function pruneAll(
   const latencyTargets = new Map<Budget, LatencyTarget>();
   try {
     const search = macsSearch(config, fisher.importance, inputs.costs, request);
-    const candidates = heldOut && dropCandidates(context, { fisher, search, heldOut, prefix }, request, inputs);
+    const costs = request.fastest ? timeShares(context, fisher.importance, latencyParts!) : macsShares(search, inputs);
+    const candidates =
+      heldOut &&
+      new DropCandidates(context, { fisher, heldOut, prefix, costs: inputs.costs, settings: request, ...costs });
     for (const budget of request.budgets) {
       const stages = stagesOf(prefix, budget);
       if (budget.kind === 'max-drop') {
@@ -152,13 +156,9 @@ async function pruneAll(
   };
 }
 
-function dropCandidates(
-  context: JobContext,
-  parts: Pick<DropSearch, 'fisher' | 'search' | 'heldOut' | 'prefix'>,
-  settings: PruneRequest,
-  { costs }: PruneInputs,
-): DropCandidates {
-  return new DropCandidates(context, { ...parts, costs, shares: sharesFrom(costs.smallest), settings });
+/** What candidates for an allowed loss are made of, by MACs. */
+function macsShares(search: MaskSearch, { costs }: PruneInputs): Pick<DropSearch, 'over' | 'search' | 'shares'> {
+  return { over: 'macs', search, shares: sharesFrom(costs.smallest) };
 }
 
 /** The latency table of the job, stored: what was measured decides masks, and whoever goes on keeps to it. */

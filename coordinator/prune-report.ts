@@ -63,8 +63,10 @@ export interface OnnxReport {
 
 /** A loss of the metric on calibration samples that were held out, from the dense model to a pruned one. */
 export interface DropReport {
-  /** Share of the dense encoder's MACs that the model may keep. */
+  /** Share of the dense encoder's MACs that the model may keep; where time was sought to be least, that it keeps. */
   readonly macs: number;
+  /** Share of the dense model's time that it may take by the latency table; only where that was sought to be least. */
+  readonly time?: number;
   /** The pruned model's metric. */
   readonly score: number;
   /** The dense model's metric less that; negative where the pruned model is better. */

@@ -59,6 +59,8 @@ export interface PruneRequest {
   /** With budgets of what may be lost: the confidence with which the loss must be within, in [0.5, 0.99]; left out: its
    * estimate decides. */
   readonly maxDropConfidence?: number;
+  /** With budgets of what may be lost: the fastest model is sought, over shares of the dense model's time, not the smallest. */
+  readonly fastest?: boolean;
   readonly seed: number;
   /** Calibration samples to draw. */
   readonly samples: number;

@@ -43,6 +43,7 @@ export function addPruneCommand(program: Command, context: CliContext): void {
   );
   addValue(command, '--latency <fraction>', "share of the dense model's time to keep, in (0, 1); 0.4,0.6 or repeat it");
   addValue(command, '--latency-ms <ms>', 'milliseconds that a batch may take; 12,20 or repeat it');
+  command.option('--fastest', 'with --max-drop: the fastest model that loses no more, not the smallest');
   addValue(command, '--latency-table <file>', 'of espalier profile on the target machine (default: measured here)');
   command.option('--other-machine', 'that table is of another machine, which the model is for');
   addValue(command, '--out <dir>', 'folder to write; each budget gets a folder in it');

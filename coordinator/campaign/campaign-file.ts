@@ -10,6 +10,7 @@ export interface CampaignSettings {
   readonly budgets?: readonly (number | string)[];
   readonly 'max-drop'?: readonly (number | string)[];
   readonly 'max-drop-confidence'?: number;
+  readonly fastest?: boolean;
   readonly latency?: readonly (number | string)[];
   readonly 'latency-ms'?: readonly (number | string)[];
   readonly method?: 'search' | 'rearrange' | 'tune';

@@ -72,6 +72,8 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       problems.push(wrong(place('max-drop'), 'got labels of the model, expected those of the data to judge a loss by'));
     if (entry['max-drop-confidence'] !== undefined && entry['max-drop'] === undefined)
       problems.push(wrong(place('max-drop-confidence'), 'got no max-drop, expected one that it decides about'));
+    if (entry.fastest && entry['max-drop'] === undefined)
+      problems.push(wrong(place('fastest'), 'got true without max-drop, expected what the fastest model may lose'));
     if (missing.length > 0) continue;
     jobs.push({
       name: names[position],
@@ -100,6 +102,7 @@ function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): O
     columns: columnsOf(entry),
     budgets,
     ...(entry['max-drop-confidence'] !== undefined && { maxDropConfidence: entry['max-drop-confidence'] }),
+    ...(entry.fastest && { fastest: true }),
     seed: entry.seed ?? 0,
     samples: entry.samples ?? 2048,
     replacement: entry.replacement ?? false,

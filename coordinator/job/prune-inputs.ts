@@ -108,9 +108,10 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     evaluation: inputs.evaluation?.dataset.digest ?? null,
     budgets: settings.budgets.map(({ kind, value }) => (kind === undefined ? value : { kind, value })),
     fisherGroup: inputs.groupSize,
-    ...(settings.budgets.some(isLatencyBudget) && { timing: budgetTiming(settings.timing) }),
+    ...((settings.fastest || settings.budgets.some(isLatencyBudget)) && { timing: budgetTiming(settings.timing) }),
     dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
     ...(requireHeldOut(settings) && { maxDropConfidence: settings.maxDropConfidence ?? null }),
+    ...(settings.fastest && { fastest: true }),
     ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
     ...(settings.onnx && { onnx: settings.onnx }),
     // Left out where they are as ever, so that a run that an earlier version began can be resumed.

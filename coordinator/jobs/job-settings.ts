@@ -28,7 +28,7 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
   const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
   const { macsLength, maxLength, stride, metric, dtype, onnx, search = 'paper', neuronMultiple = 1 } = spec;
-  const { maxDropConfidence } = spec;
+  const { maxDropConfidence, fastest } = spec;
   return {
     model: inputs.model.path,
     data: inputs.data.path,
@@ -38,6 +38,7 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
     ...{ macsLength, maxLength, stride, metric, dtype, timing, search, neuronMultiple },
     ...(onnx && { onnx }),
     ...(maxDropConfidence !== undefined && { maxDropConfidence }),
+    ...(fastest === true && { fastest }),
   };
 }
 

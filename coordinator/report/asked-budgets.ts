@@ -78,15 +78,23 @@ export function allowedLoss({ budgets }: ReportedJob): Section[] {
     if (maxDrop === undefined) return [];
     const { allowed, metric, decidedBy, heldOut, candidates, written, boundConfidence } = maxDrop;
     const tried = candidates.map((candidate) => ({ what: 'tried', candidate }));
+    const isFastest = written.time !== undefined;
+    const shares = isFastest ? ['time kept', 'MACs kept'] : ['MACs kept'];
     const rows = [...tried, { what: 'written', candidate: written }].map(({ what, candidate }) => [
-      ...[what, showShare(candidate.macs), showScore(candidate.score), showChange(-candidate.drop)],
+      ...[
+        what,
+        ...(isFastest ? [showShare(candidate.time ?? 0)] : []),
+        showShare(candidate.macs),
+        showScore(candidate.score),
+        showChange(-candidate.drop),
+      ],
       ...[showScore(candidate.bound), candidate.within ? 'yes' : 'no'],
     ]);
     const decided = decidedBy === 'bound' ? 'the bound of the loss' : 'the estimate of the loss';
     return [
-      html`<p>Budget ${name}: the smallest model that loses at most ${allowed} of ${metric}, by ${decided}, judged on
+      html`<p>Budget ${name}: the ${isFastest ? 'fastest' : 'smallest'} model that loses at most ${allowed} of ${metric}, by ${decided}, judged on
 ${heldOut.examples} calibration samples that took part in nothing else. Each bound holds with a confidence of ${boundConfidence}.</p>
-${renderTable({ caption: `Candidates of budget ${name}`, head: ['candidate', 'MACs kept', metric, 'change', 'loss at most', 'allowed'], rows })}
+${renderTable({ caption: `Candidates of budget ${name}`, head: ['candidate', ...shares, metric, 'change', 'loss at most', 'allowed'], rows })}
 `,
     ];
   });

@@ -30,6 +30,7 @@ const WORDS: {
   budgets: (budgets) =>
     ([undefined, 'latency', 'latency-ms', 'max-drop'] as const).flatMap((kind) => budgetWords(budgets, kind)),
   maxDropConfidence: (confidence) => ['--max-drop-confidence', String(confidence)],
+  fastest: (isOn) => (isOn ? ['--fastest'] : []),
   seed: (seed) => ['--seed', String(seed)],
   samples: (samples) => ['--samples', String(samples)],
   replacement: (isOn) => (isOn ? ['--replacement'] : []),

@@ -23,7 +23,10 @@ const object = (required: object, optional: object = {}) => ({
 const data = object({ digest: text, rows: amount, truncated: amount }, { name: text });
 const timing = object({ median: positive, p10: amount, p90: amount });
 const count = { type: 'integer', minimum: 1 };
-const drop = object({ macs: amount, score: number, drop: number, bound: number, within: { type: 'boolean' } });
+const drop = object(
+  { macs: amount, score: number, drop: number, bound: number, within: { type: 'boolean' } },
+  { time: amount },
+);
 const maxDrop = object({
   ...{ allowed: amount, metric: text, decidedBy: { enum: ['estimate', 'bound'] }, confidence: score },
   ...{ boundConfidence: amount, resamples: amount, heldOut: object({ examples: amount, samples: amount }) },

@@ -11,9 +11,8 @@ import { fisherImportance, rowsTensors } from '../job/fisher-file.ts';
 import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { blobRef } from '../job/model-blobs.ts';
 import { resultSink, type SinkTarget } from '../job/result-sink.ts';
-import { resultTensor } from '../job/result-tensor.ts';
 import type { LayerImportance } from '../prune-report.ts';
-import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
+import type { TaskSpec } from '../workers/task-spec.ts';
 import { GramFiles } from './gram-files.ts';
 
 const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
@@ -174,20 +173,23 @@ async function runTasks(
       blobs: [...model.blobs, calibration.blob],
       request: { fisher: { model: model.ref, plan: blobRef(calibration.blob), shards, gram } },
       deadlineMs: TASK_DEADLINE_MS,
-      sink: () => resultSink(id, targets(shards, index)),
+      sink: () => resultSink(id, { losses: lossesOf(samplesOf(context, shards)), ...targets(shards, index) }),
     };
   });
   const indices = new Map(tasks.map(({ id }, index) => [id, index]));
   let done = 0;
   await workers.runTasks(tasks, {
     signal,
-    onDone({ id }: TaskSpec, result: TaskResult) {
+    onDone({ id }: TaskSpec) {
       const index = indices.get(id)!;
-      const { firstSample, endSample } = samplesOf(context, spans[index]);
-      resultTensor(result, id, 'losses', { dtype: 'F32', length: endSample - firstSample });
       onDone(index);
       done += spans[index].end - spans[index].first;
       progress(done);
     },
   });
+}
+
+/** Losses are checked, before the gradients that they come with, and not kept. */
+function lossesOf({ firstSample, endSample }: { firstSample: number; endSample: number }): SinkTarget {
+  return { dtype: 'F32', length: endSample - firstSample, write: async () => {} };
 }

@@ -3,6 +3,7 @@
 // scale corrected by it.
 import type { Importance } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
+import { sharesFrom } from '../../pruning/smallest-share.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import { goalShare, type LatencySearch, latencySearch } from '../job/latency-goal.ts';
 import { spreadOf } from '../job/spread.ts';
@@ -11,6 +12,7 @@ import type { LatencyBudgetReport, LatencyRound } from '../prune-report.ts';
 import type { Budget, PruneRequest } from '../prune-settings.ts';
 import type { Target } from './find-masks.ts';
 import type { MeasuredSpeed } from './latency.ts';
+import type { DropSearch } from './max-drop.ts';
 import type { FoundTable, ProfileRequest } from './profile.ts';
 
 /** A budget of time is met when the model takes neither more nor less by more than this. */
@@ -36,6 +38,17 @@ export interface LatencyTarget {
 export function requireReachable(context: JobContext, budgets: readonly Budget[], parts: LatencyParts): void {
   const search = searchOf(context, parts);
   for (const budget of budgets) goalShare(budget, search);
+}
+
+/** What candidates for an allowed loss are made of, by time as the table says. */
+export function timeShares(
+  context: JobContext,
+  importance: Importance,
+  parts: LatencyParts,
+): Pick<DropSearch, 'over' | 'search' | 'shares'> {
+  const search = searchOf(context, parts).with(importance);
+  const masks = (share: number) => search.masks(Math.max(search.leastShare, share));
+  return { over: 'time', search: masks, shares: sharesFrom(search.leastShare) };
 }
 
 /** The target of a budget of time: searched, measured, and searched again with the table's scale corrected until the

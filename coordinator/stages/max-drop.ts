@@ -1,4 +1,5 @@
-// The smallest model whose loss of the task's metric is within what is allowed: candidates at shares of MACs, each
+// The smallest or fastest model whose loss of the task's metric is within what is allowed: candidates at shares of MACs
+// or time, each
 // searched, rearranged and tuned as a budget is, from the job's one gradient pass, and judged on samples that took part in
 // none of it. Every candidate and its judgement are stored, so that a job that goes on tries none again.
 
@@ -26,8 +27,10 @@ const ROUNDING = 1e-9;
 export interface DropSearch {
   readonly fisher: Pick<FisherShelf, 'file'>;
   readonly costs: Costs;
+  /** What shares are of: MACs for the smallest model, the dense model's time for the fastest. */
+  readonly over: 'macs' | 'time';
   readonly search: MaskSearch;
-  /** Shares of MACs that may be tried, ascending. */
+  /** Shares that may be tried, ascending. */
   readonly shares: readonly number[];
   readonly heldOut: HeldOut & PlannedSamples;
   readonly settings: Pick<PruneRequest, 'method' | 'damping' | 'dtype' | 'onnx' | 'search' | 'maxDropConfidence'>;
@@ -104,9 +107,9 @@ export class DropCandidates {
   }
 
   async #candidate(share: number): Promise<Candidate> {
-    const { fisher, costs, search, settings, prefix } = this.#parts;
-    const stages = stagesOf(prefix, { value: share });
-    const target: Target = { text: `${share}`, fraction: share, search, stages };
+    const { fisher, costs, search, settings, prefix, over } = this.#parts;
+    const stages = stagesOf(prefix, over === 'time' ? { kind: 'time', value: share } : { value: share });
+    const target: Target = { text: over === 'time' ? `time ${share}` : `${share}`, fraction: share, search, stages };
     const unmeasured = { ...this.#context, evaluation: null };
     const result = await pruneToTarget(unmeasured, fisher, costs, target, settings);
     const { model } = this.#context;
@@ -154,10 +157,10 @@ export class DropCandidates {
   }
 
   #report(budget: Budget, tried: readonly Candidate[], chosen: Candidate, written: DropBound): MaxDropReport {
-    const { heldOut, settings } = this.#parts;
+    const { heldOut, settings, over, costs } = this.#parts;
     const confidence = settings.maxDropConfidence ?? null;
-    const told = (share: number, judged: DropBound): DropReport => ({
-      macs: share,
+    const told = ({ share, result }: Candidate, judged: DropBound): DropReport => ({
+      ...(over === 'time' ? { macs: result.macs / costs.totalMacs, time: share } : { macs: share }),
       score: judged.pruned,
       drop: judged.drop,
       bound: judged.bound,
@@ -172,8 +175,8 @@ export class DropCandidates {
       resamples: RESAMPLES,
       heldOut: { examples: heldOut.examples, samples: heldOut.samples.length },
       dense: written.dense,
-      candidates: tried.map(({ share, judged }) => told(share, judged)),
-      written: told(chosen.share, written),
+      candidates: tried.map((candidate) => told(candidate, candidate.judged)),
+      written: told(chosen, written),
     };
   }
 
@@ -192,8 +195,12 @@ export class DropCandidates {
     const is = this.#isWithin(budget, judged) ? 'within' : 'too much';
     this.#context.emit({
       kind: 'notice',
-      text: `${budget.text}: ${share} of the MACs${as} ${this.#loss(judged)}: ${is}`,
+      text: `${budget.text}: ${share} of the ${this.#unit}${as} ${this.#loss(judged)}: ${is}`,
     });
+  }
+
+  get #unit(): string {
+    return this.#parts.over === 'time' ? "dense model's time" : 'MACs';
   }
 
   #loss({ dense, pruned, drop, bound }: DropBound): string {
@@ -207,7 +214,7 @@ export class DropCandidates {
     const best = tried.reduce((least, own) => (deciding(own) < deciding(least) ? own : least));
     return new EspalierError(
       'drop_exceeded',
-      `${budget.text}: got no model within it; the best, ${best.share} of the MACs, ${this.#loss(best.judged)}`,
+      `${budget.text}: got no model within it; the best, ${best.share} of the ${this.#unit}, ${this.#loss(best.judged)}`,
     );
   }
 }

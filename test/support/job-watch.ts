@@ -160,11 +160,11 @@ function recordIn(value: Uint8Array): JobRecord | null {
   }
 }
 
-/** What a job has made, in a form that two runs can be compared by: digests of all files but the report, which holds
- * measured times. */
+/** What a job has made, in a form that two runs can be compared by: digests of all files but the report and
+ * the model card, which hold measured times. */
 export function resultDigests({ results }: JobRecord): Readonly<Record<string, string>> {
   const files = results.flatMap(({ budget, files }) =>
-    files.filter(({ name }) => !name.startsWith('report')).map(({ name, digest }) => [`${budget}/${name}`, digest]),
+    files.filter(({ name }) => !/^(report|README)/.test(name)).map(({ name, digest }) => [`${budget}/${name}`, digest]),
   );
   return Object.fromEntries(files.sort(([a], [b]) => (a < b ? -1 : 1)));
 }

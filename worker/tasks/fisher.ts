@@ -52,8 +52,9 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
   }
   const rows = Float32Array.from(sums, (sum) => sum / groupSize);
   const lossTensor: NamedTensor = { name: 'losses', dtype: 'F32', shape: [samples], data: losses };
-  if (!input.gram) return [{ name: 'rows', dtype: 'F32', shape: [groups, heads + neurons], data: rows }, lossTensor];
-  return [...gramTensors(context, weights, rows, groups), lossTensor];
+  // Losses come first: where they are not finite, that is what there is to say.
+  if (!input.gram) return [lossTensor, { name: 'rows', dtype: 'F32', shape: [groups, heads + neurons], data: rows }];
+  return [lossTensor, ...gramTensors(context, weights, rows, groups)];
 }
 
 interface BatchGradients {

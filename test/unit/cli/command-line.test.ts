@@ -13,7 +13,7 @@ import { pruneReport } from './reports.ts';
 const FLAGS = [
   ...['data', 'eval', 'budget', 'out', 'force', 'resume', 'method', 'damping', 'seed', 'samples', 'replacement'],
   ...['search', 'neuron-multiple', 'uniform', 'batch-size', 'length', 'threads', 'runtime'],
-  ...['max-drop', 'max-drop-confidence'],
+  ...['max-drop', 'max-drop-confidence', 'fastest'],
   ...['latency', 'latency-ms', 'latency-table', 'other-machine'],
   ...['fisher-group', 'labels', 'macs-length', 'dtype', 'onnx', 'metric', 'max-length', 'stride', 'text-column'],
   ...['text-pair-column', 'label-column', 'question-column', 'context-column', 'answers-column', 'workers', 'worker'],

@@ -206,6 +206,7 @@ describe('parsePrune', () => {
       'usage',
       '--latency-table: got no --latency or --latency-ms, expected a budget that is searched by it',
     ],
+    [{ fastest: true }, 'usage', '--fastest: got no --max-drop, expected what the fastest model may lose'],
     [
       { 'other-machine': true, latency: ['0.5'] },
       'usage',

@@ -47,7 +47,13 @@ interface World {
 /** @param dropOf of a share, or of the written model at one. @param bound above it. @param stored what is stored, of earlier worlds too. */
 function world(
   dropOf: (share: number, isWritten: boolean) => number,
-  options: { bound?: number; maxDropConfidence?: number; stored?: Map<string, unknown>; dense?: number } = {},
+  options: {
+    bound?: number;
+    maxDropConfidence?: number;
+    stored?: Map<string, unknown>;
+    dense?: number;
+    over?: DropSearch['over'];
+  } = {},
 ): World {
   const { bound = 0.02, stored = new Map(), dense = DENSE } = options;
   const events: JobEvent[] = [];
@@ -92,7 +98,7 @@ function world(
   const found = new Map<Masks, number>();
   const find = macsSearch(config, importance, costs, searched);
   const parts: DropSearch = {
-    ...{ fisher: { file: '' }, costs, prefix: 'plan', shares: sharesFrom(0.05) },
+    ...{ fisher: { file: '' }, costs, prefix: 'plan', shares: sharesFrom(0.05), over: options.over ?? 'macs' },
     settings: { method: 'search', damping: 'ridge', dtype: null, search: 'paper', ...options },
     search(share) {
       at = { share, isWritten: false };
@@ -138,6 +144,20 @@ test('the smallest share within, judged again as written', async () => {
       'max-drop-0.1: 0.8 of the MACs loses 0.1000 of accuracy (0.9000 to 0.8000; 95 % sure: at most 0.1200): within',
     ),
   );
+});
+
+test('over time: shares are of time, what is kept of MACs is told beside, and stages lie apart', async () => {
+  const stored = new Map<string, unknown>();
+  const { candidates, events } = world(even, { over: 'time', stored });
+  const { maxDrop, result } = await candidates.smallestWithin(within(0.1));
+  assert.equal(maxDrop?.written.time, 0.8);
+  const macs = maxDrop.written.macs;
+  assert.ok(macs > 0 && macs <= 0.8 && result.macs > 0);
+  assert.ok(
+    events.some((event) => event.kind === 'notice' && event.text.includes("0.8 of the dense model's time loses")),
+  );
+  const names = [...stored.keys()].filter((name) => name.includes('held-out') && !name.includes('max-drop'));
+  assert.ok(names.length > 0 && names.every((name) => /budget-time-/.test(name)), names.join(' '));
 });
 
 test('the bound decides where a confidence is asked for', async () => {
