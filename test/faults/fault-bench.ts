@@ -50,12 +50,15 @@ export class FaultBench {
    * compared with. Whoever opens it closes it. */
   static async open(plan: ClusterPlan): Promise<FaultBench> {
     const cluster = await Cluster.start(plan);
+    let watch: JobWatch | null = null;
     try {
-      const bench = new FaultBench(cluster, await JobWatch.open(cluster.natsUrl));
+      watch = await JobWatch.open(cluster.natsUrl);
+      const bench = new FaultBench(cluster, watch);
       await bench.#measure();
       return bench;
     } catch (caught) {
       const logs = cluster.coordinators.map((coordinator) => `${coordinator.name}: ${coordinator.log().slice(-2_000)}`);
+      await watch?.close();
       await cluster.remove();
       throw new Error(`no undisturbed run: ${logs.join('\n')}`, { cause: caught });
     }
