@@ -1,6 +1,8 @@
 // The executor that the gRPC front runs tasks on: starts the engine's thread and speaks with it.
+
 import { freemem, totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { silenceOnnxRuntime } from '../checkpoint/onnx/silence-onnxruntime.ts';
 import type { BlobStore } from '../shared/blobs/blob-store.ts';
 import { EspalierError } from '../shared/errors.ts';
 import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
@@ -116,8 +118,9 @@ export class EngineExecutor implements TaskExecutor {
   }
 }
 
-// TensorFlow reads these once, when it is loaded.
+// TensorFlow and ONNX Runtime read these once, when they are loaded.
 function setEnvironment(config: WorkerConfig): void {
+  silenceOnnxRuntime();
   process.env.TF_NUM_INTRAOP_THREADS = `${config.threads}`;
   process.env.TF_NUM_INTEROP_THREADS = '1';
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';

@@ -1,6 +1,7 @@
 // ONNX Runtime on the CPU with one exported model. Loaded when it is first asked for: most commands never need it.
 import type { InferenceSession } from 'onnxruntime-node';
 import { EspalierError } from '../../shared/errors.ts';
+import { silenceOnnxRuntime } from './silence-onnxruntime.ts';
 
 /** One batch, each int64 [samples, tokens]. */
 export interface OnnxBatch {
@@ -65,6 +66,7 @@ export async function onnxRuntimeVersion(): Promise<string> {
 }
 
 async function loadOnnxRuntime() {
+  silenceOnnxRuntime();
   try {
     return (await import('onnxruntime-node')).default;
   } catch (cause) {
