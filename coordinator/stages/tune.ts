@@ -67,11 +67,12 @@ export async function runTune(context: JobContext, input: TuneInput, observer: T
   let storedMs = Number.NEGATIVE_INFINITY;
   try {
     const progress = await solveAll(context, input, async (solved, isLast) => {
-      observer.progress?.(solved.reports.length);
-      if (!isLast && performance.now() - storedMs < STORE_MS) return;
+      const tell = () => observer.progress?.(solved.reports.length);
+      if (!isLast && performance.now() - storedMs < STORE_MS) return tell();
       await storing;
       storedMs = performance.now();
-      storing = observer.store(solved);
+      // What is told to be done is stored, where it is stored at all.
+      storing = observer.store(solved).then(tell);
       // Told by the next one that waits for it.
       storing.catch(() => {});
     });
