@@ -52,7 +52,7 @@ export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer;
 
 /** What is found within this time after something was stored is stored together: on a GPU a sub-layer takes less than storing
  * it does. */
-const STORE_MS = 500;
+const STORE_MS = 200;
 
 export interface TuneObserver {
   /** Stores what there is. One call at a time, while the next sub-layers are being solved; the last call holds all. */
