@@ -9,7 +9,8 @@ import { Engine } from '../../worker/engine/engine.ts';
 import { Kernels } from '../../worker/engine/kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
 import { Forward } from '../../worker/model/forward.ts';
-import { type LocalModel, ModelCache } from '../../worker/model/model-cache.ts';
+import type { LocalModel } from '../../worker/model/local-model.ts';
+import { ModelCache } from '../../worker/model/model-cache.ts';
 import type { TaskContext } from '../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../worker/tuning/tuning-states.ts';
 

@@ -1,15 +1,9 @@
 // Models that stay on the device between tasks. A task never depends on what is kept: what is missing is loaded again.
 import { createHash } from 'node:crypto';
-import { openCheckpointFiles } from '../../checkpoint/open-checkpoint.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { Ops } from '../engine/ops.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
-
-/** A checkpoint whose weight files lie on this machine. */
-export interface LocalModel {
-  readonly configJson: string;
-  readonly weights: readonly { readonly digest: string; readonly path: string }[];
-}
+import { type LocalModel, openLocalModel } from './local-model.ts';
 
 interface Entry {
   readonly model: LocalModel;
@@ -82,8 +76,7 @@ export class ModelCache {
         this.models.delete(oldest);
         this.release(value);
       }
-      const files = model.weights.map(({ path, digest }) => ({ path, label: digest.slice(0, 12) }));
-      const checkpoint = await openCheckpointFiles(model.configJson, files, `model ${key.slice(0, 12)}`);
+      const checkpoint = await openLocalModel(model, key);
       try {
         entry = {
           model,

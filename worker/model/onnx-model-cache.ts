@@ -1,14 +1,12 @@
 // The ONNX model that was used last, open in ONNX Runtime. The worker writes the file itself, from weights that it has
 // checked: a graph is a program, and none is taken from a peer.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { type OnnxSession, openOnnxSession } from '../../checkpoint/onnx/onnx-session.ts';
 import { writeOnnx } from '../../checkpoint/onnx/write-onnx.ts';
-import { openCheckpointFiles } from '../../checkpoint/open-checkpoint.ts';
 import { EspalierError } from '../../shared/errors.ts';
-import type { LocalModel } from './model-cache.ts';
+import { type LocalModel, openLocalModel } from './local-model.ts';
+import { withOnnxFolder } from './onnx-folder.ts';
 
 /** The file that is meant. */
 export interface OnnxFileName {
@@ -50,24 +48,19 @@ export class OnnxModelCache {
   }
 }
 
-async function openModel(
-  { configJson, weights }: LocalModel,
-  file: OnnxFileName,
-  threads: number,
-): Promise<OpenOnnxModel> {
-  const located = weights.map(({ path, digest }) => ({ path, label: digest.slice(0, 12) }));
-  const checkpoint = await openCheckpointFiles(configJson, located, `model ${located[0]?.label ?? ''}`);
-  const folder = await mkdtemp(join(tmpdir(), 'espalier-onnx-'));
+async function openModel(model: LocalModel, file: OnnxFileName, threads: number): Promise<OpenOnnxModel> {
+  const checkpoint = await openLocalModel(model);
   try {
-    const out = join(folder, 'model.onnx');
-    const external = file.digests.length > 1 ? { mostFileBytes: 0 } : {};
-    const { files } = await writeOnnx(checkpoint, out, { dtype: file.dtype, ...external });
-    const got = files.map(({ sha256 }) => sha256);
-    if (got.join() !== file.digests.join())
-      throw new EspalierError('protocol', `model.onnx: got ${got.join(', ')}, expected ${file.digests.join(', ')}`);
-    return { session: await openOnnxSession(out, { threads }), config: checkpoint.config };
+    return await withOnnxFolder(async (folder) => {
+      const out = join(folder, 'model.onnx');
+      const external = file.digests.length > 1 ? { mostFileBytes: 0 } : {};
+      const { files } = await writeOnnx(checkpoint, out, { dtype: file.dtype, ...external });
+      const got = files.map(({ sha256 }) => sha256);
+      if (got.join() !== file.digests.join())
+        throw new EspalierError('protocol', `model.onnx: got ${got.join(', ')}, expected ${file.digests.join(', ')}`);
+      return { session: await openOnnxSession(out, { threads }), config: checkpoint.config };
+    });
   } finally {
-    await rm(folder, { recursive: true, force: true });
     await checkpoint.close();
   }
 }

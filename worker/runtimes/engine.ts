@@ -1,5 +1,4 @@
 // Timed passes in the engine, as the other tasks compute them.
-import { openCheckpointFiles } from '../../checkpoint/open-checkpoint.ts';
 import { uploadBatch } from '../model/device-batch.ts';
 import {
   disposePruned,
@@ -8,7 +7,7 @@ import {
   loadWeights,
   pruneWeights,
 } from '../model/encoder-weights.ts';
-import type { LocalModel } from '../model/model-cache.ts';
+import { type LocalModel, openLocalModel } from '../model/local-model.ts';
 import { modelLogits } from '../tasks/evaluate.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
 import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
@@ -65,10 +64,9 @@ async function openTimed(
 
 async function loaded(
   { engine, ops, checkCancelled }: TaskContext,
-  { configJson, weights: files }: LocalModel,
+  model: LocalModel,
 ): Promise<{ weights: EncoderWeights; release: () => void }> {
-  const located = files.map(({ path, digest }) => ({ path, label: digest.slice(0, 12) }));
-  const checkpoint = await openCheckpointFiles(configJson, located, `model ${located[0]?.label ?? ''}`);
+  const checkpoint = await openLocalModel(model);
   try {
     const weights = engine.scope(() => loadWeights(ops, checkpoint, checkCancelled));
     return { weights, release: () => disposeWeights(engine, weights) };

@@ -1,7 +1,7 @@
 // What forward passes are timed in. Two implementations: the engine, and ONNX Runtime, which most models are deployed in.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import type { LocalModel } from '../model/model-cache.ts';
+import type { LocalModel } from '../model/local-model.ts';
 
 /** A model to time: a checkpoint as it is, or what masks leave of it, as smaller matrices. */
 export interface TimedSource {

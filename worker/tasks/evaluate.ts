@@ -7,7 +7,7 @@ import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { lastQueries } from '../model/forward.ts';
 import { headForward } from '../model/head.ts';
-import type { LocalModel } from '../model/model-cache.ts';
+import type { LocalModel } from '../model/local-model.ts';
 import { sampleLogits } from '../model/sample-logits.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 

@@ -9,8 +9,8 @@ import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { type LayerPass, lastQueries } from '../model/forward.ts';
 import { headBackward, headForward } from '../model/head.ts';
+import type { LocalModel } from '../model/local-model.ts';
 import { checkTarget, sampleLoss } from '../model/losses.ts';
-import type { LocalModel } from '../model/model-cache.ts';
 import { sampleLogits } from '../model/sample-logits.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 

@@ -2,7 +2,7 @@
 import type { Masks } from '../../pruning/masks.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { machineName } from '../device.ts';
-import type { LocalModel } from '../model/model-cache.ts';
+import type { LocalModel } from '../model/local-model.ts';
 import { engineRuntime } from '../runtimes/engine.ts';
 import { onnxRuntime } from '../runtimes/onnxruntime.ts';
 import type { Runtime, TimedModel } from '../runtimes/runtime.ts';

@@ -7,7 +7,8 @@ import { addSums, type SubLayerSums, sumsToTensors } from '../../pruning/normal-
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
-import { type LocalModel, ModelCache, masksKey } from '../model/model-cache.ts';
+import type { LocalModel } from '../model/local-model.ts';
+import { ModelCache, masksKey } from '../model/model-cache.ts';
 import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { base, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';

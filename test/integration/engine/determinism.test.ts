@@ -8,7 +8,7 @@ import { denseMasks, type Masks, type SubLayer } from '../../../pruning/masks.ts
 import { addSums, sumsFromTensors, sumsToTensors } from '../../../pruning/normal-equations.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
-import type { LocalModel } from '../../../worker/model/model-cache.ts';
+import type { LocalModel } from '../../../worker/model/local-model.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';

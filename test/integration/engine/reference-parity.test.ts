@@ -16,7 +16,7 @@ import { outputProjection, type ScaleSystem, scaleSystem, sumsFromTensors } from
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { searchMasks } from '../../../pruning/search.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../../pruning/tuning.ts';
-import type { LocalModel } from '../../../worker/model/model-cache.ts';
+import type { LocalModel } from '../../../worker/model/local-model.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runNormalEquations, type TuningInput, tuningPair } from '../../../worker/tasks/normal-equations.ts';

@@ -11,7 +11,7 @@ import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import { elementCount } from '../../../shared/tensor.ts';
-import type { LocalModel } from '../../../worker/model/model-cache.ts';
+import type { LocalModel } from '../../../worker/model/local-model.ts';
 import { localModel } from '../../support/engine.ts';
 import { type EncoderInput, type MaskValues, ReferenceEncoder } from '../../support/reference-encoder.ts';
 import {
