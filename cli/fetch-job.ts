@@ -8,9 +8,10 @@ import { requireReplaceable } from '../coordinator/store/own-output.ts';
 import { openRunFolder, type RunFolder } from '../coordinator/store/run-folder.ts';
 import { blobOfFile } from '../shared/blobs/blob-source.ts';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
+import { formatBytes } from '../shared/quantities.ts';
 import type { ClusterClient, Job } from './client/cluster-client.ts';
 import type { CliContext } from './context.ts';
-import { counted, formatBytes } from './quantities.ts';
+import { counted } from './quantities.ts';
 import { ByteProgress } from './views/byte-progress.ts';
 
 const REPORT_FILE = 'report.json';

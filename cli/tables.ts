@@ -5,7 +5,8 @@ import type { EvaluateReport } from '../coordinator/evaluate-settings.ts';
 import type { LatencyBudgetReport, PruneReport } from '../coordinator/prune-report.ts';
 import { RUNTIMES } from '../coordinator/prune-settings.ts';
 import type { MeasuredSpeed } from '../coordinator/stages/latency.ts';
-import { counted, formatBytes, formatCount, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
+import { formatBytes, formatCount } from '../shared/quantities.ts';
+import { counted, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
 
 /** Text in bold where `colour` is on. */
 export type Emphasis = (text: string) => string;

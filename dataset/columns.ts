@@ -151,7 +151,8 @@ function unclear(found: Found, what: string, candidates: readonly string[], acti
   return new EspalierError('data_format', `${found.path}: ${message}`, { action });
 }
 
-const SETTING_FLAGS: Readonly<Record<keyof ColumnSettings, string>> = {
+/** Flags of the command line that name columns. */
+export const COLUMN_FLAGS: Readonly<Record<keyof ColumnSettings, string>> = {
   text: '--text-column',
   textPair: '--text-pair-column',
   label: '--label-column',
@@ -168,8 +169,8 @@ function refuse(
 ): void {
   for (const key of unused)
     if (settings[key] !== undefined)
-      throw new EspalierError('data_format', `${found.path}: got ${SETTING_FLAGS[key]}, which ${task} does not use`, {
-        action: `leave ${SETTING_FLAGS[key]} out`,
+      throw new EspalierError('data_format', `${found.path}: got ${COLUMN_FLAGS[key]}, which ${task} does not use`, {
+        action: `leave ${COLUMN_FLAGS[key]} out`,
       });
 }
 

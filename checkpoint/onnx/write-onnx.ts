@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { namingFile } from '../../shared/errors.ts';
+import { syncPath } from '../../shared/sync-path.ts';
 import type { Checkpoint } from '../open-checkpoint.ts';
 import { type OnnxOptions, onnxModel } from './onnx-model.ts';
 
@@ -40,7 +41,7 @@ export async function writeOnnx(
     }
     await rename(aside, file);
     if (model.external === null) await rm(dataFile, { force: true });
-    await syncFolder(dirname(file));
+    await syncPath(dirname(file));
     return { files: written };
   } catch (caught) {
     await rm(aside, { force: true }).catch(() => {});
@@ -58,7 +59,6 @@ async function writePieces(
   let bytes = 0;
   const handle = await open(path, 'w');
   try {
-    // In parts: to hash a large matrix at once would hold up all else that the process does.
     for await (const piece of pieces) {
       signal?.throwIfAborted();
       // In parts: to hash a large matrix at once would hold up all else that the process does.
@@ -74,13 +74,4 @@ async function writePieces(
     await handle.close();
   }
   return { bytes, sha256: hash.digest('hex') };
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,11 +1,11 @@
 // espalier export: a checkpoint as an ONNX file.
 import type { Command } from 'commander';
 import type { ExportReport, ExportSettings } from '../../coordinator/export-job.ts';
+import { formatBytes, formatCount } from '../../shared/quantities.ts';
 import { addValue, rawFlags } from '../command-options.ts';
 import type { CliContext } from '../context.ts';
 import { FlagReader, type RawFlags } from '../flag-reader.ts';
 import { readFolder } from '../parse-common.ts';
-import { formatBytes, formatCount } from '../quantities.ts';
 import { alignColumns, emphasisFor } from '../tables.ts';
 
 const EXAMPLES = `

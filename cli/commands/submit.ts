@@ -11,13 +11,14 @@ import {
 } from '../../coordinator/campaign/campaign-problem.ts';
 import type { OpenedCampaign } from '../../coordinator/campaign/open-campaign.ts';
 import { type ErrorCode, EspalierError } from '../../shared/errors.ts';
+import { formatBytes } from '../../shared/quantities.ts';
 import type { ClusterClient, SubmitResponse } from '../client/cluster-client.ts';
 import { addClusterOptions, addValue, rawFlags } from '../command-options.ts';
 import type { CliContext } from '../context.ts';
 import { FlagReader } from '../flag-reader.ts';
 import { jobDetailsJson, jobJson } from '../job-json.ts';
 import { readCluster } from '../parse-cluster.ts';
-import { counted, formatBytes } from '../quantities.ts';
+import { counted } from '../quantities.ts';
 import { emphasisFor } from '../tables.ts';
 import { type Uploaded, uploadInputs } from '../upload-inputs.ts';
 import { renderJobs } from '../views/job-tables.ts';

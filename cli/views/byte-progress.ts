@@ -1,5 +1,5 @@
 // How far a transfer is: one line on a terminal, drawn over; elsewhere a line every ten seconds. Whoever makes one closes it.
-import { formatBytes } from '../quantities.ts';
+import { formatBytes } from '../../shared/quantities.ts';
 import { CLEAR_LINE, canDrawOver, PLAIN_LINE_MS, REDRAW_MS, timeLeft, type ViewOptions } from './terminal.ts';
 
 export interface ByteProgressOptions extends ViewOptions {

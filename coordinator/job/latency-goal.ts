@@ -8,16 +8,11 @@ import { totalCost } from '../../pruning/sub-layer-costs.ts';
 import { leastUniformCost, uniformMasks } from '../../pruning/uniform.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { Budget, PruneRequest } from '../prune-settings.ts';
-
-/** Neurons are kept in multiples that vector units like, where a layer has many. */
-const MULTIPLE = 32;
-const LEAST_FOR_MULTIPLE = 512;
-const MULTIPLE_OF_FEW = 8;
+import { neuronUnit } from './neuron-unit.ts';
 
 /** Multiple of neurons that budgets of time keep. @param asked 1: none was asked for. */
 export function latencyMultiple({ intermediateSize }: Pick<ModelConfig, 'intermediateSize'>, asked: number): number {
-  if (asked !== 1) return asked;
-  return intermediateSize >= LEAST_FOR_MULTIPLE ? MULTIPLE : MULTIPLE_OF_FEW;
+  return asked === 1 ? neuronUnit(intermediateSize) : asked;
 }
 
 /** Searches by a table. Shares are of the dense model's time as the table adds it up. */

@@ -3,6 +3,7 @@
 import type { LatencySetup, LatencyTable } from '../../pruning/latency-table.ts';
 import { denseMasks, type Masks } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import { neuronUnit } from './neuron-unit.ts';
 
 /** Every layer keeps so many heads and neurons. */
 export interface ProfilePoint {
@@ -15,7 +16,7 @@ const NEURON_STEPS = 16;
 
 /** Counts of neurons to measure: 0, all, and multiples of a step that vector and tile sizes divide. */
 export function neuronGrid(neurons: number): number[] {
-  const unit = neurons >= 512 ? 32 : 8;
+  const unit = neuronUnit(neurons);
   const step = Math.ceil(neurons / NEURON_STEPS / unit) * unit;
   const grid: number[] = [];
   for (let count = 0; count < neurons; count += step) grid.push(count);

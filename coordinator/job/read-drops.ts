@@ -1,5 +1,6 @@
 // What a model may lose, as users write it: decimal fractions of the metric, each of which becomes a budget of its own kind.
 import type { Budget } from '../prune-settings.ts';
+import { decimalName, readDecimal } from './decimal-text.ts';
 import type { BudgetProblem } from './read-budgets.ts';
 
 /** Range of `--max-drop-confidence`. */
@@ -11,7 +12,7 @@ export function readDrops(texts: readonly string[]): { budgets: Budget[]; proble
   const problems: BudgetProblem[] = [];
   for (const [position, untrimmed] of texts.entries()) {
     const text = untrimmed.trim();
-    const value = /^-?(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+    const value = readDecimal(text);
     const problem = (told: string, code: BudgetProblem['code'] = 'usage') =>
       problems.push({ position, text: told, code });
     if (Number.isNaN(value))
@@ -19,7 +20,7 @@ export function readDrops(texts: readonly string[]): { budgets: Budget[]; proble
     else if (!(value > 0 && value < 1))
       problem(`got ${text}, expected more than 0 and less than 1`, 'budget_out_of_range');
     else if (drops.some((drop) => drop.value === value)) problem(`got ${text} twice, expected distinct drops`);
-    else drops.push({ text: `max-drop-${text.startsWith('.') ? `0${text}` : text}`, value, kind: 'max-drop' });
+    else drops.push({ text: `max-drop-${decimalName(text)}`, value, kind: 'max-drop' });
   }
   return { budgets: drops, problems };
 }

@@ -1,13 +1,12 @@
 // Budgets of time as users write them: a share of the dense model's time, or milliseconds.
 import type { Budget } from '../prune-settings.ts';
+import { decimalName, readDecimal } from './decimal-text.ts';
 import type { BudgetProblem } from './read-budgets.ts';
 
 type LatencyKind = 'latency' | 'latency-ms';
 
 /** Longest that a budget may be: an hour. */
 const MOST_MS = 3_600_000;
-
-const DECIMAL = /^-?(\d+\.?\d*|\.\d+)$/;
 
 /** True for a budget of time. */
 export function isLatencyBudget({ kind }: Pick<Budget, 'kind'>): boolean {
@@ -16,7 +15,7 @@ export function isLatencyBudget({ kind }: Pick<Budget, 'kind'>): boolean {
 
 /** Text of such a budget, which names the folder of its result: "latency-0.6", "latency-12ms". */
 function textOf(kind: LatencyKind, number: string): string {
-  return `latency-${number.startsWith('.') ? `0${number}` : number}${kind === 'latency-ms' ? 'ms' : ''}`;
+  return `latency-${decimalName(number)}${kind === 'latency-ms' ? 'ms' : ''}`;
 }
 
 /** Reads the budgets of one kind and notes everything that is wrong with them. */
@@ -28,7 +27,7 @@ export function readLatencyBudgets(
   const problems: BudgetProblem[] = [];
   for (const [position, untrimmed] of texts.entries()) {
     const written = untrimmed.trim();
-    const value = DECIMAL.test(written) ? Number(written) : Number.NaN;
+    const value = readDecimal(written);
     const problem = (text: string, code: BudgetProblem['code'] = 'usage') => problems.push({ position, text, code });
     const got = `got ${written || 'nothing'}`;
     const same = budgets.find((budget) => budget.value === value);

@@ -1,5 +1,7 @@
 // The command line that asks `espalier prune` for what a job was asked, whoever asked it: what a user can repeat.
+
 import path from 'node:path';
+import { COLUMN_FLAGS } from '../../dataset/columns.ts';
 import type { Budget, BudgetKind, ColumnSettings, PruneRequest } from '../prune-settings.ts';
 
 /** What a command line calls the inputs. */
@@ -12,14 +14,6 @@ export interface InputNames {
 /** Folder that the command line writes to; what the first run called its own is nobody's business. */
 const OUT = 'pruned';
 const DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
-const COLUMN_FLAGS: { readonly [Name in keyof Required<ColumnSettings>]: string } = {
-  text: '--text-column',
-  textPair: '--text-pair-column',
-  label: '--label-column',
-  question: '--question-column',
-  context: '--context-column',
-  answers: '--answers-column',
-};
 
 /** Words of each setting; none where it is what the command takes by itself. The compiler asks for every setting. */
 const WORDS: {

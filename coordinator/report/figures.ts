@@ -1,21 +1,16 @@
 // Numbers as the pages and cards of a report show them, not to be broken before their unit. Fixed forms: the same report gives
 // the same bytes in any locale.
+import { formatBytes, formatCount } from '../../shared/quantities.ts';
+
+const NO_BREAK_SPACE = '\u00a0';
 
 /** 11174215680 → "11.17 G"; whole numbers below 1000 stay as they are. */
 export function showCount(count: number): string {
-  const units = ['', '\u00a0k', '\u00a0M', '\u00a0G', '\u00a0T', '\u00a0P'];
-  let unit = 0;
-  let scaled = count;
-  while (Math.abs(scaled) >= 999.995 && unit < units.length - 1) {
-    scaled /= 1000;
-    unit++;
-  }
-  return (unit === 0 ? String(Math.round(scaled * 100) / 100) : scaled.toFixed(2)) + units[unit];
+  return formatCount(count).replace(' ', NO_BREAK_SPACE).replace('K', 'k');
 }
 
 export function showBytes(bytes: number): string {
-  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)}\u00a0kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)}\u00a0MB` : `${(bytes / 1e9).toFixed(2)}\u00a0GB`;
+  return formatBytes(bytes).replace(' ', NO_BREAK_SPACE);
 }
 
 /** 0.4996 → "50.0 %". */

@@ -3,6 +3,7 @@
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { namingFile } from '../../shared/errors.ts';
+import { syncPath } from '../../shared/sync-path.ts';
 
 /** Writes `chunks` one after the other as the file at `path`, making its folder where it is missing. */
 export async function writeFileAtomically(
@@ -28,16 +29,6 @@ export async function writeFileAtomically(
     throw namingFile(path, caught);
   }
   await syncPath(folder);
-}
-
-/** Flushes one file, or the list of names in one folder, to disk. */
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** Flushes a folder and everything in it to disk. */

@@ -4,7 +4,8 @@
 import { lstat, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { EspalierError } from '../../shared/errors.ts';
-import { syncPath, syncTree, writeFileAtomically } from './atomic-file.ts';
+import { syncPath } from '../../shared/sync-path.ts';
+import { syncTree, writeFileAtomically } from './atomic-file.ts';
 
 /** Where the parts of one run lie, all on one file system. */
 export interface OutputPaths {

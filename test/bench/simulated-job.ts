@@ -3,6 +3,7 @@
 // this measures coordination.
 import { createHash } from 'node:crypto';
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
+import { MOST_SUM_BYTES } from '../../coordinator/cluster-job.ts';
 import type { JobContext } from '../../coordinator/job/job-context.ts';
 import type { HeldJob } from '../../coordinator/jobs/held-job.ts';
 import { storedFisher } from '../../coordinator/stages/fisher.ts';
@@ -17,9 +18,6 @@ import { DEFAULT_TUNING_SETTINGS } from '../../pruning/tuning.ts';
 import { type BlobSource, blobOfBytes } from '../../shared/blobs/blob-source.ts';
 import type { ObjectBucket } from '../../shared/bus/bus.ts';
 import * as bert from './bert-base.ts';
-
-/** As a cluster's jobs have it. */
-const MOST_SUM_BYTES = 256e6;
 
 /** In the store, were there one: workers are not sent it. */
 function weightsOf(job: string): BlobSource {

@@ -28,6 +28,7 @@ import {
   encoderInput,
   HEADS,
   halfMasks,
+  keeping,
   LAYERS,
   maskValues,
   NEURONS,
@@ -199,18 +200,6 @@ function unscaledSums(config: ModelConfig, kind: SubLayer, tensors: readonly Nam
 function modelOf(t: test.TestContext, name: keyof typeof MODELS): Promise<TinyModel> {
   const [architecture, head, fields] = MODELS[name];
   return tinyModel(t, architecture, head, fields);
-}
-
-/** Masks with what is kept in each layer. */
-function keeping(heads: readonly number[][], neurons: readonly number[][]): Masks {
-  const masks = denseMasks(LAYERS, HEADS, NEURONS);
-  masks.headMask.fill(0);
-  masks.neuronMask.fill(0);
-  for (let layer = 0; layer < LAYERS; layer++) {
-    for (const head of heads[layer]) masks.headMask[layer * HEADS + head] = 1;
-    for (const neuron of neurons[layer]) masks.neuronMask[layer * NEURONS + neuron] = 1;
-  }
-  return masks;
 }
 
 const H = [0, 1, 2];

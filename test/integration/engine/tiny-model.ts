@@ -163,3 +163,15 @@ export function withRandomScales(masks: Masks): Masks {
   const draw = (scales: Float32Array) => scales.map(() => random.uniform() * 3 - 0.5);
   return { ...masks, headScales: draw(masks.headScales), neuronScales: draw(masks.neuronScales) };
 }
+
+/** Masks with what is kept in each layer. */
+export function keeping(heads: readonly number[][], neurons: readonly number[][]): Masks {
+  const masks = denseMasks(LAYERS, HEADS, NEURONS);
+  masks.headMask.fill(0);
+  masks.neuronMask.fill(0);
+  for (let layer = 0; layer < LAYERS; layer++) {
+    for (const head of heads[layer]) masks.headMask[layer * HEADS + head] = 1;
+    for (const neuron of neurons[layer]) masks.neuronMask[layer * NEURONS + neuron] = 1;
+  }
+  return masks;
+}

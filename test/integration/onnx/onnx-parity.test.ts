@@ -14,7 +14,7 @@ import { writeOnnx } from '../../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
-import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import type { Masks } from '../../../pruning/masks.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
@@ -25,7 +25,7 @@ import { assertWithin, largestDifference, numbers } from '../engine/results.ts';
 import {
   HEADS,
   halfMasks,
-  LAYERS,
+  keeping,
   NEURONS,
   randomSamples,
   temporaryFolder,
@@ -70,18 +70,6 @@ const MODELS: Record<string, Model> = {
 
 const ALL_HEADS = Array.from({ length: HEADS }, (_, i) => i);
 const ALL_NEURONS = Array.from({ length: NEURONS }, (_, i) => i);
-
-/** Masks with what is kept in each layer. */
-function keeping(heads: readonly number[][], neurons: readonly number[][]): Masks {
-  const masks = denseMasks(LAYERS, HEADS, NEURONS);
-  masks.headMask.fill(0);
-  masks.neuronMask.fill(0);
-  for (let layer = 0; layer < LAYERS; layer++) {
-    for (const head of heads[layer]) masks.headMask[layer * HEADS + head] = 1;
-    for (const neuron of neurons[layer]) masks.neuronMask[layer * NEURONS + neuron] = 1;
-  }
-  return masks;
-}
 
 const REMAINS: Record<string, Masks> = {
   'scaled halves': withRandomScales(halfMasks('student')),

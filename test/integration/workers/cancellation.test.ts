@@ -90,17 +90,8 @@ after(async () => {
 for (const name of ['fisher', 'evaluate', 'normal equations', 'activations', 'solve'])
   test(`${name}: stops within a second, and the next task is answered`, async (t) => {
     for (const momentMs of MOMENTS_MS) {
-      const gone = new AbortController();
-      const running = executor.run(requests[name], gone.signal).then(
-        () => assert.fail('it ended before it was given up: it should take longer'),
-        (error: EspalierError) => error,
-      );
-      const begunAt = performance.now();
-      await until('the moment has come', () => performance.now() - begunAt >= momentMs);
-      const givenUpAt = performance.now();
-      gone.abort(new EspalierError('cancelled', 'the caller went away'));
-      assert.equal((await running).code, 'cancelled');
-      const tookMs = performance.now() - givenUpAt;
+      const { end, tookMs } = await givenUpAfter(requests[name], momentMs);
+      assert.equal(end, 'cancelled', 'it ended before it was given up: it should take longer');
       t.diagnostic(`given up after ${momentMs} ms: stopped in ${tookMs.toFixed(0)} ms`);
       assert.ok(tookMs < LIMIT_MS, `${name}: ${tookMs} ms`);
     }
@@ -121,17 +112,8 @@ test('a solve from sums, which is algebra alone, stops within a second', async (
   const request: RunRequest = { taskId: 'solve', task: 'solve', solve: { ...solve!, fit } };
   let stopped = 0;
   for (const momentMs of [20, 60, 120, 240]) {
-    const gone = new AbortController();
-    const running = executor.run(request, gone.signal).then(
-      () => 'done',
-      (error: EspalierError) => error.code,
-    );
-    const begunAt = performance.now();
-    await until('the moment has come', () => performance.now() - begunAt >= momentMs);
-    const givenUpAt = performance.now();
-    gone.abort(new EspalierError('cancelled', 'the caller went away'));
-    if ((await running) === 'cancelled') stopped += 1;
-    const tookMs = performance.now() - givenUpAt;
+    const { end, tookMs } = await givenUpAfter(request, momentMs);
+    if (end === 'cancelled') stopped += 1;
     t.diagnostic(`given up after ${momentMs} ms: over in ${tookMs.toFixed(0)} ms`);
     assert.ok(tookMs < LIMIT_MS, `${tookMs} ms`);
   }
@@ -177,17 +159,7 @@ test('a solve of 3072 unknowns, the largest of BERT-base, stops within a second'
   };
   const stopped: number[] = [];
   for (const momentMs of [100, 500, 900, 1_300, 1_700]) {
-    const gone = new AbortController();
-    const running = executor.run(request, gone.signal).then(
-      () => 'done',
-      (error: EspalierError) => error.code,
-    );
-    const begunAt = performance.now();
-    await until('the moment has come', () => performance.now() - begunAt >= momentMs);
-    const givenUpAt = performance.now();
-    gone.abort(new EspalierError('cancelled', 'the caller went away'));
-    const end = await running;
-    const tookMs = performance.now() - givenUpAt;
+    const { end, tookMs } = await givenUpAfter(request, momentMs);
     t.diagnostic(`given up after ${momentMs} ms: ${end} in ${tookMs.toFixed(0)} ms`);
     assert.ok(['cancelled', 'done'].includes(end), end);
     assert.ok(tookMs < LIMIT_MS, `${tookMs} ms`);
@@ -195,3 +167,18 @@ test('a solve of 3072 unknowns, the largest of BERT-base, stops within a second'
   }
   assert.ok(stopped.length >= 3, `given up in time after ${stopped} ms alone: it should take longer`);
 });
+
+/** Runs a task whose caller goes away after a while. @returns how it ended, and how long after that. */
+async function givenUpAfter(request: RunRequest, momentMs: number): Promise<{ end: string; tookMs: number }> {
+  const gone = new AbortController();
+  const running = executor.run(request, gone.signal).then(
+    () => 'done',
+    (error: EspalierError) => error.code,
+  );
+  const begunAt = performance.now();
+  await until('the moment has come', () => performance.now() - begunAt >= momentMs);
+  const givenUpAt = performance.now();
+  gone.abort(new EspalierError('cancelled', 'the caller went away'));
+  const end = await running;
+  return { end, tookMs: performance.now() - givenUpAt };
+}

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatBytes, formatCount, formatLatency, formatSeconds } from '../../../cli/quantities.ts';
+import { formatLatency, formatSeconds } from '../../../cli/quantities.ts';
 import { emphasisFor, renderDescription, renderEvaluateReport, renderPruneReports } from '../../../cli/tables.ts';
+import { formatBytes, formatCount } from '../../../shared/quantities.ts';
 import { measuredSpeed, pruneReport } from './reports.ts';
 
 const plain = (text: string) => text;
