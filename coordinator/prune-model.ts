@@ -104,23 +104,21 @@ async function pruneAll(
   const latencyTargets = new Map<Budget, LatencyTarget>();
   try {
     const search = macsSearch(config, fisher.importance, inputs.costs, request);
-    const costs = request.fastest ? timeShares(context, fisher.importance, latencyParts!) : macsShares(search, inputs);
+    const tried = request.fastest ? timeShares(context, fisher.importance, latencyParts!) : macsShares(search, inputs);
     const candidates =
       heldOut &&
-      new DropCandidates(context, { fisher, heldOut, prefix, costs: inputs.costs, settings: request, ...costs });
+      new DropCandidates(context, { fisher, heldOut, prefix, costs: inputs.costs, settings: request, ...tried });
     for (const budget of request.budgets) {
       const stages = stagesOf(prefix, budget);
       if (budget.kind === 'max-drop') {
         written.set(budget, await candidates!.smallestWithin(budget));
         continue;
       }
-      if (isLatencyBudget(budget)) {
-        const found = await latencyTarget(context, fisher.importance, budget, stages, latencyParts!);
-        latencyTargets.set(budget, found);
-        pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, found.target, request) });
-        continue;
-      }
-      const target = { text: budget.text, fraction: budget.value, search, stages };
+      const byTime = isLatencyBudget(budget)
+        ? await latencyTarget(context, fisher.importance, budget, stages, latencyParts!)
+        : null;
+      if (byTime !== null) latencyTargets.set(budget, byTime);
+      const target = byTime?.target ?? { text: budget.text, fraction: budget.value, search, stages };
       pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, target, request) });
     }
   } finally {
