@@ -3,20 +3,20 @@
 //
 // Spans: job (one a claim) → stage → task. A stage's span is open from its "stage-started" to its "stage-finished" event, or
 // to the end of the job where that came first.
+import type { PrunedModel } from '../shared/telemetry/coordinator-metrics.ts';
 import { NO_TRACER, type Span, type Tracer } from '../shared/telemetry/trace.ts';
 import type { JobEvent, Stage } from './job-events.ts';
 import type { JobRecord, JobResult } from './jobs/job-record.ts';
-import type { PruneReport } from './prune-report.ts';
+import { prunedModel } from './pruned-model.ts';
 import type { BeginTry } from './workers/task-try.ts';
 
 /** What is counted; the metrics of a coordinator are such a listener. */
 export interface JobListener {
   stageFinished(stage: Stage, seconds: number): void;
-  /** @param drop of the dense model's quality, in [-1, 1]. */
-  accuracyDropped(drop: number): void;
+  modelPruned(model: PrunedModel): void;
 }
 
-export const SILENT_JOB_LISTENER: JobListener = { stageFinished() {}, accuracyDropped() {} };
+export const SILENT_JOB_LISTENER: JobListener = { stageFinished() {}, modelPruned() {} };
 
 export interface JobTelemetryOptions {
   readonly record: Pick<JobRecord, 'id' | 'campaign' | 'name' | 'attempt' | 'traceparent'>;
@@ -76,11 +76,7 @@ export class JobTelemetry {
     const error = 'error' in outcome ? outcome.error : undefined;
     for (const span of this.#stages.values()) span.end(error);
     this.#stages.clear();
-    if ('results' in outcome)
-      for (const { report } of outcome.results) {
-        const drop = accuracyDrop(report);
-        if (drop !== null) this.#listener.accuracyDropped(drop);
-      }
+    if ('results' in outcome) for (const { report } of outcome.results) this.#listener.modelPruned(prunedModel(report));
     this.#span.end(error);
   }
 
@@ -96,12 +92,4 @@ export class JobTelemetry {
 
 function keyOf(stage: Stage, budget: string): string {
   return `${stage} ${budget}`;
-}
-
-/** Quality of the dense model less that after the job's last stage, out of a report; null where it was not measured. */
-export function accuracyDrop(report: unknown): number | null {
-  const { quality, method } = (report ?? {}) as Partial<PruneReport>;
-  if (quality === undefined || method === undefined) return null;
-  const [dense, pruned] = [quality.dense, quality[method]];
-  return typeof dense === 'number' && typeof pruned === 'number' ? dense - pruned : null;
 }

@@ -29,6 +29,20 @@ const RETRY_REASONS = [
   'other',
 ];
 
+/** What forward passes of dense and pruned models are timed in. */
+export const SPEED_RUNTIMES = ['onnxruntime', 'engine'] as const;
+export type SpeedRuntimeLabel = (typeof SPEED_RUNTIMES)[number];
+
+/** What one pruned model lost and gained, by its report. */
+export interface PrunedModel {
+  /** Quality of the dense model less that of the pruned one, in [-1, 1]; null: not measured. */
+  readonly accuracyDrop: number | null;
+  /** MACs of its encoder by those of the dense one, in [0, 1]; null: not told. */
+  readonly macsKept: number | null;
+  /** Median seconds of the dense model's forward pass by the pruned one's; runtimes that did not measure are left out. */
+  readonly speedups: ReadonlyMap<SpeedRuntimeLabel, number>;
+}
+
 /** What is so now; null: not known yet. Each function is cheap and never throws; one that is left out has no metric. */
 export interface CoordinatorSources {
   /** All jobs of the store, whoever runs them. */
@@ -47,6 +61,8 @@ export interface CoordinatorSources {
 }
 
 const DROP_BUCKETS = [-0.02, -0.01, 0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1];
+const SPEEDUP_BUCKETS = [0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 6, 10];
+const MACS_BUCKETS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 const JOB_BUCKETS = [1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600, 10_800, 43_200];
 
 export class CoordinatorMetrics extends ProcessMetrics {
@@ -57,6 +73,8 @@ export class CoordinatorMetrics extends ProcessMetrics {
   readonly #taskRetries: Counter<'reason'>;
   readonly #bytes: Counter<'direction'>;
   readonly #accuracyDrop: Histogram;
+  readonly #macsKept: Histogram;
+  readonly #speedup: Histogram<'runtime'>;
   readonly #leasesLost: Counter;
   readonly #takeOvers: Counter;
   readonly #reconnects: Counter;
@@ -107,6 +125,19 @@ export class CoordinatorMetrics extends ProcessMetrics {
       name: 'espalier_accuracy_drop_ratio',
       help: 'Quality of the dense model less that of a pruned one, as a ratio of 1; below 0 where pruning helped.',
       buckets: DROP_BUCKETS,
+      registers,
+    });
+    this.#macsKept = new Histogram({
+      name: 'espalier_macs_kept_ratio',
+      help: "Multiply-accumulates of a pruned model's encoder, as a ratio of the dense one's.",
+      buckets: MACS_BUCKETS,
+      registers,
+    });
+    this.#speedup = new Histogram({
+      name: 'espalier_speedup_ratio',
+      help: "Median time of the dense model's forward pass by a pruned one's, by what they were timed in; above 1: faster.",
+      labelNames: ['runtime'],
+      buckets: SPEEDUP_BUCKETS,
       registers,
     });
     this.#leasesLost = new Counter({
@@ -162,9 +193,11 @@ export class CoordinatorMetrics extends ProcessMetrics {
     this.#bytes.inc({ direction }, count);
   }
 
-  /** @param drop dense less pruned, of a quality in [0, 1]. */
-  accuracyDropped(drop: number): void {
-    this.#accuracyDrop.observe(drop);
+  /** A job is done with this model. */
+  modelPruned({ accuracyDrop, macsKept, speedups }: PrunedModel): void {
+    if (accuracyDrop !== null) this.#accuracyDrop.observe(accuracyDrop);
+    if (macsKept !== null) this.#macsKept.observe(macsKept);
+    for (const [runtime, ratio] of speedups) this.#speedup.observe({ runtime }, ratio);
   }
 
   leaseLost(): void {

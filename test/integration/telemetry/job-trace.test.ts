@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { Stage } from '../../../coordinator/job-events.ts';
-import { accuracyDrop, JobTelemetry } from '../../../coordinator/job-telemetry.ts';
+import { JobTelemetry } from '../../../coordinator/job-telemetry.ts';
 import { Scheduler } from '../../../coordinator/workers/scheduler.ts';
 import { WorkerPool } from '../../../coordinator/workers/worker-pool.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
 import { createLog, SILENT_LOG } from '../../../shared/log.ts';
+import type { PrunedModel } from '../../../shared/telemetry/coordinator-metrics.ts';
 import { openTracer } from '../../../shared/telemetry/open-tracer.ts';
 import { inSpan, NO_TRACER, parseTraceparent, type Tracer } from '../../../shared/telemetry/trace.ts';
 import { FAKE_DEVICE, type FakeRun, squareOfFirstShard, startFakeWorker } from '../../support/fake-executor.ts';
@@ -62,13 +63,13 @@ test('submit, job, stages, tasks and their runs on workers are one tree', async 
   const client = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
   const traceparent = await inSpan(coordinator, 'submit', client, async (own) => own);
   const finished: [Stage, number][] = [];
-  const drops: number[] = [];
+  const models: PrunedModel[] = [];
   const telemetry = new JobTelemetry({
     record: { ...RECORD, traceparent },
     tracer: coordinator,
     listener: {
       stageFinished: (stage, seconds) => finished.push([stage, seconds]),
-      accuracyDropped: (drop) => drops.push(drop),
+      modelPruned: (model) => models.push(model),
     },
   });
   const tasks = scheduler.join({
@@ -133,8 +134,8 @@ test('submit, job, stages, tasks and their runs on workers are one tree', async 
   assert.ok(tries.every(({ kind }) => kind === 3) && tries.every(({ spanId }) => children(spanId)[0].kind === 2));
 
   assert.deepEqual(finished, [['fisher', 1.5]]);
-  assert.equal(drops.length, 1);
-  assert.ok(Math.abs(drops[0] - 0.02) < 1e-12);
+  assert.equal(models.length, 1);
+  assert.ok(Math.abs(models[0].accuracyDrop! - 0.02) < 1e-12);
 
   const entries = lines.map((line) => JSON.parse(line));
   assert.equal(entries.length, 3);
@@ -168,12 +169,4 @@ test('without an exporter the logs of all processes name one trace all the same'
     job: RECORD.id,
     attempt: 2,
   });
-});
-
-test('the drop of accuracy is read from any report, or not at all', () => {
-  const quality = { dense: 0.9, search: 0.8, rearrange: 0.85, tune: null };
-  assert.equal(accuracyDrop({ method: 'search', quality })?.toFixed(3), '0.100');
-  assert.equal(accuracyDrop({ method: 'tune', quality }), null);
-  for (const report of [null, undefined, {}, { quality: {} }, 'text', { method: 'tune' }])
-    assert.equal(accuracyDrop(report), null);
 });

@@ -58,7 +58,7 @@ test('the context of a client is that of its jobs and of their tasks on workers'
   const scheduler = new Scheduler(pool);
   releases.add(() => scheduler.close());
   await pool.ready();
-  const listener = { stageFinished: () => {}, accuracyDropped: () => {} };
+  const listener = { stageFinished: () => {}, modelPruned: () => {} };
   const telemetry = new JobTelemetry({ record, tracer: coordinator, listener });
   const { beginTry } = telemetry;
   const tasks = scheduler.join({ id: record.id, priority: 0, deviceClass: FAKE_DEVICE, models: [], beginTry });

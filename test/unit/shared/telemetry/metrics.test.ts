@@ -67,7 +67,7 @@ describe('docs/metrics.md', () => {
 describe('names', () => {
   it('are ours, in base units, counters end in _total, and no label can hold an id', () => {
     const known = ['state', 'stage', 'kind', 'reason', 'direction', 'result', 'outcome', 'method', 'status'];
-    known.push('certificate', 'version', 'protocol_version', 'node_version');
+    known.push('runtime', 'certificate', 'version', 'protocol_version', 'node_version');
     for (const metrics of [new CoordinatorMetrics(BUILD, SOURCES), new WorkerMetrics(BUILD, WORKER_SOURCES)])
       for (const metric of metrics.registry.getMetricsAsArray()) {
         const { name, help, type } = metric;
@@ -93,7 +93,8 @@ describe('a coordinator', () => {
     metrics.taskDone('normal_equations', 0.2);
     metrics.taskRetried('fisher', 'worker_unavailable');
     metrics.bytes('in', 1000);
-    metrics.accuracyDropped(0.004);
+    metrics.modelPruned({ accuracyDrop: 0.004, macsKept: 0.5, speedups: new Map([['engine', 1.6]]) });
+    metrics.modelPruned({ accuracyDrop: null, macsKept: null, speedups: new Map() });
     metrics.leaseLost();
     metrics.jobTakenOver();
     metrics.busReconnected();
@@ -110,6 +111,11 @@ describe('a coordinator', () => {
       ['espalier_bytes_total{direction="in"}', 1000],
       ['espalier_accuracy_drop_ratio_bucket{le="0.005"}', 1],
       ['espalier_accuracy_drop_ratio_bucket{le="0.0025"}', 0],
+      ['espalier_accuracy_drop_ratio_count', 1],
+      ['espalier_macs_kept_ratio_bucket{le="0.5"}', 1],
+      ['espalier_macs_kept_ratio_bucket{le="0.4"}', 0],
+      ['espalier_speedup_ratio_bucket{le="1.75",runtime="engine"}', 1],
+      ['espalier_speedup_ratio_bucket{le="1.5",runtime="engine"}', 0],
       ['espalier_leases_lost_total', 1],
       ['espalier_jobs_taken_over_total', 1],
       ['espalier_bus_reconnects_total', 1],
