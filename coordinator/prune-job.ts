@@ -67,7 +67,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     const seconds = { load: loadSeconds, total: (performance.now() - start) / 1000 };
     const reports: PruneReport[] = [];
     for (const measured of finished.budgets) {
-      const report = buildReport(settings, inputs, workers, finished, measured, seconds);
+      const report = buildReport(settings, inputs, workers, finished, measured, seconds, settings);
       await writeReport(folder, measured.budget.text, report);
       reports.push(report);
     }

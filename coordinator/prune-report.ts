@@ -109,6 +109,15 @@ export interface LatencyRound {
   readonly byGoal: number;
 }
 
+/** Seconds of a pass through one layer's sub-layers by what they keep, and through what pruning leaves as it is. */
+export interface LatencyTableSeconds {
+  /** [heads + 1]: with 0, 1, … heads. */
+  readonly attention: readonly number[];
+  /** At the counts that were measured, 0 and all among them. */
+  readonly ffn: readonly { readonly neurons: number; readonly seconds: number }[];
+  readonly rest: number;
+}
+
 export interface LatencyBudgetReport {
   /** "latency": the value is a share of the dense model's time; "latency-ms": milliseconds. */
   readonly kind: 'latency' | 'latency-ms';
@@ -123,6 +132,8 @@ export interface LatencyBudgetReport {
     readonly runtime: string;
     readonly device: string;
     readonly threads: number;
+    /** What the search read from it, of the dense model's sizes; none in reports of earlier versions. */
+    readonly seconds?: LatencyTableSeconds;
   };
   /** Where times were measured; another one than the table's where a table of another machine was given. */
   readonly machine: string;

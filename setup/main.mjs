@@ -15,6 +15,7 @@ const PROGRAMS = {
   faults: compiled('test/faults/main.js'),
   soak: compiled('test/soak/main.js'),
   bench: compiled('test/bench/main.js'),
+  'bench-speed': compiled('test/bench/speed.js'),
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
 };

@@ -47,11 +47,13 @@ export function buildReport(
   const primary = job.dense?.primary ?? null;
   const quality = (stage: keyof QualityByStage): number | null =>
     primary === null ? null : (scores[stage]?.[primary] ?? null);
-  const called = named ?? settings;
+  const called: InputNames = named ?? settings;
   const names = {
     model: inputName(called.model),
     data: inputName(called.data),
     evaluation: called.evaluation === null ? null : inputName(called.evaluation),
+    ...(called.latencyTable !== undefined && { latencyTable: inputName(called.latencyTable) }),
+    ...(called.otherMachine && { otherMachine: true }),
   };
   const position = job.budgets.indexOf(measured);
   const speed = job.speed[position];

@@ -1,8 +1,9 @@
 // What budgets of time and of allowed loss asked for, what was tried for them, and what came of it.
 import type { LatencyBudgetReport } from '../prune-report.ts';
-import { renderTable } from './figure.ts';
+import { renderFigure, renderTable } from './figure.ts';
 import { showChange, showMilliseconds, showScore, showShare } from './figures.ts';
 import { type Html, html } from './html.ts';
+import { latencyTableFigure } from './latency-table-figure.ts';
 import type { Section } from './page.ts';
 import { type ReportedJob, runtimeName } from './reported-job.ts';
 
@@ -24,9 +25,11 @@ export function budgetsOfTime({ budgets }: ReportedJob): Section[] {
       { true: 'yes', false: 'no', null: 'nothing here can tell' }[String(found.met) as 'true' | 'false' | 'null'],
     ]),
   });
+  // One job has one setting of time, and so one table.
+  const tableFigure = latencyTableFigure(asked[0].found);
   const content = html`<p>Predicted is what the table of latencies says that the written model takes, in percent of the dense model as
 the table adds it up. Measured is the median of the written model, timed in turn with the dense one.</p>
-${summary}${asked.map(({ name, found }) => roundsOf(name, found))}`;
+${summary}${asked.map(({ name, found }) => roundsOf(name, found))}${tableFigure === null ? null : renderFigure(tableFigure)}`;
   return [{ id: 'latency', title: 'Budgets of time', content }];
 }
 

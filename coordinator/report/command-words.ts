@@ -9,6 +9,9 @@ export interface InputNames {
   readonly model: string;
   readonly data: string;
   readonly evaluation: string | null;
+  /** The table of times that was given, and whether it was said to be of another machine; absent: none. */
+  readonly latencyTable?: string;
+  readonly otherMachine?: boolean;
 }
 
 /** Folder that the command line writes to; what the first run called its own is nobody's business. */
@@ -65,7 +68,11 @@ function optional(flag: string, value: string | number | null): readonly string[
 export function commandWords(request: PruneRequest, names: InputNames): string[] {
   const settings = (Object.keys(WORDS) as (keyof typeof WORDS)[]).flatMap((name) => wordsOf(request, name));
   const evaluation = names.evaluation === null ? [] : ['--eval', names.evaluation];
-  return ['prune', names.model, '--data', names.data, ...evaluation, ...settings, '--out', OUT];
+  const table = [
+    ...optional('--latency-table', names.latencyTable ?? null),
+    ...(names.otherMachine ? ['--other-machine'] : []),
+  ];
+  return ['prune', names.model, '--data', names.data, ...evaluation, ...settings, ...table, '--out', OUT];
 }
 
 function wordsOf<Name extends keyof typeof WORDS>(request: PruneRequest, name: Name): readonly string[] {

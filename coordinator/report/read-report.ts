@@ -35,12 +35,17 @@ const maxDrop = object({
 const latencyRound = object({
   ...{ share: amount, predicted: amount, denseSeconds: positive, seconds: positive, byGoal: positive },
 });
+const tableSeconds = object({
+  ...{ attention: { ...amounts, minItems: 2 }, rest: amount },
+  ffn: { type: 'array', minItems: 2, maxItems: 4096, items: object({ neurons: amount, seconds: amount }) },
+});
 const latencyBudget = object({
   ...{ kind: { enum: ['latency', 'latency-ms'] }, value: positive, runtime: text, batchSize: count, tokens: count },
   ...{ tolerance: positive, machine: text, share: amount, predictedShare: amount },
-  table: object({
-    ...{ source: { enum: ['given', 'cached', 'measured'] }, runtime: text, device: text, threads: count },
-  }),
+  table: object(
+    { source: { enum: ['given', 'cached', 'measured'] }, runtime: text, device: text, threads: count },
+    { seconds: tableSeconds },
+  ),
   rounds: { type: 'array', items: latencyRound },
   ...{ measuredByGoal: score, met: { type: ['boolean', 'null'] } },
 });

@@ -138,7 +138,8 @@ export function latencyBudgetReport(
   const { found, request } = parts;
   const { runtime, batchSize, tokens } = request;
   const own = speed.find((one) => one.runtime === runtime && one.batchSize === batchSize && one.tokens === tokens);
-  const isTarget = found.table.device === found.machine;
+  const { table } = found;
+  const isTarget = table.device === found.machine;
   const measuredByGoal = own === undefined ? null : byGoal(budget, own.dense.median, own.pruned.median);
   return {
     kind: budget.kind === 'latency-ms' ? 'latency-ms' : 'latency',
@@ -146,9 +147,8 @@ export function latencyBudgetReport(
     ...{ runtime, batchSize, tokens, tolerance: TOLERANCE },
     table: {
       source: found.source,
-      runtime: found.table.runtime,
-      device: found.table.device,
-      threads: found.table.threads,
+      ...{ runtime: table.runtime, device: table.device, threads: table.threads },
+      seconds: { attention: table.attentionSeconds, ffn: table.ffnSeconds, rest: table.restSeconds },
     },
     machine: found.machine,
     share: target.fraction,

@@ -178,6 +178,8 @@ test('the table of another machine is taken at its word, and the report names bo
   assert.deepEqual([sought.target.fraction, sought.rounds, tasks], [0.5, [], []]);
   const report = latencyBudgetReport(context, BUDGET, sought, await sought.target.search(0.5), parts, []);
   assert.deepEqual([report.met, report.table.device, report.machine], [null, 'phone, 8 cores', 'toy, 2 cores']);
+  const { attentionSeconds: attention, ffnSeconds: ffn, restSeconds: rest } = table;
+  assert.deepEqual(report.table.seconds, { attention, ffn, rest });
   assert.ok(report.predictedShare <= 0.5 && report.predictedShare > 0.45);
   assert.equal(
     latencyVerdict(report, 'latency-0.5'),

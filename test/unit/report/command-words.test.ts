@@ -61,7 +61,9 @@ function drop(text: string): PruneRequest['budgets'][number] {
 }
 
 const ONE_DROP: PruneRequest = { ...USUAL, budgets: [drop('0.01')] };
-const CASES = { usual: USUAL, other: OTHER, uniform: UNIFORM, drops: DROPS, 'one drop': ONE_DROP };
+/** As a job of one machine has it. */
+const BY_TABLE = { ...OTHER, latencyTable: 'their table.json', otherMachine: true };
+const CASES = { usual: USUAL, other: OTHER, table: BY_TABLE, uniform: UNIFORM, drops: DROPS, 'one drop': ONE_DROP };
 
 for (const [name, request] of Object.entries(CASES))
   test(`${name} settings come back from the command line that they make`, async () => {

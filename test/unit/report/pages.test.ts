@@ -234,6 +234,16 @@ describe('pages', () => {
     assert.ok(!page.includes('Allowed loss'));
   });
 
+  it('show the latency table that a search by time went by, where the report has it', () => {
+    const written = jobPage(jobOfAllKinds());
+    assert.match(written, /one layer's attention takes by its heads, .+ in ONNX Runtime at\n8 × 128\./);
+    assert.ok(written.includes('<th scope="row">attention</th><td>12</td><td>1.60\u00a0ms</td>'));
+    assert.ok(written.includes('<th scope="row">FFN</th><td>768</td><td>0.77\u00a0ms</td>'));
+    const { seconds, ...older } = sampleLatencyBudget().table;
+    const changes = { latencyBudget: sampleLatencyBudget({ table: older }) };
+    assert.ok(!jobPage(sampleJob({ changes })).includes('Latency table'));
+  });
+
   it('show what a budget of time asked for, what was predicted and measured, and each round', () => {
     const written = jobPage(jobOfAllKinds());
     const row = (name: string, cells: readonly string[]) =>

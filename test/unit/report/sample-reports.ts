@@ -84,7 +84,14 @@ function tuningOf(step: number, budget: number): TuningReport {
 export function sampleLatencyBudget(changes: Partial<LatencyBudgetReport> = {}): LatencyBudgetReport {
   return {
     ...{ kind: 'latency', value: 0.6, runtime: 'onnxruntime', batchSize: 8, tokens: 128, tolerance: 0.05 },
-    table: { source: 'cached', runtime: 'onnxruntime 1.2.3', device: 'AMD EPYC 9654, 8 cores', threads: 1 },
+    table: {
+      ...{ source: 'cached', runtime: 'onnxruntime 1.2.3', device: 'AMD EPYC 9654, 8 cores', threads: 1 },
+      seconds: {
+        attention: Array.from({ length: 13 }, (_, heads) => (heads === 0 ? 0 : 0.0004 + 0.0001 * heads)),
+        ffn: [0, 768, 1536, 3072].map((neurons) => ({ neurons, seconds: neurons / 1e6 })),
+        rest: 0.002,
+      },
+    },
     ...{ machine: 'AMD EPYC 9654, 8 cores', share: 0.545, predictedShare: 0.5432 },
     rounds: [
       { share: 0.6, predicted: 0.5987, denseSeconds: 0.05, seconds: 0.033, byGoal: 1.1 },
