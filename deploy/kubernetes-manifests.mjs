@@ -1,0 +1,53 @@
+// What is rendered of k8s/, and how a rendered file tells what it was made from. A digest of the sources in its header
+// shows without any tool whether it is current; one of its own text, whether somebody has edited it.
+
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+
+/** Rendered files by name (k8s/rendered/NAME.yaml), each with its folder. */
+export const RENDERED = {
+  dev: 'k8s/overlays/dev',
+  gpu: 'k8s/overlays/gpu',
+  kueue: 'k8s/overlays/kueue',
+  'existing-nats': 'k8s/examples/existing-nats',
+  'large-gpu-pool': 'k8s/examples/large-gpu-pool',
+};
+
+/** Another version may write the same objects in another form. */
+export const KUSTOMIZE = 'v5.8.1';
+
+/** Digest of the names and texts of all sources. @param root folder of the repository. */
+export function sourcesDigest(root) {
+  const folder = path.join(root, 'k8s');
+  const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const names = files.map((entry) => path.relative(folder, path.join(entry.parentPath ?? entry.path, entry.name)));
+  const hash = createHash('sha256');
+  for (const name of names.filter((name) => !name.startsWith('rendered')).sort()) {
+    const text = fs.readFileSync(path.join(folder, name));
+    hash.update(`${name}\n${text.length}\n`).update(text);
+  }
+  return hash.digest('hex');
+}
+
+/** @param body what kustomize has written. @returns the text of the file. */
+export function renderedFile(root, name, body) {
+  const digest = createHash('sha256').update(body).digest('hex');
+  return [
+    `# Made of ${RENDERED[name]} by \`npm run k8s:render\`; not to be edited.`,
+    `# kustomize: ${KUSTOMIZE}`,
+    `# sources: sha256:${sourcesDigest(root)}`,
+    `# text below: sha256:${digest}`,
+    body,
+  ].join('\n');
+}
+
+/** Why the file of this name is not current, or null. Needs no tool. */
+export function staleness(root, name) {
+  const file = path.join('k8s/rendered', `${name}.yaml`);
+  if (!fs.existsSync(path.join(root, file))) return `${file}: missing`;
+  const text = fs.readFileSync(path.join(root, file), 'utf8');
+  const body = text.split('\n').slice(4).join('\n');
+  if (text === renderedFile(root, name, body)) return null;
+  return `${file}: not what \`npm run k8s:render\` makes of the sources`;
+}
