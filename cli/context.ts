@@ -34,6 +34,8 @@ export interface Cluster {
   connect(settings: ClusterSettings, signal: AbortSignal): Promise<ClusterClient>;
   /** See openCampaign of coordinator/campaign. */
   openCampaign(file: string, options: CheckOptions): Promise<OpenedCampaign>;
+  /** See shared/rpc/ask-health.ts. */
+  askHealth(address: string, service: string): Promise<void>;
   /** The whole life of a coordinator or a worker in this process. */
   serve(program: 'coordinator' | 'worker', words: readonly string[], env: NodeJS.ProcessEnv): Promise<void>;
 }

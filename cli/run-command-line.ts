@@ -7,6 +7,7 @@ import { addDeleteCommand } from './commands/delete.ts';
 import { addEvaluateCommand } from './commands/evaluate.ts';
 import { addExportCommand } from './commands/export.ts';
 import { addFetchCommand } from './commands/fetch.ts';
+import { addHealthCommand } from './commands/health.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addListCommand } from './commands/list.ts';
 import { addLogsCommand } from './commands/logs.ts';
@@ -82,6 +83,7 @@ function buildProgram(context: CliContext): Command {
   addExportCommand(program, context);
   addReportCommand(program, context);
   for (const add of CLUSTER_COMMANDS) add(program, context);
+  addHealthCommand(program, context);
   addProcessCommands(program);
   return program;
 }

@@ -2,9 +2,27 @@
 import { hostname } from 'node:os';
 import path from 'node:path';
 import type { BusSettings } from '../shared/bus/bus.ts';
-import { helpText, readBus, readSettings, readTls, requireNone, type Setting } from '../shared/process-config.ts';
+import {
+  HEALTH_SETTINGS,
+  helpText,
+  readBus,
+  readSettings,
+  readTls,
+  requireNone,
+  type Setting,
+} from '../shared/process-config.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
-import { anything, filled, httpUrl, integer, natsServers, number, oneOf, orElse } from '../shared/setting-checks.ts';
+import {
+  anything,
+  dnsName,
+  filled,
+  httpUrl,
+  integer,
+  natsServers,
+  number,
+  oneOf,
+  orElse,
+} from '../shared/setting-checks.ts';
 
 export interface CoordinatorConfig {
   readonly host: string;
@@ -17,6 +35,8 @@ export interface CoordinatorConfig {
   readonly tls: TlsFiles | null;
   /** Connects without TLS to workers of other machines. */
   readonly insecure: boolean;
+  /** What every worker's certificate must name; null: the host of its address. */
+  readonly workerTlsName: string | null;
   readonly cacheDir: string;
   readonly cacheLimitBytes: number;
   /** Folders that jobs may read, by the names that campaigns use. */
@@ -32,6 +52,9 @@ export interface CoordinatorConfig {
   readonly metricsHost: string;
   /** 0: none. */
   readonly metricsPort: number;
+  readonly healthHost: string;
+  /** 0: none. */
+  readonly healthPort: number;
   readonly otlpEndpoint: string | null;
 }
 
@@ -58,6 +81,11 @@ const SETTINGS = {
   'tls-ca': { defaultText: '', help: 'authority of the certificates of workers and users', problem: anything },
   'tls-certificate': { defaultText: '', help: "this coordinator's certificate", problem: anything },
   'tls-key': { defaultText: '', help: 'its private key', problem: anything },
+  'worker-tls-name': {
+    defaultText: '',
+    help: "name in every worker's certificate, in place of the host of its address",
+    problem: orElse('', dnsName),
+  },
   'cache-dir': { defaultText: '', help: 'folder for cached blobs and for jobs that run', problem: filled },
   'cache-limit-gb': { defaultText: '50', help: 'size of the cached blobs', problem: number(0.001, 1e6) },
   volume: {
@@ -89,6 +117,7 @@ const SETTINGS = {
   },
   'metrics-host': { defaultText: '127.0.0.1', help: 'address of the metrics', problem: filled },
   'metrics-port': { defaultText: '9470', help: 'port of the metrics, 0 for none', problem: integer(0, 65535) },
+  ...HEALTH_SETTINGS,
   'otlp-endpoint': {
     defaultText: '',
     help: 'base URL of an OTLP/HTTP receiver of traces',
@@ -111,6 +140,8 @@ export function parseCoordinatorConfig(argv: readonly string[], env: Environment
   if (read.switches.has('help')) return { kind: 'help', text: helpText('espalier coordinator [flags]', settings) };
   const tls = readTls(read);
   const bus = readBus(read);
+  if (tls === null && read.texts['worker-tls-name'] !== '')
+    read.problems.push('--worker-tls-name: got one without TLS; give --tls-ca, --tls-certificate and --tls-key');
   requireNone(read.problems);
   const { texts } = read;
   return {
@@ -122,6 +153,7 @@ export function parseCoordinatorConfig(argv: readonly string[], env: Environment
       bus: bus!,
       tls,
       insecure: read.switches.has('insecure'),
+      workerTlsName: texts['worker-tls-name'] || null,
       cacheDir: path.resolve(texts['cache-dir']),
       cacheLimitBytes: Number(texts['cache-limit-gb']) * GB,
       volumes: Object.fromEntries(volumesOf(texts.volume).map(([name, folder]) => [name, path.resolve(folder)])),
@@ -132,6 +164,8 @@ export function parseCoordinatorConfig(argv: readonly string[], env: Environment
       replicas: Number(texts['nats-replicas']),
       metricsHost: texts['metrics-host'],
       metricsPort: Number(texts['metrics-port']),
+      healthHost: texts['health-host'],
+      healthPort: Number(texts['health-port']),
       otlpEndpoint: texts['otlp-endpoint'] || null,
     },
   };

@@ -95,6 +95,10 @@ export class Coordinator {
     return this.#lease.current.owner;
   }
 
+  get isLeaseHeld(): boolean {
+    return this.#lease.current.isHeld;
+  }
+
   get isDraining(): boolean {
     return this.#draining.signal.aborted;
   }

@@ -83,7 +83,7 @@ async function serve(config: CoordinatorConfig): Promise<void> {
   releases.add(() => scratch.close());
   const onNotice = (text: string) => log.warning('fleet', { text });
   const fleet = await openFleet({
-    ...{ bus, tls, insecure: config.insecure, coordinatorId: id, onNotice },
+    ...{ bus, tls, insecure: config.insecure, workerTlsName: config.workerTlsName, coordinatorId: id, onNotice },
     listener: metrics,
   });
   releases.add(() => fleet.close());

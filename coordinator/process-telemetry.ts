@@ -1,8 +1,9 @@
-// What a coordinator shows of itself: metrics and readiness on the plain HTTP port, traces. It is there before all else, so
+// What a coordinator shows of itself: metrics and readiness on the plain ports, traces. It is there before all else, so
 // that a process which waits for NATS says so; `watch` tells it of the parts as they are opened.
 import type { Bus, StoreUsage } from '../shared/bus/bus.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import type { Log } from '../shared/log.ts';
+import { startHealthPort } from '../shared/rpc/health-port.ts';
 import { PROTOCOL_VERSION } from '../shared/rpc/protocol.ts';
 import type { Tls } from '../shared/rpc/tls.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
@@ -46,18 +47,15 @@ export class ProcessTelemetry {
     this.#releases.add(() => tracer.close());
   }
 
-  /** @throws EspalierError "usage" when the port cannot be had. */
+  /** @throws EspalierError "usage" when a port cannot be had. */
   static async open(config: CoordinatorConfig, tls: Tls | null, log: Log): Promise<ProcessTelemetry> {
-    const { id: instance, otlpEndpoint: endpoint, metricsHost: host, metricsPort: port } = config;
+    const { id: instance, otlpEndpoint: endpoint } = config;
     const version = espalierVersion();
     const telemetry = new ProcessTelemetry(
       await openTracer({ endpoint, process: 'coordinator', instance, version, log }),
     );
-    const { metrics } = telemetry;
-    watchOwnCertificates(metrics, tls, config.bus);
-    if (port === 0) return telemetry;
-    const http = await startHttpPort({ host, port, metrics, notReady: () => telemetry.notReady() });
-    telemetry.#releases.add(() => http.close());
+    watchOwnCertificates(telemetry.metrics, tls, config.bus);
+    await telemetry.#openPorts(config);
     return telemetry;
   }
 
@@ -78,11 +76,25 @@ export class ProcessTelemetry {
     const { bus, coordinator } = this.#parts;
     if (bus === undefined || !bus.isConnected) return 'no connection to NATS';
     if (coordinator === undefined) return 'starting';
-    return coordinator.isDraining ? 'draining' : null;
+    if (coordinator.isDraining) return 'draining';
+    return coordinator.isLeaseHeld ? null : 'no lease';
   }
 
   close(): Promise<void> {
     return this.#releases.run();
+  }
+
+  async #openPorts({ metricsHost, metricsPort, healthHost, healthPort }: CoordinatorConfig): Promise<void> {
+    const { metrics } = this;
+    const notReady = () => this.notReady();
+    if (metricsPort !== 0) {
+      const http = await startHttpPort({ host: metricsHost, port: metricsPort, metrics, notReady });
+      this.#releases.add(() => http.close());
+    }
+    if (healthPort !== 0) {
+      const health = await startHealthPort({ host: healthHost, port: healthPort, isReady: () => notReady() === null });
+      this.#releases.add(() => health.close());
+    }
   }
 
   async #readUsage(bus: Bus): Promise<void> {

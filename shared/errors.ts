@@ -26,7 +26,7 @@ type GrpcStatusName =
   | 'INTERNAL'
   | 'DEADLINE_EXCEEDED';
 
-// Exit codes: 2 usage, 3 model, 4 data, 5 output or disk, 6 workers, 7 numbers that are not finite, 8 jobs of a cluster,
+// Exit codes: 1 a process that is not ready, 2 usage, 3 model, 4 data, 5 output or disk, 6 workers, 7 numbers that are not finite, 8 jobs of a cluster,
 // 9 no model keeps what was asked, 70 a bug, 130 interrupted.
 export const ERROR_CODES = {
   usage: { exitCode: 2, grpcStatus: 'INVALID_ARGUMENT', retryable: false, action: 'see `espalier --help`' },
@@ -236,6 +236,12 @@ export const ERROR_CODES = {
     grpcStatus: 'FAILED_PRECONDITION',
     retryable: false,
     action: 'use a coordinator of the newer version',
+  },
+  not_serving: {
+    exitCode: 1,
+    grpcStatus: 'UNAVAILABLE',
+    retryable: false,
+    action: 'see what /readyz and the log of the process say',
   },
   cancelled: { exitCode: 130, grpcStatus: 'CANCELLED', retryable: false, action: 'run again with --resume' },
   internal: {

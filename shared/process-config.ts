@@ -5,7 +5,7 @@ import { EspalierError } from './errors.ts';
 import { withoutPassword } from './redact.ts';
 import { isLoopback } from './rpc/loopback.ts';
 import type { TlsFiles } from './rpc/tls-files.ts';
-import type { SettingCheck } from './setting-checks.ts';
+import { filled, integer, type SettingCheck } from './setting-checks.ts';
 
 export interface Setting {
   readonly defaultText: string;
@@ -25,6 +25,12 @@ export interface ReadSettings<Name extends string> {
   /** More may be added before `requireNone`. */
   readonly problems: string[];
 }
+
+/** The same of every process. */
+export const HEALTH_SETTINGS = {
+  'health-host': { defaultText: '127.0.0.1', help: 'address of the health port', problem: filled },
+  'health-port': { defaultText: '0', help: 'port of gRPC health without TLS, 0 for none', problem: integer(0, 65535) },
+} as const satisfies Record<string, Setting>;
 
 const SWITCHES = ['print-config', 'help', 'insecure'];
 const TLS_NAMES = ['tls-ca', 'tls-certificate', 'tls-key'] as const;

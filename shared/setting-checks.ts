@@ -1,5 +1,8 @@
 // What the text of a setting may be. A check says what is allowed, or null where the text is.
+import { isIP } from 'node:net';
 import { isAddress } from './rpc/address.ts';
+
+const DNS_NAME = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
 
 export type SettingCheck = (text: string) => string | null;
 
@@ -57,6 +60,12 @@ export function httpUrl(text: string): string | null {
 
 export function hostAndPort(text: string): string | null {
   return isAddress(text) || isAddress(`${text}:1`) ? null : 'HOST or HOST:PORT';
+}
+
+/** As certificates hold them: no address, no wildcard. */
+export function dnsName(text: string): string | null {
+  const isName = text.length <= 253 && DNS_NAME.test(text) && isIP(text) === 0;
+  return isName ? null : 'a DNS name';
 }
 
 function urlOf(text: string): URL | null {

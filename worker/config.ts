@@ -1,7 +1,15 @@
 // Configuration of a worker process: flags > environment (ESPALIER_…) > defaults, read once into one object.
 import path from 'node:path';
 import type { BusSettings } from '../shared/bus/bus.ts';
-import { helpText, readBus, readSettings, readTls, requireNone, type Setting } from '../shared/process-config.ts';
+import {
+  HEALTH_SETTINGS,
+  helpText,
+  readBus,
+  readSettings,
+  readTls,
+  requireNone,
+  type Setting,
+} from '../shared/process-config.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import {
   anything,
@@ -40,6 +48,9 @@ export interface WorkerConfig {
   readonly metricsHost: string;
   /** 0: none. */
   readonly metricsPort: number;
+  readonly healthHost: string;
+  /** 0: none. Of several workers their supervisor has it. */
+  readonly healthPort: number;
   /** How long a worker that ends goes on with the task that it computes. */
   readonly drainMs: number;
   /** "auto": one a GPU, one on a CPU. More than one: this process supervises them. */
@@ -88,6 +99,7 @@ const SETTINGS = {
   },
   'metrics-host': { defaultText: '127.0.0.1', help: 'address of the metrics', problem: filled },
   'metrics-port': { defaultText: '9471', help: 'port of the metrics, 0 for none', problem: integer(0, 65535) },
+  ...HEALTH_SETTINGS,
   'drain-seconds': {
     defaultText: '10',
     help: 'how long a worker that ends goes on with its task',
@@ -159,6 +171,8 @@ function configOf(
     advertise: advertisedOf(texts.advertise),
     metricsHost: texts['metrics-host'],
     metricsPort: Number(texts['metrics-port']),
+    healthHost: texts['health-host'],
+    healthPort: Number(texts['health-port']),
     drainMs: Number(texts['drain-seconds']) * 1000,
     workers: texts.workers === 'auto' ? 'auto' : Number(texts.workers),
     otlpEndpoint: texts['otlp-endpoint'] || null,

@@ -11,11 +11,13 @@ import { openBus } from '../shared/bus/open-bus.ts';
 import { toEspalierError } from '../shared/errors.ts';
 import { drainAsked, killSelf, Releases } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
+import { startHealthPort } from '../shared/rpc/health-port.ts';
 import { Tls } from '../shared/rpc/tls.ts';
 import { visibleGpus } from '../shared/visible-gpus.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
 import { createEngineExecutor, engineMemoryBytes } from './engine-executor.ts';
 import { HeartbeatSender } from './heartbeat-sender.ts';
+import { announceReady, isForked, type WorkerMessage } from './parent-channel.ts';
 import { ProcessTelemetry } from './process-telemetry.ts';
 import { pulledBlobs, sentBlobs } from './service/blob-supply.ts';
 import { cpuTurns, OWN_DEVICE } from './service/device-turns.ts';
@@ -31,13 +33,7 @@ const HAND_OVER_MS = 3_000;
 const RELEASE_MS = 3_000;
 
 const PROGRAM = fileURLToPath(import.meta.url);
-const isForked = process.send !== undefined;
 const log = createLog({ process: 'worker', pid: process.pid });
-
-/** What a forked worker tells its parent. */
-export type WorkerMessage =
-  | { readonly kind: 'ready'; readonly port: number }
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly action: string };
 
 /** The whole life of the process, which it ends. `espalier worker` comes in here, too. */
 export async function runWorker(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
@@ -64,7 +60,13 @@ async function run(config: WorkerConfig, argv: readonly string[], env: NodeJS.Pr
   const count = countWorkers(config, gpus);
   if (count === 1) return serve(config, draining);
   const plans = planChildren(argv, config, count, gpus, engineMemoryBytes());
-  await supervise(plans, { program: PROGRAM, env, drainMs: config.drainMs, log }, draining.signal);
+  const { drainMs, healthHost: host, healthPort: port } = config;
+  const ready = new Set<number>();
+  const isReady = () => ready.size > 0 && !draining.signal.aborted;
+  const health = port === 0 ? null : await startHealthPort({ host, port, isReady });
+  const onReadiness = (index: number, isNow: boolean) => (isNow ? ready.add(index) : ready.delete(index));
+  await supervise(plans, { program: PROGRAM, env, drainMs, onReadiness, log }, draining.signal);
+  await health?.close();
   process.exit(0);
 }
 
@@ -107,7 +109,7 @@ async function serve(config: WorkerConfig, draining: ReturnType<typeof drainAske
   releases.add(() => heartbeat?.gone());
   const [gpu] = executor.describe().deviceClass.kind === 'gpu' ? visibleGpus(process.env) : [];
   telemetry.watch({ bus, blobs, server, ...(gpu !== undefined && { gpu }) });
-  announce({ kind: 'ready', port: server.port });
+  announceReady(server.port, () => telemetry.notReady() === null);
   const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
   log.info('serving', { host, port: server.port, tls: tls !== null, ...certificate, ...executor.describe() });
 
@@ -143,10 +145,6 @@ function addressOf({ host, advertise }: WorkerConfig, port: number): string {
 function followParent(): void {
   process.on('disconnect', killSelf);
   if (!process.connected) killSelf();
-}
-
-function announce(message: WorkerMessage): void {
-  process.send?.(message);
 }
 
 function fail(caught: unknown): void {

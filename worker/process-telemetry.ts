@@ -1,9 +1,10 @@
-// What a worker shows of itself: metrics and readiness on the plain HTTP port, traces. It is there before all else, so that a
+// What a worker shows of itself: metrics and readiness on the plain ports, traces. It is there before all else, so that a
 // process that waits for NATS says so; `watch` tells it of the parts as they are opened.
 import type { BlobStore } from '../shared/blobs/blob-store.ts';
 import type { Bus } from '../shared/bus/bus.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import type { Log } from '../shared/log.ts';
+import { startHealthPort } from '../shared/rpc/health-port.ts';
 import { PROTOCOL_VERSION } from '../shared/rpc/protocol.ts';
 import type { Tls } from '../shared/rpc/tls.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
@@ -52,18 +53,15 @@ export class ProcessTelemetry {
     this.#releases.add(() => tracer.close());
   }
 
-  /** @throws EspalierError "usage" when the port cannot be had. */
+  /** @throws EspalierError "usage" when a port cannot be had. */
   static async open(config: WorkerConfig, tls: Tls | null, log: Log): Promise<ProcessTelemetry> {
-    const { otlpEndpoint: endpoint, metricsHost: host, metricsPort: port } = config;
+    const { otlpEndpoint: endpoint } = config;
     const version = espalierVersion();
     const instance = String(process.pid);
     const tracer = await openTracer({ endpoint, process: 'worker', instance, version, log });
     const telemetry = new ProcessTelemetry(tracer, config.bus !== null);
-    const { metrics } = telemetry;
-    watchOwnCertificates(metrics, tls, config.bus);
-    if (port === 0) return telemetry;
-    const http = await startHttpPort({ host, port, metrics, notReady: () => telemetry.notReady() });
-    telemetry.#releases.add(() => http.close());
+    watchOwnCertificates(telemetry.metrics, tls, config.bus);
+    await telemetry.#openPorts(config);
     return telemetry;
   }
 
@@ -91,5 +89,18 @@ export class ProcessTelemetry {
 
   close(): Promise<void> {
     return this.#releases.run();
+  }
+
+  async #openPorts({ metricsHost, metricsPort, healthHost, healthPort }: WorkerConfig): Promise<void> {
+    const { metrics } = this;
+    const notReady = () => this.notReady();
+    if (metricsPort !== 0) {
+      const http = await startHttpPort({ host: metricsHost, port: metricsPort, metrics, notReady });
+      this.#releases.add(() => http.close());
+    }
+    if (healthPort !== 0) {
+      const health = await startHealthPort({ host: healthHost, port: healthPort, isReady: () => notReady() === null });
+      this.#releases.add(() => health.close());
+    }
   }
 }

@@ -10,6 +10,7 @@ import { within } from '../shared/lifecycle.ts';
 import type { Log } from '../shared/log.ts';
 import { unlessAborted } from '../shared/rpc/abort.ts';
 import type { WorkerConfig } from './config.ts';
+import type { WorkerMessage } from './parent-channel.ts';
 
 const FIRST_PAUSE_MS = 500;
 const MOST_PAUSE_MS = 60_000;
@@ -45,7 +46,7 @@ export function planChildren(
   gpus: readonly string[],
   memoryBytes: number,
 ): ChildPlan[] {
-  const kept = withoutFlags(argv, ['workers', 'port', 'metrics-port', 'advertise', 'memory-gb']);
+  const kept = withoutFlags(argv, ['workers', 'port', 'metrics-port', 'health-port', 'advertise', 'memory-gb']);
   const usesGpus = config.device !== 'cpu' && gpus.length > 0;
   const { advertise } = config;
   const memory = config.memoryBytes ?? memoryBytes / count;
@@ -55,6 +56,8 @@ export function planChildren(
       '--workers=1',
       `--port=${nth(config.port)}`,
       `--metrics-port=${nth(config.metricsPort)}`,
+      // The supervisor answers for all of them.
+      '--health-port=0',
       `--memory-gb=${Math.max(0.1, memory / 1e9).toFixed(3)}`,
     ];
     if (advertise !== null)
@@ -68,6 +71,8 @@ export interface SuperviseOptions {
   readonly program: string;
   readonly env: NodeJS.ProcessEnv;
   readonly drainMs: number;
+  /** Told when a child can do its work, and when it cannot any more. */
+  readonly onReadiness: (index: number, isReady: boolean) => void;
   readonly log: Log;
   readonly firstPauseMs?: number;
 }
@@ -88,7 +93,7 @@ async function keepRunning(
   options: SuperviseOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { log, firstPauseMs = FIRST_PAUSE_MS } = options;
+  const { log, onReadiness, firstPauseMs = FIRST_PAUSE_MS } = options;
   let pauseMs = firstPauseMs;
   while (!signal.aborted) {
     const startedAt = performance.now();
@@ -98,6 +103,11 @@ async function keepRunning(
       env: { ...options.env, ...plan.env },
     });
     const ended = endOf(child);
+    child.on('message', (message: WorkerMessage) => {
+      if (message.kind === 'ready') onReadiness(index, true);
+      else if (message.kind === 'readiness') onReadiness(index, message.isReady);
+    });
+    void ended.then(() => onReadiness(index, false));
     log.info('worker started', { index, child: child.pid });
     await unlessAborted(ended, signal).catch(() => {});
     if (signal.aborted) {

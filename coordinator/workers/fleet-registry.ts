@@ -30,6 +30,8 @@ export interface FleetRegistryOptions {
   readonly bus: Bus;
   readonly tls: Tls | null;
   readonly insecure: boolean;
+  /** What every worker's certificate must name; left out: the host of its address. */
+  readonly workerTlsName?: string | null;
   readonly coordinatorId: string;
   readonly clock: Clock;
   readonly onNotice: (text: string) => void;
@@ -102,7 +104,7 @@ export class FleetRegistry implements WorkerSource {
 
   #announced(heartbeat: Heartbeat): void {
     const { address, state } = heartbeat;
-    const { tls, insecure, clock } = this.#options;
+    const { tls, insecure, workerTlsName = null, clock } = this.#options;
     if (state === 'gone') return;
     if (tls === null && !insecure && !isLoopback(hostOf(address))) {
       this.#noticeOnce(address, `worker ${address} is left out: without TLS only workers of this machine are used`);
@@ -118,7 +120,7 @@ export class FleetRegistry implements WorkerSource {
       this.#noticeOnce('full', `worker ${address} is left out: ${MAX_MEMBERS} others are there already`);
       return;
     }
-    const link = new WorkerLink(address, tls, {
+    const link = new WorkerLink(address, tls, workerTlsName, {
       joined: (description) => this.#join(member, description),
       lost: (reason) => this.#lose(member, reason),
       failed: (error) => this.#tell(member, error),

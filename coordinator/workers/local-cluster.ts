@@ -41,9 +41,10 @@ export interface LocalClusterOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What a worker says over the channel to the process that forked it (see worker/main.ts). */
+/** What a worker says over the channel to the process that forked it (see worker/parent-channel.ts). */
 type WorkerMessage =
   | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'readiness'; readonly isReady: boolean }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string; readonly action: string };
 
 export class LocalCluster {
@@ -97,7 +98,7 @@ class LocalWorker {
   constructor(options: LocalClusterOptions, index: number) {
     const { blobDir, device, threads = 1 } = options;
     const memory = options.memoryBytes === undefined ? {} : { 'memory-gb': (options.memoryBytes / 1e9).toFixed(3) };
-    const own = { host: '127.0.0.1', port: 0, 'metrics-port': 0, workers: 1 };
+    const own = { host: '127.0.0.1', port: 0, 'metrics-port': 0, 'health-port': 0, workers: 1 };
     const flags = { ...own, 'blob-dir': blobDir, device, threads, ...memory };
     this.#child = fork(
       fileURLToPath(new URL('../../worker/main.js', import.meta.url)),
@@ -143,7 +144,7 @@ class LocalWorker {
         if (message.kind === 'ready') {
           this.#port = message.port;
           resolve();
-        } else {
+        } else if (message.kind === 'failed') {
           failure = new EspalierError(message.code, message.message, { action: message.action });
         }
       });

@@ -18,6 +18,8 @@ export interface OpenFleetOptions {
   /** Null: connects without TLS, to loopback addresses only unless `insecure`. Stays the caller's. */
   readonly tls: Tls | null;
   readonly insecure: boolean;
+  /** What every worker's certificate must name; left out: the host of its address. */
+  readonly workerTlsName?: string | null;
   readonly coordinatorId: string;
   /** Told once of each worker that is left out, and why. */
   readonly onNotice: (text: string) => void;

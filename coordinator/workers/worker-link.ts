@@ -34,14 +34,17 @@ export class WorkerLink {
   readonly #closed = new AbortController();
   readonly #events: LinkEvents;
   readonly #tls: Tls | null;
+  readonly #tlsName: string | null;
   /** Resolves when the first try has ended, well or badly. */
   readonly tried: Promise<void>;
   #markTried: () => void = () => {};
 
-  constructor(address: string, tls: Tls | null, events: LinkEvents) {
-    this.connection = connectWorker(address, tls);
+  /** @param tlsName what the worker's certificate must name; null: the host of the address. */
+  constructor(address: string, tls: Tls | null, tlsName: string | null, events: LinkEvents) {
+    this.connection = connectWorker(address, tls, tlsName);
     this.#events = events;
     this.#tls = tls;
+    this.#tlsName = tlsName;
     this.tried = new Promise((resolve) => {
       this.#markTried = resolve;
     });
@@ -100,7 +103,7 @@ export class WorkerLink {
    * hence a channel of its own. */
   #whyNotConnected(): Promise<EspalierError> {
     const { address } = this.connection;
-    const { worker, close } = connectWorker(address, this.#tls);
+    const { worker, close } = connectWorker(address, this.#tls, this.#tlsName);
     return new Promise((resolve) => {
       worker.describe({}, { deadline: Date.now() + ASK_WHY_MS }, (error) => {
         close();

@@ -124,7 +124,7 @@ export class WorkerPool implements WorkerSource {
   }
 
   #follow(address: string, tls: Tls | null): void {
-    const link = new WorkerLink(address, tls, {
+    const link = new WorkerLink(address, tls, null, {
       joined: (description) => this.#join(member, description),
       lost: (reason) => this.#lose(member, reason),
       failed: (error) => this.#note(member, error),

@@ -48,9 +48,14 @@ export interface WorkerConnection {
 }
 
 /** Opens a connection to `host:port`, where a worker must prove with its certificate that it is one, or, without `tls`,
- * where anything may listen and listen in. Nothing is sent before the first call. */
-export function connectWorker(address: string, tls: Tls | null = null): WorkerConnection {
-  const { channel, channelCredentials } = openChannel(address, 'worker', tls);
+ * where anything may listen and listen in. Nothing is sent before the first call.
+ * @param tlsName what the certificate must name; left out: the host of the address. */
+export function connectWorker(
+  address: string,
+  tls: Tls | null = null,
+  tlsName: string | null = null,
+): WorkerConnection {
+  const { channel, channelCredentials } = openChannel(address, 'worker', tls, {}, tlsName);
   const shared = { channelOverride: channel };
   return {
     address,
@@ -62,15 +67,16 @@ export function connectWorker(address: string, tls: Tls | null = null): WorkerCo
 }
 
 /** A channel to `host:port`, whose certificate must have the role of the peer.
- * @param changes options that are not those of CLIENT_OPTIONS. */
+ * @param changes options that are not those of CLIENT_OPTIONS. @param tlsName as `connectWorker` has it. */
 export function openChannel(
   address: string,
   peer: Role,
   tls: Tls | null,
   changes: ChannelOptions = {},
+  tlsName: string | null = null,
 ): { readonly channel: Channel; readonly channelCredentials: ChannelCredentials } {
-  const host = hostOf(address);
+  const host = tlsName ?? hostOf(address);
   const channelCredentials = tls === null ? credentials.createInsecure() : tls.channelCredentials(host, peer);
-  const options = { ...CLIENT_OPTIONS, ...(tls === null ? {} : serverNameOptions(host)), ...changes };
+  const options = { ...CLIENT_OPTIONS, ...(tls === null ? {} : serverNameOptions(host, tlsName !== null)), ...changes };
   return { channel: new Channel(address, channelCredentials, options), channelCredentials };
 }

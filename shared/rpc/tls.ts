@@ -126,9 +126,10 @@ export class Tls implements experimental.CertificateProvider {
 }
 
 /** Options of a channel to `host`: server name indication knows no addresses, so for one a name stands in that nobody
- * looks at. */
-export function serverNameOptions(host: string): ChannelOptions {
-  return isIP(host) === 0 ? {} : { 'grpc.ssl_target_name_override': 'address.invalid' };
+ * looks at. @param isOverride whether the channel's own address has another host. */
+export function serverNameOptions(host: string, isOverride = false): ChannelOptions {
+  if (isIP(host) !== 0) return { 'grpc.ssl_target_name_override': 'address.invalid' };
+  return isOverride ? { 'grpc.ssl_target_name_override': host } : {};
 }
 
 /** In the form that `connectionFailure` finds again among gRPC's words. */

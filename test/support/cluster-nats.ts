@@ -1,8 +1,8 @@
 // The nats-servers of a test's cluster: one, or several that are one cluster with JetStream among themselves.
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { ClusterProcess } from './cluster-process.ts';
+import { freePorts } from './free-ports.ts';
 import { natsServerBinary } from './nats-server.ts';
 
 export interface NatsPlan {
@@ -61,20 +61,4 @@ function writeNatsConfig(folder: string, store: string, port: number, more: stri
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
   return file;
-}
-
-/** Ports that nobody had a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const listeners = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const listener = createServer();
-      await new Promise<void>((resolve, reject) => {
-        listener.once('error', reject).listen(0, '127.0.0.1', resolve);
-      });
-      return listener;
-    }),
-  );
-  const ports = listeners.map((listener) => (listener.address() as { port: number }).port);
-  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
-  return ports;
 }

@@ -2,9 +2,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 /** Resolves as soon as `condition` holds; throws after `deadlineMs`, naming what was waited for. */
-export async function until(what: string, condition: () => boolean, deadlineMs = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  deadlineMs = 10_000,
+): Promise<void> {
   const end = Date.now() + deadlineMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (Date.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for: ${what}`);
     await pause(2);
   }

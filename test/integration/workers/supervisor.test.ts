@@ -43,6 +43,7 @@ test('each child has its GPU, its ports, its share of memory, and no supervisor 
     '--port',
     '7000',
     '--metrics-port=9000',
+    '--health-port=9480',
     '--workers',
     'auto',
     '--advertise=pod-1:8000',
@@ -52,14 +53,16 @@ test('each child has its GPU, its ports, its share of memory, and no supervisor 
   assert.deepEqual(planChildren(argv, configOf(...argv), 2, ['4', '5'], 8e9), [
     {
       argv: [
-        ...['--threads', '2', '--workers=1', '--port=7000', '--metrics-port=9000', '--memory-gb=4.000'],
+        ...['--threads', '2', '--workers=1', '--port=7000', '--metrics-port=9000', '--health-port=0'],
+        '--memory-gb=4.000',
         '--advertise=pod-1:8000',
       ],
       env: { CUDA_VISIBLE_DEVICES: '4' },
     },
     {
       argv: [
-        ...['--threads', '2', '--workers=1', '--port=7001', '--metrics-port=9001', '--memory-gb=4.000'],
+        ...['--threads', '2', '--workers=1', '--port=7001', '--metrics-port=9001', '--health-port=0'],
+        '--memory-gb=4.000',
         '--advertise=pod-1:8001',
       ],
       env: { CUDA_VISIBLE_DEVICES: '5' },
@@ -68,7 +71,7 @@ test('each child has its GPU, its ports, its share of memory, and no supervisor 
   const any = ['--port=0', '--metrics-port=0', '--memory-gb=3', '--device=cpu', '--advertise', 'pod-1'];
   for (const { argv: own, env } of planChildren(any, configOf(...any), 3, ['0'], 8e9)) {
     assert.deepEqual(own.slice(1), [
-      ...['--workers=1', '--port=0', '--metrics-port=0', '--memory-gb=3.000', '--advertise=pod-1'],
+      ...['--workers=1', '--port=0', '--metrics-port=0', '--health-port=0', '--memory-gb=3.000', '--advertise=pod-1'],
     ]);
     assert.deepEqual(env, {});
   }

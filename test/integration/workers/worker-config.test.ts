@@ -26,6 +26,8 @@ test('defaults', () => {
     advertise: null,
     metricsHost: '127.0.0.1',
     metricsPort: 9471,
+    healthHost: '127.0.0.1',
+    healthPort: 0,
     drainMs: 10_000,
     workers: 'auto',
     otlpEndpoint: null,

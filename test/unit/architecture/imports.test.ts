@@ -28,7 +28,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   protobufjs: ['checkpoint/onnx/schema.ts'],
   'onnxruntime-node': ['checkpoint/onnx/onnx-session.ts'],
   '@grpc/reflection': ['coordinator/api'],
-  'grpc-health-check': ['worker/service', 'coordinator/api'],
+  'grpc-health-check': ['shared/rpc', 'worker/service', 'coordinator/api'],
   nats: ['shared/bus/nats-connection.ts', 'shared/bus/nats-link.ts'],
   ajv: ['coordinator/campaign', 'coordinator/report/read-report.ts'],
   yaml: ['coordinator/campaign', 'coordinator/report/card-metadata.ts'],

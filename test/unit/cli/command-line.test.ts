@@ -40,7 +40,7 @@ async function run(words: readonly string[], jobs: Partial<Jobs> = {}, changes: 
       export: unexpected,
       ...jobs,
     },
-    cluster: { connect: unexpected, openCampaign: unexpected, serve: unexpected },
+    cluster: { connect: unexpected, openCampaign: unexpected, askHealth: unexpected, serve: unexpected },
     ...changes,
   };
   return { exitCode: await runCommandLine(words, context), ...written };
@@ -72,7 +72,7 @@ describe('command line', () => {
     [
       [],
       'no command given, expected prune, evaluate, profile, inspect, export, report, submit, list, status, watch, logs, cancel, retry, fetch, ' +
-        'delete, coordinator or worker; see `espalier --help`',
+        'delete, health, coordinator or worker; see `espalier --help`',
     ],
     [['prun'], "unknown command 'prun'; did you mean prune; see `espalier --help`"],
     [['prune', '--buget', '1'], "unknown option '--buget'; did you mean --budget; see `espalier prune --help`"],

@@ -20,6 +20,7 @@ test('defaults', () => {
     bus: { servers: ['nats://127.0.0.1:4222'], credentials: null, tls: null },
     tls: null,
     insecure: false,
+    workerTlsName: null,
     cacheDir: '/home/user/.cache/espalier/coordinator',
     cacheLimitBytes: 50e9,
     volumes: {},
@@ -30,6 +31,8 @@ test('defaults', () => {
     replicas: 1,
     metricsHost: '127.0.0.1',
     metricsPort: 9470,
+    healthHost: '127.0.0.1',
+    healthPort: 0,
     otlpEndpoint: null,
   });
 });
@@ -72,6 +75,28 @@ test('every problem is reported at once', () => {
     code: 'usage',
     message: /--nats: got "", expected nats:\/\/.*; --volume: got "a=\/x,a=\/y", expected each name once/,
   });
+});
+
+test("a name for all workers' certificates takes TLS, and is one that a certificate can hold", () => {
+  const tls = ['--tls-ca=ca.pem', '--tls-certificate=c.pem', '--tls-key=k.pem'];
+  assert.equal(configOf([...tls, '--worker-tls-name=worker.espalier.svc']).workerTlsName, 'worker.espalier.svc');
+  for (const name of ['10.0.0.7', '::1', '*.espalier.svc', 'a..b', '-a', 'a b', 'a:1', `${'a'.repeat(64)}.b`])
+    assert.throws(() => configOf([...tls, '--worker-tls-name', name]), {
+      code: 'usage',
+      message: `--worker-tls-name: got "${name}", expected a DNS name`,
+    });
+  assert.throws(() => configOf(['--worker-tls-name=a']), {
+    code: 'usage',
+    message: '--worker-tls-name: got one without TLS; give --tls-ca, --tls-certificate and --tls-key',
+  });
+});
+
+test('the health port, by flags or the environment', () => {
+  const env = { ...HOME, ESPALIER_HEALTH_HOST: '0.0.0.0', ESPALIER_HEALTH_PORT: '9480' };
+  const { healthHost, healthPort } = configOf([], env);
+  assert.deepEqual([healthHost, healthPort], ['0.0.0.0', 9480]);
+  assert.equal(configOf(['--health-port=9'], env).healthPort, 9);
+  assert.throws(() => configOf(['--health-port=65536']), { message: /^--health-port: got "65536", expected a whole/ });
 });
 
 test('--print-config and --help', () => {

@@ -44,7 +44,7 @@ async function readBack(words: readonly string[]): Promise<PruneSettings> {
       inspect: fail,
       export: fail,
     },
-    cluster: { connect: fail, openCampaign: fail, serve: fail },
+    cluster: { connect: fail, openCampaign: fail, askHealth: fail, serve: fail },
   });
   assert.equal(exitCode, 70);
   return found[0];
