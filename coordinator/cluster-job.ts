@@ -113,6 +113,7 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   const environment: PruneEnvironment = {
     ...{ workers, signal, emit, home, weights, mostSumBytes: MOST_SUM_BYTES, memory: resources.memory },
     compute: threadCompute(resources, request.model, signal),
+    latencyTables: { given: null, cache: resources.latencyTables },
   };
   const finished = await pruneModel(request, inputs, environment, stored);
   const seconds = { load: loadSeconds, total: loadSeconds + (performance.now() - joined) / 1000 };

@@ -1,9 +1,11 @@
 // What the jobs of one coordinator share: the object store and its cache on disk, volumes, and bounds on what jobs do at
 // the same time.
 import { availableParallelism } from 'node:os';
+import path from 'node:path';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { ObjectCache } from '../shared/blobs/object-cache.ts';
 import type { ObjectBucket } from '../shared/bus/bus.ts';
+import { type LatencyCache, latencyCache } from './job/latency-cache.ts';
 import { MemoryRoom } from './job/memory-room.ts';
 import { ComputeThreads } from './threads/compute-threads.ts';
 
@@ -12,6 +14,8 @@ export interface JobResources {
   readonly blobs: BlobStore;
   /** Objects pulled into `blobs`. */
   readonly cache: ObjectCache;
+  /** Latency tables of the machines whose workers measured some; each coordinator has its own. */
+  readonly latencyTables: LatencyCache;
   /** Folders of the operator's by the name that jobs call them. */
   readonly volumes: ReadonlyMap<string, string>;
   /** For what jobs hold as a whole. */
@@ -44,5 +48,7 @@ export async function openJobResources(options: JobResourcesOptions): Promise<Jo
   const threads = new ComputeThreads({ count, heapMegabytes: THREAD_HEAP_MEGABYTES });
   const readers = new ComputeThreads({ count: READERS, heapMegabytes: READER_HEAP_MEGABYTES });
   const memory = new MemoryRoom(MEMORY_BYTES);
-  return { objects, volumes, blobs, cache: new ObjectCache(objects, blobs), memory, threads, readers };
+  const cache = new ObjectCache(objects, blobs);
+  const latencyTables = latencyCache(path.join(options.cacheDir, 'latency-tables'));
+  return { objects, volumes, blobs, cache, latencyTables, memory, threads, readers };
 }

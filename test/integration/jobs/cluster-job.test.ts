@@ -307,6 +307,22 @@ describe('the smallest model within a loss', () => {
   });
 });
 
+test('a budget of time: the table that one job measured is there for the next of the same sizes', async () => {
+  // Wide enough for times of its sub-layers to stand out of a clock's noise.
+  await writeToyModel(at('wide'), { layers: 2, hidden: 64, heads: 4, neurons: 1024 });
+  const spec: Partial<JobSpec> = {
+    model: await upload(at('wide'), 'model'),
+    budgets: [{ text: 'latency-0.8', value: 0.8, kind: 'latency' }],
+    ...{ method: 'search', evaluation: null, timing: { ...USUAL_TIMING, runtime: 'engine', batchSizes: [64] } },
+  };
+  for (const source of ['measured', 'cached']) {
+    const { results, tasks } = start({ ...spec, seed: source.length });
+    const [{ report }] = await results;
+    assert.equal((report as PruneReport).latencyBudget?.table.source, source);
+    assert.equal(tasks.filter((task) => /^profile\/\d+$/.test(task)).length > 0, source === 'measured', String(tasks));
+  }
+});
+
 test('out of memory: planned again with half the tokens, and whoever goes on keeps to it', async () => {
   let failures = 0;
   const refuse = (task: string) =>
