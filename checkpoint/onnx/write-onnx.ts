@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { namingFile } from '../../shared/errors.ts';
+import { partialPath, removeAbandonedPartials } from '../../shared/partial-file.ts';
 import { syncPath } from '../../shared/sync-path.ts';
 import type { Checkpoint } from '../open-checkpoint.ts';
 import { type OnnxOptions, onnxModel } from './onnx-model.ts';
@@ -29,9 +30,10 @@ export async function writeOnnx(
 ): Promise<WrittenOnnx> {
   const dataFile = externalDataFile(file);
   const model = onnxModel(checkpoint, options, basename(dataFile));
-  const [aside, dataAside] = [file, dataFile].map((path) => `${path}.${process.pid}.partial`);
+  const [aside, dataAside] = [file, dataFile].map(partialPath);
   try {
     await mkdir(dirname(file), { recursive: true });
+    for (const target of [file, dataFile]) await removeAbandonedPartials(target);
     const written = [{ path: file, ...(await writePieces(aside, model.pieces(), options.signal)) }];
     if (model.external !== null) {
       written.push({ path: dataFile, ...(await writePieces(dataAside, model.external.pieces(), options.signal)) });

@@ -3,6 +3,7 @@
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { namingFile } from '../../shared/errors.ts';
+import { partialPath, removeAbandonedPartials } from '../../shared/partial-file.ts';
 import { syncPath } from '../../shared/sync-path.ts';
 
 /** Writes `chunks` one after the other as the file at `path`, making its folder where it is missing. */
@@ -12,8 +13,9 @@ export async function writeFileAtomically(
 ): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
-  const temporary = `${path}.${process.pid}.partial`;
+  const temporary = partialPath(path);
   try {
+    await removeAbandonedPartials(path);
     const file = await open(temporary, 'w');
     try {
       for (const chunk of chunks)
