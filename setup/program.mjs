@@ -10,6 +10,7 @@ const ROOT = path.dirname(import.meta.dirname);
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 // npm passes a terminal's Ctrl-C on to a program that got it from the terminal as well: two so close together are one.
 const SAME_SIGNAL_MS = 300;
+const ORPHAN_MS = 500;
 
 /** Runs `work(context)` as this process's program and sets the exit code: that which `work` returns, 1 for a failure,
  * 128 + n after a signal. */
@@ -17,6 +18,7 @@ export async function runProgram(work) {
   const interrupted = new AbortController();
   const stop = (signalName) => interrupted.abort(new Interrupted(signalName));
   for (const name of Object.keys(SIGNALS)) process.on(name, stop);
+  const watch = watchNpm();
   try {
     const say = (line) => console.log(`set-up: ${line}`);
     process.exitCode = await work(createContext({ root: ROOT, say, signal: interrupted.signal }));
@@ -30,8 +32,22 @@ export async function runProgram(work) {
       console.error(`set-up failed: ${expected ? error.message : error.stack}`);
     }
   } finally {
+    clearInterval(watch);
     for (const name of Object.keys(SIGNALS)) process.off(name, stop);
   }
+}
+
+/** Ends this process as by SIGTERM when the npm that started it is gone: npm dies of that signal, or of SIGKILL, without a
+ * word to its scripts, which would go on with nobody to stop them. */
+function watchNpm() {
+  if (process.env.npm_lifecycle_event === undefined) return undefined;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, ORPHAN_MS);
+  return watch.unref();
 }
 
 /** Runs a program of the checkout in the foreground with this terminal; each signal is passed on once.

@@ -10,14 +10,18 @@ import { CHECKOUT, temporaryFolder, writeFiles } from './support.mjs';
 const PROGRAM = JSON.stringify(path.join(CHECKOUT, 'setup/program.mjs'));
 
 /** Starts a program that runs `child` in the foreground as the demo runs the command; lines it prints can be awaited. */
-function start(t, child) {
+function start(t, child, launch = (main) => [process.execPath, [main]]) {
   const folder = temporaryFolder(t);
   writeFiles(folder, {
     'child.mjs': child,
     'main.mjs': `import { runInForeground, runProgram } from ${PROGRAM};
       await runProgram((context) => runInForeground(context, [${JSON.stringify(path.join(folder, 'child.mjs'))}]));`,
   });
-  const program = spawn(process.execPath, [path.join(folder, 'main.mjs')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [file, args] = launch(path.join(folder, 'main.mjs'));
+  const program = spawn(file, args, {
+    env: { ...process.env, npm_lifecycle_event: 'test' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const lines = createInterface({ input: program.stdout })[Symbol.asyncIterator]();
   return { program, nextLine: async () => (await lines.next()).value };
 }
@@ -50,6 +54,21 @@ test('what the program started and left behind is ended with it', async (t) => {
   const pid = Number(await nextLine());
   const [code] = await once(program, 'exit');
   assert.equal(code, 3);
+  assert.ok(await isGone(pid), `process ${pid} still runs`);
+});
+
+test('a program whose npm was killed ends as by SIGTERM', async (t) => {
+  const { program, nextLine } = start(
+    t,
+    `process.on('SIGTERM', () => { console.log('told'); process.exit(0); });
+     setInterval(() => {}, 1e6);
+     console.log(process.ppid);`,
+    // As npm runs its scripts: a shell stands between.
+    (main) => ['sh', ['-c', `${process.execPath} ${main}; exit $?`]],
+  );
+  const pid = Number(await nextLine());
+  program.kill('SIGKILL');
+  assert.equal(await nextLine(), 'told');
   assert.ok(await isGone(pid), `process ${pid} still runs`);
 });
 
