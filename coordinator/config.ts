@@ -164,7 +164,7 @@ export function parseCoordinatorConfig(argv: readonly string[], env: Environment
       replicas: Number(texts['nats-replicas']),
       metricsHost: texts['metrics-host'],
       metricsPort: Number(texts['metrics-port']),
-      healthHost: texts['health-host'],
+      healthHost: texts['health-host'] || texts['metrics-host'],
       healthPort: Number(texts['health-port']),
       otlpEndpoint: texts['otlp-endpoint'] || null,
     },

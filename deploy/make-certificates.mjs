@@ -14,7 +14,8 @@ import { makeNewFiles, Problem, runScript } from './new-files.mjs';
 const HELP = `Usage: node deploy/make-certificates.mjs --out DIR --host NAME [--host NAME ...] [options]
 
 Writes ca.pem, the certificates worker.pem, coordinator.pem, nats.pem (for nats-server), submit.pem (for users who may
-do everything with jobs) and read.pem (for those who may only look), and the private key of each as *-key.pem.
+do everything with jobs), read.pem (for those who may only look) and admin.pem (for those who keep NATS, where users are
+known by their certificates), and the private key of each as *-key.pem.
 
   --out DIR         folder to write; made where it is missing
   --host NAME       name or IP address by which workers, coordinators and NATS are reached; repeat it for more
@@ -25,7 +26,7 @@ Example:
   node deploy/make-certificates.mjs --out certificates --host gpu-1.example --host 10.0.0.7
 `;
 
-const ROLES = ['worker', 'coordinator', 'nats', 'submit', 'read'];
+const ROLES = ['worker', 'coordinator', 'nats', 'submit', 'read', 'admin'];
 // Whoever serves is reached by a name.
 const SERVERS = ['worker', 'coordinator', 'nats'];
 const AUTHORITY_DAYS = 3650;

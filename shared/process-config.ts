@@ -5,7 +5,7 @@ import { EspalierError } from './errors.ts';
 import { withoutPassword } from './redact.ts';
 import { isLoopback } from './rpc/loopback.ts';
 import type { TlsFiles } from './rpc/tls-files.ts';
-import { filled, integer, type SettingCheck } from './setting-checks.ts';
+import { anything, integer, type SettingCheck } from './setting-checks.ts';
 
 export interface Setting {
   readonly defaultText: string;
@@ -28,7 +28,7 @@ export interface ReadSettings<Name extends string> {
 
 /** The same of every process. */
 export const HEALTH_SETTINGS = {
-  'health-host': { defaultText: '127.0.0.1', help: 'address of the health port', problem: filled },
+  'health-host': { defaultText: '', help: 'address of the health port, else that of the metrics', problem: anything },
   'health-port': { defaultText: '0', help: 'port of gRPC health without TLS, 0 for none', problem: integer(0, 65535) },
 } as const satisfies Record<string, Setting>;
 

@@ -171,7 +171,7 @@ function configOf(
     advertise: advertisedOf(texts.advertise),
     metricsHost: texts['metrics-host'],
     metricsPort: Number(texts['metrics-port']),
-    healthHost: texts['health-host'],
+    healthHost: texts['health-host'] || texts['metrics-host'],
     healthPort: Number(texts['health-port']),
     drainMs: Number(texts['drain-seconds']) * 1000,
     workers: texts.workers === 'auto' ? 'auto' : Number(texts.workers),

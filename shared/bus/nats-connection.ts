@@ -11,7 +11,7 @@ import {
 } from 'nats';
 import { EspalierError } from '../errors.ts';
 import { withoutPassword } from '../redact.ts';
-import { checkTlsFiles } from '../rpc/tls-files.ts';
+import { certificateRoles, checkTlsFiles } from '../rpc/tls-files.ts';
 import type { BusSettings } from './bus.ts';
 import { readCredentials } from './credentials.ts';
 import type { ServerCertificate } from './server-certificate.ts';
@@ -24,6 +24,9 @@ export interface ConnectOptions {
   /** How long to go on trying for the first connection. */
   readonly connectMs?: number;
 }
+
+/** Those of deploy/nats/permissions.mjs. */
+const CERTIFICATE_USERS = ['coordinator', 'worker', 'admin'];
 
 const CONNECT_MS = 15_000;
 /** How long one try may take. */
@@ -49,6 +52,7 @@ async function clientOptions(
   const user = settings.credentials === null ? null : await readUser(settings.credentials);
   const { tls } = settings;
   if (tls !== null) await checkTlsFiles(tls);
+  const inbox = user?.publicKey ?? (tls?.certificate ? await certificateUser(tls.certificate) : null);
   return {
     servers: [...settings.servers],
     name: options.name ?? 'espalier',
@@ -63,7 +67,8 @@ async function clientOptions(
     pingInterval: 4_000,
     maxPingOut: 2,
     noAsyncTraces: true,
-    ...(user !== null && { authenticator: user.authenticator, inboxPrefix: `_INBOX_${user.publicKey}` }),
+    ...(user !== null && { authenticator: user.authenticator }),
+    ...(inbox !== null && { inboxPrefix: `_INBOX_${inbox}` }),
     // The client reads the files for each connection, so renewed ones are followed.
     ...(tls !== null && {
       tls: {
@@ -75,6 +80,13 @@ async function clientOptions(
       },
     }),
   };
+}
+
+/** The user that a certificate stands for where nats-server maps them: it takes the first URI that it knows.
+ * @returns null for a certificate without such a role, whose answers go where the client chooses. */
+async function certificateUser(file: string): Promise<string | null> {
+  const roles = await certificateRoles(file);
+  return roles.find((role) => CERTIFICATE_USERS.includes(role)) ?? null;
 }
 
 async function readUser(file: string): Promise<{ authenticator: Authenticator; publicKey: string }> {
@@ -116,7 +128,7 @@ async function connectFirst(
       if (/^(AUTHORIZATION|AUTHENTICATION|ACCOUNT|BAD_(AUTH|CREDS))/.test(code))
         throw new EspalierError(
           'bus_unavailable',
-          `${where}: NATS refused ${settings.credentials ?? 'no credentials'}`,
+          `${where}: NATS refused ${settings.credentials ?? settings.tls?.certificate ?? 'no credentials'}`,
         );
       if (code === 'SERVER_OPT_NA') throw new EspalierError('tls', `${where}: NATS does not offer TLS`);
       if (/CERT|TLS|SSL|SIGNATURE/.test(code)) throw new EspalierError('tls', `${where}: ${problem}`);

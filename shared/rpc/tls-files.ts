@@ -3,7 +3,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { EspalierError } from '../errors.ts';
-import { checkRole, type RoleChoice } from './roles.ts';
+import { checkRole, type RoleChoice, rolesOf } from './roles.ts';
 
 /** Paths of files in PEM form. */
 export interface TlsFiles {
@@ -59,6 +59,12 @@ export async function checkTlsFiles({ ca, certificate, key }: NullableTlsFiles):
   else if (certificate !== null || key !== null)
     throw new EspalierError('tls', `${certificate ?? key}: got one of certificate and key, expected both or none`);
   else parseCertificates(ca, await read(ca));
+}
+
+/** Roles that the certificate in a file names. @throws EspalierError "tls" for a file that holds none. */
+export async function certificateRoles(file: string): Promise<string[]> {
+  const [own] = parseCertificates(file, await read(file));
+  return rolesOf(own.subjectAltName);
 }
 
 /** When the certificate in a file ends; null for a file that cannot be read, or holds none. */

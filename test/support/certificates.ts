@@ -26,7 +26,7 @@ export class Certificates {
     return path.join(this.folder, name);
   }
 
-  of(role: Role | 'nats'): TlsFiles {
+  of(role: Role | 'nats' | 'admin'): TlsFiles {
     return { ca: this.path('ca.pem'), certificate: this.path(`${role}.pem`), key: this.path(`${role}-key.pem`) };
   }
 

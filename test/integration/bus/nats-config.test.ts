@@ -183,7 +183,7 @@ test('a key that the server does not know, and no key, are refused at once', asy
   });
   await assert.rejects(open(settingsOf('coordinator', { credentials: null })), {
     code: 'bus_unavailable',
-    message: `${server.url}: NATS refused no credentials`,
+    message: `${server.url}: NATS refused ${certificates.of('coordinator').certificate}`,
   });
   assert.ok(performance.now() - startMs < 5_000);
 });

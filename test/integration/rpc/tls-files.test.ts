@@ -116,7 +116,7 @@ test('who serves has host names, each its own role; one of several roles will do
   const altName = (name: string) => new X509Certificate(readFileSync(other.path(`${name}.pem`))).subjectAltName;
   for (const name of ['worker', 'coordinator', 'nats'])
     assert.equal(altName(name), `URI:espalier:role:${name}, IP Address:127.0.0.1`);
-  for (const name of ['submit', 'read']) assert.equal(altName(name), `URI:espalier:role:${name}`);
+  for (const name of ['submit', 'read', 'admin']) assert.equal(altName(name), `URI:espalier:role:${name}`);
   await readTlsFiles(other.of('read'), ['submit', 'read']);
   await readTlsFiles(other.of('nats'), null);
   await assert.rejects(readTlsFiles(other.of('worker'), ['submit', 'read']), {
@@ -126,7 +126,7 @@ test('who serves has host names, each its own role; one of several roles will do
 });
 
 test('the script keeps keys to their owner and overwrites nothing', () => {
-  for (const name of ['ca', 'worker', 'coordinator', 'nats', 'submit', 'read']) {
+  for (const name of ['ca', 'worker', 'coordinator', 'nats', 'submit', 'read', 'admin']) {
     assert.equal(statSync(other.path(`${name}-key.pem`)).mode & 0o777, 0o600);
     assert.equal(statSync(other.path(`${name}.pem`)).mode & 0o777, 0o644);
   }

@@ -96,6 +96,7 @@ test('the health port, by flags or the environment', () => {
   const { healthHost, healthPort } = configOf([], env);
   assert.deepEqual([healthHost, healthPort], ['0.0.0.0', 9480]);
   assert.equal(configOf(['--health-port=9'], env).healthPort, 9);
+  assert.equal(configOf(['--metrics-host=10.0.0.7']).healthHost, '10.0.0.7', 'where the metrics are');
   assert.throws(() => configOf(['--health-port=65536']), { message: /^--health-port: got "65536", expected a whole/ });
 });
 
