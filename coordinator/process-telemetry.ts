@@ -109,6 +109,7 @@ export class ProcessTelemetry {
       oldestQueuedSeconds: () => (this.#parts.index === undefined ? null : oldestQueuedSeconds(this.#parts.index)),
       ownJobs: () => this.#parts.coordinator?.size ?? null,
       tasksPending: () => this.#parts.fleet?.pendingTasks ?? null,
+      clusterTasksPending: () => this.#parts.fleet?.clusterPendingTasks ?? null,
       workers: () => this.#parts.fleet?.size ?? null,
       handOvers: () => this.#parts.fleet?.handOvers ?? 0,
       store: () => this.#usage,

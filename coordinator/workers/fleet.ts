@@ -25,8 +25,10 @@ export interface Fleet {
   join(job: FleetJob): Promise<Workers>;
   /** Workers that are there now and take tasks. */
   readonly size: number;
-  /** Tasks that wait for a worker, of all jobs. */
+  /** Tasks that wait for a worker, of all jobs; a job that waits for its first worker counts as one. */
   readonly pendingTasks: number;
+  /** The same of all coordinators, by what they tell each other. */
+  readonly clusterPendingTasks: number;
   /** Tasks of tuning that went to another worker together with the states of the one before. */
   readonly handOvers: number;
   /** Each worker that is there, and what share of the time since it joined, or of the last minute, it was computing. */

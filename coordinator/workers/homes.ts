@@ -35,7 +35,7 @@ export class Homes {
   }
 
   /** Jobs by class, and how many have each worker as a home. */
-  get load(): OwnLoad {
+  get load(): Pick<OwnLoad, 'jobs' | 'homes'> {
     const jobs = new Map<string, number>();
     const homes = new Map<string, number>();
     for (const { classKey, home } of this.#jobs) {

@@ -9,7 +9,7 @@ import { OtherLoads, type OthersLoad } from './other-loads.ts';
 /** A change is told after this time, with what else has changed by then. */
 const SOON_MS = 100;
 
-export type OwnLoad = Pick<LoadReport, 'jobs' | 'homes'>;
+export type OwnLoad = Required<Pick<LoadReport, 'jobs' | 'homes' | 'pendingTasks'>>;
 
 /** Whose load is told. */
 export interface LoadHolder {
@@ -27,6 +27,7 @@ export class LoadExchange {
   #unsubscribe = () => {};
   #stopTimer = () => {};
   #stopSoon: (() => void) | null = null;
+  #toldLoad = false;
 
   constructor(bus: Pick<Bus, 'subscribe' | 'publish'>, clock: Clock) {
     this.#bus = bus;
@@ -36,6 +37,11 @@ export class LoadExchange {
 
   get others(): OthersLoad {
     return this.#others;
+  }
+
+  /** Tasks that wait for a worker, of all coordinators. */
+  get pendingTasks(): number {
+    return (this.#holder?.load.pendingTasks ?? 0) + this.#others.pendingTasks;
   }
 
   /** Listens and tells from now on. */
@@ -62,18 +68,24 @@ export class LoadExchange {
     this.#unsubscribe();
     this.#stopTimer();
     this.#stopSoon?.();
-    this.#tell({ jobs: [], homes: [] });
+    this.#tell({ jobs: [], homes: [], pendingTasks: 0 });
   }
 
   #tick(holder: LoadHolder): void {
     if (this.#others.forgetSilent()) holder.othersChanged();
     const own = holder.load;
-    if (own.homes.length > 0) this.#tell(own);
+    // Once more when the last of it has gone.
+    if (hasLoad(own) || this.#toldLoad) this.#tell(own);
     this.#stopTimer = this.#clock.after(LOAD_REPORT_MS, () => this.#tick(holder));
   }
 
   #tell(own: OwnLoad): void {
+    this.#toldLoad = hasLoad(own);
     const report: LoadReport = { schema: LOAD_REPORT_SCHEMA, coordinatorId: this.#id, ...own };
     this.#bus.publish(`${LOAD_SUBJECT}.${this.#id}`, Buffer.from(JSON.stringify(report)));
   }
+}
+
+function hasLoad({ homes, pendingTasks }: OwnLoad): boolean {
+  return homes.length > 0 || pendingTasks > 0;
 }

@@ -5,6 +5,7 @@ const MAX_BYTES = 512 * 1024;
 const MAX_TEXT = 300;
 const MAX_ENTRIES = 4096;
 const MAX_JOBS = 1e6;
+const MAX_PENDING = 1e9;
 const ID = /^[0-9A-Za-z_-]{1,64}$/;
 
 /** @returns what the message says; null: it is none of a coordinator. */
@@ -17,9 +18,10 @@ export function readLoadReport(subject: string, payload: Uint8Array): LoadReport
     return null;
   }
   if (typeof value !== 'object' || value === null || value.schema !== LOAD_REPORT_SCHEMA) return null;
-  const { coordinatorId, jobs, homes } = value;
+  const { coordinatorId, jobs, homes, pendingTasks = 0 } = value;
   if (typeof coordinatorId !== 'string' || !ID.test(coordinatorId)) return null;
   if (subject !== `${LOAD_SUBJECT}.${coordinatorId}` || !areCounts(jobs) || !areCounts(homes)) return null;
+  if (!isNumber(pendingTasks, MAX_PENDING)) return null;
   return value as unknown as LoadReport;
 }
 
@@ -31,5 +33,9 @@ function isCount(entry: unknown): boolean {
   if (!Array.isArray(entry) || entry.length !== 2) return false;
   const [name, count] = entry as unknown[];
   const isName = typeof name === 'string' && name.length > 0 && name.length <= MAX_TEXT;
-  return isName && Number.isSafeInteger(count) && (count as number) >= 0 && (count as number) <= MAX_JOBS;
+  return isName && isNumber(count, MAX_JOBS);
+}
+
+function isNumber(value: unknown, most: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most;
 }

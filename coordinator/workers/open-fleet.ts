@@ -34,15 +34,26 @@ export async function openFleet(options: OpenFleetOptions): Promise<Fleet> {
   const exchange = new LoadExchange(options.bus, clock);
   const { others } = exchange;
   const scheduler = new Scheduler(registry, { clock, listener, others, onHomes: () => exchange.changed() });
-  exchange.begin(scheduler);
+  const waiting = new Set<FleetJob>();
+  // A job without any worker has not cut its work into tasks yet: it is one that waits.
+  const pendingTasks = () => scheduler.pendingTasks + waiting.size;
+  exchange.begin({
+    get load() {
+      return { ...scheduler.load, pendingTasks: pendingTasks() };
+    },
+    othersChanged: () => scheduler.othersChanged(),
+  });
   const serving = () => registry.workers.filter(({ isLeaving }) => !isLeaving);
   return {
-    join: (job) => joinFleet(job, registry, scheduler),
+    join: (job) => joinFleet(job, registry, scheduler, waiting),
     get size() {
       return serving().length;
     },
     get pendingTasks() {
-      return scheduler.pendingTasks;
+      return pendingTasks();
+    },
+    get clusterPendingTasks() {
+      return exchange.pendingTasks;
     },
     get handOvers() {
       return scheduler.handOvers;
@@ -58,8 +69,14 @@ export async function openFleet(options: OpenFleetOptions): Promise<Fleet> {
   };
 }
 
-async function joinFleet(job: FleetJob, registry: FleetRegistry, scheduler: Scheduler): Promise<Workers> {
-  const deviceClass = await untilThere(job, registry, scheduler);
+async function joinFleet(
+  job: FleetJob,
+  registry: FleetRegistry,
+  scheduler: Scheduler,
+  waiting: Set<FleetJob>,
+): Promise<Workers> {
+  waiting.add(job);
+  const deviceClass = await untilThere(job, registry, scheduler).finally(() => waiting.delete(job));
   const tasks = scheduler.join({ ...job, deviceClass });
   const key = describeClass(deviceClass);
   const ofClass = () => registry.workers.filter((worker) => describeClass(worker.deviceClass) === key);

@@ -16,9 +16,12 @@ export const NO_OTHERS: OthersLoad = { jobsOf: () => 0, homesAt: () => 0, mustYi
 
 const MAX_COORDINATORS = 256;
 
+const NONE: ReadonlyMap<string, number> = new Map();
+
 interface Heard {
   readonly jobs: ReadonlyMap<string, number>;
   readonly homes: ReadonlyMap<string, number>;
+  readonly pendingTasks: number;
   readonly atMs: number;
 }
 
@@ -32,18 +35,17 @@ export class OtherLoads implements OthersLoad {
     this.#clock = clock;
   }
 
-  /** @returns whether anything is now said otherwise than before. */
-  take({ coordinatorId, jobs, homes }: LoadReport): boolean {
+  /** @returns whether jobs or homes are now said to be otherwise than before. */
+  take({ coordinatorId, jobs, homes, pendingTasks = 0 }: LoadReport): boolean {
     if (coordinatorId === this.#ownId) return false;
     const before = this.#heard.get(coordinatorId);
     if (before === undefined && this.#heard.size >= MAX_COORDINATORS) return false;
-    const now: Heard = { jobs: new Map(jobs), homes: new Map(homes), atMs: this.#clock.now() };
-    if (now.homes.size === 0) this.#heard.delete(coordinatorId);
+    // Jobs without a home take nothing from others.
+    const jobsAtHome = homes.length === 0 ? NONE : new Map(jobs);
+    const now: Heard = { jobs: jobsAtHome, homes: new Map(homes), pendingTasks, atMs: this.#clock.now() };
+    if (homes.length === 0 && pendingTasks === 0) this.#heard.delete(coordinatorId);
     else this.#heard.set(coordinatorId, now);
-    return (
-      !(before && isSame(before.jobs, now.jobs) && isSame(before.homes, now.homes)) &&
-      (before !== undefined || now.homes.size > 0)
-    );
+    return !isSame(before?.jobs ?? NONE, now.jobs) || !isSame(before?.homes ?? NONE, now.homes);
   }
 
   /** Forgets those that were silent. @returns whether there were any. */
@@ -52,6 +54,14 @@ export class OtherLoads implements OthersLoad {
     const sinceMs = this.#clock.now() - LOAD_SILENT_MS;
     for (const [id, { atMs }] of this.#heard) if (atMs < sinceMs) this.#heard.delete(id);
     return this.#heard.size < before;
+  }
+
+  /** Tasks of others that wait for a worker, those of coordinators that have fallen silent left out. */
+  get pendingTasks(): number {
+    const sinceMs = this.#clock.now() - LOAD_SILENT_MS;
+    let count = 0;
+    for (const { pendingTasks, atMs } of this.#heard.values()) if (atMs >= sinceMs) count += pendingTasks;
+    return count;
   }
 
   jobsOf(classKey: string): number {

@@ -103,7 +103,7 @@ export class Scheduler {
   }
 
   /** Jobs by class, and how many have each worker as a home. */
-  get load(): OwnLoad {
+  get load(): Pick<OwnLoad, 'jobs' | 'homes'> {
     return this.#homes.load;
   }
 

@@ -1,4 +1,4 @@
-// What a coordinator says of its load every second, and soon after it changed, on `espalier.coordinator.<its id>`: others
+// What a coordinator says of its load every second while it has any, and soon after its homes changed, on `espalier.coordinator.<its id>`: others
 // give their new jobs to workers that have less to do. Only speed is at stake; nobody waits for a report.
 
 export const LOAD_REPORT_MS = 1_000;
@@ -15,4 +15,6 @@ export interface LoadReport {
   readonly jobs: readonly (readonly [deviceClass: string, jobs: number])[];
   /** Workers by address, and how many jobs have each as a home. */
   readonly homes: readonly (readonly [address: string, jobs: number])[];
+  /** Tasks of its jobs that wait for a worker; left out by older coordinators. */
+  readonly pendingTasks?: number;
 }

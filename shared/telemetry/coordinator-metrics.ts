@@ -52,6 +52,8 @@ export interface CoordinatorSources {
   /** Jobs that this coordinator runs. */
   readonly ownJobs?: () => number | null;
   readonly tasksPending?: () => number | null;
+  /** Of all coordinators. */
+  readonly clusterTasksPending?: () => number | null;
   readonly workers?: () => number | null;
   /** Tasks of tuning that went out together with another worker's states, since the start. */
   readonly handOvers?: () => number;
@@ -219,7 +221,16 @@ export class CoordinatorMetrics extends ProcessMetrics {
 
   #showSources(sources: CoordinatorSources): void {
     const { jobs, store, busConnected } = sources;
-    this.show('espalier_tasks_pending', 'Tasks that wait for a worker.', sources.tasksPending);
+    this.show(
+      'espalier_cluster_tasks_pending',
+      'Tasks that wait for a worker, of all coordinators.',
+      sources.clusterTasksPending,
+    );
+    this.show(
+      'espalier_tasks_pending',
+      'Tasks that wait for a worker, of the jobs that this coordinator runs.',
+      sources.tasksPending,
+    );
     this.show('espalier_workers', 'Workers that can be used now.', sources.workers);
     this.show('espalier_jobs_owned', 'Jobs that this coordinator runs.', sources.ownJobs);
     this.show(

@@ -42,6 +42,7 @@ export function forkedFleet(
     tasks,
     size: count,
     pendingTasks: 0,
+    clusterPendingTasks: 0,
     handOvers: 0,
     workers: [],
     async join(job) {

@@ -105,6 +105,37 @@ test('a job waits until a worker is there, and says so', async () => {
   assert.equal((await joining).count, 1);
 });
 
+test('every coordinator tells how many tasks wait in all, a job without any worker included', async () => {
+  const one = await connectBus(server.settings());
+  releases.add(() => one.close());
+  const { fleet } = await opened();
+  const { fleet: other } = await opened({ bus: one, coordinatorId: 'd' });
+  const pending = () => [fleet.pendingTasks, fleet.clusterPendingTasks, other.pendingTasks, other.clusterPendingTasks];
+  assert.deepEqual(pending(), [0, 0, 0, 0]);
+  const joining = joined(fleet);
+  const stop = new AbortController();
+  const waiting = joined(other, { id: 'waiting', deviceClass: OTHER_DEVICE, signal: stop.signal });
+  await until('both have heard', () => pending().join() === '1,2,1,2');
+
+  const compute = gate();
+  await announced({
+    run: async (request) => {
+      await compute.opened;
+      return squareOfFirstShard(request);
+    },
+  });
+  const running = (await joining).runTasks(shardTasks(7));
+  // The worker has two: one that computes, one that waits there.
+  await until('both have heard', () => pending().join() === '5,6,1,6');
+  stop.abort();
+  await assert.rejects(waiting);
+  await until('the one that gave up is gone', () => pending().join() === '5,5,0,5');
+  await other.close();
+  compute.open();
+  assert.equal((await running).length, 7);
+  assert.equal(fleet.clusterPendingTasks, 0);
+});
+
 test('a job that is cancelled while it waits gives up', async () => {
   const { fleet } = await opened();
   const cancel = new AbortController();
