@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { natsConfiguration } from './nats/configuration.mjs';
 
 /** Rendered files by name (k8s/rendered/NAME.yaml), each with its folder. */
 export const RENDERED = {
@@ -13,6 +14,26 @@ export const RENDERED = {
   'existing-nats': 'k8s/examples/existing-nats',
   'large-gpu-pool': 'k8s/examples/large-gpu-pool',
 };
+
+/** Files of nats-server by path, each with what all streams together may take on disk. */
+const NATS_STORE_GB = { 'k8s/base/nats.conf': 110, 'k8s/overlays/dev/nats.conf': 15 };
+
+/** Sources that are made of others: texts by path. Users of NATS are the roles in their certificates. */
+export function generatedSources() {
+  const at = (name) => `/etc/espalier/tls/${name}`;
+  const files = Object.entries(NATS_STORE_GB).map(([file, storeGb]) => [
+    file,
+    natsConfiguration({
+      listen: '0.0.0.0:4222',
+      monitor: '0.0.0.0:8222',
+      store: '/data',
+      storeGb,
+      tls: { ca: at('ca.crt'), certificate: at('tls.crt'), key: at('tls.key') },
+      keys: null,
+    }),
+  ]);
+  return Object.fromEntries(files);
+}
 
 /** Another version may write the same objects in another form. */
 export const KUSTOMIZE = 'v5.8.1';

@@ -6,12 +6,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { KUSTOMIZE, RENDERED, renderedFile } from './kubernetes-manifests.mjs';
+import { generatedSources, KUSTOMIZE, RENDERED, renderedFile } from './kubernetes-manifests.mjs';
 import { Problem, runScript } from './new-files.mjs';
 
 const HELP = `Usage: npm run k8s:render [-- --check]
 
-Writes k8s/rendered/*.yaml with kubectl (its kustomize must be ${KUSTOMIZE}).
+Writes nats.conf of k8s/base and k8s/overlays/dev, and k8s/rendered/*.yaml with kubectl (its kustomize must be ${KUSTOMIZE}).
 
   --check  writes nothing; fails where a file is not what would be written
 
@@ -28,14 +28,18 @@ function main() {
   const version = JSON.parse(kubectl(['version', '--client', '--output=json'])).kustomizeVersion;
   if (version !== KUSTOMIZE) throw new Problem(`kubectl has kustomize ${version}, expected ${KUSTOMIZE}`);
   const others = [];
-  for (const [name, folder] of Object.entries(RENDERED)) {
-    const file = path.join('k8s/rendered', `${name}.yaml`);
-    const text = renderedFile(ROOT, name, kubectl(['kustomize', path.join(ROOT, folder)]));
+  const write = (file, text) => {
     const isThere = fs.existsSync(path.join(ROOT, file)) && fs.readFileSync(path.join(ROOT, file), 'utf8') === text;
     if (values.check && !isThere) others.push(file);
     if (!values.check && !isThere) fs.writeFileSync(path.join(ROOT, file), text);
     process.stdout.write(`${file}: ${isThere ? 'current' : values.check ? 'differs' : 'written'}\n`);
-  }
+  };
+  for (const [file, text] of Object.entries(generatedSources())) write(file, text);
+  for (const [name, folder] of Object.entries(RENDERED))
+    write(
+      path.join('k8s/rendered', `${name}.yaml`),
+      renderedFile(ROOT, name, kubectl(['kustomize', path.join(ROOT, folder)])),
+    );
   if (others.length > 0) throw new Problem(`not current: ${others.join(', ')}; run \`npm run k8s:render\``);
 }
 

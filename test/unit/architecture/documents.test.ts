@@ -45,8 +45,8 @@ describe('documents', () => {
 
     it(`${path} names scripts that package.json has`, () => {
       const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-      const named = [...read(path).matchAll(/\bnpm (?:run )?([a-z][a-z-]*)/g)].flatMap(([whole, name = '']) =>
-        whole.startsWith('npm run ') || name === 'test' ? [name] : [],
+      const named = [...read(path).matchAll(/\bnpm (?:run )?([a-z][a-z0-9-]*(?::[a-z0-9-]+)*)/g)].flatMap(
+        ([whole, name = '']) => (whole.startsWith('npm run ') || name === 'test' ? [name] : []),
       );
       for (const name of named) assert.ok(Object.hasOwn(scripts, name), `${path}: npm run ${name}: no such script`);
     });
