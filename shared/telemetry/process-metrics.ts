@@ -2,6 +2,7 @@
 // Names begin with `espalier_`, units are base units, and labels take few values: never an id, an address or a name that
 // a user chose.
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { memoryLimitBytes } from './memory-limit.ts';
 
 /** Seconds, from a task of the smallest model to a stage of the largest. */
 export const DURATION_BUCKETS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000];
@@ -40,6 +41,11 @@ export class ProcessMetrics {
     info.set(
       { version: build.version, protocol_version: String(build.protocolVersion), node_version: process.version },
       1,
+    );
+    this.show(
+      'espalier_memory_limit_bytes',
+      'Bytes of memory that the process and others of its container may use; none where only the machine limits it.',
+      memoryLimitBytes,
     );
     const certificates = this.#certificates;
     new Gauge({

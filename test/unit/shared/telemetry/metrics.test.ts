@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { projectRoot } from '../../../../shared/project-root.ts';
 import { CoordinatorMetrics, type CoordinatorSources } from '../../../../shared/telemetry/coordinator-metrics.ts';
+import { memoryLimitBytes } from '../../../../shared/telemetry/memory-limit.ts';
 import type { ProcessMetrics } from '../../../../shared/telemetry/process-metrics.ts';
 import { WorkerMetrics } from '../../../../shared/telemetry/worker-metrics.ts';
 
@@ -81,6 +82,13 @@ describe('names', () => {
         for (const label of (metric as { labelNames?: readonly string[] }).labelNames ?? [])
           assert.ok(known.includes(label), `${name} has the label ${label}`);
       }
+  });
+});
+
+describe('the limit of memory', () => {
+  it('is that of the control group, where one is set', () => {
+    assert.equal(memoryLimitBytes(2e9, 8e9), 2e9);
+    for (const none of [undefined, 0, 8e9, 2 ** 64]) assert.equal(memoryLimitBytes(none, 8e9), null);
   });
 });
 
