@@ -18,7 +18,12 @@ const PROGRAMS = {
   'bench-speed': compiled('test/bench/speed.js'),
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
+  rules: compiled('deploy/prometheus/test-rules.js'),
+  'watching-generate': compiled('deploy/generate-watching.js'),
 };
+
+/** Programs that start neither the engine nor nats-server. */
+const NEED_BUILD_ALONE = ['build', 'rules', 'watching-generate'];
 
 const [name = 'setup', ...args] = process.argv.slice(2);
 const problem =
@@ -31,7 +36,7 @@ if (problem !== undefined) {
   const { ALL_STEPS, BUILD_STEPS, setUp } = await import('./set-up.mjs');
   await runProgram(async (context) => {
     if (name === 'demo') (await import('./run-demo.mjs')).announce();
-    await setUp(context, name === 'build' ? BUILD_STEPS : ALL_STEPS);
+    await setUp(context, NEED_BUILD_ALONE.includes(name) ? BUILD_STEPS : ALL_STEPS);
     return PROGRAMS[name](context, args);
   });
 }
