@@ -7,8 +7,8 @@ import { X509Certificate } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { makeAuthority, makeCertificate } from './certificates.mjs';
 import { AUTHORITY_SECRET, CERTIFICATE_HOSTS, NAMESPACE, secretName } from './kubernetes-names.mjs';
 import { Problem, runScript } from './new-files.mjs';
 
@@ -28,10 +28,7 @@ Example:
   kubectl apply -f k8s/base/namespace.yaml
   node deploy/kubernetes-certificates.mjs -- --context kind-espalier
 `;
-const MAKE = path.join(path.dirname(fileURLToPath(import.meta.url)), 'make-certificates.mjs');
 const DAY_MS = 86_400_000;
-/** make-certificates wants a name for those whose certificates are not kept. */
-const NO_HOST = 'unused.invalid';
 
 function main() {
   const settings = readFlags();
@@ -45,21 +42,20 @@ function main() {
   for (const role of Object.keys(CERTIFICATE_HOSTS))
     if (!roles.includes(role)) process.stdout.write(`${secretName(role)}: stays\n`);
   if (roles.length === 0) return;
+  process.umask(0o077);
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'espalier-certificates-'));
   try {
-    const authority = path.join(folder, 'authority');
-    const isNew = !secrets.has(AUTHORITY_SECRET);
-    if (isNew) make(authority, [NO_HOST], settings);
-    else writeAuthority(authority, secrets.get(AUTHORITY_SECRET));
-    const ca = fs.readFileSync(path.join(authority, 'ca.pem'));
-    // First of all: certificates of an authority whose key is lost could not be renewed.
-    if (isNew) put(kubectl, AUTHORITY_SECRET, ca, { certificate: ca, key: read(authority, 'ca-key.pem') });
-    for (const role of roles) {
-      const own = path.join(folder, role);
-      const hosts = CERTIFICATE_HOSTS[role].length === 0 ? [NO_HOST] : CERTIFICATE_HOSTS[role];
-      make(own, hosts, settings, authority);
-      put(kubectl, secretName(role), ca, { certificate: read(own, `${role}.pem`), key: read(own, `${role}-key.pem`) });
+    const made = [];
+    if (secrets.has(AUTHORITY_SECRET)) writeAuthority(folder, secrets.get(AUTHORITY_SECRET));
+    else {
+      makeAuthority(folder);
+      made.push(secretOf(AUTHORITY_SECRET, folder, 'ca'));
     }
+    for (const role of roles) {
+      makeCertificate(folder, role, folder, { hosts: CERTIFICATE_HOSTS[role], days: settings.days });
+      made.push(secretOf(secretName(role), folder, role));
+    }
+    put(kubectl, made);
   } finally {
     fs.rmSync(folder, { recursive: true });
   }
@@ -123,42 +119,29 @@ function isDue(role, secrets, { renewBeforeDays }) {
   return validTo - Date.now() < renewBeforeDays * DAY_MS;
 }
 
-function make(out, hosts, { days }, authority) {
-  const flags = ['--out', out, '--days', days, ...hosts.flatMap((host) => ['--host', host])];
-  if (authority !== undefined) flags.push('--authority', authority);
-  const { status, stderr } = spawnSync(process.execPath, [MAKE, ...flags], { encoding: 'utf8' });
-  if (status !== 0) throw new Problem(stderr.trim());
-}
-
 function writeAuthority(folder, data) {
-  fs.mkdirSync(folder, { mode: 0o700 });
-  for (const [file, key] of [
-    ['ca.pem', 'tls.crt'],
-    ['ca-key.pem', 'tls.key'],
-  ])
-    fs.writeFileSync(path.join(folder, file), Buffer.from(data[key] ?? '', 'base64'), { mode: 0o600 });
+  const write = (name, key) => fs.writeFileSync(path.join(folder, name), Buffer.from(data[key] ?? '', 'base64'));
+  write('ca.pem', 'tls.crt');
+  write('ca-key.pem', 'tls.key');
 }
 
-function read(folder, name) {
-  return fs.readFileSync(path.join(folder, name));
-}
-
-/** By server-side apply, which keeps no second copy of the key in an annotation. */
-function put(kubectl, name, ca, { certificate, key }) {
-  const secret = {
+/** In the form of cert-manager. */
+function secretOf(name, folder, files) {
+  const read = (file) => fs.readFileSync(path.join(folder, file)).toString('base64');
+  return {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: { name, labels: { 'app.kubernetes.io/name': 'espalier', 'app.kubernetes.io/part-of': 'espalier' } },
     type: 'kubernetes.io/tls',
-    data: {
-      'ca.crt': ca.toString('base64'),
-      'tls.crt': certificate.toString('base64'),
-      'tls.key': key.toString('base64'),
-    },
+    data: { 'ca.crt': read('ca.pem'), 'tls.crt': read(`${files}.pem`), 'tls.key': read(`${files}-key.pem`) },
   };
+}
+
+/** In one call, the authority first. By server-side apply, which keeps no second copy of keys in an annotation. */
+function put(kubectl, secrets) {
   const flags = ['--server-side', '--force-conflicts', '--field-manager=espalier-certificates', '--filename=-'];
-  kubectl(['apply', ...flags], JSON.stringify(secret));
-  process.stdout.write(`${name}: made\n`);
+  kubectl(['apply', ...flags], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: secrets }));
+  for (const { metadata } of secrets) process.stdout.write(`${metadata.name}: made\n`);
 }
 
 runScript('kubernetes-certificates', main);

@@ -3,12 +3,11 @@
 // and of user, with its role (docs/adr/0010-mutual-tls.md). Private keys can be read by their owner only. Nothing that is
 // there is ever overwritten, and files come to their place when all of them are made.
 
-import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { makeAuthority, makeCertificate, ROLES } from './certificates.mjs';
 import { makeNewFiles, Problem, runScript } from './new-files.mjs';
 
 const HELP = `Usage: node deploy/make-certificates.mjs --out DIR --host NAME [--host NAME ...] [options]
@@ -25,12 +24,6 @@ known by their certificates), and the private key of each as *-key.pem.
 Example:
   node deploy/make-certificates.mjs --out certificates --host gpu-1.example --host 10.0.0.7
 `;
-
-const ROLES = ['worker', 'coordinator', 'nats', 'submit', 'read', 'admin'];
-// Whoever serves is reached by a name.
-const SERVERS = ['worker', 'coordinator', 'nats'];
-const AUTHORITY_DAYS = 3650;
-const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
 function main() {
   const settings = readFlags();
@@ -78,63 +71,6 @@ function readFlags() {
 /** Names end up in a file that openssl reads as settings: nothing but letters, digits, dots and hyphens. */
 function isHost(text) {
   return net.isIP(text) !== 0 || /^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(text);
-}
-
-function makeAuthority(folder) {
-  openssl([
-    ...[
-      'req',
-      '-x509',
-      '-sha256',
-      ...KEY,
-      '-days',
-      String(AUTHORITY_DAYS),
-      '-subj',
-      '/CN=Espalier development authority',
-    ],
-    ...['-addext', 'basicConstraints=critical,CA:TRUE,pathlen:0', '-addext', 'keyUsage=critical,keyCertSign,cRLSign'],
-    ...['-keyout', path.join(folder, 'ca-key.pem'), '-out', path.join(folder, 'ca.pem')],
-  ]);
-}
-
-function makeCertificate(folder, role, authority, { hosts, days }) {
-  const file = (ending) => path.join(folder, `${role}${ending}`);
-  const names = SERVERS.includes(role) ? hosts.map((host) => `${net.isIP(host) ? 'IP' : 'DNS'}:${host}`) : [];
-  fs.writeFileSync(
-    file('.ext'),
-    [
-      'basicConstraints=critical,CA:FALSE',
-      'keyUsage=critical,digitalSignature',
-      // Both for either: a wrong role is then told in words, and not by a connection that is cut.
-      'extendedKeyUsage=serverAuth,clientAuth',
-      `subjectAltName=${[`URI:espalier:role:${role}`, ...names].join(',')}`,
-      '',
-    ].join('\n'),
-  );
-  openssl([
-    'req',
-    '-new',
-    '-sha256',
-    ...KEY,
-    '-subj',
-    `/CN=espalier ${role}`,
-    '-keyout',
-    file('-key.pem'),
-    '-out',
-    file('.csr'),
-  ]);
-  openssl([
-    ...['x509', '-req', '-sha256', '-in', file('.csr'), '-days', days, '-extfile', file('.ext'), '-out', file('.pem')],
-    ...['-CA', path.join(authority, 'ca.pem'), '-CAkey', path.join(authority, 'ca-key.pem')],
-    ...['-set_serial', `0x01${randomBytes(15).toString('hex')}`],
-  ]);
-}
-
-function openssl(args) {
-  const { status, stderr, error } = spawnSync('openssl', args, { encoding: 'utf8' });
-  if (error?.code === 'ENOENT') throw new Problem('openssl is not installed; on Debian: apt-get install openssl');
-  if (error) throw new Problem(`openssl: ${error.message}`);
-  if (status !== 0) throw new Problem(`openssl ${args[0]} failed: ${stderr.trim().split('\n').at(-1)}`);
 }
 
 runScript('make-certificates', main);
