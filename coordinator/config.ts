@@ -14,6 +14,7 @@ import {
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import {
   anything,
+  cacheFolder,
   dnsName,
   filled,
   httpUrl,
@@ -86,7 +87,7 @@ const SETTINGS = {
     help: "name in every worker's certificate, in place of the host of its address",
     problem: orElse('', dnsName),
   },
-  'cache-dir': { defaultText: '', help: 'folder for cached blobs and for jobs that run', problem: filled },
+  'cache-dir': { defaultText: '', help: 'folder for cached blobs and for jobs that run', problem: cacheFolder },
   'cache-limit-gb': { defaultText: '50', help: 'size of the cached blobs', problem: number(0.001, 1e6) },
   volume: {
     defaultText: '',

@@ -14,6 +14,10 @@ export function filled(text: string): string | null {
   return text.trim() === '' ? 'a text that is not empty' : null;
 }
 
+export function cacheFolder(text: string): string | null {
+  return filled(text) === null ? null : 'a folder: it has a default only where HOME or XDG_CACHE_HOME is set';
+}
+
 export function integer(least: number, most: number): SettingCheck {
   return (text) =>
     /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most

@@ -13,6 +13,7 @@ import {
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import {
   anything,
+  cacheFolder,
   filled,
   hostAndPort,
   httpUrl,
@@ -74,7 +75,7 @@ const MOST_WORKERS = 64;
 const SETTINGS = {
   host: { defaultText: '127.0.0.1', help: 'address to listen on', problem: filled },
   port: { defaultText: '7077', help: 'port to listen on, 0 for any free one', problem: integer(0, 65535) },
-  'blob-dir': { defaultText: '', help: 'folder of the blob cache', problem: filled },
+  'blob-dir': { defaultText: '', help: 'folder of the blob cache', problem: cacheFolder },
   'blob-limit-gb': { defaultText: '50', help: 'size of the blob cache', problem: number(0.001, 1e6) },
   threads: { defaultText: '1', help: 'threads of one TensorFlow operation', problem: integer(1, 1024) },
   'memory-gb': {

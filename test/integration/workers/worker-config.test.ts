@@ -63,7 +63,11 @@ test('every problem is reported at once, with its name, what was got and what wa
 });
 
 test('without a home the blob folder must be given', () => {
-  assert.throws(() => parseWorkerConfig([], {}), { code: 'usage', message: /^--blob-dir: got ""/ });
+  assert.throws(() => parseWorkerConfig([], {}), {
+    code: 'usage',
+    message: '--blob-dir: got "", expected a folder: it has a default only where HOME or XDG_CACHE_HOME is set',
+  });
+  assert.equal(configOf([], { ESPALIER_BLOB_DIR: '/var/cache/espalier' }).blobDir, '/var/cache/espalier');
 });
 
 test('TLS takes all three files, from flags or the environment', () => {
