@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { formatIdentity, identityOf, type ProcessIdentity } from '../../../shared/process-identity.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { writeToyModel } from '../../support/toy-model.ts';
 
@@ -33,9 +34,11 @@ test('a model that ran leaves no file in any folder of the user; folders of proc
   t.after(() => rm(folder, { recursive: true, force: true }));
   const model = await writeToyModel(path.join(folder, 'model'));
   const [home, temporary] = ['home', 'tmp'].map((name) => path.join(folder, name));
-  // No process has a number beyond Linux's largest.
-  const gone = path.join(temporary, 'espalier-onnx-4194305-abc', 'pruned');
-  const living = path.join(temporary, `espalier-onnx-${process.pid}-abc`);
+  const self = identityOf();
+  const named = (owner: ProcessIdentity) => path.join(temporary, `espalier-onnx-${formatIdentity(owner)}-abc`);
+  // The worker in a container has the same number each time that the container is started.
+  const gone = path.join(named({ ...self, startTicks: '1' }), 'pruned');
+  const living = named(self);
   const foreign = path.join(temporary, 'espalier-onnx-4xYz');
   for (const made of [home, gone, living, foreign]) mkdirSync(made, { recursive: true });
   const env = { PATH: process.env.PATH, HOME: home, XDG_CACHE_HOME: home, XDG_DATA_HOME: home, TMPDIR: temporary };
