@@ -55,7 +55,8 @@ function datasource(): DatasourceVariableBuilder {
 }
 
 function instance(): QueryVariableBuilder {
-  return processes('instance', 'Instance', '{namespace=~"$namespace"}').multi(true);
+  const all = { text: ['All'], value: ['$__all'], selected: true };
+  return processes('instance', 'Instance', '{namespace=~"$namespace"}').multi(true).current(all);
 }
 
 /** Values of a label of all processes. All of them match processes without that label, too: a cluster outside of

@@ -2,7 +2,7 @@
 // (coordinator/workers/fleet-listener.ts) among others; what is so at the moment is asked of `sources` with every scrape.
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
-import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
+import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, TASK_KINDS, taskKindLabel } from './process-metrics.ts';
 
 export const JOB_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
 export type JobStateLabel = (typeof JOB_STATES)[number];
@@ -163,7 +163,11 @@ export class CoordinatorMetrics extends ProcessMetrics {
       labelNames: ['method', 'status'],
       registers,
     });
+    // There from the start: a series that comes with its first event hides that event from rates.
     for (const state of JOB_STATES) this.#jobs.inc({ state }, 0);
+    for (const stage of STAGES) this.#stageSeconds.zero({ stage });
+    for (const kind of TASK_KINDS) this.#taskSeconds.zero({ kind });
+    for (const runtime of SPEED_RUNTIMES) this.#speedup.zero({ runtime });
     for (const reason of RETRY_REASONS) this.#taskRetries.inc({ reason }, 0);
     for (const direction of ['in', 'out']) this.#bytes.inc({ direction }, 0);
     this.#showSources(sources);

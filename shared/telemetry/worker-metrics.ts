@@ -1,7 +1,7 @@
 // The metrics of a worker. The methods are those of its observer (worker/worker-observer.ts).
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { BusyMeter } from './busy-meter.ts';
-import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, taskKindLabel } from './process-metrics.ts';
+import { type BuildInfo, DURATION_BUCKETS, ProcessMetrics, TASK_KINDS, taskKindLabel } from './process-metrics.ts';
 
 /** refused: there was no place, or the worker was ending. */
 const OUTCOMES = ['done', 'failed', 'refused', 'cancelled'] as const;
@@ -64,6 +64,8 @@ export class WorkerMetrics extends ProcessMetrics {
         this.set(busy.ratio());
       },
     });
+    // There from the start: a series that comes with its first event hides that event from rates.
+    for (const kind of TASK_KINDS) this.#taskSeconds.zero({ kind });
     for (const outcome of OUTCOMES) this.#tasks.inc({ outcome }, 0);
     for (const direction of DIRECTIONS) this.#bytes.inc({ direction }, 0);
     for (const result of CACHE_RESULTS) this.#cache.inc({ result }, 0);

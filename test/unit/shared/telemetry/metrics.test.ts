@@ -85,6 +85,17 @@ describe('names', () => {
   });
 });
 
+describe('what has not happened yet', () => {
+  it('shows as 0, so that the first time is a change', async () => {
+    const coordinator = await values(new CoordinatorMetrics(BUILD));
+    const worker = await values(new WorkerMetrics(BUILD));
+    assert.equal(coordinator.get('espalier_stage_duration_seconds_count{stage="fisher"}'), 0);
+    assert.equal(coordinator.get('espalier_task_round_trip_seconds_count{kind="solve"}'), 0);
+    assert.equal(coordinator.get('espalier_speedup_ratio_count{runtime="engine"}'), 0);
+    assert.equal(worker.get('espalier_task_duration_seconds_count{kind="solve"}'), 0);
+  });
+});
+
 describe('the limit of memory', () => {
   it('is that of the control group, where one is set', () => {
     assert.equal(memoryLimitBytes(2e9, 8e9), 2e9);
