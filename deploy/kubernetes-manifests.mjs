@@ -38,16 +38,21 @@ export function generatedSources() {
 /** Another version may write the same objects in another form. */
 export const KUSTOMIZE = 'v5.8.1';
 
-/** Digest of the names and texts of all sources. @param root folder of the repository. */
-export function sourcesDigest(root) {
-  const folder = path.join(root, 'k8s');
-  const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const names = files.map((entry) => path.relative(folder, path.join(entry.parentPath ?? entry.path, entry.name)));
+/** The folder and all those that its kustomization takes in, sorted. */
+function foldersOf(root, folder) {
+  const text = fs.readFileSync(path.join(root, folder, 'kustomization.yaml'), 'utf8');
+  const others = [...text.matchAll(/^ {2}- (\.\.\/\S+)$/gm)].map(([, name]) => path.join(folder, name));
+  return [...new Set([folder, ...others.flatMap((other) => foldersOf(root, other))])].sort();
+}
+
+/** Digest of the names and texts of all that a rendered file is made of. @param root folder of the repository. */
+export function sourcesDigest(root, name) {
   const hash = createHash('sha256');
-  for (const name of names.filter((name) => !name.startsWith('rendered')).sort()) {
-    const text = fs.readFileSync(path.join(folder, name));
-    hash.update(`${name}\n${text.length}\n`).update(text);
-  }
+  for (const folder of foldersOf(root, RENDERED[name]))
+    for (const file of fs.readdirSync(path.join(root, folder)).sort()) {
+      const text = fs.readFileSync(path.join(root, folder, file));
+      hash.update(`${folder}/${file}\n${text.length}\n`).update(text);
+    }
   return hash.digest('hex');
 }
 
@@ -57,7 +62,7 @@ export function renderedFile(root, name, body) {
   return [
     `# Made of ${RENDERED[name]} by \`npm run k8s:render\`; not to be edited.`,
     `# kustomize: ${KUSTOMIZE}`,
-    `# sources: sha256:${sourcesDigest(root)}`,
+    `# sources: sha256:${sourcesDigest(root, name)}`,
     `# text below: sha256:${digest}`,
     body,
   ].join('\n');

@@ -158,10 +158,19 @@ export const RENDERED = Object.keys(manifests.RENDERED);
 /** Texts by path. */
 export const GENERATED_SOURCES = manifests.generatedSources();
 
-export const staleness = (name: string) => manifests.staleness(projectRoot(), name);
+/** Why a rendered file is not what its sources make, or null. */
+export const staleness = (name: string, root = projectRoot()) => manifests.staleness(root, name);
+
+const parsed = new Map<string, KubeObject[]>();
 
 /** The objects of one rendered file, to be changed at will. */
 export function readRendered(name: string): KubeObject[] {
+  const objects = parsed.get(name) ?? parse(name);
+  parsed.set(name, objects);
+  return structuredClone(objects);
+}
+
+function parse(name: string): KubeObject[] {
   const text = readFileSync(path.join(projectRoot(), 'k8s/rendered', `${name}.yaml`), 'utf8');
   return parseAllDocuments(text).map((document) => {
     if (document.errors.length > 0) throw document.errors[0];

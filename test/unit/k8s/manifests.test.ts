@@ -33,6 +33,14 @@ for (const name of RENDERED)
       assert.equal(maps.length, name === 'existing-nats' ? 0 : 1);
     });
 
+    it('can be taken away but for the namespace and claims', () => {
+      const left = readRendered(name).filter(({ metadata }) =>
+        ['namespace', 'models'].includes(metadata.labels?.['app.kubernetes.io/component'] ?? ''),
+      );
+      const kinds = left.map(({ kind }) => kind);
+      assert.deepEqual(kinds, ['Namespace', ...(name === 'large-gpu-pool' ? ['PersistentVolumeClaim'] : [])]);
+    });
+
     it('asks for Pod Security "restricted"', () => {
       const { labels = {} } = find(readRendered(name), 'Namespace', 'espalier').metadata;
       for (const mode of ['enforce', 'audit', 'warn'])
