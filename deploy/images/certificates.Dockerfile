@@ -6,7 +6,7 @@ ARG NODE_VERSION=20.20.2
 FROM node:${NODE_VERSION}-bookworm-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends openssl
 WORKDIR /src
-COPY deploy/new-files.mjs deploy/make-certificates.mjs deploy/
+COPY deploy/new-files.mjs deploy/certificates.mjs deploy/make-certificates.mjs deploy/
 COPY deploy/compose/make-certificates.mjs deploy/compose/
 # A volume takes its owner from the folder that it is first mounted on.
 RUN mkdir -p /volumes/certificates/authority /volumes/certificates/nats /volumes/certificates/coordinator \
