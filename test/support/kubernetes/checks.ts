@@ -6,6 +6,7 @@ import { checkCertificates } from './check-certificates.ts';
 import { checkNetwork } from './check-network.ts';
 import { checkPods } from './check-pods.ts';
 import { checkReferences } from './check-references.ts';
+import { checkScaling } from './check-scaling.ts';
 import { checkSettings } from './check-settings.ts';
 import type { KubeObject } from './objects.ts';
 
@@ -24,5 +25,6 @@ export const CHECKS = {
   references: (objects: readonly KubeObject[]) => checkReferences(objects, SCRIPTED_SECRETS),
   settings: (objects: readonly KubeObject[]) => checkSettings(objects, CERTIFICATE_HOSTS),
   network: checkNetwork,
+  scaling: checkScaling,
   certificates: (objects: readonly KubeObject[]) => checkCertificates(objects, CERTIFICATE_HOSTS),
 } as const;

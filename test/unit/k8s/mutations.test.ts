@@ -17,6 +17,10 @@ const policy = (objects: KubeObject[], name: string) => find(objects, 'NetworkPo
 const remove = (objects: KubeObject[], kind: string, name: string) => {
   objects.splice(objects.indexOf(find(objects, kind, name)), 1);
 };
+const trigger = (name: string, values: Readonly<Record<string, string>>) => (objects: KubeObject[]) => {
+  const { triggers = [] } = find(objects, 'ScaledObject', 'worker').spec!;
+  Object.assign(triggers.find((candidate) => candidate.name === name)!.metadata, values);
+};
 const inWorker = (change: (container: Container, spec: PodSpec) => void) => (objects: KubeObject[]) => {
   const spec = worker(objects);
   change(spec.containers[0], spec);
@@ -331,6 +335,30 @@ const MUTATIONS: Readonly<Record<keyof typeof CHECKS, readonly (readonly [string
         trigger.metadata.natsServerMonitoringEndpoint = 'nats-headless.espalier.svc.cluster.local:8223';
       },
       /KEDA → nats TCP 8223: nobody serves it/,
+    ],
+  ],
+  scaling: [
+    ['another stream', trigger('jobs', { stream: 'ESPALIER_EVENTS' }), /stream: got ESPALIER_EVENTS, expected ESP/],
+    ['another consumer', trigger('jobs', { consumer: 'workers' }), /consumer: got workers, expected coordinators/],
+    ['another port', trigger('jobs', { natsServerMonitoringEndpoint: 'nats:4222' }), /port of NATS: got 4222/],
+    ['no such metric', trigger('tasks', { valueLocation: 'espalier_pending' }), /espalier_pending: no such metric/],
+    [
+      'a metric of workers',
+      trigger('tasks', { valueLocation: 'espalier_worker_tasks' }),
+      /worker_tasks: no such metric/,
+    ],
+    ['another page', trigger('tasks', { url: 'http://coordinator:7070/metrics' }), /url: got/],
+    ['too many jobs for one worker', trigger('jobs', { lagThreshold: '16' }), /lagThreshold: got 16, expected 4/],
+    ['two workers for the tasks of one', set('worker', { ESPALIER_WORKERS: '2' }), /targetValue: got 8, expected 16/],
+    [
+      'no first worker',
+      (objects) => find(objects, 'ScaledObject', 'worker').spec!.triggers!.splice(0, 1),
+      /no trigger that can start the first worker/,
+    ],
+    [
+      'a worker for ever',
+      (objects) => (find(objects, 'ScaledObject', 'worker').spec!.minReplicaCount = 1),
+      /from 1 to 8/,
     ],
   ],
   certificates: [
