@@ -30,12 +30,11 @@ COPY cli cli
 RUN node setup/main.mjs build
 
 COPY deploy/images/collect-files.mjs deploy/images/
-RUN node deploy/images/collect-files.mjs coordinator /image/opt/espalier && mkdir -p /writable/cache /writable/tmp
+RUN node deploy/images/collect-files.mjs coordinator /image/opt/espalier && mkdir /cache
 
 FROM scratch
 COPY --from=build /image/ /
-COPY --from=build --chown=65532:65532 /writable/cache /var/cache/espalier
-COPY --from=build --chown=65532:65532 /writable/tmp /tmp
+COPY --from=build --chown=65532:65532 /cache /var/cache/espalier
 
 ENV PATH=/usr/local/bin:/usr/bin
 ENV NODE_ENV=production

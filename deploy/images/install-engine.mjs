@@ -12,6 +12,8 @@ import { runProgram } from '../../setup/program.mjs';
 import { setUp } from '../../setup/set-up.mjs';
 
 const PACKAGE = path.join('node_modules', '@tensorflow', 'tfjs-node-gpu');
+// Of NVIDIA's wheels: whole other interfaces, and a second build of a compiler, that no library of these opens or names.
+const NEVER_OPENED = /\/lib(cusolverMg|nvblas|cufftw|nvrtc\.alt|nvrtc-builtins\.alt)\.so/;
 const BINDING = path.join('lib', 'napi-v8', 'tfjs_binding.node');
 
 const [out] = process.argv.slice(2);
@@ -22,7 +24,8 @@ await runProgram(async (context) => {
   for (const name of ['package.json', BINDING]) copy(path.join(from, name), path.join(to, name));
   const libraries = engineLibraries.librariesFolder(context);
   for (const name of fs.readdirSync(libraries, { recursive: true }))
-    if (/\.so(\.|$)/.test(name)) move(path.join(libraries, name), path.join(to, 'deps', name));
+    if (/\.so(\.|$)/.test(name) && !NEVER_OPENED.test(name))
+      move(path.join(libraries, name), path.join(to, 'deps', name));
   return 0;
 });
 

@@ -11,8 +11,9 @@ import * as natsServer from '../../setup/nats-server.mjs';
 import { SetupProblem } from '../../setup/problem.mjs';
 import { runProgram } from '../../setup/program.mjs';
 import { ContainerEngine, findEngine } from './container-engine.mjs';
+import { inspectImage, tryGpuImage } from './inspect-image.mjs';
+import { pruneExample } from './prune-example.mjs';
 import { RootFileSystems } from './root-file-system.mjs';
-import { inspectImage, pruneExample, tryGpuImage } from './smoke-test.mjs';
 
 const HELP = `Usage: npm run images -- [options]
 
@@ -107,10 +108,10 @@ async function tryAll(context, builder, images, { isRootfs }, folder) {
   await inspectImage('coordinator', images.coordinator, about);
   await inspectImage('worker', images.worker, about);
   const startNats = isRootfs ? await localNats(context) : containerNats(context, builder.name);
-  await pruneExample({ images, startNats, folder, root: context.root, say });
+  await pruneExample({ images, startNats, folder, root: context.root, say, signal: context.signal });
   if (images.workerGpu === null) return;
   await inspectImage('worker-gpu', images.workerGpu, about);
-  await tryGpuImage(images.workerGpu, { say, hasGpu: false });
+  await tryGpuImage(images.workerGpu, { say, folder });
 }
 
 /** This machine's nats-server, of the version that compose.yaml has. */

@@ -154,8 +154,8 @@ export class RootFileSystemImage {
 
   /** Sends a signal to process 1 of the name space, which is the only child of unshare. */
   stop(child, signalName) {
-    const [pid] = fs.readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ');
-    process.kill(Number(pid), signalName);
+    const [pid] = fs.readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').split(' ');
+    if (pid !== '') process.kill(Number(pid), signalName);
   }
 }
 

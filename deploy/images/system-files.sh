@@ -2,16 +2,17 @@
 # Puts into a folder what a program of Node needs of a Linux system, and nothing else: no shell, no package manager. Runs in
 # a stage that builds an image, as root.
 #
-# usage: sh system-files.sh FOLDER
+# usage: sh system-files.sh FOLDER [PACKAGE ...]      Debian packages of libraries beside those of C and C++
 set -eu
 root=$1
-packages="libc6 libgcc-s1 libstdc++6 gcc-12-base tini"
+shift
 
 mkdir -p "$root/usr/local/bin" "$root/etc" "$root/usr/share/doc/nodejs" "$root/var/lib/dpkg/status.d"
+mkdir -p -m 1777 "$root/tmp"
 unpacked=$(mktemp -d)
 cd "$unpacked"
 apt-get update
-apt-get -o APT::Sandbox::User=root download $packages
+apt-get -o APT::Sandbox::User=root download libc6 libgcc-s1 libstdc++6 gcc-12-base tini "$@"
 for package in *.deb; do
   dpkg-deb --extract "$package" "$root"
   # Where scanners look for what is installed.

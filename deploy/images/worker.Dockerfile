@@ -13,7 +13,8 @@ ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates g++ python3 python3-pip
 WORKDIR /src
 COPY deploy/images/system-files.sh deploy/images/
-RUN sh deploy/images/system-files.sh /image
+# cuDNN needs zlib.
+RUN sh deploy/images/system-files.sh /image zlib1g
 
 COPY package.json package-lock.json .npmrc ./
 ARG NPM_CONFIG_REGISTRY
@@ -39,12 +40,11 @@ COPY cli cli
 RUN node setup/main.mjs build
 
 COPY deploy/images/collect-files.mjs deploy/images/
-RUN node deploy/images/collect-files.mjs worker /image/opt/espalier && mkdir -p /writable/cache /writable/tmp
+RUN node deploy/images/collect-files.mjs worker /image/opt/espalier && mkdir /cache
 
 FROM scratch
 COPY --from=build /image/ /
-COPY --from=build --chown=65532:65532 /writable/cache /var/cache/espalier
-COPY --from=build --chown=65532:65532 /writable/tmp /tmp
+COPY --from=build --chown=65532:65532 /cache /var/cache/espalier
 
 ARG DEVICE=cpu
 ENV PATH=/usr/local/bin:/usr/bin
