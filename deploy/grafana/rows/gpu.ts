@@ -24,7 +24,8 @@ export const GPUS: Row = {
     },
     {
       title: 'GPU utilisation',
-      description: 'Share of the time in which a kernel ran, by DCGM. Needs the DCGM exporter.',
+      description:
+        'Share of the time in which a kernel ran, by DCGM. Needs the DCGM exporter. With all namespaces GPUs of other programs show, too.',
       unit: Percent,
       max: 100,
       queries: [{ expr: dcgm('DCGM_FI_DEV_GPU_UTIL'), legend: GPU }],

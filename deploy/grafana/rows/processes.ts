@@ -1,6 +1,6 @@
 import { BytesIEC, PercentUnit, Seconds, Short } from '@grafana/grafana-foundation-sdk/units';
 import type { Row } from '../row.ts';
-import { OWN } from '../selectors.ts';
+import { OWN, ofOurs } from '../selectors.ts';
 
 const EACH = '{{job}} {{instance}}';
 
@@ -13,14 +13,14 @@ export const PROCESSES: Row = {
       unit: Seconds,
       alerts: ['EspalierEventLoopLag'],
       related: ['EspalierLeasesLost'],
-      queries: [{ expr: `nodejs_eventloop_lag_p99_seconds{${OWN}}`, legend: EACH }],
+      queries: [{ expr: ofOurs(`nodejs_eventloop_lag_p99_seconds{${OWN}}`), legend: EACH }],
     },
     {
       title: 'Memory',
       description: 'Resident memory of each process.',
       unit: BytesIEC,
       related: ['EspalierMemoryNearLimit'],
-      queries: [{ expr: `process_resident_memory_bytes{${OWN}}`, legend: EACH }],
+      queries: [{ expr: ofOurs(`process_resident_memory_bytes{${OWN}}`), legend: EACH }],
     },
     {
       title: 'Share of the memory limit',
@@ -41,7 +41,7 @@ export const PROCESSES: Row = {
       description: 'Cores that each process uses.',
       unit: Short,
       related: ['EspalierEventLoopLag', 'EspalierLeasesLost'],
-      queries: [{ expr: `rate(process_cpu_seconds_total{${OWN}}[$__rate_interval])`, legend: EACH }],
+      queries: [{ expr: ofOurs(`rate(process_cpu_seconds_total{${OWN}}[$__rate_interval])`), legend: EACH }],
     },
     {
       title: 'Garbage collection',
@@ -49,7 +49,9 @@ export const PROCESSES: Row = {
       unit: PercentUnit,
       queries: [
         {
-          expr: `sum by (job, instance) (rate(nodejs_gc_duration_seconds_sum{${OWN}}[$__rate_interval]))`,
+          expr: ofOurs(
+            `sum by (namespace, job, instance) (rate(nodejs_gc_duration_seconds_sum{${OWN}}[$__rate_interval]))`,
+          ),
           legend: EACH,
         },
       ],
@@ -59,13 +61,15 @@ export const PROCESSES: Row = {
       description: 'File descriptors in use, as a share of what the process may open.',
       unit: PercentUnit,
       max: 1,
-      queries: [{ expr: `process_open_fds{${OWN}} / process_max_fds{${OWN}}`, legend: EACH }],
+      queries: [{ expr: ofOurs(`process_open_fds{${OWN}} / process_max_fds{${OWN}}`), legend: EACH }],
     },
     {
       title: 'Starts',
       description: 'Processes that started in the hour before.',
       unit: Short,
-      queries: [{ expr: `sum by (job) (changes(process_start_time_seconds{${OWN}}[1h]))`, legend: '{{job}}' }],
+      queries: [
+        { expr: `sum by (job) (${ofOurs(`changes(process_start_time_seconds{${OWN}}[1h])`)})`, legend: '{{job}}' },
+      ],
     },
     {
       title: 'Versions',

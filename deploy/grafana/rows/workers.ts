@@ -1,6 +1,6 @@
 import { BytesIEC, OpsPerSecond, PercentUnit, Short } from '@grafana/grafana-foundation-sdk/units';
 import type { Row } from '../row.ts';
-import { CLUSTER, OWN, rateBy } from '../selectors.ts';
+import { CLUSTER, inOurNamespaces, OWN, rateBy } from '../selectors.ts';
 
 const HPA = `horizontalpodautoscaler="keda-hpa-worker", ${CLUSTER}`;
 const DEPLOYMENT = `deployment="worker", ${CLUSTER}`;
@@ -37,9 +37,15 @@ export const WORKERS: Row = {
       unit: Short,
       related: ['EspalierScalingAtMaximum', 'EspalierWorkerPodsPending'],
       queries: [
-        { expr: `sum(kube_deployment_spec_replicas{${DEPLOYMENT}})`, legend: 'wanted' },
-        { expr: `sum(kube_deployment_status_replicas_available{${DEPLOYMENT}})`, legend: 'available' },
-        { expr: `max(kube_horizontalpodautoscaler_spec_max_replicas{${HPA}})`, legend: 'at most' },
+        { expr: `sum(${inOurNamespaces(`kube_deployment_spec_replicas{${DEPLOYMENT}}`)})`, legend: 'wanted' },
+        {
+          expr: `sum(${inOurNamespaces(`kube_deployment_status_replicas_available{${DEPLOYMENT}}`)})`,
+          legend: 'available',
+        },
+        {
+          expr: `max(${inOurNamespaces(`kube_horizontalpodautoscaler_spec_max_replicas{${HPA}}`)})`,
+          legend: 'at most',
+        },
       ],
     },
     {

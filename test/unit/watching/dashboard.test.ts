@@ -14,6 +14,7 @@ import { watchingFiles } from '../../../deploy/watching-files.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { assertKnown } from '../../support/check-query.ts';
 import { knownMetrics } from '../../support/known-metrics.ts';
+import { parsePromql } from '../../support/promql.ts';
 
 const root = projectRoot();
 const rules = readRules(root);
@@ -108,6 +109,18 @@ describe('panels', () => {
         assert.deepEqual(datasource, panel.datasource);
       }
     });
+});
+
+describe('expressions', () => {
+  it('keep to our processes where other programs have the same metrics, whatever namespace is chosen', () => {
+    const expressions = panels.flatMap(({ targets }) => (targets as Dataquery[]).map(({ expr }) => expr));
+    const shared = expressions.filter((expr) => /\b(process|nodejs|kube)_/.test(expr));
+    assert.ok(shared.length >= 9);
+    for (const expr of shared) {
+      const ours = parsePromql(expr).selectors.filter(({ metric }) => /^(namespace:)?espalier_/.test(metric));
+      assert.notEqual(ours.length, 0, expr);
+    }
+  });
 });
 
 describe('thresholds', () => {
