@@ -37,11 +37,18 @@ export function onnxOutputs(config: Pick<ModelConfig, 'task' | 'outputs'>): Onnx
   return [port('logits', [...(byToken ? BATCH_TOKENS : ['batch']), config.outputs])];
 }
 
-/** The graph of a model, dense or pruned. A sub-layer with nothing left adds its output bias only.
- * @param dtype of the stored matrices; everything is computed in float32. */
-export function encoderGraph(config: ModelConfig, dtype: 'F32' | 'F16'): EncoderGraph {
+export interface EncoderGraphOptions {
+  /** Of the stored matrices; everything is computed in float32. */
+  readonly dtype: 'F32' | 'F16';
+  /** The last layer computes every token even where the head reads first ones alone, as graphs do that were traced from
+   * PyTorch. The same logits, slower. */
+  readonly everyToken?: boolean;
+}
+
+/** The graph of a model, dense or pruned. A sub-layer with nothing left adds its output bias only. */
+export function encoderGraph(config: ModelConfig, { dtype, everyToken = false }: EncoderGraphOptions): EncoderGraph {
   const builder = new GraphBuilder(dtype);
-  const graph = new EncoderNodes(config, builder);
+  const graph = new EncoderNodes(config, builder, everyToken);
   let hidden = graph.embeddings();
   const bias = graph.paddingBias();
   for (let layer = 0; layer < config.layers; layer++) hidden = graph.ffn(layer, graph.attention(layer, hidden, bias));
@@ -55,8 +62,11 @@ class EncoderNodes {
   private readonly builder: GraphBuilder;
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
 
-  constructor(config: ModelConfig, builder: GraphBuilder) {
+  private readonly everyToken: boolean;
+
+  constructor(config: ModelConfig, builder: GraphBuilder, everyToken: boolean) {
     this.config = config;
+    this.everyToken = everyToken;
     this.builder = builder;
     this.shapes = new Map(weightSpecs(config).map(({ name, shape }) => [name, shape]));
   }
@@ -115,8 +125,8 @@ class EncoderNodes {
    * queries and what follows of the first, [b, 1, D]. */
   attention(layer: number, x: string, bias: string): string {
     const { builder: g, config } = this;
-    const firstOnly = layer === config.layers - 1 && hasHeadDense(config);
-    const asking = firstOnly ? g.add('Gather', 'head/first', [x, g.integers([0])], { axis: 1 }) : x;
+    const firstOnly = !this.everyToken && layer === config.layers - 1 && hasHeadDense(config);
+    const asking = firstOnly ? this.firstTokens(x) : x;
     const at = `layers.${layer}.attention`;
     const module = `layers.${layer}.attention_output`;
     const heads = config.headsByLayer[layer];
@@ -150,7 +160,8 @@ class EncoderNodes {
   head(x: string): void {
     const { builder: g, config } = this;
     if (hasHeadDense(config)) {
-      const dense = this.linear('head.dense', g.add('Squeeze', 'head/hidden', [x, g.integers([1])])); // [b, D]
+      const first = this.everyToken ? this.firstTokens(x) : x; // [b, 1, D]
+      const dense = this.linear('head.dense', g.add('Squeeze', 'head/hidden', [first, g.integers([1])])); // [b, D]
       const activation = headActivation(config) === 'relu' ? 'Relu' : 'Tanh';
       this.linear('head.output', g.add(activation, 'head/activation', [dense]), 'logits');
       return;
@@ -164,6 +175,11 @@ class EncoderNodes {
     sides.forEach((side, i) => {
       g.add('Squeeze', i === 0 ? 'start_logits' : 'end_logits', [side, g.integers([2])]);
     });
+  }
+
+  private firstTokens(x: string): string {
+    const { builder: g } = this;
+    return g.add('Gather', 'head/first', [x, g.integers([0])], { axis: 1 });
   }
 
   /** LayerNorm of x + inputs · W + bias; without inputs the product is left out. */

@@ -2,7 +2,7 @@
 // comes; what stands around them is small.
 import { espalierVersion } from '../../shared/rpc/version.ts';
 import type { Checkpoint } from '../open-checkpoint.ts';
-import { type EncoderGraph, encoderGraph, OPSET } from './encoder-graph.ts';
+import { type EncoderGraph, type EncoderGraphOptions, encoderGraph, OPSET } from './encoder-graph.ts';
 import { type Initializer, initializerBytes, type OnnxPort } from './graph-builder.ts';
 import { elementType, encodeMessage, fieldHead, type TensorProto, type ValueInfoProto } from './schema.ts';
 import { weightPieces } from './weight-pieces.ts';
@@ -22,8 +22,7 @@ const IR_VERSION = 8;
 /** Element type of the stored matrices. Vectors are float32, and so is all that is computed. */
 export type OnnxWeightDType = 'F32' | 'F16';
 
-export interface OnnxOptions {
-  readonly dtype: OnnxWeightDType;
+export interface OnnxOptions extends EncoderGraphOptions {
   /** Largest file to write in one; a larger model's matrices go into a second one. Default: protobuf's limit. */
   readonly mostFileBytes?: number;
 }
@@ -52,7 +51,7 @@ interface Placed {
  * @param externalName name of the second file, where there is one.
  * @throws EspalierError while it is written: "not_finite" for weights that `dtype` cannot hold, and those of reading. */
 export function onnxModel(checkpoint: Checkpoint, options: OnnxOptions, externalName: string): OnnxModel {
-  const graph = encoderGraph(checkpoint.config, options.dtype);
+  const graph = encoderGraph(checkpoint.config, options);
   const { initializers } = graph.builder;
   const whole = messages(checkpoint, graph, initializers.map(inside));
   if (whole.bytes <= (options.mostFileBytes ?? MOST_MESSAGE_BYTES))

@@ -111,6 +111,11 @@ async function assertExported(t: TestContext, folder: string, samples: readonly 
     const got = await onnxLogits(files[0].path, checkpoint.config, samples);
     assertWithin(largestDifference(got, expected), tolerance, `${what}, ${dtype}`);
     // Padding changes no more than the order of sums does.
+    if (dtype === 'F32') {
+      const every = await writeOnnx(checkpoint, path.join(out, 'every.onnx'), { dtype, everyToken: true });
+      const slower = await onnxLogits(every.files[0].path, checkpoint.config, samples);
+      assertWithin(largestDifference(slower, got), TOLERANCE, `${what}, every token in the last layer`);
+    }
     const longer = await onnxLogits(files[0].path, checkpoint.config, samples, 20);
     assertWithin(largestDifference(longer, got), TOLERANCE, `${what}, ${dtype}, more padding`);
   }
