@@ -7,6 +7,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import tls from 'node:tls';
 import { Releases } from '../../../shared/lifecycle.ts';
 import { Certificates } from '../../support/certificates.ts';
@@ -71,8 +72,13 @@ test('a renewed certificate is presented without a restart, and nothing is signa
   reload.stdout.on('data', (data) => output.push(`${data}`));
   const before = await presented();
   const { pid } = server;
+  // Many times the period at which it looks.
+  await pause(500);
+  assert.deepEqual(output, []);
   mount(renewed);
   await until('the new certificate', async () => (await presented()) !== before);
   assert.equal(server.pid, pid);
-  assert.deepEqual(output.join('').trim().split('\n').length, 1, output.join(''));
+  // Twice where it read one file before they were changed and another one after: that costs nothing.
+  const lines = output.join('').trim().split('\n');
+  assert.ok(lines.length <= 2 && lines.every((line) => /^certificates have changed/.test(line)), output.join(''));
 });
