@@ -46,7 +46,8 @@ export class ContainerEngine {
   /** What the image says of itself, in the words of `walkStage`. */
   async #inspect(tag) {
     const text = await captureOrFail(`${this.name} inspect`, this.name, ['image', 'inspect', tag], this.#context);
-    const [{ Config, Size }] = JSON.parse(text);
+    // podman has it beside the configuration.
+    const [{ Config, Size, Healthcheck = Config.Healthcheck }] = JSON.parse(text);
     return {
       sizeBytes: Size,
       config: {
@@ -54,7 +55,7 @@ export class ContainerEngine {
         labels: Config.Labels ?? {},
         entrypoint: Config.Entrypoint ?? [],
         command: Config.Cmd ?? [],
-        health: Config.Healthcheck?.Test === undefined ? null : { command: Config.Healthcheck.Test.slice(1) },
+        health: Healthcheck?.Test === undefined ? null : { command: Healthcheck.Test.slice(1) },
       },
     };
   }

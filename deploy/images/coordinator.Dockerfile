@@ -7,15 +7,13 @@
 ARG NODE_VERSION=20.20.2
 
 FROM node:${NODE_VERSION}-bookworm-slim AS build
-ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
-RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates
 WORKDIR /src
-COPY deploy/images/system-files.sh deploy/images/
+COPY deploy/images/system-files.sh deploy/images/with-authorities.sh deploy/images/
 RUN sh deploy/images/system-files.sh /image
 
 COPY package.json package-lock.json .npmrc ./
 ARG NPM_CONFIG_REGISTRY
-RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt npm ci --no-audit --no-fund --no-progress
+RUN --mount=type=secret,id=ca sh deploy/images/with-authorities.sh npm ci --no-audit --no-fund --no-progress
 
 COPY tsconfig.json LICENSE ./
 COPY setup setup

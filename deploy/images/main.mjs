@@ -91,14 +91,16 @@ async function buildAll(context, builder, { isGpu, buildArgs }) {
   const { version } = JSON.parse(fs.readFileSync(path.join(context.root, 'package.json'), 'utf8'));
   const git = (...args) => execFileSync('git', args, { cwd: context.root, encoding: 'utf8' }).trim();
   const about = { VERSION: version, REVISION: git('rev-parse', 'HEAD'), CREATED: git('log', '-1', '--format=%cI') };
-  const build = (name, tag, more = {}) =>
-    builder.build({ file: `deploy/images/${name}.Dockerfile`, tag, buildArgs: { ...about, ...buildArgs, ...more } });
+  const build = (name, tag, args = about) =>
+    builder.build({ file: `deploy/images/${name}.Dockerfile`, tag, buildArgs: { ...args, ...buildArgs } });
   return {
     version,
     coordinator: await build('coordinator', `ghcr.io/espalier/coordinator:${version}`),
-    certificates: await build('certificates', `espalier-certificates:${version}`),
+    certificates: await build('certificates', `espalier-certificates:${version}`, {}),
     worker: await build('worker', `ghcr.io/espalier/worker:${version}`),
-    workerGpu: isGpu ? await build('worker', `ghcr.io/espalier/worker:${version}-gpu`, { DEVICE: 'gpu' }) : null,
+    workerGpu: isGpu
+      ? await build('worker', `ghcr.io/espalier/worker:${version}-gpu`, { ...about, DEVICE: 'gpu' })
+      : null,
   };
 }
 

@@ -99,7 +99,7 @@ export class RootFileSystems {
     await captureOrFail(`RUN ${command}`, 'nice', args, { env: process.env, signal });
   }
 
-  #mount(stageRoot, { type, id, target }) {
+  #mount(stageRoot, { type, id, target = `/run/secrets/${id}` }) {
     if (type !== 'secret') throw new SetupProblem(`RUN --mount=type=${type}: only secrets are known without an engine`);
     return this.#secrets[id] === undefined ? [] : bind(this.#secrets[id], path.join(stageRoot, target));
   }

@@ -9,24 +9,23 @@
 ARG NODE_VERSION=20.20.2
 
 FROM node:${NODE_VERSION}-bookworm-slim AS build
-ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates g++ python3 python3-pip
 WORKDIR /src
-COPY deploy/images/system-files.sh deploy/images/
+COPY deploy/images/system-files.sh deploy/images/with-authorities.sh deploy/images/
 # cuDNN needs zlib.
 RUN sh deploy/images/system-files.sh /image zlib1g
 
 COPY package.json package-lock.json .npmrc ./
 ARG NPM_CONFIG_REGISTRY
-RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt npm ci --no-audit --no-fund --no-progress
+RUN --mount=type=secret,id=ca sh deploy/images/with-authorities.sh npm ci --no-audit --no-fund --no-progress
 
 # Before the sources: the engine's libraries are made again only when they change themselves.
 COPY setup setup
 COPY deploy/images/install-engine.mjs deploy/images/
 ARG PIP_INDEX_URL
 ARG DEVICE=cpu
-RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
-  ESPALIER_DEVICE=${DEVICE} node deploy/images/install-engine.mjs /image/opt/espalier
+RUN --mount=type=secret,id=ca ESPALIER_DEVICE=${DEVICE} \
+  sh deploy/images/with-authorities.sh node deploy/images/install-engine.mjs /image/opt/espalier
 
 COPY tsconfig.json LICENSE ./
 COPY protos protos

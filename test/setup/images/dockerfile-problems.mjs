@@ -64,7 +64,7 @@ export async function dockerfileProblems(text, { version, ports, variables }) {
 }
 
 /** Everything that is copied from the checkout is in it, and reaches the engine past .dockerignore. */
-function copyProblems({ stages }) {
+export function copyProblems({ stages }) {
   const sent = fs
     .readFileSync(path.join(CHECKOUT, '.dockerignore'), 'utf8')
     .split('\n')

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { LEFT_OUT, packagesOf } from '../../../deploy/images/collect-files.mjs';
 import { globalArgsOf, parseDockerfile } from '../../../deploy/images/dockerfile.mjs';
 import { CHECKOUT } from '../support.mjs';
-import { dockerfileProblems, finalStage } from './dockerfile-problems.mjs';
+import { copyProblems, dockerfileProblems, finalStage } from './dockerfile-problems.mjs';
 import { parserOf, variablesOf } from './process-settings.mjs';
 
 const read = (name) => fs.readFileSync(path.join(CHECKOUT, name), 'utf8');
@@ -85,29 +85,37 @@ test('what is not understood is told of with its line', () => {
   assert.throws(() => parseDockerfile('FROM scratch\nRUN one \\'), /the file ends within an instruction$/);
 });
 
-// What the compiled program imports, from a file on: names of packages. Dynamic imports are among them.
-function importedPackages(entry) {
+// What a program imports, from some of its files on: its own files, and names of packages. Dynamic imports are among them.
+function importsOf(...entries) {
   const packages = new Set();
-  const seen = new Set();
+  const files = new Set();
   const visit = (file) => {
-    if (seen.has(file)) return;
-    seen.add(file);
-    for (const [, name] of fs
-      .readFileSync(file, 'utf8')
-      .matchAll(/(?:from|import|require\(|URL\()\s*\(?\s*['"]([^'"]+)['"]/g)) {
-      if (/^\.{1,2}\/.*\.js$/.test(name)) visit(path.resolve(path.dirname(file), name));
+    if (files.has(file)) return;
+    files.add(file);
+    const text = read(file);
+    for (const [, name] of text.matchAll(/(?:from|import|require\(|URL\()\s*\(?\s*['"]([^'"]+)['"]/g)) {
+      if (/^\.{1,2}\/.*\.m?js$/.test(name)) visit(path.join(path.dirname(file), name));
       else if (!name.startsWith('.') && !name.startsWith('node:'))
         packages.add(name.split('/', name.startsWith('@') ? 2 : 1).join('/'));
     }
   };
-  visit(path.join(CHECKOUT, 'dist', entry));
-  return [...packages].sort();
+  entries.forEach(visit);
+  return { files: [...files], packages: [...packages].sort() };
 }
+
+test('the image that makes certificates has every file that its scripts import', () => {
+  const { files } = importsOf('deploy/compose/make-certificates.mjs', 'deploy/make-certificates.mjs');
+  const missing = (text) => files.filter((file) => !new RegExp(`^COPY (.* )?${file} `, 'm').test(text));
+  const text = dockerfile('certificates');
+  assert.deepEqual(missing(text), []);
+  assert.deepEqual(missing(text.replace('deploy/new-files.mjs ', '')), ['deploy/new-files.mjs']);
+  assert.deepEqual(copyProblems(parseDockerfile(text)), []);
+});
 
 test('each image has the packages that its process imports, and that of the coordinator no engine', () => {
   const lock = JSON.parse(read('package-lock.json'));
   const kept = (image) => packagesOf(lock, LEFT_OUT[image]).map((folder) => folder.replace('node_modules/', ''));
-  const missing = (image, entry) => importedPackages(entry).filter((name) => !kept(image).includes(name));
+  const missing = (image, entry) => importsOf(`dist/${entry}`).packages.filter((name) => !kept(image).includes(name));
   assert.deepEqual(missing('coordinator', 'coordinator/main.js'), []);
   // Copied by install-engine.mjs.
   assert.deepEqual(missing('worker', 'worker/main.js'), ['@tensorflow/tfjs-node-gpu']);
