@@ -5,10 +5,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { projectRoot } from '../../shared/project-root.ts';
-import { RENDERED } from './names.ts';
+import type { Workload } from './kube-objects.ts';
+import { paths, RENDERED } from './names.ts';
 import type { World } from './world.ts';
 
 const DELETE_SECONDS = 60;
+const READY_SECONDS = 60;
 
 /** A container that the namespace's standard "restricted" forbids. */
 const FORBIDDEN = {
@@ -52,4 +54,14 @@ export async function wrongObjectsAreRefused(world: World): Promise<void> {
   assert.match(unknown.stderr, /unknown field "spec\.containerz"/);
   timeline.say('a privileged pod and an unknown field are refused');
   await world.deleteNamespace(DELETE_SECONDS);
+}
+
+/** The overlay kueue over a running gpu: the same workers, in a queue. */
+export async function kueueLabelsWorkers(world: World): Promise<void> {
+  const { api, lab, timeline } = world;
+  await lab.kubectlOk('apply', '--validate=strict', '-k', world.manifests('overlays', 'kueue'));
+  const { metadata } = await api.get<Workload>(paths.deployment('worker'));
+  assert.equal(metadata.labels?.['kueue.x-k8s.io/queue-name'], 'espalier');
+  await world.ready(paths.deployment('coordinator'), READY_SECONDS);
+  timeline.say('overlay kueue applied: the workers have their queue');
 }

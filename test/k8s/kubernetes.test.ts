@@ -1,7 +1,7 @@
 // The manifests of k8s/ on a real control plane, with our processes as the containers (see images.ts for what is real and
 // what is not). One lab for all parts, which go on from each other.
 import { after, before, describe, it } from 'node:test';
-import { everyObjectIsAccepted, renderedIsCurrent, wrongObjectsAreRefused } from './accepted.ts';
+import { everyObjectIsAccepted, kueueLabelsWorkers, renderedIsCurrent, wrongObjectsAreRefused } from './accepted.ts';
 import { devOverlayPrunes } from './dev-overlay.ts';
 import { budgetHoldsTheLastCoordinator } from './disruption.ts';
 import { scaleDownDrains } from './draining.ts';
@@ -30,6 +30,7 @@ const PARTS: readonly (readonly [name: string, run: (world: World) => Promise<vo
   ],
   ['an upgrade to the next version loses no job', upgradeKeepsJobs],
   ['an uninstall keeps the models, and the next apply finds them', uninstallKeepsModels],
+  ['the overlay kueue puts the workers into a queue', kueueLabelsWorkers],
   ['no container ended but with its pod', nothingWasRestarted],
 ];
 
