@@ -22,7 +22,7 @@ const FORBIDDEN = {
 
 /** `npm run k8s:render -- --check`. @throws when k8s/rendered is not what the lab's kubectl makes of k8s/. */
 export async function renderedIsCurrent({ lab }: World): Promise<void> {
-  const script = path.join(projectRoot(), 'deploy/kubernetes-render.mjs');
+  const script = path.join(projectRoot(), 'deploy/kubernetes/render.mjs');
   const env = { ...process.env, KUBECTL: lab.program('kubectl') };
   await promisify(execFile)(process.execPath, [script, '--check'], { env });
 }

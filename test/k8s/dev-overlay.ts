@@ -15,7 +15,7 @@ const SAMPLES = 256;
 export async function devOverlayPrunes(world: World): Promise<void> {
   const { lab, timeline } = world;
   await lab.kubectlOk('apply', '-f', world.manifests('base', 'namespace.yaml'));
-  const script = path.join(projectRoot(), 'deploy/kubernetes-certificates.mjs');
+  const script = path.join(projectRoot(), 'deploy/kubernetes/make-certificates.mjs');
   const env = { ...process.env, KUBECTL: lab.program('kubectl'), KUBECONFIG: lab.kubeconfig };
   await promisify(execFile)(process.execPath, [script], { env });
   await lab.kubectlOk('apply', '--validate=strict', '-k', world.manifests('overlays', 'dev'));

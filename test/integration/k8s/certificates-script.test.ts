@@ -1,4 +1,4 @@
-// deploy/kubernetes-certificates.mjs: makes what is missing, leaves what is good, renews what is near its end.
+// deploy/kubernetes/make-certificates.mjs: makes what is missing, leaves what is good, renews what is near its end.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
@@ -29,7 +29,7 @@ beforeEach(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 function run(...flags: string[]) {
-  const script = path.join(projectRoot(), 'deploy/kubernetes-certificates.mjs');
+  const script = path.join(projectRoot(), 'deploy/kubernetes/make-certificates.mjs');
   const env = { ...process.env, KUBECTL: `${kubectl}.mjs`, FAKE_KUBECTL_STATE: state };
   return spawnSync(process.execPath, [script, ...flags], { encoding: 'utf8', env });
 }

@@ -14,7 +14,7 @@ const USERS_SECRETS = /^existing-nats-(coordinator|worker)$/;
 const CERTIFICATE_KEYS = ['ca.crt', 'tls.crt', 'tls.key'];
 const SECRET_KEYS = /^existing-nats-/;
 
-/** @param scripted Secrets that deploy/kubernetes-certificates.mjs makes. @returns what is wrong, a line each. */
+/** @param scripted Secrets that deploy/kubernetes/make-certificates.mjs makes. @returns what is wrong, a line each. */
 export function checkReferences(objects: readonly KubeObject[], scripted: readonly string[]): string[] {
   const workloads = workloadsOf(objects);
   return [

@@ -13,10 +13,10 @@ import type { KubeObject } from './objects.ts';
 const names: {
   CERTIFICATE_HOSTS: Readonly<Record<string, readonly string[]>>;
   secretName(role: string): string;
-} = await import(pathToFileURL(path.join(projectRoot(), 'deploy/kubernetes-names.mjs')).href);
+} = await import(pathToFileURL(path.join(projectRoot(), 'deploy/kubernetes/names.mjs')).href);
 
 export const { CERTIFICATE_HOSTS } = names;
-/** Secrets of deploy/kubernetes-certificates.mjs. */
+/** Secrets of deploy/kubernetes/make-certificates.mjs. */
 export const SCRIPTED_SECRETS = Object.keys(CERTIFICATE_HOSTS).map(names.secretName);
 
 /** Each says what is wrong, a line each. */

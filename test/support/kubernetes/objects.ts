@@ -150,7 +150,7 @@ const manifests: {
   RENDERED: Readonly<Record<string, string>>;
   staleness(root: string, name: string): string | null;
   generatedSources(): Readonly<Record<string, string>>;
-} = await import(pathToFileURL(path.join(projectRoot(), 'deploy/kubernetes-manifests.mjs')).href);
+} = await import(pathToFileURL(path.join(projectRoot(), 'deploy/kubernetes/manifests.mjs')).href);
 
 /** Names of the rendered files, as in k8s/rendered/NAME.yaml. */
 export const RENDERED = Object.keys(manifests.RENDERED);

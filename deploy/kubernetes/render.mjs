@@ -4,10 +4,9 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { generatedSources, KUSTOMIZE, RENDERED, renderedFile } from './kubernetes-manifests.mjs';
-import { Problem, runScript } from './new-files.mjs';
+import { Problem, runScript } from '../new-files.mjs';
+import { generatedSources, KUSTOMIZE, RENDERED, renderedFile } from './manifests.mjs';
 
 const HELP = `Usage: npm run k8s:render [-- --check]
 
@@ -17,7 +16,7 @@ Writes nats.conf of k8s/base and k8s/overlays/dev, and k8s/rendered/*.yaml with 
 
 KUBECTL names the program (default: kubectl).
 `;
-const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const ROOT = path.resolve(import.meta.dirname, '../..');
 
 function main() {
   const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });

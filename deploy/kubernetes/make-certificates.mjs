@@ -8,11 +8,11 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeAuthority, makeCertificate } from './certificates.mjs';
-import { AUTHORITY_SECRET, CERTIFICATE_HOSTS, NAMESPACE, secretName } from './kubernetes-names.mjs';
-import { Problem, runScript } from './new-files.mjs';
+import { makeAuthority, makeCertificate } from '../certificates.mjs';
+import { Problem, runScript } from '../new-files.mjs';
+import { AUTHORITY_SECRET, CERTIFICATE_HOSTS, NAMESPACE, secretName } from './names.mjs';
 
-const HELP = `Usage: node deploy/kubernetes-certificates.mjs [options] [-- FLAGS OF KUBECTL]
+const HELP = `Usage: node deploy/kubernetes/make-certificates.mjs [options] [-- FLAGS OF KUBECTL]
 
 Makes the Secrets coordinator-tls, worker-tls, nats-tls, submit-tls, read-tls and admin-tls in the namespace ${NAMESPACE}, which
 must be there, and the authority that signs them (${AUTHORITY_SECRET}). Those that are valid for a while stay as they are. Do not use it
@@ -26,7 +26,7 @@ themselves.
 
 Example:
   kubectl apply -f k8s/base/namespace.yaml
-  node deploy/kubernetes-certificates.mjs -- --context kind-espalier
+  node deploy/kubernetes/make-certificates.mjs -- --context kind-espalier
 `;
 const DAY_MS = 86_400_000;
 

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { natsConfiguration } from './nats/configuration.mjs';
+import { natsConfiguration } from '../nats/configuration.mjs';
 
 /** Rendered files by name (k8s/rendered/NAME.yaml), each with its folder. */
 export const RENDERED = {

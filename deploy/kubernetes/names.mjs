@@ -1,4 +1,4 @@
-// Names in the cluster that certificates are made for: by deploy/kubernetes-certificates.mjs, and by cert-manager from
+// Names in the cluster that certificates are made for: by deploy/kubernetes/make-certificates.mjs, and by cert-manager from
 // k8s/components/cert-manager (a test compares the two).
 
 export const NAMESPACE = 'espalier';
