@@ -17,6 +17,7 @@ const PROGRAMS = {
   soak: compiled('test/soak/main.js'),
   bench: compiled('test/bench/main.js'),
   'bench-speed': compiled('test/bench/speed.js'),
+  'bench-gpu': compiled('test/bench/gpu.js'),
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
   rules: compiled('deploy/prometheus/test-rules.js'),

@@ -24,7 +24,7 @@ export function engineMemoryBytes(): number {
 
 /** Starts the engine. @throws EspalierError "engine" when TensorFlow cannot be loaded or a GPU was asked for in vain. */
 export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStore): Promise<EngineExecutor> {
-  setEnvironment(config);
+  setEngineEnvironment(config);
   const memoryBytes = config.memoryBytes ?? engineMemoryBytes();
   const cancelled = new SharedArrayBuffer(4);
   const data: EngineThreadData = {
@@ -118,8 +118,8 @@ export class EngineExecutor implements TaskExecutor {
   }
 }
 
-// TensorFlow and ONNX Runtime read these once, when they are loaded.
-function setEnvironment(config: WorkerConfig): void {
+/** Sets what TensorFlow and ONNX Runtime read once, when they are loaded. */
+export function setEngineEnvironment(config: Pick<WorkerConfig, 'threads' | 'device'>): void {
   silenceOnnxRuntime();
   process.env.TF_NUM_INTRAOP_THREADS = `${config.threads}`;
   process.env.TF_NUM_INTEROP_THREADS = '1';

@@ -1,4 +1,4 @@
-// Settings of a benchmark's job: the published method at half of the MACs, nothing evaluated.
+// Settings of a benchmark's job: the published method, at half of the MACs where nothing else is said; nothing evaluated.
 import { USUAL_TIMING } from '../../coordinator/job/timing-settings.ts';
 import type { PruneSettings } from '../../coordinator/prune-settings.ts';
 
@@ -9,8 +9,9 @@ export function benchSettings(options: {
   samples: number;
   workers: string | undefined;
   device: string;
+  budget?: number;
 }): PruneSettings {
-  const { model, data, out, samples, workers, device } = options;
+  const { model, data, out, samples, workers, device, budget = 0.5 } = options;
   if (device !== 'auto' && device !== 'cpu' && device !== 'gpu')
     throw new Error(`--device: got ${device}, expected auto, cpu or gpu`);
   return {
@@ -18,7 +19,7 @@ export function benchSettings(options: {
     data,
     evaluation: null,
     columns: {},
-    budgets: [{ text: '0.5', value: 0.5 }],
+    budgets: [{ text: `${budget}`, value: budget }],
     out,
     force: false,
     resume: false,

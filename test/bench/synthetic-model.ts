@@ -1,5 +1,5 @@
-// A model of BERT-base's shape with seeded random weights, and texts of given lengths for it: what a benchmark needs of
-// a model is its shape.
+// Models of a given shape with seeded random weights, and samples of given lengths for them: what a benchmark needs of a
+// model is its shape.
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { readModelConfig } from '../../checkpoint/read-config.ts';
@@ -11,22 +11,60 @@ import { elementCount } from '../../shared/tensor.ts';
 const WORDS = 30517;
 const DEVIATION = 0.02;
 
-/** Writes the folder: config, float32 weights (438 MB), a vocabulary of made-up words. */
-export async function writeBertBase(folder: string, seed: number): Promise<void> {
+/** Sizes of a model, and what its head predicts. */
+export interface SyntheticModel {
+  readonly layers: number;
+  readonly hiddenSize: number;
+  readonly heads: number;
+  readonly neurons: number;
+  readonly head: 'SequenceClassification' | 'QuestionAnswering';
+}
+
+/** Lengths of samples in tokens: round(exp(N(mean, deviation))) within least and most. */
+export interface LengthDistribution {
+  readonly mean: number;
+  readonly deviation: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+export const BERT_BASE: SyntheticModel = {
+  layers: 12,
+  hiddenSize: 768,
+  heads: 12,
+  neurons: 3072,
+  head: 'SequenceClassification',
+};
+
+export const MNLI_LENGTHS: LengthDistribution = { mean: 3.55, deviation: 0.45, least: 8, most: 128 };
+export const SQUAD_LENGTHS: LengthDistribution = { mean: 5.05, deviation: 0.38, least: 40, most: 384 };
+
+/** [CLS], and [SEP] after each text. */
+const SPECIAL_TOKENS = { sentence: 2, question: 3 };
+const QUESTION_WORDS = 8;
+const MOST_ANSWER_WORDS = 4;
+
+/** Writes a folder of BERT-base's shape: config, float32 weights (438 MB), a vocabulary of made-up words. */
+export function writeBertBase(folder: string, seed: number): Promise<void> {
+  return writeSyntheticModel(folder, BERT_BASE, seed);
+}
+
+/** The same with other sizes or another head. */
+export async function writeSyntheticModel(folder: string, model: SyntheticModel, seed: number): Promise<void> {
   const config = {
-    architectures: ['BertForSequenceClassification'],
+    architectures: [`BertFor${model.head}`],
     model_type: 'bert',
     hidden_act: 'gelu',
-    hidden_size: 768,
-    num_hidden_layers: 12,
-    num_attention_heads: 12,
-    intermediate_size: 3072,
+    hidden_size: model.hiddenSize,
+    num_hidden_layers: model.layers,
+    num_attention_heads: model.heads,
+    intermediate_size: model.neurons,
     vocab_size: WORDS + 5,
     max_position_embeddings: 512,
     type_vocab_size: 2,
     layer_norm_eps: 1e-12,
     pad_token_id: 0,
-    num_labels: 3,
+    ...(model.head === 'SequenceClassification' && { num_labels: 3 }),
   };
   const text = JSON.stringify(config, null, 2);
   const random = randomStream(seed, 'weights');
@@ -48,15 +86,43 @@ export async function writeBertBase(folder: string, seed: number): Promise<void>
   );
 }
 
-/** Writes samples whose lengths are drawn like those of MNLI: round(exp(N(3.55, 0.45))) tokens within 8 and 128. */
-export async function writeTexts(file: string, count: number, seed: number): Promise<void> {
+/** Writes labelled samples with the lengths of MNLI. */
+export function writeTexts(file: string, count: number, seed: number): Promise<void> {
   const random = randomStream(seed, 'texts');
-  const lines = Array.from({ length: count }, () => {
-    const tokens = Math.min(128, Math.max(8, Math.round(Math.exp(3.55 + 0.45 * normal(random)))));
-    const sentence = Array.from({ length: tokens - 2 }, () => word(random.integer(WORDS))).join(' ');
-    return JSON.stringify({ sentence, label: random.integer(3) });
+  return writeLines(file, count, () => {
+    const words = drawLength(random, MNLI_LENGTHS) - SPECIAL_TOKENS.sentence;
+    const sentence = drawWords(random, words).join(' ');
+    return { sentence, label: random.integer(3) };
   });
+}
+
+/** Writes questions with contexts and answers anywhere in them, in the shape of SQuAD; question and context together have
+ * the lengths of SQuAD's windows. */
+export function writeQuestions(file: string, count: number, seed: number): Promise<void> {
+  const random = randomStream(seed, 'questions');
+  return writeLines(file, count, () => {
+    const tokens = drawLength(random, SQUAD_LENGTHS) - SPECIAL_TOKENS.question;
+    const question = drawWords(random, QUESTION_WORDS).join(' ');
+    const words = drawWords(random, tokens - QUESTION_WORDS);
+    const answerWords = 1 + random.integer(MOST_ANSWER_WORDS);
+    const first = random.integer(words.length - answerWords + 1);
+    const start = words.slice(0, first).reduce((sum, before) => sum + before.length + 1, 0);
+    const answer = words.slice(first, first + answerWords).join(' ');
+    return { question, context: words.join(' '), answers: { text: [answer], answer_start: [start] } };
+  });
+}
+
+async function writeLines(file: string, count: number, draw: () => unknown): Promise<void> {
+  const lines = Array.from({ length: count }, () => JSON.stringify(draw()));
   await writeFile(file, `${lines.join('\n')}\n`);
+}
+
+function drawLength(random: RandomStream, { mean, deviation, least, most }: LengthDistribution): number {
+  return Math.min(most, Math.max(least, Math.round(Math.exp(mean + deviation * normal(random)))));
+}
+
+function drawWords(random: RandomStream, count: number): string[] {
+  return Array.from({ length: count }, () => word(random.integer(WORDS)));
 }
 
 // Words of letters alone, so that none is split.

@@ -1,0 +1,77 @@
+// Measures pruning on one device, stage by stage and as a whole job, on a model of BERT-base's shape with random weights and
+// two workloads; docs/performance.md says what is measured and counted.
+//   npm run bench:gpu [-- --device auto|cpu|gpu --workloads mnli-like,squad-like --repeats 5 --samples 2048
+//     --stages fisher,normal-equations,solve,evaluate,job --layers 12 --hidden 768 --heads 12 --neurons 3072
+//     --json FILE --baseline FILE]
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { toEspalierError } from '../../shared/errors.ts';
+import { projectRoot } from '../../shared/project-root.ts';
+import { parseWorkerConfig } from '../../worker/config.ts';
+import { machineName } from '../../worker/device.ts';
+import { readBaseline, requireComparable } from './gpu/baseline.ts';
+import { runChild } from './gpu/child.ts';
+import type { RunFigures, WorkloadFigures } from './gpu/figures.ts';
+import type { LimitsFound, LimitsStart } from './gpu/measure-limits.ts';
+import { runJobs } from './gpu/run-job.ts';
+import type { StagesFound, StagesStart } from './gpu/run-stages.ts';
+import { type GpuBenchSettings, parseGpuBench } from './gpu/settings.ts';
+import { machineText, workloadText } from './gpu/table.ts';
+import { workloadDefinition, writeWorkload } from './gpu/workloads.ts';
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+
+try {
+  const settings = parseGpuBench(process.argv.slice(2));
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-bench-gpu-'));
+  try {
+    await bench(settings, folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+} catch (caught) {
+  const error = toEspalierError(caught);
+  process.stderr.write(`${error.code === 'internal' ? error.stack : error.line}\n`);
+  process.exitCode = error.exitCode;
+}
+
+async function bench(settings: GpuBenchSettings, folder: string): Promise<void> {
+  const { device, sizes, samples, repeats, stages } = settings;
+  const definitions = settings.workloads.map((name) => workloadDefinition(name, sizes, samples));
+  const baseline = settings.baseline === null ? null : await readBaseline(settings.baseline);
+  const { kind, limits } = await runChild<LimitsStart, LimitsFound>('measure-limits.js', {
+    device,
+    threads: threads(),
+  });
+  const machine = machineName(kind);
+  if (baseline !== null) requireComparable({ machine, deviceKind: kind, workloads: definitions }, baseline);
+
+  const versions = { espalier: await ownVersion(), node: process.version };
+  const workloads: WorkloadFigures[] = [];
+  let run: RunFigures | null = null;
+  for (const definition of definitions) {
+    const files = await writeWorkload(folder, definition);
+    const start: StagesStart = { files, folder, stages, repeats, device };
+    const { deviceClass, plan, figures } = await runChild<StagesStart, StagesFound>('run-stages.js', start);
+    const job = stages.includes('job') ? await runJobs(files, { folder, repeats, device }) : null;
+    if (run === null) say(machineText({ schema: 1, machine, deviceClass, versions, repeats, limits }));
+    workloads.push({ ...figures, stages: [...figures.stages, ...(job?.stages ?? [])] });
+    say(`\n${workloadText(workloads[workloads.length - 1], { repeats, limits, baseline })}`);
+    if (job !== null && job.plan !== plan) say('  the job ran on another plan than the stages: it ran out of memory');
+    run = { schema: 1, machine, deviceClass, versions, repeats, limits, workloads };
+    // After each workload: what was measured stays when the next one is cut off.
+    if (settings.json !== null) await writeFile(settings.json, `${JSON.stringify(run, null, 2)}\n`);
+  }
+}
+
+/** Threads of one operation that a worker started here has. */
+function threads(): number {
+  const command = parseWorkerConfig([], process.env);
+  return command.kind === 'help' ? 1 : command.config.threads;
+}
+
+async function ownVersion(): Promise<string> {
+  const text = await readFile(path.join(projectRoot(), 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,156 @@
+// The process that runs a workload's stages on the executor of a worker: the same requests as a job sends to one worker, the
+// same plan, engine thread and tasks, without gRPC.
+import path from 'node:path';
+import { hasHeadDense } from '../../../checkpoint/weight-names.ts';
+import { localWeights, modelBlobs } from '../../../coordinator/job/model-blobs.ts';
+import { openPruneInputs } from '../../../coordinator/job/prune-inputs.ts';
+import { planSamples, tokensPerBatch } from '../../../coordinator/stages/plan.ts';
+import { paddedTokens, planTokens } from '../../../dataset/plan.ts';
+import type { Masks } from '../../../pruning/masks.ts';
+import { BlobStore } from '../../../shared/blobs/blob-store.ts';
+import { Releases } from '../../../shared/lifecycle.ts';
+import type { DeviceClass } from '../../../shared/rpc/protocol.ts';
+import { parseWorkerConfig } from '../../../worker/config.ts';
+import { createEngineExecutor } from '../../../worker/engine-executor.ts';
+import { GpuMemory } from '../../../worker/gpu-memory.ts';
+import { benchSettings } from '../bench-settings.ts';
+import { answerParent } from './child.ts';
+import { batchShapes, type FlopShape, forwardFlop, maskGradientFlop, normalEquationsFlop } from './count-flop.ts';
+import { evenMasks } from './even-masks.ts';
+import { type Stage, type StageFigures, stageFigures, type WorkloadFigures } from './figures.ts';
+import { StageTasks } from './stage-tasks.ts';
+import type { WorkloadFiles } from './workloads.ts';
+
+export interface StagesStart {
+  readonly files: WorkloadFiles;
+  /** For blobs. */
+  readonly folder: string;
+  readonly stages: readonly Stage[];
+  readonly repeats: number;
+  readonly device: 'auto' | 'cpu' | 'gpu';
+}
+
+export interface StagesFound {
+  readonly deviceClass: DeviceClass;
+  /** SHA-256 of the plan. */
+  readonly plan: string;
+  readonly figures: WorkloadFigures;
+}
+
+const BLOB_LIMIT_BYTES = 1e11;
+/** The driver tells what is in use now: looked at often, the most is not missed. */
+const MEMORY_LOOK_MS = 250;
+const TERA = 1e12;
+
+answerParent<StagesStart, StagesFound>(async (start) => {
+  const releases = new Releases();
+  try {
+    return await measure(start, releases);
+  } finally {
+    await releases.run();
+  }
+});
+
+async function measure(start: StagesStart, releases: Releases): Promise<StagesFound> {
+  const { files, folder, repeats, device } = start;
+  const { definition, model, data } = files;
+  const { samples, budget } = definition;
+  const blobs = await BlobStore.open(path.join(folder, 'blobs'), { limitBytes: BLOB_LIMIT_BYTES });
+  const command = parseWorkerConfig(['--device', device, '--blob-dir', path.join(folder, 'blobs')], process.env);
+  if (command.kind === 'help') throw new Error('worker configuration: got its help');
+  const engineStart = performance.now();
+  const executor = await createEngineExecutor(command.config, blobs);
+  const engineSeconds = secondsSince(engineStart);
+  releases.add(() => executor.close());
+  const { deviceClass } = executor.describe();
+  const gpu = process.env.CUDA_VISIBLE_DEVICES ?? '0';
+  const memory = deviceClass.kind === 'gpu' ? new GpuMemory(gpu, { lookMs: MEMORY_LOOK_MS }) : null;
+  releases.add(() => memory?.close());
+
+  const settings = benchSettings({ model, data, out: folder, samples, workers: '1', device, budget });
+  const inputs = await openPruneInputs(settings, releases, () => {});
+  const { checkpoint } = inputs.model;
+  const { config } = checkpoint;
+  const planned = planSamples(inputs.drawn.samples, {
+    ...{ config, device: deviceClass, groupSize: inputs.groupSize, heldOut: true },
+    tokensPerBatch: tokensPerBatch(deviceClass),
+  });
+  await blobs.put(planned.blob.digest, planned.blob.sizeBytes, planned.blob.open());
+  const { plan } = planned;
+  const tokens = planTokens(plan);
+  const sizes = { ...config, neurons: config.intermediateSize };
+  // The published teacher keeps the square root of the student's share.
+  const masks = {
+    student: evenMasks(sizes, budget, tokens / plan.samples.length),
+    teacher: evenMasks(sizes, Math.sqrt(budget), tokens / plan.samples.length),
+  };
+  const blobsOfModel = await modelBlobs(checkpoint, localWeights(blobs));
+  const tasks = new StageTasks({ executor, blobs, model: blobsOfModel, planned, masks });
+
+  const firstCallStart = performance.now();
+  await tasks.evaluate([0]);
+  const firstCallSeconds = secondsSince(firstCallStart);
+
+  const lastQueries = hasHeadDense(config) ? 'first' : 'all';
+  const shape = (kept: Masks | null): FlopShape => ({
+    ...{ hiddenSize: config.hiddenSize, headSize: config.headSize, lastQueries },
+    heads: kept === null ? config.headsByLayer : ones(kept.headMask, kept.layers),
+    neurons: kept === null ? config.neuronsByLayer : ones(kept.neuronMask, kept.layers),
+  });
+  const dense = shape(null);
+  const batches = batchShapes(plan);
+  const asked = (...stages: Stage[]) => stages.some((stage) => start.stages.includes(stage));
+  const found: StageFigures[] = [];
+  if (asked('fisher')) {
+    const runs = await times(repeats, () => timed(() => tasks.fisher()));
+    found.push(stageFigures('fisher', runs, { tokens, teraflop: maskGradientFlop(dense, batches) / TERA }));
+  }
+  if (asked('normal-equations', 'solve')) {
+    const runs = await times(repeats, () => tasks.tune());
+    const flop = normalEquationsFlop({ dense, teacher: shape(masks.teacher), student: shape(masks.student) }, batches);
+    const sums = runs.map(({ sumsSeconds }) => sumsSeconds);
+    const solves = runs.map(({ solveSeconds }) => solveSeconds);
+    if (asked('normal-equations'))
+      found.push(stageFigures('normal-equations', sums, { tokens, teraflop: flop / TERA }));
+    // How much a solve computes depends on how many rungs of damping it tries.
+    if (asked('solve')) found.push(stageFigures('solve', solves, { tokens: null, teraflop: null }));
+  }
+  if (asked('evaluate')) {
+    const all = plan.shards.map((_, shard) => shard);
+    const runs = await times(repeats, () => timed(() => tasks.evaluate(all)));
+    found.push(stageFigures('evaluate', runs, { tokens, teraflop: forwardFlop(dense, batches) / TERA }));
+  }
+  const figures: WorkloadFigures = {
+    ...{ definition, tokens, paddedTokens: paddedTokens(plan), shards: plan.shards.length },
+    microBatches: batches.length,
+    setUp: { engineSeconds, firstCallSeconds },
+    peak: { deviceBytes: memory?.peakBytes ?? null, processBytes: process.resourceUsage().maxRSS * 1024 },
+    stages: found,
+  };
+  return { deviceClass, plan: planned.blob.digest, figures };
+}
+
+/** A warm-up and then as many runs as are counted. */
+async function times<T>(repeats: number, run: () => Promise<T>): Promise<T[]> {
+  const found: T[] = [];
+  for (let repeat = -1; repeat < repeats; repeat++) found.push(await run());
+  return found;
+}
+
+async function timed(run: () => Promise<void>): Promise<number> {
+  const start = performance.now();
+  await run();
+  return secondsSince(start);
+}
+
+function secondsSince(start: number): number {
+  return (performance.now() - start) / 1000;
+}
+
+/** Kept variables of each layer. */
+function ones(mask: Uint8Array, layers: number): number[] {
+  const size = mask.length / layers;
+  return Array.from({ length: layers }, (_, layer) =>
+    mask.subarray(layer * size, (layer + 1) * size).reduce((sum, bit) => sum + bit, 0),
+  );
+}

@@ -1,0 +1,86 @@
+// The flags of `npm run bench:gpu`.
+import { parseArgs } from 'node:util';
+import { EspalierError } from '../../../shared/errors.ts';
+import { BERT_BASE, type SyntheticModel } from '../synthetic-model.ts';
+import { STAGES, type Stage } from './figures.ts';
+import { WORKLOADS, type WorkloadName } from './workloads.ts';
+
+export interface GpuBenchSettings {
+  readonly stages: readonly Stage[];
+  readonly workloads: readonly WorkloadName[];
+  readonly repeats: number;
+  readonly samples: number;
+  readonly device: 'auto' | 'cpu' | 'gpu';
+  readonly sizes: Omit<SyntheticModel, 'head'>;
+  /** File to write; null: none. */
+  readonly json: string | null;
+  /** File of an earlier run; null: none. */
+  readonly baseline: string | null;
+}
+
+const FLAGS = 'docs/performance.md lists the flags';
+const DEVICES = ['auto', 'cpu', 'gpu'] as const;
+
+/** @throws EspalierError "usage" that names every flag that is wrong. */
+export function parseGpuBench(args: readonly string[]): GpuBenchSettings {
+  const flags = readFlags(args);
+  const problems: string[] = [];
+  const list = <T extends string>(name: 'stages' | 'workloads', known: readonly T[]): T[] => {
+    const words = flags[name].split(',');
+    for (const word of words)
+      if (!known.includes(word as T)) problems.push(`--${name}: got "${word}", expected some of ${known.join(',')}`);
+    return known.filter((word) => words.includes(word));
+  };
+  const whole = (name: 'repeats' | 'samples' | 'layers' | 'hidden' | 'heads' | 'neurons'): number => {
+    const value = Number(flags[name]);
+    if (!(Number.isSafeInteger(value) && value >= 1))
+      problems.push(`--${name}: got "${flags[name]}", expected a whole number from 1`);
+    return value;
+  };
+  const device = DEVICES.find((known) => known === flags.device);
+  if (device === undefined) problems.push(`--device: got "${flags.device}", expected ${DEVICES.join(', ')}`);
+  const sizes = {
+    layers: whole('layers'),
+    hiddenSize: whole('hidden'),
+    heads: whole('heads'),
+    neurons: whole('neurons'),
+  };
+  if (problems.length === 0 && sizes.hiddenSize % sizes.heads !== 0)
+    problems.push(`--heads: got ${sizes.heads}, expected a divisor of --hidden ${sizes.hiddenSize}`);
+  const settings = {
+    stages: list('stages', STAGES),
+    workloads: list('workloads', WORKLOADS),
+    repeats: whole('repeats'),
+    samples: whole('samples'),
+    device: device ?? 'auto',
+    sizes,
+    json: flags.json ?? null,
+    baseline: flags.baseline ?? null,
+  };
+  if (problems.length > 0) throw new EspalierError('usage', problems.join('; '), { action: FLAGS });
+  return settings;
+}
+
+function readFlags(args: readonly string[]) {
+  const text = (value: string | number) => ({ type: 'string', default: `${value}` }) as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        stages: text(STAGES.join(',')),
+        workloads: text(WORKLOADS.join(',')),
+        repeats: text(5),
+        samples: text(2048),
+        device: text('auto'),
+        layers: text(BERT_BASE.layers),
+        hidden: text(BERT_BASE.hiddenSize),
+        heads: text(BERT_BASE.heads),
+        neurons: text(BERT_BASE.neurons),
+        json: { type: 'string' },
+        baseline: { type: 'string' },
+      },
+    }).values;
+  } catch (cause) {
+    throw new EspalierError('usage', (cause as Error).message, { cause, action: FLAGS });
+  }
+}

@@ -1,0 +1,62 @@
+// The figures as a person reads them.
+import { timesAsFast } from './baseline.ts';
+import { type Limits, type RunFigures, reached, type StageFigures, type WorkloadFigures } from './figures.ts';
+
+export function machineText({ machine, deviceClass, limits }: Omit<RunFigures, 'workloads'>): string {
+  const { kind, intraOpThreads, tf32, tensorflowVersion, kernels } = deviceClass;
+  const how = kind === 'gpu' ? `TF32 ${tf32 ? 'on' : 'off'}` : `threads of an operation: ${intraOpThreads}`;
+  const { product, copy } = limits;
+  return [
+    `${machine}: ${kind}, ${how}, TensorFlow ${tensorflowVersion}, ${kernels} kernels`,
+    `its limits: a product of ${product.size} x ${product.size} ${digits(product.teraflopPerSecond)} TFLOP/s, a copy of ${digits(copy.bytes / 1e9)} GB ${digits(copy.terabytesPerSecond)} TB/s read and written`,
+  ].join('\n');
+}
+
+export function workloadText(
+  workload: WorkloadFigures,
+  { repeats, limits, baseline }: { repeats: number; limits: Limits; baseline: RunFigures | null },
+): string {
+  const { definition, tokens, paddedTokens, shards, microBatches, setUp, peak, stages } = workload;
+  const { layers, hiddenSize, heads, neurons, head } = definition.model;
+  const device = peak.deviceBytes === null ? 'not told' : `${digits(peak.deviceBytes / 1e9)} GB`;
+  const lines = [
+    `${definition.name}: ${head} ${layers}x${hiddenSize}x${heads}x${neurons}, ${definition.samples} samples, budget ${definition.budget}, median of ${repeats}`,
+    `  ${tokens} tokens, ${paddedTokens} padded, in ${microBatches} micro-batches of ${shards} shards`,
+    `  set-up: engine ${digits(setUp.engineSeconds)} s, model and first shard ${digits(setUp.firstCallSeconds)} s`,
+    `  peak memory: device ${device}, process ${digits(peak.processBytes / 1e9)} GB`,
+  ];
+  const rows = stages.map((stage) =>
+    stageRow(stage, limits, baseline && timesAsFast(definition.name, stage, baseline)),
+  );
+  const heading = ['stage', 'seconds', 'least', 'most', 'first', 'tokens/s', 'TFLOP', 'TFLOP/s', 'of limit'];
+  return [...lines, ...columns([[...heading, ...(baseline === null ? [] : ['times as fast'])], ...rows])].join('\n');
+
+  function stageRow(stage: StageFigures, limit: Limits, ratio: number | null): string[] {
+    const { name, firstSeconds, seconds, teraflop } = stage;
+    const speed = reached(stage, limit);
+    return [
+      name,
+      ...[seconds.median, seconds.least, seconds.most, firstSeconds].map(digits),
+      stage.tokens === null ? '-' : `${Math.round(stage.tokens / seconds.median)}`,
+      teraflop === null ? '-' : digits(teraflop),
+      speed === null ? '-' : digits(speed.teraflopPerSecond),
+      speed === null ? '-' : `${(100 * speed.shareOfLimit).toFixed(1)} %`,
+      ...(baseline === null ? [] : [ratio === null ? '-' : ratio.toFixed(2)]),
+    ];
+  }
+}
+
+/** Three digits that count, without an exponent. */
+export function digits(value: number): string {
+  if (value === 0 || !Number.isFinite(value)) return `${value}`;
+  const places = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  return value.toFixed(Math.min(places, 9));
+}
+
+/** Rows as lines, the first column to the left and the others to the right. */
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows.map(
+    (row) => `  ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')}`,
+  );
+}

@@ -1,0 +1,78 @@
+// The count of floating point operations against one done by hand, product by product.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { makePlan } from '../../../dataset/plan.ts';
+import { encoderMacs } from '../../../pruning/cost.ts';
+import {
+  batchShapes,
+  type FlopShape,
+  forwardFlop,
+  maskGradientFlop,
+  normalEquationsFlop,
+} from '../../bench/gpu/count-flop.ts';
+
+// b = 2, n = 3, so 6 rows, 5 of them tokens. D = 4, d = 2.
+const BATCH = { samples: 2, tokens: 3, positions: 5 };
+const shape = (heads: number[], neurons: number[], lastQueries: 'all' | 'first' = 'first'): FlopShape => ({
+  ...{ hiddenSize: 4, headSize: 2, lastQueries },
+  ...{ heads, neurons },
+});
+
+describe('floating point operations', () => {
+  const model = shape([2, 1], [8, 3]);
+  // Layer 0, width 4: query, key, value, output 4 x 2·6·4·4 = 768; scores and contexts 2 x 2·6·3·4 = 288;
+  // FFN 2 x 2·6·4·8 = 768. Layer 1, width 2, 2 rows ask: query and output 2 x 2·2·4·2 = 64; key and value
+  // 2 x 2·6·4·2 = 192; scores and contexts 2 x 2·2·3·2 = 48; FFN 2 x 2·2·4·3 = 96.
+  const forward = 768 + 288 + 768 + (64 + 192 + 48 + 96);
+
+  it('of a forward pass', () => {
+    assert.equal(forwardFlop(model, [BATCH]), forward);
+    assert.equal(forwardFlop(model, [BATCH, BATCH]), 2 * forward);
+  });
+
+  it('of mask gradients', () => {
+    // Layer 1: FFN 96; context 2·2·4·2 = 32; values, probabilities, queries, keys 4 x 24 = 96; through the projection of
+    // queries 32, of keys and values 192. Layer 0: FFN 768 and context 2·6·4·4 = 192 alone.
+    assert.equal(maskGradientFlop(model, [BATCH]), forward + (96 + 32 + 96 + 32 + 192) + (768 + 192));
+  });
+
+  it('of normal equations', () => {
+    const models = {
+      dense: shape([2, 2], [8, 8]),
+      teacher: shape([2, 1], [6, 4]),
+      student: shape([1, 1], [4, 2]),
+    };
+    // Layer 0: attention of the teacher 768 + 288, of the student 4 x 96 + 2 x 72; dense FFN 2 x 384, student's activations
+    // 192; teacher's output 2·6·4·6 = 288, student's 192; sums of the FFN at 5 positions 5·4·5 + 2·5·4·4.
+    const first = 768 + 288 + (384 + 144) + 768 + 192 + 288 + 192 + (100 + 160);
+    // Layer 1: attention of both on all 6 rows; FFN on 2 rows, dense 2 x 128, student's activations 32; sums of attention
+    // at 5 positions 5·2·3 + 2·5·2·4, of the FFN at 2 first tokens 2·2·3 + 2·2·2·4.
+    const last = 2 * (384 + 144) + 256 + 32 + (30 + 80) + (12 + 32);
+    assert.equal(normalEquationsFlop(models, [BATCH]), first + last);
+  });
+
+  it('of normal equations where every token is read', () => {
+    const one = { dense: shape([1], [2], 'all'), teacher: shape([1], [2], 'all'), student: shape([1], [1], 'all') };
+    // Attention of both 2 x (384 + 144), never tuned in layer 0; dense FFN 2 x 96, student's activations 48; nothing
+    // follows; sums at 5 positions 5·1·2 + 2·5·1·4.
+    assert.equal(normalEquationsFlop(one, [BATCH]), 2 * (384 + 144) + 192 + 48 + (10 + 40));
+  });
+
+  it('are twice the multiply-accumulates that budgets count', () => {
+    const [tokens, layers] = [37, 3];
+    const base = { hiddenSize: 768, headSize: 64, lastQueries: 'all' } as const;
+    const dense = { ...base, heads: Array(layers).fill(12), neurons: Array(layers).fill(3072) };
+    const macs = encoderMacs({ heads: layers * 12, neurons: layers * 3072 }, { ...base, tokens });
+    assert.equal(forwardFlop(dense, [{ samples: 1, tokens, positions: tokens }]), 2 * macs);
+  });
+
+  it('are counted at the shapes of a plan, padding included', () => {
+    const samples = [3, 2, 4].map((length) => ({
+      tokenIds: new Int32Array(length),
+      typeIds: new Uint8Array(length),
+      target: Float32Array.of(0),
+    }));
+    const limits = { groupSize: 1, tokensPerBatch: 64, tokensPerShard: 64, leastShards: 1, heldOut: 0 };
+    assert.deepEqual(batchShapes(makePlan(samples, limits)), [{ samples: 3, tokens: 4, positions: 9 }]);
+  });
+});
