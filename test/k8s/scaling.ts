@@ -5,7 +5,8 @@ import type { Event } from './kube-objects.ts';
 import { paths } from './names.ts';
 import type { World } from './world.ts';
 
-const [JOBS, SAMPLES] = [6, 512];
+/** At four jobs a worker the queue alone asks for four workers, until a quick machine has done some. */
+const [JOBS, SAMPLES] = [16, 512];
 /** Jobs whose models are made once more without the cluster. */
 const COMPARED = [0, JOBS - 1];
 const SCALE_SECONDS = 60;
