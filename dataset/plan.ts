@@ -32,6 +32,9 @@ export interface PlanLimits {
   readonly groupSize: number;
   /** Padded tokens of a micro-batch at the most (one long sample may exceed it). */
   readonly tokensPerBatch: number;
+  /** What one more micro-batch costs beside its tokens, in tokens: more makes fewer of them, with more padding. Left out: a
+   * CPU's. */
+  readonly batchOverheadTokens?: number;
   /** Unpadded tokens that a shard should have. */
   readonly tokensPerShard: number;
   /** Shards to have at least, where there are groups enough. */
@@ -40,8 +43,8 @@ export interface PlanLimits {
   readonly heldOut: number;
 }
 
-// What one more micro-batch costs, in tokens: about 200 operations of 20 µs against 100 µs a token.
-const BATCH_OVERHEAD_TOKENS = 48;
+// On a CPU: about 200 operations of 20 µs against 100 µs a token.
+const CPU_OVERHEAD_TOKENS = 48;
 
 /** Cuts samples into groups, shards and micro-batches. */
 export function makePlan(samples: readonly EncodedSample[], limits: PlanLimits): Plan {
@@ -52,7 +55,7 @@ export function makePlan(samples: readonly EncodedSample[], limits: PlanLimits):
   const shards = Array.from({ length: count }, (_, i): Shard => {
     const firstSample = Math.floor((i * groups) / count) * limits.groupSize;
     const endSample = Math.min(samples.length, Math.floor(((i + 1) * groups) / count) * limits.groupSize);
-    return { firstSample, endSample, batches: packBatches(samples, firstSample, endSample, limits.tokensPerBatch) };
+    return { firstSample, endSample, batches: packBatches(samples, firstSample, endSample, limits) };
   });
   const held = count === 1 || limits.heldOut === 0 ? 0 : Math.max(1, Math.round(count * limits.heldOut));
   return { samples, groupSize: limits.groupSize, shards, fitShards: count - held };
@@ -64,7 +67,10 @@ export function packBatches(
   samples: readonly EncodedSample[],
   first: number,
   end: number,
-  tokensPerBatch: number,
+  {
+    tokensPerBatch,
+    batchOverheadTokens = CPU_OVERHEAD_TOKENS,
+  }: Pick<PlanLimits, 'tokensPerBatch' | 'batchOverheadTokens'>,
 ): MicroBatch[] {
   const length = (sample: number) => samples[sample]!.tokenIds.length;
   const order = Array.from({ length: end - first }, (_, i) => first + i).sort((a, b) => length(a) - length(b) || a - b);
@@ -76,7 +82,7 @@ export function packBatches(
     for (let start = stop - 1; start >= 0; start--) {
       const padded = tokens * (stop - start);
       if (padded > tokensPerBatch && start < stop - 1) break;
-      const cost = best[start]! + padded + BATCH_OVERHEAD_TOKENS;
+      const cost = best[start]! + padded + batchOverheadTokens;
       if (cost < best[stop]!) {
         best[stop] = cost;
         cut[stop] = start;

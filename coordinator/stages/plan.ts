@@ -15,8 +15,11 @@ const HELD_OUT = 0.25;
 const LEAST_SHARDS = 16;
 /** Multiply-accumulates of a forward and backward pass that a shard should cost: about half a second on a CPU core, or
  * a tenth on a GPU. */
-const SHARD_MACS = { cpu: 2e10, gpu: 1e12 };
+const SHARD_MACS = { cpu: 2e10, gpu: 4e12 };
 const TOKENS_PER_BATCH = { cpu: 2048, gpu: 16384 };
+/** What a micro-batch costs beside its tokens, in tokens. Through plain operations the host needs longer to issue a
+ * micro-batch's than an H200 to compute a few thousand tokens of them (docs/performance.md). */
+const GPU_BATCH_OVERHEAD_TOKENS = 2048;
 
 /** Rows in the order in which they are drawn: seeded, without repeats unless `replacement`. */
 export function drawRows(rows: number, samples: number, seed: number, replacement: boolean): Int32Array {
@@ -43,12 +46,14 @@ export function planSamples(
   options: { config: ModelConfig; device: DeviceClass; groupSize: number; tokensPerBatch: number; heldOut: boolean },
 ): PlannedSamples {
   const { config, device } = options;
+  const kind = device.kind === 'gpu' ? 'gpu' : 'cpu';
   const macsPerToken =
     3 * config.layers * (4 * config.hiddenSize ** 2 + 2 * config.hiddenSize * config.intermediateSize);
   const plan = makePlan(samples, {
     groupSize: options.groupSize,
     tokensPerBatch: options.tokensPerBatch,
-    tokensPerShard: Math.max(64, SHARD_MACS[device.kind === 'gpu' ? 'gpu' : 'cpu'] / macsPerToken),
+    ...(kind === 'gpu' && { batchOverheadTokens: GPU_BATCH_OVERHEAD_TOKENS }),
+    tokensPerShard: Math.max(64, SHARD_MACS[kind] / macsPerToken),
     leastShards: LEAST_SHARDS,
     heldOut: options.heldOut ? HELD_OUT : 0,
   });

@@ -46,6 +46,12 @@ test('a plan: the blob is named by its content, a quarter is held out, none of e
   assert.equal(evaluation.fitShards, evaluation.shards.length);
 });
 
-test('a GPU gets larger micro-batches than a CPU', () => {
+test('a GPU gets larger micro-batches than a CPU, and fewer of them', () => {
   assert.ok(tokensPerBatch(GPU) > tokensPerBatch(FAKE_DEVICE));
+  const samples = samplesOf(Array.from({ length: 512 }, (_, i) => 8 + (i % 90)));
+  const batches = (device: typeof GPU) =>
+    planSamples(samples, {
+      ...{ config: modelConfig(), device, groupSize: 32, tokensPerBatch: 2048, heldOut: true },
+    }).plan.shards.flatMap((shard) => shard.batches).length;
+  assert.ok(batches(GPU) < batches(FAKE_DEVICE), `${batches(GPU)} and ${batches(FAKE_DEVICE)}`);
 });

@@ -70,7 +70,14 @@ test('no way to cut the sorted samples costs less, by trying all of them', () =>
         padded.reduce((sum, tokens) => sum + tokens + OVERHEAD_TOKENS, 0),
       );
     }
-    const found = packBatches(samples, 0, samples.length, LIMITS.tokensPerBatch);
+    const found = packBatches(samples, 0, samples.length, LIMITS);
+    const fewer = packBatches(samples, 0, samples.length, { ...LIMITS, batchOverheadTokens: 10_000 });
+    assert.ok(fewer.length <= found.length);
+    assert.deepEqual(
+      packBatches(samples, 0, samples.length, { ...LIMITS, tokensPerBatch: 10_000, batchOverheadTokens: 10_000 })
+        .length,
+      1,
+    );
     assert.equal(
       found.reduce((sum, { members, tokens }) => sum + members.length * tokens + OVERHEAD_TOKENS, 0),
       least,
