@@ -3,7 +3,6 @@
 import type { Bus, StoreUsage } from '../shared/bus/bus.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import type { Log } from '../shared/log.ts';
-import { startHealthPort } from '../shared/rpc/health-port.ts';
 import { PROTOCOL_VERSION } from '../shared/rpc/protocol.ts';
 import type { Tls } from '../shared/rpc/tls.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
@@ -12,7 +11,7 @@ import {
   type CoordinatorSources,
   type JobStateLabel,
 } from '../shared/telemetry/coordinator-metrics.ts';
-import { startHttpPort } from '../shared/telemetry/http-server.ts';
+import { openPorts } from '../shared/telemetry/open-ports.ts';
 import { openTracer } from '../shared/telemetry/open-tracer.ts';
 import type { Tracer } from '../shared/telemetry/trace.ts';
 import { watchOwnCertificates } from '../shared/telemetry/watch-certificates.ts';
@@ -55,7 +54,8 @@ export class ProcessTelemetry {
       await openTracer({ endpoint, process: 'coordinator', instance, version, log }),
     );
     watchOwnCertificates(telemetry.metrics, tls, config.bus);
-    await telemetry.#openPorts(config);
+    const { metrics } = telemetry;
+    await openPorts(config, { metrics, notReady: () => telemetry.notReady() }, telemetry.#releases);
     return telemetry;
   }
 
@@ -82,19 +82,6 @@ export class ProcessTelemetry {
 
   close(): Promise<void> {
     return this.#releases.run();
-  }
-
-  async #openPorts({ metricsHost, metricsPort, healthHost, healthPort }: CoordinatorConfig): Promise<void> {
-    const { metrics } = this;
-    const notReady = () => this.notReady();
-    if (metricsPort !== 0) {
-      const http = await startHttpPort({ host: metricsHost, port: metricsPort, metrics, notReady });
-      this.#releases.add(() => http.close());
-    }
-    if (healthPort !== 0) {
-      const health = await startHealthPort({ host: healthHost, port: healthPort, isReady: () => notReady() === null });
-      this.#releases.add(() => health.close());
-    }
   }
 
   async #readUsage(bus: Bus): Promise<void> {

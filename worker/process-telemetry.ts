@@ -4,11 +4,10 @@ import type { BlobStore } from '../shared/blobs/blob-store.ts';
 import type { Bus } from '../shared/bus/bus.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import type { Log } from '../shared/log.ts';
-import { startHealthPort } from '../shared/rpc/health-port.ts';
 import { PROTOCOL_VERSION } from '../shared/rpc/protocol.ts';
 import type { Tls } from '../shared/rpc/tls.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
-import { startHttpPort } from '../shared/telemetry/http-server.ts';
+import { openPorts } from '../shared/telemetry/open-ports.ts';
 import { openTracer } from '../shared/telemetry/open-tracer.ts';
 import type { Tracer } from '../shared/telemetry/trace.ts';
 import { watchOwnCertificates } from '../shared/telemetry/watch-certificates.ts';
@@ -61,7 +60,8 @@ export class ProcessTelemetry {
     const tracer = await openTracer({ endpoint, process: 'worker', instance, version, log });
     const telemetry = new ProcessTelemetry(tracer, config.bus !== null);
     watchOwnCertificates(telemetry.metrics, tls, config.bus);
-    await telemetry.#openPorts(config);
+    const { metrics } = telemetry;
+    await openPorts(config, { metrics, notReady: () => telemetry.notReady() }, telemetry.#releases);
     return telemetry;
   }
 
@@ -89,18 +89,5 @@ export class ProcessTelemetry {
 
   close(): Promise<void> {
     return this.#releases.run();
-  }
-
-  async #openPorts({ metricsHost, metricsPort, healthHost, healthPort }: WorkerConfig): Promise<void> {
-    const { metrics } = this;
-    const notReady = () => this.notReady();
-    if (metricsPort !== 0) {
-      const http = await startHttpPort({ host: metricsHost, port: metricsPort, metrics, notReady });
-      this.#releases.add(() => http.close());
-    }
-    if (healthPort !== 0) {
-      const health = await startHealthPort({ host: healthHost, port: healthPort, isReady: () => notReady() === null });
-      this.#releases.add(() => health.close());
-    }
   }
 }
