@@ -61,13 +61,13 @@ class EncoderNodes {
   private readonly config: ModelConfig;
   private readonly builder: GraphBuilder;
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
-
-  private readonly everyToken: boolean;
+  /** The last layer computes first tokens alone. */
+  private readonly firstOnly: boolean;
 
   constructor(config: ModelConfig, builder: GraphBuilder, everyToken: boolean) {
     this.config = config;
-    this.everyToken = everyToken;
     this.builder = builder;
+    this.firstOnly = hasHeadDense(config) && !everyToken;
     this.shapes = new Map(weightSpecs(config).map(({ name, shape }) => [name, shape]));
   }
 
@@ -125,8 +125,7 @@ class EncoderNodes {
    * queries and what follows of the first, [b, 1, D]. */
   attention(layer: number, x: string, bias: string): string {
     const { builder: g, config } = this;
-    const firstOnly = !this.everyToken && layer === config.layers - 1 && hasHeadDense(config);
-    const asking = firstOnly ? this.firstTokens(x) : x;
+    const asking = this.firstOnly && layer === config.layers - 1 ? this.firstTokens(x) : x;
     const at = `layers.${layer}.attention`;
     const module = `layers.${layer}.attention_output`;
     const heads = config.headsByLayer[layer];
@@ -160,7 +159,7 @@ class EncoderNodes {
   head(x: string): void {
     const { builder: g, config } = this;
     if (hasHeadDense(config)) {
-      const first = this.everyToken ? this.firstTokens(x) : x; // [b, 1, D]
+      const first = this.firstOnly ? x : this.firstTokens(x); // [b, 1, D]
       const dense = this.linear('head.dense', g.add('Squeeze', 'head/hidden', [first, g.integers([1])])); // [b, D]
       const activation = headActivation(config) === 'relu' ? 'Relu' : 'Tanh';
       this.linear('head.output', g.add(activation, 'head/activation', [dense]), 'logits');

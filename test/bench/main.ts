@@ -9,6 +9,8 @@ import { runPruneJob } from '../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
 import { projectRoot } from '../../shared/project-root.ts';
 import { benchSettings } from './bench-settings.ts';
+import { spreadOf } from './gpu/figures.ts';
+import { writeBenchReviews } from './reviews.ts';
 import { writeBertBase, writeTexts } from './synthetic-model.ts';
 
 const STAGES = ['load', 'fisher', 'search', 'rearrange', 'tune'] as const;
@@ -63,10 +65,7 @@ async function workloads(): Promise<Workload[]> {
   const reviews = path.join(folder, 'reviews.jsonl');
   if (flags.data === undefined) {
     // Generated sentences are longer than those of SST-2: 2048 of them hold about as many tokens as are said.
-    const { generateReviews, writeReviews } = (await import(
-      path.join(projectRoot(), 'examples/generate-reviews.mjs')
-    )) as ReviewGenerator;
-    writeReviews(reviews, generateReviews({ count: 4096, seed: 1 }));
+    await writeBenchReviews(reviews);
   }
   const base = path.join(folder, 'bert-base');
   const texts = path.join(folder, 'texts.jsonl');
@@ -86,11 +85,6 @@ async function workloads(): Promise<Workload[]> {
   return samples > 0 ? [mini, large] : [mini];
 }
 
-interface ReviewGenerator {
-  generateReviews(options: { count: number; seed: number }): unknown[];
-  writeReviews(file: string, reviews: unknown[]): void;
-}
-
 // The first run warms caches of files and is not counted.
 async function measure({ name, model, data, samples, repeats }: Workload): Promise<Figures> {
   const reports: PruneReport[] = [];
@@ -104,7 +98,7 @@ async function measure({ name, model, data, samples, repeats }: Workload): Promi
   const pruning = ({ seconds }: PruneReport) => seconds.fisher + seconds.search + seconds.rearrange + seconds.tune;
   const all = reports.map(pruning);
   const seconds = Object.fromEntries(
-    STAGES.map((stage) => [stage, median(reports.map((report) => report.seconds[stage]))]),
+    STAGES.map((stage) => [stage, spreadOf(reports.map((report) => report.seconds[stage])).median]),
   );
   const [first] = reports;
   return {
@@ -112,7 +106,7 @@ async function measure({ name, model, data, samples, repeats }: Workload): Promi
     samples: first.samples,
     tokens: Math.round(first.macsLength * first.samples),
     repeats,
-    seconds: { ...(seconds as Record<(typeof STAGES)[number], number>), pruning: median(all) },
+    seconds: { ...(seconds as Record<(typeof STAGES)[number], number>), pruning: spreadOf(all).median },
     spread: [Math.min(...all), Math.max(...all)],
     workers: first.workers,
     deviceClass: first.deviceClass,
@@ -127,10 +121,4 @@ function describe({ name, samples, tokens, repeats, seconds, spread, workers, de
     `  pruning ${seconds.pruning.toFixed(2)} s (${spread.map((value) => value.toFixed(2)).join(' to ')}), ${Math.round(tokens / seconds.pruning)} tokens/s`,
     `  ${workers} workers on ${deviceClass.kind} ${deviceClass.model}; ${availableParallelism()} cores of ${cpus()[0]?.model ?? 'unknown'}, load ${loadavg()[0].toFixed(2)}`,
   ].join('\n');
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

@@ -13,15 +13,20 @@ import { openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
 import { type Spread, spreadOf } from '../../coordinator/job/spread.ts';
 import { runPruneJob } from '../../coordinator/prune-job.ts';
 import { projectRoot } from '../../shared/project-root.ts';
-import { passTokenIds } from '../../worker/runtimes/runtime.ts';
+import { timedSession } from '../../worker/runtimes/onnxruntime.ts';
+import type { TimedModel } from '../../worker/runtimes/runtime.ts';
 import { timeInTurn } from '../../worker/runtimes/time-in-turn.ts';
 import { benchSettings } from './bench-settings.ts';
+import { writeBenchReviews } from './reviews.ts';
 import { writeBertBase, writeTexts } from './synthetic-model.ts';
 
 /** The best that the paper reports at half of the MACs is 1.56, on a GPU. */
 const LEAST_SPEED_UP = 1.6;
 const BUDGET = '0.5';
 const REPEATS = 15;
+const LEAST_SECONDS = 0.2;
+/** Ids that all of the models have. */
+const TOKEN_IDS = { vocabularySize: 8192, padTokenId: 0 };
 const SEED = 1;
 
 interface Figures {
@@ -88,10 +93,7 @@ try {
 
 async function workloads() {
   const reviews = path.join(folder, 'reviews.jsonl');
-  const { generateReviews, writeReviews } = (await import(
-    path.join(projectRoot(), 'examples/generate-reviews.mjs')
-  )) as ReviewGenerator;
-  writeReviews(reviews, generateReviews({ count: 4096, seed: SEED }));
+  await writeBenchReviews(reviews);
   const base = path.join(folder, 'bert-base');
   const texts = path.join(folder, 'texts.jsonl');
   const samples = Number(flags['base-samples']);
@@ -101,11 +103,6 @@ async function workloads() {
     { name: 'mini-sst2', model: path.join(projectRoot(), 'examples/mini-sst2'), data: reviews, samples: 2048 },
     { name: 'BERT-base shape', model: base, data: texts, samples },
   ];
-}
-
-interface ReviewGenerator {
-  generateReviews(options: { count: number; seed: number }): unknown[];
-  writeReviews(file: string, reviews: unknown[]): void;
 }
 
 /** The file of a checkpoint, float32. */
@@ -122,18 +119,15 @@ async function exported(model: string, name: string, everyToken: boolean): Promi
 
 /** Of each file the seconds of its passes, all on the same full batch. */
 async function timeFiles(files: readonly string[]): Promise<Float64Array[]> {
-  const { batchSize: samples, tokens } = shape;
-  const inputIds = BigInt64Array.from(passTokenIds(shape, { vocabularySize: 8192, padTokenId: 0 }), BigInt);
-  const attentionMask = new BigInt64Array(inputIds.length).fill(1n);
-  const batch = { samples, tokens, inputIds, attentionMask, tokenTypeIds: new BigInt64Array(inputIds.length) };
-  const sessions = await Promise.all(files.map((file) => openOnnxSession(file, { threads })));
+  const models: TimedModel[] = [];
   try {
+    for (const file of files) models.push(timedSession(await openOnnxSession(file, { threads }), shape, TOKEN_IDS));
     return await timeInTurn(
-      sessions.map((session) => () => session.run(batch)),
-      { repeats: REPEATS, leastSeconds: 0.2, now: () => performance.now(), checkCancelled: () => {} },
+      models.map((model) => () => model.pass()),
+      { repeats: REPEATS, leastSeconds: LEAST_SECONDS, now: () => performance.now(), checkCancelled: () => {} },
     );
   } finally {
-    for (const session of sessions) await session.close();
+    for (const model of models) await model.close();
   }
 }
 

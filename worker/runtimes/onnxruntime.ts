@@ -61,7 +61,12 @@ async function writeSource(
   }
 }
 
-function timedSession(session: OnnxSession, shape: PassShape, config: ModelConfig): TimedModel {
+/** Passes of an open session, which belongs to what is returned from now on. */
+export function timedSession(
+  session: OnnxSession,
+  shape: PassShape,
+  config: Pick<ModelConfig, 'vocabularySize' | 'padTokenId'>,
+): TimedModel {
   const { batchSize: samples, tokens } = shape;
   const inputIds = BigInt64Array.from(passTokenIds(shape, config), BigInt);
   const { length } = inputIds;
