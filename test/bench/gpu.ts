@@ -2,7 +2,7 @@
 // two workloads; docs/performance.md says what is measured and counted.
 //   npm run bench:gpu [-- --device auto|cpu|gpu --workloads mnli-like,squad-like --repeats 5 --samples 2048
 //     --stages fisher,normal-equations,solve,evaluate,job --layers 12 --hidden 768 --heads 12 --neurons 3072
-//     --json FILE --baseline FILE]
+//     --profile --json FILE --baseline FILE]
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,12 +12,12 @@ import { parseWorkerConfig } from '../../worker/config.ts';
 import { machineName } from '../../worker/device.ts';
 import { readBaseline, requireComparable } from './gpu/baseline.ts';
 import { runChild } from './gpu/child.ts';
-import type { RunFigures, WorkloadFigures } from './gpu/figures.ts';
+import type { RunFigures, StageProfile, WorkloadFigures } from './gpu/figures.ts';
 import type { LimitsFound, LimitsStart } from './gpu/measure-limits.ts';
 import { runJobs } from './gpu/run-job.ts';
 import type { StagesFound, StagesStart } from './gpu/run-stages.ts';
 import { type GpuBenchSettings, parseGpuBench } from './gpu/settings.ts';
-import { machineText, workloadText } from './gpu/table.ts';
+import { machineText, profileText, workloadText } from './gpu/table.ts';
 import { workloadDefinition, writeWorkload } from './gpu/workloads.ts';
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
@@ -54,10 +54,13 @@ async function bench(settings: GpuBenchSettings, folder: string): Promise<void> 
     const files = await writeWorkload(folder, definition);
     const start: StagesStart = { files, folder, stages, repeats, device };
     const { deviceClass, plan, figures } = await runChild<StagesStart, StagesFound>('run-stages.js', start);
+    const profiles = settings.profile ? await runChild<StagesStart, StageProfile[]>('profile-stages.js', start) : null;
     const job = stages.includes('job') ? await runJobs(files, { folder, repeats, device }) : null;
     if (run === null) say(machineText({ schema: 1, machine, deviceClass, versions, repeats, limits }));
-    workloads.push({ ...figures, stages: [...figures.stages, ...(job?.stages ?? [])] });
+    const all = [...figures.stages, ...(job?.stages ?? [])];
+    workloads.push({ ...figures, stages: all, ...(profiles && { profiles }) });
     say(`\n${workloadText(workloads[workloads.length - 1], { repeats, limits, baseline })}`);
+    for (const found of profiles ?? []) say(profileText(found));
     if (job !== null && job.plan !== plan) say('  the job ran on another plan than the stages: it ran out of memory');
     run = { schema: 1, machine, deviceClass, versions, repeats, limits, workloads };
     // After each workload: what was measured stays when the next one is cut off.

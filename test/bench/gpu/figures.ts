@@ -42,6 +42,26 @@ export interface StageFigures {
   readonly teraflop: number | null;
 }
 
+/** Calls of one TensorFlow operation, or of uploads and downloads. */
+export interface CallFigures {
+  readonly name: string;
+  readonly calls: number;
+  /** With the device waited for before and after each. */
+  readonly seconds: number;
+}
+
+/** Where a stage's seconds go. */
+export interface StageProfile {
+  /** "tune": sums and solves. */
+  readonly stage: 'fisher' | 'tune' | 'evaluate';
+  /** One run of it after a warm-up, as it is. */
+  readonly plainSeconds: number;
+  /** One run with the device waited for around each call: calls, waiting and what the host does between. */
+  readonly profiledSeconds: number;
+  /** The longest first. */
+  readonly calls: readonly CallFigures[];
+}
+
 export interface WorkloadFigures {
   readonly definition: WorkloadDefinition;
   readonly tokens: number;
@@ -53,6 +73,8 @@ export interface WorkloadFigures {
   /** Most memory in use: of the device, null where its driver does not tell; of the process that ran the stages. */
   readonly peak: { readonly deviceBytes: number | null; readonly processBytes: number };
   readonly stages: readonly StageFigures[];
+  /** With --profile. */
+  readonly profiles?: readonly StageProfile[];
 }
 
 export interface RunFigures {

@@ -2,9 +2,6 @@
 // same plan, engine thread and tasks, without gRPC.
 import path from 'node:path';
 import { hasHeadDense } from '../../../checkpoint/weight-names.ts';
-import { localWeights, modelBlobs } from '../../../coordinator/job/model-blobs.ts';
-import { openPruneInputs } from '../../../coordinator/job/prune-inputs.ts';
-import { planSamples, tokensPerBatch } from '../../../coordinator/stages/plan.ts';
 import { paddedTokens, planTokens } from '../../../dataset/plan.ts';
 import type { Masks } from '../../../pruning/masks.ts';
 import { BlobStore } from '../../../shared/blobs/blob-store.ts';
@@ -13,12 +10,10 @@ import type { DeviceClass } from '../../../shared/rpc/protocol.ts';
 import { parseWorkerConfig } from '../../../worker/config.ts';
 import { createEngineExecutor } from '../../../worker/engine-executor.ts';
 import { GpuMemory } from '../../../worker/gpu-memory.ts';
-import { benchSettings } from '../bench-settings.ts';
 import { answerParent } from './child.ts';
 import { batchShapes, type FlopShape, forwardFlop, maskGradientFlop, normalEquationsFlop } from './count-flop.ts';
-import { evenMasks } from './even-masks.ts';
 import { type Stage, type StageFigures, stageFigures, type WorkloadFigures } from './figures.ts';
-import { StageTasks } from './stage-tasks.ts';
+import { prepareWorkload } from './prepare-workload.ts';
 import type { WorkloadFiles } from './workloads.ts';
 
 export interface StagesStart {
@@ -53,8 +48,7 @@ answerParent<StagesStart, StagesFound>(async (start) => {
 
 async function measure(start: StagesStart, releases: Releases): Promise<StagesFound> {
   const { files, folder, repeats, device } = start;
-  const { definition, model, data } = files;
-  const { samples, budget } = definition;
+  const { definition } = files;
   const blobs = await BlobStore.open(path.join(folder, 'blobs'), { limitBytes: BLOB_LIMIT_BYTES });
   const command = parseWorkerConfig(['--device', device, '--blob-dir', path.join(folder, 'blobs')], process.env);
   if (command.kind === 'help') throw new Error('worker configuration: got its help');
@@ -67,25 +61,10 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
   const memory = deviceClass.kind === 'gpu' ? new GpuMemory(gpu, { lookMs: MEMORY_LOOK_MS }) : null;
   releases.add(() => memory?.close());
 
-  const settings = benchSettings({ model, data, out: folder, samples, workers: '1', device, budget });
-  const inputs = await openPruneInputs(settings, releases, () => {});
-  const { checkpoint } = inputs.model;
-  const { config } = checkpoint;
-  const planned = planSamples(inputs.drawn.samples, {
-    ...{ config, device: deviceClass, groupSize: inputs.groupSize, heldOut: true },
-    tokensPerBatch: tokensPerBatch(deviceClass),
-  });
-  await blobs.put(planned.blob.digest, planned.blob.sizeBytes, planned.blob.open());
+  const options = { folder, device, deviceClass, blobs, executor };
+  const { config, planned, masks, tasks } = await prepareWorkload(files, options, releases);
   const { plan } = planned;
   const tokens = planTokens(plan);
-  const sizes = { ...config, neurons: config.intermediateSize };
-  // The published teacher keeps the square root of the student's share.
-  const masks = {
-    student: evenMasks(sizes, budget, tokens / plan.samples.length),
-    teacher: evenMasks(sizes, Math.sqrt(budget), tokens / plan.samples.length),
-  };
-  const blobsOfModel = await modelBlobs(checkpoint, localWeights(blobs));
-  const tasks = new StageTasks({ executor, blobs, model: blobsOfModel, planned, masks });
 
   const firstCallStart = performance.now();
   await tasks.evaluate([0]);

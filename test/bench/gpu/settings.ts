@@ -12,6 +12,8 @@ export interface GpuBenchSettings {
   readonly samples: number;
   readonly device: 'auto' | 'cpu' | 'gpu';
   readonly sizes: Omit<SyntheticModel, 'head'>;
+  /** Measure each stage once more, by operation. */
+  readonly profile: boolean;
   /** File to write; null: none. */
   readonly json: string | null;
   /** File of an earlier run; null: none. */
@@ -54,6 +56,7 @@ export function parseGpuBench(args: readonly string[]): GpuBenchSettings {
     samples: whole('samples'),
     device: device ?? 'auto',
     sizes,
+    profile: flags.profile,
     json: flags.json ?? null,
     baseline: flags.baseline ?? null,
   };
@@ -76,6 +79,7 @@ function readFlags(args: readonly string[]) {
         hidden: text(BERT_BASE.hiddenSize),
         heads: text(BERT_BASE.heads),
         neurons: text(BERT_BASE.neurons),
+        profile: { type: 'boolean', default: false },
         json: { type: 'string' },
         baseline: { type: 'string' },
       },

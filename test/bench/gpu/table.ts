@@ -1,6 +1,14 @@
 // The figures as a person reads them.
 import { timesAsFast } from './baseline.ts';
-import { type Limits, type RunFigures, reached, type StageFigures, type WorkloadFigures } from './figures.ts';
+import {
+  type CallFigures,
+  type Limits,
+  type RunFigures,
+  reached,
+  type StageFigures,
+  type StageProfile,
+  type WorkloadFigures,
+} from './figures.ts';
 
 export function machineText({ machine, deviceClass, limits }: Omit<RunFigures, 'workloads'>): string {
   const { kind, intraOpThreads, tf32, tensorflowVersion, kernels } = deviceClass;
@@ -44,6 +52,28 @@ export function workloadText(
       ...(baseline === null ? [] : [ratio === null ? '-' : ratio.toFixed(2)]),
     ];
   }
+}
+
+/** Operations that take less than this share of a stage's calls are told together. */
+const LEAST_SHARE = 0.005;
+
+export function profileText({ stage, plainSeconds, profiledSeconds, calls }: StageProfile): string {
+  const seconds = calls.reduce((sum, call) => sum + call.seconds, 0);
+  const row = (name: string, figures: readonly CallFigures[]) => {
+    const own = figures.reduce((sum, call) => sum + call.seconds, 0);
+    const count = figures.reduce((sum, call) => sum + call.calls, 0);
+    return [name, `${count}`, digits(own), `${((100 * own) / seconds).toFixed(1)} %`];
+  };
+  const isLarge = (call: CallFigures) => call.seconds >= LEAST_SHARE * seconds;
+  const small = calls.filter((call) => !isLarge(call));
+  const rows = [
+    ['operation', 'calls', 'seconds', 'of all'],
+    ...calls.filter(isLarge).map((call) => row(call.name, [call])),
+    ...(small.length === 0 ? [] : [row(`${small.length} others`, small)]),
+    row('all', calls),
+  ];
+  const head = `  ${stage} by operation: ${digits(plainSeconds)} s as it is, ${digits(profiledSeconds)} s with a wait around each call`;
+  return [head, ...columns(rows)].join('\n');
 }
 
 /** Three digits that count, without an exponent. */

@@ -22,9 +22,9 @@ it('measures every stage of the worker, and compares with an earlier run of the 
   const stages = ['--stages', 'fisher,normal-equations,solve,evaluate', '--repeats', '1'];
   // The head of question answering reads every token: other shapes than the usual classifier's.
   const workload = ['--workloads', 'squad-like', '--samples', '30'];
-  const { stdout } = await bench(...stages, ...workload, '--json', json);
+  const { stdout } = await bench(...stages, ...workload, '--profile', '--json', json);
   const run = JSON.parse(readFileSync(json, 'utf8')) as RunFigures;
-  const [{ definition, tokens, paddedTokens, setUp, peak, stages: found }] = run.workloads;
+  const [{ definition, tokens, paddedTokens, setUp, peak, stages: found, profiles = [] }] = run.workloads;
   assert.equal(definition.model.head, 'QuestionAnswering');
   assert.ok(tokens >= 30 * 40 && tokens <= 30 * 384 && paddedTokens >= tokens, `${tokens} of ${paddedTokens}`);
   assert.deepEqual(
@@ -40,6 +40,18 @@ it('measures every stage of the worker, and compares with an earlier run of the 
     assert.ok(firstSeconds > 0 && seconds.median > 0, name);
     assert.equal(teraflop === null, name === 'solve');
     assert.match(stdout, new RegExp(`^  ${name} +[\\d.]+`, 'm'));
+  }
+  assert.deepEqual(
+    profiles.map(({ stage }) => stage),
+    ['fisher', 'tune', 'evaluate'],
+  );
+  for (const { stage, profiledSeconds, calls } of profiles) {
+    const seconds = calls.reduce((sum, call) => sum + call.seconds, 0);
+    assert.ok(seconds > 0 && seconds < profiledSeconds, `${stage}: ${seconds} of ${profiledSeconds}`);
+    assert.ok(
+      calls.some(({ name, calls: count }) => name === 'MatMul' && count > 0),
+      stage,
+    );
   }
   assert.ok(run.limits.product.teraflopPerSecond > 0 && run.limits.copy.terabytesPerSecond > 0);
   assert.ok(setUp.engineSeconds > 0 && setUp.firstCallSeconds > 0 && peak.processBytes > 1e7);

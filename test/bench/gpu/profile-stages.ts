@@ -1,0 +1,149 @@
+// The process that tells where a stage's seconds go, by TensorFlow operation: the device is waited for before and after each
+// call, so the sum is more than the stage takes, by what an idle device costs.
+import path from 'node:path';
+import { BlobStore } from '../../../shared/blobs/blob-store.ts';
+import { EspalierError } from '../../../shared/errors.ts';
+import { Releases } from '../../../shared/lifecycle.ts';
+import type { DeviceClass, RunRequest } from '../../../shared/rpc/protocol.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
+import { parseWorkerConfig } from '../../../worker/config.ts';
+import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
+import { Engine, FLOAT } from '../../../worker/engine/engine.ts';
+import { Kernels } from '../../../worker/engine/kernels.ts';
+import { Ops } from '../../../worker/engine/ops.ts';
+import { engineMemoryBytes, setEngineEnvironment } from '../../../worker/engine-executor.ts';
+import { Forward } from '../../../worker/model/forward.ts';
+import { ModelCache } from '../../../worker/model/model-cache.ts';
+import { blobsOf } from '../../../worker/service/request-blobs.ts';
+import type { TaskExecutor } from '../../../worker/task-executor.ts';
+import { RequestRunner } from '../../../worker/tasks/read-request.ts';
+import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
+import { answerParent } from './child.ts';
+import type { CallFigures, StageProfile } from './figures.ts';
+import { prepareWorkload } from './prepare-workload.ts';
+import type { StagesStart } from './run-stages.ts';
+
+const BLOB_LIMIT_BYTES = 1e11;
+const STATE_SHARE = 0.5;
+
+answerParent<StagesStart, StageProfile[]>(async (start) => {
+  const releases = new Releases();
+  try {
+    return await profile(start, releases);
+  } finally {
+    await releases.run();
+  }
+});
+
+async function profile(start: StagesStart, releases: Releases): Promise<StageProfile[]> {
+  const { files, folder, device, stages } = start;
+  const blobs = await BlobStore.open(path.join(folder, 'blobs'), { limitBytes: BLOB_LIMIT_BYTES });
+  const command = parseWorkerConfig(['--device', device, '--blob-dir', path.join(folder, 'blobs')], process.env);
+  if (command.kind === 'help') throw new Error('worker configuration: got its help');
+  setEngineEnvironment(command.config);
+  const calls = new CallTimes(loadBinding());
+  const engine = new Engine(calls.binding);
+  const executor = executorHere(engine, blobs, engineMemoryBytes());
+  const deviceClass = executor.describe().deviceClass;
+  if (device === 'gpu' && deviceClass.kind === 'cpu')
+    throw new EspalierError('engine', 'got no usable GPU, expected one');
+  const options = { folder, device, deviceClass, blobs, executor };
+  const { planned, tasks } = await prepareWorkload(files, options, releases);
+
+  const found: StageProfile[] = [];
+  const measure = async (stage: StageProfile['stage'], run: () => Promise<unknown>) => {
+    await run();
+    const plainStart = performance.now();
+    await run();
+    const plainSeconds = (performance.now() - plainStart) / 1000;
+    calls.begin();
+    const profiledStart = performance.now();
+    await run();
+    const profiledSeconds = (performance.now() - profiledStart) / 1000;
+    found.push({ stage, plainSeconds, profiledSeconds, calls: calls.end() });
+  };
+  if (stages.includes('fisher')) await measure('fisher', () => tasks.fisher());
+  if (stages.some((stage) => stage === 'normal-equations' || stage === 'solve'))
+    await measure('tune', () => tasks.tune());
+  if (stages.includes('evaluate'))
+    await measure('evaluate', () => tasks.evaluate(planned.plan.shards.map((_, shard) => shard)));
+  return found;
+}
+
+/** Runs tasks in this process, on its own thread: what is timed must be called from here. */
+function executorHere(engine: Engine, blobs: BlobStore, memoryBytes: number): TaskExecutor {
+  const ops = new Ops(engine);
+  const forward = new Forward(ops, new Kernels(ops));
+  const models = new ModelCache(ops);
+  const states = new TuningStates(forward, Math.floor(memoryBytes * STATE_SHARE));
+  const runner = new RequestRunner({ engine, ops, forward, models, states, checkCancelled() {} });
+  const { binding } = engine;
+  const deviceClass: DeviceClass = {
+    ...{ kind: binding.isUsingGpuDevice() ? 'gpu' : 'cpu', tensorflowVersion: binding.TF_Version, kernels: 'plain' },
+    ...{ model: 'profiled', intraOpThreads: 0, tf32: process.env.NVIDIA_TF32_OVERRIDE !== '0' },
+  };
+  return {
+    run(request: RunRequest): Promise<NamedTensor[]> {
+      const digests = blobsOf(request).map(({ digest }) => digest);
+      return runner.run(request, Object.fromEntries(digests.map((digest) => [digest, blobs.path(digest)])));
+    },
+    describe: () => ({ deviceClass, memoryBytes }),
+    models: () => models.digests(),
+    async close() {},
+  };
+}
+
+/** A binding whose calls are timed between `begin` and `end`. */
+class CallTimes {
+  readonly binding: TensorflowBinding;
+  private readonly real: TensorflowBinding;
+  private readonly probe: number;
+  private times: Map<string, { calls: number; seconds: number }> | null = null;
+
+  constructor(real: TensorflowBinding) {
+    this.real = real;
+    this.probe = real.createTensor([1], FLOAT, Float32Array.of(1));
+    const timed = {
+      executeOp: (...args: Parameters<TensorflowBinding['executeOp']>) =>
+        this.timed(args[0], () => real.executeOp(...args)),
+      createTensor: (...args: Parameters<TensorflowBinding['createTensor']>) =>
+        this.timed('(upload)', () => real.createTensor(...args)),
+      tensorDataSync: (id: number) => this.timed('(download)', () => real.tensorDataSync(id)),
+    };
+    // The binding's own properties cannot be replaced.
+    const replaced = Object.entries(timed).map(([name, value]) => [name, { value }]);
+    this.binding = Object.create(real, Object.fromEntries(replaced)) as TensorflowBinding;
+  }
+
+  begin(): void {
+    this.times = new Map();
+  }
+
+  /** The calls since `begin`, the longest first. */
+  end(): CallFigures[] {
+    const found = [...(this.times ?? [])].map(([name, figures]) => ({ name, ...figures }));
+    this.times = null;
+    return found.sort((a, b) => b.seconds - a.seconds);
+  }
+
+  private timed<T>(name: string, call: () => T): T {
+    if (this.times === null) return call();
+    this.wait();
+    const start = performance.now();
+    const result = call();
+    this.wait();
+    const seconds = (performance.now() - start) / 1000;
+    const before = this.times.get(name) ?? { calls: 0, seconds: 0 };
+    this.times.set(name, { calls: before.calls + 1, seconds: before.seconds + seconds });
+    return result;
+  }
+
+  // A number that an operation on the device has made says that all before it are done.
+  private wait(): void {
+    const { real } = this;
+    const type = { name: 'T', type: real.TF_ATTR_TYPE, value: FLOAT };
+    const [made] = real.executeOp('Neg', [type], [this.probe], 1);
+    real.tensorDataSync(made.id);
+    real.deleteTensor(made.id);
+  }
+}
