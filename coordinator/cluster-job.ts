@@ -30,7 +30,7 @@ import { requireFreeSpace } from './store/free-space.ts';
 import type { Fleet } from './workers/fleet.ts';
 import type { BeginTry } from './workers/task-try.ts';
 
-/** Of the memory that jobs share, for one: a node's sums of a sub-layer are up to 57 MB for BERT-base. */
+/** Of the memory that jobs share, for one: a node's sums of a sub-layer are up to 47 MB for BERT-base. */
 export const MOST_SUM_BYTES = 128e6;
 
 /** What runs one job; the job holds none of it open after it has ended. */

@@ -4,34 +4,47 @@
 // Ladder: the first rung is the published system ("reference") or the weakest ridge; where the mean squared residual on
 // held-out positions does not fall, stronger ridges follow in the order of the settings; where none lowers it, the
 // scales stay 1 ("unscaled").
-import { EspalierError } from '../shared/errors.ts';
-import { meanSquaredResidual, solveReference, solveRidge } from './damped-solve.ts';
-import type { LinearAlgebra } from './linear-algebra.ts';
-import {
-  addSystems,
-  checkFinite,
-  outputProjection,
-  type ScaleSystem,
-  type SubLayerSums,
-  scaleSystem,
-} from './normal-equations.ts';
 import type { TuningSettings } from './tuning-settings.ts';
 
 export { DEFAULT_TUNING_SETTINGS, parseTuningSettings, type TuningSettings } from './tuning-settings.ts';
 
-export interface ScaleProblem {
-  /** Sums over the shards that are fitted. */
-  readonly fit: SubLayerSums;
-  /** Sums over the shards that judge; null or no positions: the first rung that can be solved is kept unjudged. */
-  readonly heldOut: SubLayerSums | null;
-  /** W [features, D], row-major float64: feature f's row is column f of Hugging Face's [out, in] matrix. */
-  readonly outputWeight: Float64Array;
-  /** Features of one scale: head size, or 1 for neurons. */
-  readonly blockSize: number;
-  /** One free constant for every output coordinate; solved for and dropped, which the LayerNorm that follows makes exact. */
-  readonly withOffset: boolean;
+/** The normal equations of a sub-layer's scales, wherever their numbers lie: finite, all of them. */
+export interface ScaleSystem {
+  /** k; may be 0. */
+  readonly scales: number;
+  /** Positions that were summed. */
+  readonly positions: number;
+}
+
+/** How a system is damped: the published system, or a ridge of lambda times the mean diagonal. */
+export type Damping = { readonly kind: 'reference' } | { readonly kind: 'ridge'; readonly lambda: number };
+
+/** A damped solution. */
+export interface Solved {
+  /** s − 1, [k], and with an offset that less 1 as the last of [k + 1]. */
+  readonly x: Float64Array;
+  /** Mean squared residual per coordinate of the judge; null without one. */
+  readonly heldOut: number | null;
+}
+
+/** What the ladder needs to know of systems. */
+export interface ScaleAlgebra<System extends ScaleSystem> {
+  /** Mean squared residual per output coordinate at scale 1. */
+  residualAtOne(system: System): number;
+  /** Solves for x = s − 1, so that damping pulls scales towards 1.
+   * @returns null when the damped matrix is not positive definite. */
+  solve(system: System, damping: Damping, judge: System | null): Solved | null;
+  /** The system of two disjoint sets of positions together. */
+  add(a: System, b: System): System;
+}
+
+export interface ScaleProblem<System extends ScaleSystem> {
+  /** Of the shards that are fitted. */
+  readonly fit: System;
+  /** Of the shards that judge; null or no positions: the first rung that can be solved is kept unjudged. */
+  readonly heldOut: System | null;
   readonly settings: TuningSettings;
-  readonly algebra: LinearAlgebra;
+  readonly algebra: ScaleAlgebra<System>;
 }
 
 /** A rung that was tried. */
@@ -57,91 +70,72 @@ export interface ScaleSolution {
   readonly offset: number;
 }
 
-/** Solves the scales of one sub-layer. Kwon et al. 2022, section 4.3, with damping judged on held-out sums.
- * @throws EspalierError "not_finite" when a sum is not finite, "shape_mismatch" when sizes do not fit. */
-export function solveScales(problem: ScaleProblem): ScaleSolution {
-  const { fit, outputWeight, blockSize, withOffset, settings, algebra } = problem;
-  const heldOut = problem.heldOut !== null && problem.heldOut.positions > 0 ? problem.heldOut : null;
-  checkFinite(fit);
-  if (heldOut) checkFinite(heldOut);
-  if (outputWeight.some((value) => !Number.isFinite(value)))
-    throw new EspalierError('not_finite', 'output weight: got a number that is not finite');
-  const projection = outputProjection(
-    outputWeight,
-    { features: fit.features, hiddenSize: fit.hiddenSize, blockSize },
-    algebra,
-  );
-  const fitSystem = scaleSystem(fit, projection, withOffset, algebra.between);
-  algebra.between?.();
-  const judge = heldOut && scaleSystem(heldOut, projection, withOffset, algebra.between);
-  algebra.between?.();
-  const residual = (scales: Float64Array) => (judge ? meanSquaredResidual(judge, scales) : null);
-  const ones = new Float64Array(fitSystem.scales).fill(1);
-  const before = residual(ones);
-  const unscaled = { scales: ones, tried: [], heldOutBefore: before, heldOutAfter: before, refitted: false, offset: 0 };
-  if (fitSystem.scales === 0) return { ...unscaled, rung: 'empty' };
+/** Solves the scales of one sub-layer. Kwon et al. 2022, section 4.3, with damping judged on held-out sums. */
+export function solveScales<System extends ScaleSystem>(problem: ScaleProblem<System>): ScaleSolution {
+  const { fit, settings, algebra } = problem;
+  const judge = problem.heldOut !== null && problem.heldOut.positions > 0 ? problem.heldOut : null;
+  const before = judge && algebra.residualAtOne(judge);
+  const unscaled = {
+    ...{ scales: new Float64Array(fit.scales).fill(1), tried: [], refitted: false, offset: 0 },
+    ...{ heldOutBefore: before, heldOutAfter: before },
+  };
+  if (fit.scales === 0) return { ...unscaled, rung: 'empty' };
   if (fit.positions === 0) return { ...unscaled, rung: 'unscaled' };
 
-  const { kept, tried } = climb(fitSystem, { settings, algebra, before, residual });
+  const { kept, tried } = climb(problem, judge, before);
   if (kept === null) return { ...unscaled, rung: 'unscaled', tried };
   // A system that could be solved on a part can be solved on the whole; where rounding says otherwise the part's stands.
-  const onAll = settings.refitOnAll && judge ? kept.rung.solve(addSystems(fitSystem, judge), algebra) : null;
-  const refitted = onAll !== null && allFinite(onAll);
-  const solution = refitted ? onAll : kept.solution;
+  const onAll = settings.refitOnAll && judge ? algebra.solve(algebra.add(fit, judge), kept.rung.damping, null) : null;
+  const refitted = onAll !== null && allFinite(onAll.x);
+  const { x } = refitted ? onAll : kept.solved;
   return {
-    scales: solution.subarray(0, fitSystem.scales).map((x) => x + 1),
+    scales: x.subarray(0, fit.scales).map((value) => value + 1),
     rung: kept.rung.name,
     tried,
     heldOutBefore: before,
-    heldOutAfter: kept.heldOut,
+    heldOutAfter: kept.solved.heldOut,
     refitted,
-    offset: withOffset ? solution[fitSystem.scales] + 1 : 0,
+    offset: x.length > fit.scales ? x[fit.scales] + 1 : 0,
   };
 }
 
 interface Rung {
   readonly name: string;
-  solve(system: ScaleSystem, algebra: LinearAlgebra): Float64Array | null;
+  readonly damping: Damping;
 }
 
 interface KeptRung {
   readonly rung: Rung;
-  /** x = s − 1 on the fitted sums. */
-  readonly solution: Float64Array;
-  readonly heldOut: number | null;
+  /** On the fitted sums. */
+  readonly solved: Solved;
 }
 
 function ladder(settings: TuningSettings): Rung[] {
   const ridges = settings.ridgeLambdas.map(
-    (lambda): Rung => ({ name: `ridge ${lambda}`, solve: (system, algebra) => solveRidge(system, lambda, algebra) }),
+    (lambda): Rung => ({ name: `ridge ${lambda}`, damping: { kind: 'ridge', lambda } }),
   );
-  return settings.damping === 'reference' ? [{ name: 'reference', solve: solveReference }, ...ridges] : ridges;
+  return settings.damping === 'reference' ? [{ name: 'reference', damping: { kind: 'reference' } }, ...ridges] : ridges;
 }
 
 /** Tries the rungs in order; `kept` is null where none lowers the held-out residual. */
-function climb(
-  system: ScaleSystem,
-  judging: {
-    settings: TuningSettings;
-    algebra: LinearAlgebra;
-    before: number | null;
-    residual: (scales: Float64Array) => number | null;
-  },
+function climb<System extends ScaleSystem>(
+  { fit, settings, algebra }: ScaleProblem<System>,
+  judge: System | null,
+  before: number | null,
 ): { kept: KeptRung | null; tried: TriedRung[] } {
-  const { settings, algebra, before, residual } = judging;
   const tried: TriedRung[] = [];
   let kept: KeptRung | null = null;
   for (const rung of ladder(settings)) {
-    const solution = rung.solve(system, algebra);
-    if (solution === null || !allFinite(solution)) {
+    const solved = algebra.solve(fit, rung.damping, judge);
+    if (solved === null || !allFinite(solved.x)) {
       tried.push({ rung: rung.name, heldOut: null });
       continue;
     }
-    const heldOut = residual(solution.subarray(0, system.scales).map((x) => x + 1));
+    const { heldOut } = solved;
     tried.push({ rung: rung.name, heldOut });
-    const limit: number | null = kept?.heldOut ?? before;
+    const limit: number | null = kept?.solved.heldOut ?? before;
     if (heldOut !== null && limit !== null && !(heldOut < limit)) continue;
-    kept = { rung, solution, heldOut };
+    kept = { rung, solved };
     // Without held-out sums nothing can tell the rungs apart.
     if (settings.choice === 'first' || heldOut === null) break;
   }

@@ -1,11 +1,9 @@
 // Stage "tune": the scales of every sub-layer in order, each on the student that the ones before have made.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import { packedLength } from '../../pruning/fisher.ts';
 import { cutTree, foldCutAsync, type ShardSpan } from '../../pruning/fold-tree.ts';
 import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
-import { addSumsTo, type SubLayerSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
+import { addSumsTo, type ScaleSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
 import type { ScaleSolution, TuningSettings } from '../../pruning/tuning.ts';
 import { type BlobSource, blobOfParts } from '../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../shared/errors.ts';
@@ -119,7 +117,6 @@ async function tuneSubLayer(
 ): Promise<{ scales: Float64Array; report: SolveReport }> {
   const { calibration, model, workers, signal } = context;
   const { plan, blob } = calibration;
-  const { config } = context.checkpoint;
   const common = {
     model: model.ref,
     plan: blobRef(blob),
@@ -138,9 +135,7 @@ async function tuneSubLayer(
   // One worker holds the whole tree and solves in place; of several, each sums its nodes and one solves.
   const spread = workers.tuningSpread ?? workers.count;
   const sums =
-    spread > 1
-      ? await foldedSums(context, { name, common, spans, spread, nodeBytes: sumBytes(subLayer, kept, config) })
-      : null;
+    spread > 1 ? await foldedSums(context, { name, common, spans, spread, nodeBytes: sumBytes(kept) }) : null;
   const [fit, heldOut = null] = sums?.sources ?? spans.map((shards): SumSource => ({ shards }));
   let result: TaskResult;
   try {
@@ -212,7 +207,7 @@ async function foldedSums(
     const sources: SumSource[] = [];
     const blobs: BlobSource[] = [];
     for (const cut of cuts) {
-      const sums: SubLayerSums[] = [];
+      const sums: ScaleSums[] = [];
       for (const result of results.splice(0, cut.length)) sums.push(await inTurn(() => sumsFromTensors(result)));
       const folded = await foldCutAsync(cut, sums, (a, b) => inTurn(() => addSumsTo(a, b)));
       const source = await inTurn(() => blobOfParts(safetensorsParts(sumsToTensors(folded))));
@@ -227,10 +222,9 @@ async function foldedSums(
   }
 }
 
-/** Bytes of what a normal_equations task returns of a sub-layer. */
-function sumBytes(subLayer: SubLayer, kept: number, config: ModelConfig): number {
-  const features = subLayer === 'ffn' ? kept : kept * config.headSize;
-  return Float64Array.BYTES_PER_ELEMENT * (packedLength(features) + features * config.hiddenSize + features);
+/** Bytes of what a normal_equations task returns at the most of a sub-layer that keeps so many heads or neurons. */
+function sumBytes(kept: number): number {
+  return Float64Array.BYTES_PER_ELEMENT * (kept ** 2 + 2 * kept + 3);
 }
 
 /** Computes in a turn of the loop of its own: sums of a large sub-layer take a tenth of a second each. */

@@ -53,9 +53,9 @@ export class TuningSpread {
   began(tasks: readonly Pick<TaskSpec, 'request'>[], home: number, nowMs: number): void {
     const { fisher, normalEquations, solve } = tasks[0]?.request ?? {};
     const model = (fisher ?? normalEquations ?? solve)?.model;
-    // Half of the usual four times hidden size neurons: a triangle of n² and n · hidden size, in float64; attention's are
-    // a fifth of that.
-    if (this.#bytesPerNode === 0 && model) this.#bytesPerNode = 20 * hiddenSizeOf(model.configJson ?? '') ** 2;
+    // Of half of the usual four times hidden size neurons the upper part of a matrix, in float64: 20 D² bytes; of attention
+    // next to nothing.
+    if (this.#bytesPerNode === 0 && model) this.#bytesPerNode = 10 * hiddenSizeOf(model.configJson ?? '') ** 2;
     if (normalEquations) this.#step = { beganMs: nowMs, nodes: tasks.length };
     else if (solve && this.#step !== null) this.#folded(this.#step, home, nowMs);
   }

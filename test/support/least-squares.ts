@@ -1,6 +1,7 @@
 // Small least squares problems of a sub-layer with every number known.
-import type { SubLayerSums } from '../../pruning/normal-equations.ts';
+
 import type { RandomStream } from '../../pruning/random.ts';
+import type { SubLayerSums } from './plain-system.ts';
 
 export interface LeastSquaresProblem {
   readonly features: number;

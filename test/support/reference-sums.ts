@@ -1,7 +1,7 @@
 // The sums of a sub-layer's least squares problem, straight from their definition in pruning/normal-equations.ts, by the
 // float64 reference encoder.
 import { keptIndices, type SubLayer } from '../../pruning/masks.ts';
-import type { SubLayerSums } from '../../pruning/normal-equations.ts';
+import type { SubLayerSums } from './plain-system.ts';
 import type { EncoderInput, MaskValues, ReferenceEncoder } from './reference-encoder.ts';
 
 /** Where a sub-layer is looked at. */

@@ -80,7 +80,7 @@ export class Ops {
 
   /** The same numbers under a name of its own (memory is shared until one of them is released). */
   copy(x: DeviceTensor): DeviceTensor {
-    return this.engine.op('Identity', [x], [T]);
+    return this.engine.op('Identity', [x], [type('T', x.dtype)]);
   }
 
   /** Mean over the last axis, kept with size 1. */
@@ -127,7 +127,7 @@ export class Ops {
   /** Zeros around `x`: [before, after] for each axis. */
   pad(x: DeviceTensor, paddings: readonly (readonly [number, number])[]): DeviceTensor {
     const table = this.engine.constant(paddings.flat(), [paddings.length, 2]);
-    return this.engine.op('Pad', [x, table], [T, type('Tpaddings', INT32)]);
+    return this.engine.op('Pad', [x, table], [type('T', x.dtype), type('Tpaddings', INT32)]);
   }
 
   /** Rows (axis 0) or columns (axis 1) of `x` by index, an int32 tensor. */
@@ -148,6 +148,21 @@ export class Ops {
 
   sum64(x: DeviceTensor, axes: readonly number[]): DeviceTensor {
     return this.engine.op('Sum', [x, this.engine.constant(axes)], [type('T', DOUBLE), INDEX, bool('keep_dims', false)]);
+  }
+
+  /** The diagonal of a float64 matrix. */
+  diagonal64(matrix: DeviceTensor): DeviceTensor {
+    return this.engine.op('MatrixDiagPart', [matrix], [type('T', DOUBLE)]);
+  }
+
+  /** The float64 matrix with this diagonal and 0 elsewhere. */
+  diagonalMatrix64(diagonal: DeviceTensor): DeviceTensor {
+    return this.engine.op('MatrixDiag', [diagonal], [type('T', DOUBLE)]);
+  }
+
+  /** A float64 matrix with another diagonal. */
+  withDiagonal64(matrix: DeviceTensor, diagonal: DeviceTensor): DeviceTensor {
+    return this.engine.op('MatrixSetDiag', [matrix, diagonal], [type('T', DOUBLE)]);
   }
 
   /** Lower Cholesky factor of a float64 matrix, of which the lower triangle is read; NaN when it is not positive definite. */

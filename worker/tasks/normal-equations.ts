@@ -1,18 +1,29 @@
 // Task "normal-equations": the sums of one sub-layer over some shards (method: docs/method.md, "Tuning").
 import { createHash } from 'node:crypto';
 import type { Plan } from '../../dataset/plan.ts';
-import { foldTree } from '../../pruning/fold-tree.ts';
 import type { Masks, SubLayer } from '../../pruning/masks.ts';
-import { addSums, type SubLayerSums, sumsToTensors } from '../../pruning/normal-equations.ts';
+import { sumsToTensors } from '../../pruning/normal-equations.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import type { DeviceTensor } from '../engine/engine.ts';
+import type { DeviceTensor, Engine } from '../engine/engine.ts';
+import type { Ops } from '../engine/ops.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import { ModelCache, masksKey } from '../model/model-cache.ts';
+import {
+  addSums,
+  type DeviceSums,
+  downloadSums,
+  foldShards,
+  makeProjection,
+  type Projection,
+  releaseSums,
+  sumPositions,
+} from '../tuning/device-sums.ts';
 import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
-import { base, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
-import { type Ahead, type BatchState, nextTeacher, statesKey, type TuningPair } from '../tuning/tuning-states.ts';
+import { base, contribution, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
+import { restOfTeacher } from '../tuning/teacher-rest.ts';
+import { type Ahead, type BatchState, statesKey, type TuningPair } from '../tuning/tuning-states.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 /** Positions that one float32 product sums over, at least: fewer would cost more in additions of float64 sums, more
@@ -35,16 +46,36 @@ export interface NormalEquationsInput extends TuningInput {
   readonly statesPath?: string | null;
 }
 
+/** A sub-layer whose sums are made, with what all of its sums share. */
+export interface SummedSubLayer {
+  readonly pair: TuningPair;
+  readonly step: number;
+  readonly projection: Projection;
+  /** States to start from where none are kept here. */
+  readonly given?: StatesOfShard | undefined;
+}
+
 /** @returns the tensors that worker.proto names for NormalEquationsTask. */
 export async function runNormalEquations(context: TaskContext, input: NormalEquationsInput): Promise<NamedTensor[]> {
   const { statesPath = null, plan, shards } = input;
-  if (statesPath === null) return sumsToTensors(await subLayerSums(context, input, shards));
+  shardsOf(plan, shards);
   const pair = await tuningPair(context, input);
-  const key = statesKey(pair, stepOf(input.layer, input.subLayer), shards);
+  const step = stepOf(input.layer, input.subLayer);
+  const sumsFrom = (given?: StatesOfShard) =>
+    context.engine.scope(() => {
+      const projection = projectionOf(context, pair, step);
+      const sums = subLayerSums(context, { pair, step, projection, given }, shards);
+      try {
+        return sumsToTensors(downloadSums(context.ops, sums, projection));
+      } finally {
+        releaseSums(context.engine, sums);
+      }
+    });
+  if (statesPath === null) return sumsFrom();
   const { hiddenSize } = pair.student.config;
-  const states = await openGivenStates(statesPath, { key, plan, shards, hiddenSize });
+  const states = await openGivenStates(statesPath, { key: statesKey(pair, step, shards), plan, shards, hiddenSize });
   try {
-    return sumsToTensors(await subLayerSums(context, input, shards, states.ofShard));
+    return sumsFrom(states.ofShard);
   } finally {
     await states.close();
   }
@@ -61,46 +92,43 @@ export async function tuningPair(context: TaskContext, input: TuningInput): Prom
   return {
     key: hash.digest('hex'),
     plan: input.plan,
-    dense: await context.models.dense(input.model),
     teacher: await context.models.pruned(input.model, input.teacher),
+    rest: await context.models.pruned(input.model, restOfTeacher(input.teacher)),
     student: await context.models.pruned(input.model, withoutScales(input.student)),
     masks: input.student,
   };
 }
 
-/** Sums over a node of the plan's tree, folded in the tree's order. */
-export async function subLayerSums(
-  context: TaskContext,
-  input: TuningInput,
-  shards: ShardRange,
-  given?: StatesOfShard,
-): Promise<SubLayerSums> {
-  shardsOf(input.plan, shards);
-  const pair = await tuningPair(context, input);
-  const step = stepOf(input.layer, input.subLayer);
-  return foldTree(shards.first, shards.end, (shard) => shardSums(context, pair, shard, step, given), addSums);
+/** The student's output projection of a sub-layer. Its tensors belong to the scope that is open.
+ * @throws EspalierError "protocol" where the student keeps nothing there. */
+export function projectionOf(context: TaskContext, pair: TuningPair, step: number): Projection {
+  const kernel = projection(pair.student, step);
+  if (kernel === null) throw new EspalierError('protocol', `sub-layer ${step}: got no kept variable, expected one`);
+  const isAttention = step % 2 === 0;
+  // A constant added to every coordinate is removed by the LayerNorm that follows attention's output and the FFN's
+  // alike; the published method fits one for attention only.
+  const form = { blockSize: isAttention ? pair.student.config.headSize : 1, withOffset: isAttention };
+  return makeProjection(context.ops, kernel, form, () => context.checkCancelled());
 }
 
-// Float32 products of a few thousand positions at a time, summed in float64 on the device.
-function shardSums(
-  context: TaskContext,
-  pair: TuningPair,
-  shard: number,
-  step: number,
-  given?: StatesOfShard,
-): SubLayerSums {
-  const { engine, states } = context;
-  const width = projection(pair.student, step)?.shape[0] ?? 0;
-  const { hiddenSize } = pair.student.config;
-  if (width === 0) throw new EspalierError('protocol', `sub-layer ${step}: got no kept variable, expected one`);
+/** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */
+export function subLayerSums(context: TaskContext, summed: SummedSubLayer, shards: ShardRange): DeviceSums {
+  shardsOf(summed.pair.plan, shards);
+  return foldShards(context.ops, shards, (shard) => shardSums(context, summed, shard));
+}
+
+function shardSums(context: TaskContext, { pair, step, projection, given }: SummedSubLayer, shard: number): DeviceSums {
+  const { engine, ops, states } = context;
   const waiting: Observations[] = [];
-  let totals: DeviceTensor[] = [];
-  let positions = 0;
+  const totals: DeviceSums[] = [];
   const flush = () => {
-    const before = totals;
-    totals = engine.scope(() => addProducts(context, before, waiting));
-    engine.keep(totals);
-    for (const tensor of [...before, ...waiting.splice(0).flatMap(({ x, r }) => [x, r])]) engine.dispose(tensor);
+    const sums = engine.scope(() => {
+      const found = sumPositions(ops, joined(ops, waiting), projection, () => context.checkCancelled());
+      return totals.length === 0 ? found : addSums(ops, totals[0], found);
+    });
+    engine.keep([...sums.panels, sums.vector]);
+    for (const before of totals.splice(0, 1, sums)) releaseSums(engine, before);
+    releaseObservations(engine, waiting.splice(0));
   };
   try {
     const use = (state: BatchState) => {
@@ -109,27 +137,15 @@ function shardSums(
       const { x, r } = observations;
       engine.keep([x, r]);
       waiting.push(observations);
-      positions += x.shape[0];
       if (waiting.reduce((sum, found) => sum + found.x.shape[0], 0) >= PRODUCT_POSITIONS) flush();
       return ahead;
     };
     states.visit(pair, shard, step, use, given);
     if (waiting.length > 0) flush();
-    const [gram, cross, featureSums, targetSum, targetSquares] = totals.map((total) =>
-      engine.scope(() => engine.downloadFloat64(total)),
-    );
-    return {
-      features: width,
-      hiddenSize,
-      gram: packUpper(gram, width),
-      cross,
-      featureSums,
-      targetSum: targetSum[0],
-      targetSquares: targetSquares[0],
-      positions,
-    };
+    return totals.splice(0)[0];
   } finally {
-    for (const tensor of [...totals, ...waiting.flatMap(({ x, r }) => [x, r])]) engine.dispose(tensor);
+    for (const sums of totals) releaseSums(engine, sums);
+    releaseObservations(engine, waiting);
   }
 }
 
@@ -148,24 +164,27 @@ function observe(
   step: number,
 ): { observations: Observations; ahead: Ahead | null } {
   const { forward, ops } = context;
-  const ffn = step % 2 === 1;
-  // The published target: the teacher's masks act on everything before an FFN, whose own neurons all count.
-  const teaching = ffn ? pair.dense : pair.teacher;
   // After the last layer of a sequence classifier only first tokens are read, so only they count in its FFN.
-  if (step === 2 * pair.student.layers.length - 1 && pair.student.headDense !== null) {
-    const [own, taught] = [student, teacher].map((x) => ops.gather(x, batch.firstRows));
-    const x = present(features(forward, pair.student, step, own, batch), step);
-    const target = output(forward, teaching, step, features(forward, teaching, step, taught, batch), taught);
-    return { observations: { x, r: ops.sub(target, base(forward, pair.student, step, own)) }, ahead: null };
-  }
-  const pick = (x: DeviceTensor) => (batch.tokenRows === null ? x : ops.gather(x, batch.tokenRows));
-  const found = present(features(forward, pair.student, step, student, batch), step);
-  const target = output(forward, teaching, step, features(forward, teaching, step, teacher, batch), teacher);
-  const r = pick(ops.sub(target, base(forward, pair.student, step, student)));
-  const next = ffn ? nextTeacher(forward, pair, step, teacher, batch) : normalize(forward, pair.teacher, step, target);
+  const isLast = step === 2 * pair.student.layers.length - 1 && pair.student.headDense !== null;
+  const [own, taught] = isLast ? [student, teacher].map((x) => ops.gather(x, batch.firstRows)) : [student, teacher];
+  const found = present(features(forward, pair.student, step, own, batch), step);
+  const taughtOutput = output(
+    forward,
+    pair.teacher,
+    step,
+    features(forward, pair.teacher, step, taught, batch),
+    taught,
+  );
+  // The published target: the teacher's masks act on everything before an FFN, whose own neurons all count.
+  const rest = contribution(forward, pair.rest, step, features(forward, pair.rest, step, taught, batch));
+  const target = rest === null ? taughtOutput : ops.add(taughtOutput, rest);
+  const r = ops.sub(target, base(forward, pair.student, step, own));
+  if (isLast) return { observations: { x: found, r }, ahead: null };
+  const ahead = { features: found, teacher: normalize(forward, pair.teacher, step, taughtOutput) };
   // A tensor has one owner: where all rows count, the features are waiting for their product already.
-  const x = batch.tokenRows === null ? ops.copy(found) : pick(found);
-  return { observations: { x, r }, ahead: { features: found, teacher: next } };
+  const { tokenRows } = batch;
+  if (tokenRows === null) return { observations: { x: ops.copy(found), r }, ahead };
+  return { observations: { x: ops.gather(found, tokenRows), r: ops.gather(r, tokenRows) }, ahead };
 }
 
 function present(found: DeviceTensor | null, step: number): DeviceTensor {
@@ -173,37 +192,19 @@ function present(found: DeviceTensor | null, step: number): DeviceTensor {
   return found;
 }
 
-// XᵀX, XᵀR, column sums of X, sum of R and of R², float64, added to `totals` where there are some.
-function addProducts(
-  { ops }: TaskContext,
-  totals: readonly DeviceTensor[],
-  waiting: readonly Observations[],
-): DeviceTensor[] {
-  const x = ops.concat(
-    waiting.map((found) => found.x),
-    0,
-  );
-  const r = ops.concat(
-    waiting.map((found) => found.r),
-    0,
-  );
-  const wide = ops.toFloat64(r);
-  const sums = [
-    ops.toFloat64(ops.matMul(x, x, true, false)),
-    ops.toFloat64(ops.matMul(x, r, true, false)),
-    ops.toFloat64(ops.sum(x, [0])),
-    ops.sum64(wide, [0, 1]),
-    ops.sum64(ops.mul(wide, wide), [0, 1]),
-  ];
-  return totals.length === 0 ? sums : sums.map((sum, i) => ops.add(totals[i], sum));
+function joined(ops: Ops, waiting: readonly Observations[]): Observations {
+  return {
+    x: ops.concat(
+      waiting.map(({ x }) => x),
+      0,
+    ),
+    r: ops.concat(
+      waiting.map(({ r }) => r),
+      0,
+    ),
+  };
 }
 
-function packUpper(matrix: Float64Array, size: number): Float64Array {
-  const packed = new Float64Array((size * (size + 1)) / 2);
-  let offset = 0;
-  for (let row = 0; row < size; row++) {
-    packed.set(matrix.subarray(row * size + row, (row + 1) * size), offset);
-    offset += size - row;
-  }
-  return packed;
+function releaseObservations(engine: Engine, observations: readonly Observations[]): void {
+  for (const { x, r } of observations) for (const tensor of [x, r]) engine.dispose(tensor);
 }

@@ -1,13 +1,13 @@
 // Task "solve": the scales of one sub-layer from its sums (method: docs/method.md, "Tuning").
-import { type SubLayerSums, sumsFromTensors } from '../../pruning/normal-equations.ts';
-import { solveScales, type TuningSettings } from '../../pruning/tuning.ts';
-import { EspalierError } from '../../shared/errors.ts';
+import { sumsFromTensors } from '../../pruning/normal-equations.ts';
+import { type ScaleSolution, solveScales, type TuningSettings } from '../../pruning/tuning.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import { engineAlgebra } from '../engine/engine-algebra.ts';
-import { openManyStates, type StatesOfShard } from '../tuning/given-states.ts';
-import { projection, stepOf } from '../tuning/sub-layer.ts';
+import { type DeviceSystem, deviceAlgebra, makeSystem } from '../tuning/device-algebra.ts';
+import { releaseSums, uploadSums } from '../tuning/device-sums.ts';
+import { openManyStates } from '../tuning/given-states.ts';
+import { stepOf } from '../tuning/sub-layer.ts';
 import { statesKey } from '../tuning/tuning-states.ts';
-import { subLayerSums, type TuningInput, tuningPair } from './normal-equations.ts';
+import { projectionOf, type SummedSubLayer, subLayerSums, type TuningInput, tuningPair } from './normal-equations.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
 
 /** Sums to be made here from shards, or already folded: the tensors of a normal-equations result. */
@@ -26,49 +26,42 @@ export interface SolveInput extends TuningInput {
 
 /** @returns "scales" F64 [kept], "report" U8: JSON of the rung taken and what was tried. */
 export async function runSolve(context: TaskContext, input: SolveInput): Promise<NamedTensor[]> {
-  const { engine, ops } = context;
+  const { ops } = context;
   const pair = await tuningPair(context, input);
   const step = stepOf(input.layer, input.subLayer);
   const files = (input.given ?? []).map((file) => ({ ...file, key: statesKey(pair, step, file.shards) }));
   const { hiddenSize } = pair.student.config;
   const given = await openManyStates(files, { plan: input.plan, hiddenSize });
-  let fit: SubLayerSums;
-  let heldOut: SubLayerSums | null;
+  let solution: ScaleSolution;
   try {
-    fit = await sumsOf(context, input, input.fit, given.ofShard);
-    heldOut = input.heldOut === null ? null : await sumsOf(context, input, input.heldOut, given.ofShard);
+    solution = ops.engine.scope(() => {
+      const summed = { pair, step, projection: projectionOf(context, pair, step), given: given.ofShard };
+      const fit = systemOf(context, summed, input.fit);
+      const heldOut = input.heldOut === null ? null : systemOf(context, summed, input.heldOut);
+      const algebra = deviceAlgebra(ops, { checkCancelled: () => context.checkCancelled() });
+      return solveScales({ fit, heldOut, settings: input.settings, algebra });
+    });
   } finally {
     await given.close();
   }
-  const kernel = projection(pair.student, step);
-  if (kernel === null)
-    throw new EspalierError('protocol', `layer ${input.layer} ${input.subLayer}: got no kept variable, expected one`);
-  const solution = solveScales({
-    fit,
-    heldOut,
-    outputWeight: engine.scope(() => engine.downloadFloat64(ops.toFloat64(kernel))),
-    blockSize: input.subLayer === 'ffn' ? 1 : pair.student.config.headSize,
-    // A constant added to every coordinate is removed by the LayerNorm that follows attention's output and the FFN's
-    // alike; the published method fits one for attention only.
-    withOffset: input.subLayer === 'attention',
-    settings: input.settings,
-    algebra: engineAlgebra(ops, () => context.checkCancelled()),
-  });
   const { scales, ...report } = solution;
   const text = new TextEncoder().encode(JSON.stringify(report));
   return [
-    { name: 'scales', dtype: 'F64', shape: [scales.length], data: Float64Array.from(scales) },
+    { name: 'scales', dtype: 'F64', shape: [scales.length], data: scales },
     { name: 'report', dtype: 'U8', shape: [text.length], data: text },
   ];
 }
 
-async function sumsOf(
-  context: TaskContext,
-  input: TuningInput,
-  source: SumSource,
-  given: StatesOfShard,
-): Promise<SubLayerSums> {
-  return source.kind === 'shards'
-    ? subLayerSums(context, input, source.shards, given)
-    : sumsFromTensors(source.tensors);
+function systemOf(context: TaskContext, summed: SummedSubLayer, source: SumSource): DeviceSystem {
+  const { ops } = context;
+  const { projection } = summed;
+  const sums =
+    source.kind === 'shards'
+      ? subLayerSums(context, summed, source.shards)
+      : uploadSums(ops, sumsFromTensors(source.tensors), projection);
+  try {
+    return makeSystem(ops, sums, projection);
+  } finally {
+    releaseSums(ops.engine, sums);
+  }
 }

@@ -49,6 +49,17 @@ export function base(forward: Forward, weights: EncoderWeights, step: number, x:
   return output(forward, weights, step, null, x);
 }
 
+/** What features add to the output: features · W, [rows, D]; null where there are none. */
+export function contribution(
+  forward: Forward,
+  weights: EncoderWeights,
+  step: number,
+  found: DeviceTensor | null,
+): DeviceTensor | null {
+  const kernel = projection(weights, step);
+  return found === null || kernel === null ? null : forward.ops.matMul(found, kernel);
+}
+
 /** LayerNorm after the sub-layer: the next sub-layer's input. */
 export function normalize(forward: Forward, weights: EncoderWeights, step: number, y: DeviceTensor): DeviceTensor {
   const { layer, subLayer } = subLayerOf(step);

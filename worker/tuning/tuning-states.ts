@@ -8,7 +8,7 @@ import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
 import type { HostStates, StatesOfShard } from './given-states.ts';
 import { featureScales, prefixKey } from './scaled-student.ts';
-import { features, normalize, output, projection } from './sub-layer.ts';
+import { base, features, normalize, output, projection } from './sub-layer.ts';
 
 /** A micro-batch before sub-layer `step`. */
 export interface BatchState {
@@ -44,8 +44,8 @@ export interface TuningPair {
   readonly key: string;
   readonly plan: Plan;
   readonly teacher: EncoderWeights;
-  /** The model that both were made from. */
-  readonly dense: EncoderWeights;
+  /** The neurons that the teacher lacks, without any head. */
+  readonly rest: EncoderWeights;
   /** The student without any scale. */
   readonly student: EncoderWeights;
   /** Masks of the student with the scales found so far. */
@@ -89,14 +89,18 @@ export class TuningStates {
     const keep = this.bytes + stateBytes <= this.limitBytes;
     const keepAhead = this.bytes + stateBytes + aheadBytes <= this.limitBytes;
     const batches: BatchState[] = [];
+    const kernels = new Map<number, DeviceTensor | null>();
     try {
       shard.batches.forEach((_, index) => {
         const state =
           hostStates === null
-            ? this.advance(pair, shard, index, found, step)
+            ? this.advance(pair, kernels, { shard, index, found, step })
             : this.upload(pair, shard, index, hostStates(index));
         batches.push(state);
+        // They outlive every scope that is open here.
+        engine.keep(tensorsOf(state));
         const ahead = engine.scope(() => use(state));
+        if (ahead !== null) engine.keep(aheadTensors(ahead));
         if (ahead !== state.ahead) releaseAhead(engine, state.ahead);
         if (!keepAhead) releaseAhead(engine, ahead);
         batches[batches.length - 1] = { ...state, ahead: keepAhead ? ahead : null };
@@ -106,6 +110,8 @@ export class TuningStates {
       this.release(batches);
       this.release(found?.batches ?? []);
       throw error;
+    } finally {
+      for (const kernel of kernels.values()) if (kernel !== null) engine.dispose(kernel);
     }
     if (!keep) return;
     const bytes = stateBytes + (keepAhead ? aheadBytes : 0);
@@ -153,14 +159,20 @@ export class TuningStates {
     return null;
   }
 
-  private advance(pair: TuningPair, shard: Shard, index: number, found: ShardState | null, step: number): BatchState {
+  private advance(
+    pair: TuningPair,
+    kernels: Map<number, DeviceTensor | null>,
+    of: { readonly shard: Shard; readonly index: number; readonly found: ShardState | null; readonly step: number },
+  ): BatchState {
     const { engine } = this.forward.ops;
+    const { shard, index, found, step } = of;
     let state = found === null ? this.embed(pair, shard, index) : found.batches[index];
     try {
       for (let at = found?.step ?? 0; at < step; at++) {
         this.checkCancelled();
         const before = state;
-        const next = engine.scope(() => this.next(pair, at, before));
+        const kernel = this.scaledKernel(pair, at, kernels);
+        const next = engine.scope(() => this.next(pair, at, kernel, before));
         // The teacher's next states may have been computed ahead: they live on.
         for (const tensor of [before.student, before.teacher, before.ahead?.features])
           if (tensor) engine.dispose(tensor);
@@ -171,6 +183,18 @@ export class TuningStates {
       throw error;
     }
     return state;
+  }
+
+  // The output projection with the scales of its features, once for all micro-batches of a visit.
+  private scaledKernel(pair: TuningPair, step: number, kernels: Map<number, DeviceTensor | null>): DeviceTensor | null {
+    const { engine } = this.forward.ops;
+    let kernel = kernels.get(step);
+    if (kernel === undefined) {
+      kernel = engine.scope(() => scaledProjection(this.forward, pair, step));
+      if (kernel !== null) engine.keep([kernel]);
+      kernels.set(step, kernel);
+    }
+    return kernel;
   }
 
   private embed(pair: TuningPair, shard: Shard, index: number): BatchState {
@@ -195,29 +219,37 @@ export class TuningStates {
   private next(
     pair: TuningPair,
     step: number,
+    kernel: DeviceTensor | null,
     { batch, student, teacher, ahead }: BatchState,
   ): { student: DeviceTensor; teacher: DeviceTensor } {
     const { forward } = this;
     const { ops } = forward;
-    let found = ahead === null ? features(forward, pair.student, step, student, batch) : ahead.features;
-    const scales = featureScales(pair.masks, step, pair.student.config.headSize);
-    const kernel = projection(pair.student, step);
-    if (found !== null && kernel !== null && scales !== null)
-      found = ops.mul(found, ops.engine.upload(scales, [1, scales.length]));
+    const found = ahead === null ? features(forward, pair.student, step, student, batch) : ahead.features;
+    const bare = base(forward, pair.student, step, student);
     return {
       teacher: ahead?.teacher ?? nextTeacher(forward, pair, step, teacher, batch),
-      student: normalize(forward, pair.student, step, output(forward, pair.student, step, found, student)),
+      student: normalize(
+        forward,
+        pair.student,
+        step,
+        found === null || kernel === null ? bare : ops.add(ops.matMul(found, kernel), bare),
+      ),
     };
   }
 
   private release(batches: readonly BatchState[]): void {
-    const { engine } = this.forward.ops;
-    for (const { batch, student, teacher, ahead } of batches) {
-      releaseAhead(engine, ahead);
-      for (const tensor of [student, teacher, batch.tokenIds, batch.typeIds, batch.firstRows]) engine.dispose(tensor);
-      for (const tensor of [batch.paddingBias, batch.tokenRows]) if (tensor !== null) engine.dispose(tensor);
-    }
+    for (const state of batches) for (const tensor of tensorsOf(state)) this.forward.ops.engine.dispose(tensor);
   }
+}
+
+function tensorsOf({ batch, student, teacher, ahead }: BatchState): DeviceTensor[] {
+  const { tokenIds, typeIds, firstRows, paddingBias, tokenRows } = batch;
+  const own = [student, teacher, tokenIds, typeIds, firstRows, paddingBias, tokenRows];
+  return [...own.filter((tensor) => tensor !== null), ...(ahead === null ? [] : aheadTensors(ahead))];
+}
+
+function aheadTensors({ features: found, teacher }: Ahead): DeviceTensor[] {
+  return found === null ? [teacher] : [found, teacher];
 }
 
 /** Name of the states of some shards before a sub-layer, the same on every worker. */
@@ -230,7 +262,7 @@ function stateKey(pair: TuningPair, step: number): string {
 }
 
 /** The teacher's hidden states after a sub-layer, under its masks. @param teacher before it, [b·n, D]. */
-export function nextTeacher(
+function nextTeacher(
   forward: Forward,
   pair: TuningPair,
   step: number,
@@ -241,8 +273,13 @@ export function nextTeacher(
   return normalize(forward, pair.teacher, step, output(forward, pair.teacher, step, found, teacher));
 }
 
+function scaledProjection({ ops }: Forward, pair: TuningPair, step: number): DeviceTensor | null {
+  const kernel = projection(pair.student, step);
+  if (kernel === null) return null;
+  const scales = featureScales(pair.masks, step, pair.student.config.headSize);
+  return scales === null ? ops.copy(kernel) : ops.mul(kernel, ops.engine.upload(scales, [scales.length, 1]));
+}
+
 function releaseAhead(engine: Engine, ahead: Ahead | null): void {
-  if (ahead === null) return;
-  if (ahead.features !== null) engine.dispose(ahead.features);
-  engine.dispose(ahead.teacher);
+  for (const tensor of ahead === null ? [] : aheadTensors(ahead)) engine.dispose(tensor);
 }

@@ -5,7 +5,7 @@ import type { Plan } from '../../../dataset/plan.ts';
 import { gramOfRows } from '../../../pruning/fisher.ts';
 import { cutTree, foldCut, type ShardSpan } from '../../../pruning/fold-tree.ts';
 import { denseMasks, type Masks, type SubLayer } from '../../../pruning/masks.ts';
-import { addSums, sumsFromTensors, sumsToTensors } from '../../../pruning/normal-equations.ts';
+import { addSumsTo, sumsFromTensors, sumsToTensors } from '../../../pruning/normal-equations.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { LocalModel } from '../../../worker/model/local-model.ts';
@@ -95,7 +95,7 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
           const results = [];
           for (const node of nodes)
             results.push(sumsFromTensors(byName(await fresh((context) => sums(context, given, step, node)))));
-          assertSameBits(sumsToTensors(foldCut(nodes, results, addSums)), expected, `step ${step} in ${parts} parts`);
+          assertSameBits(sumsToTensors(foldCut(nodes, results, addSumsTo)), expected, `step ${step} in ${parts} parts`);
         }
       }
   });

@@ -7,22 +7,20 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import test from 'node:test';
-import type { ModelConfig } from '../../../checkpoint/model-config.ts';
 import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import type { Plan } from '../../../dataset/plan.ts';
 import { denseMasks, type Masks, type SubLayer } from '../../../pruning/masks.ts';
-import { type SubLayerSums, sumsFromTensors } from '../../../pruning/normal-equations.ts';
-import type { NamedTensor } from '../../../shared/tensor.ts';
-import { ACTIVATION_SCALES } from '../../../worker/engine/kernels.ts';
+import { sumsFromTensors } from '../../../pruning/normal-equations.ts';
 import { layerBackward } from '../../../worker/model/backward.ts';
 import { uploadBatch } from '../../../worker/model/device-batch.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
-import { referenceSums } from '../../support/reference-sums.ts';
+import { outputProjection, type ScaleSystem, scaleSystem, systemOfSums } from '../../support/plain-system.ts';
+import { keptFeatures, outputWeight, referenceSums } from '../../support/reference-sums.ts';
 import { assertWithin, byName, largestDifference, largestGap, numbers } from './results.ts';
 import {
   encoderInput,
@@ -137,17 +135,20 @@ for (const name of ['single label, RoBERTa, tanh gelu', 'token classification, B
         for (const subLayer of ['attention', 'ffn'] as const) {
           const shards = wholePlan(plan);
           const task = { model, plan, planDigest: 'mixed', teacher: masks, student, layer, subLayer, shards };
-          const got = unscaledSums(config, subLayer, await runNormalEquations(context, task));
+          const got = systemOfSums(sumsFromTensors(byName(await runNormalEquations(context, task))), config.hiddenSize);
           const place = { layer, kind: subLayer };
-          const expected = referenceSums(encoder, inputs, maskValues(masks), maskValues(student), place);
+          const { sums, system } = expectedSystem(encoder, inputs, maskValues(masks), maskValues(student), place);
           const what = `layer ${layer} ${subLayer}`;
-          assert.equal(got.positions, expected.positions, what);
-          for (const part of ['gram', 'cross', 'featureSums'] as const)
-            assertWithin(largestGap(got[part], expected[part]), TOLERANCE, `${what} ${part}`);
-          assertWithin(largestGap([got.targetSquares], [expected.targetSquares]), TOLERANCE, `${what} target squares`);
+          assert.equal(got.positions, sums.positions, what);
+          const scales = ({ right }: ScaleSystem) => right.subarray(0, system.scales);
+          assertWithin(largestGap(got.matrix, system.matrix), TOLERANCE, `${what} matrix`);
+          assertWithin(largestGap(scales(got), scales(system)), TOLERANCE, `${what} right side`);
+          assertWithin(largestGap([got.targetSquares], [sums.targetSquares]), TOLERANCE, `${what} target squares`);
+          if (subLayer === 'ffn') continue;
           // Terms of either sign cancel in this sum: it is judged against the size of its terms, √(n·ΣR²).
-          const size = Math.sqrt(got.positions * got.hiddenSize * expected.targetSquares);
-          assertWithin(Math.abs(got.targetSum - expected.targetSum) / size, TOLERANCE, `${what} target sum`);
+          const size = Math.sqrt(sums.positions * sums.hiddenSize * sums.targetSquares);
+          const gap = Math.abs(got.right[system.scales] - sums.targetSum);
+          assertWithin(gap / size, TOLERANCE, `${what} target sum`);
         }
     context.states.clear();
     context.models.clear();
@@ -184,17 +185,14 @@ test('the last layer for first tokens alone gives what all tokens give: outputs 
   context.models.clear();
 });
 
-/** Sums as the definition has them. The engine's activations carry a constant factor, whose inverse lies in its FFN
- * weights (ACTIVATION_SCALES), and so do its sums; the system that is made of sums and weights is free of it. */
-function unscaledSums(config: ModelConfig, kind: SubLayer, tensors: readonly NamedTensor[]): SubLayerSums {
-  const sums = sumsFromTensors(byName(tensors));
-  const factor = kind === 'ffn' ? ACTIVATION_SCALES[config.activation].output : 1;
-  return {
-    ...sums,
-    gram: sums.gram.map((value) => value * factor * factor),
-    cross: sums.cross.map((value) => value * factor),
-    featureSums: sums.featureSums.map((value) => value * factor),
-  };
+/** The sums by their definition, and the system that they make: attention's has a column of ones, an FFN's has none. */
+function expectedSystem(...[encoder, inputs, teacher, student, place]: Parameters<typeof referenceSums>) {
+  const sums = referenceSums(encoder, inputs, teacher, student, place);
+  const { features, hiddenSize } = sums;
+  const isFfn = place.kind === 'ffn';
+  const sizes = { features, hiddenSize, blockSize: isFfn ? 1 : encoder.config.headSize };
+  const projection = outputProjection(outputWeight(encoder, keptFeatures(encoder, student, place), place), sizes);
+  return { sums, system: scaleSystem(sums, projection, !isFfn) };
 }
 
 function modelOf(t: test.TestContext, name: keyof typeof MODELS): Promise<TinyModel> {
@@ -283,12 +281,13 @@ test('sums where the student or the teacher has empty sub-layers, and a sub-laye
     [2, 'attention'],
     [2, 'ffn'],
   ] as const) {
-    const got = unscaledSums(config, kind, await runNormalEquations(context, task(layer, kind)));
+    const tensors = byName(await runNormalEquations(context, task(layer, kind)));
+    const got = systemOfSums(sumsFromTensors(tensors), config.hiddenSize);
     const place = { layer, kind };
     const inputs = samples.map(encoderInput);
-    const expected = referenceSums(encoder, inputs, maskValues(teacher), maskValues(student), place);
-    for (const part of ['gram', 'cross', 'featureSums'] as const)
-      assertWithin(largestGap(got[part], expected[part]), TOLERANCE, `layer ${layer} ${kind} ${part}`);
+    const { system } = expectedSystem(encoder, inputs, maskValues(teacher), maskValues(student), place);
+    for (const part of ['matrix', 'right'] as const)
+      assertWithin(largestGap(got[part], system[part]), TOLERANCE, `layer ${layer} ${kind} ${part}`);
   }
   for (const [layer, kind] of [
     [0, 'attention'],

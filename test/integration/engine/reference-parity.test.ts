@@ -10,20 +10,19 @@ import test from 'node:test';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import { denseCosts, maskMacs } from '../../../pruning/cost.ts';
 import { diagonalImportance, type FisherRows, gramOfRows } from '../../../pruning/fisher.ts';
-import { plainLinearAlgebra } from '../../../pruning/linear-algebra.ts';
 import { denseMasks, keptIndices, type Masks, type SubLayer } from '../../../pruning/masks.ts';
-import { outputProjection, type ScaleSystem, scaleSystem, sumsFromTensors } from '../../../pruning/normal-equations.ts';
+import { sumsFromTensors } from '../../../pruning/normal-equations.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { searchMasks } from '../../../pruning/search.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../../pruning/tuning.ts';
 import type { LocalModel } from '../../../worker/model/local-model.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
-import { runNormalEquations, type TuningInput, tuningPair } from '../../../worker/tasks/normal-equations.ts';
+import { runNormalEquations, type TuningInput } from '../../../worker/tasks/normal-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
-import { projection, stepOf } from '../../../worker/tuning/sub-layer.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
+import { type ScaleSystem, systemOfSums } from '../../support/plain-system.ts';
 import {
   loadReferenceFixture,
   REFERENCE_FIXTURES,
@@ -126,14 +125,8 @@ for (const name of REFERENCE_FIXTURES) {
 
   // What runSolve solves: attention's system has a column of ones, an FFN's has none.
   async function engineSystem(context: TaskContext, input: TuningInput): Promise<ScaleSystem> {
-    const sums = sumsFromTensors(byName(await runNormalEquations(context, { ...input, shards: all })));
-    const { engine, ops } = context;
-    const { student } = await tuningPair(context, input);
-    const kernel = projection(student, stepOf(input.layer, input.subLayer))!;
-    const weight = engine.scope(() => engine.downloadFloat64(ops.toFloat64(kernel)));
-    const blockSize = input.subLayer === 'ffn' ? 1 : headSize;
-    const output = outputProjection(weight, { features: sums.features, hiddenSize, blockSize }, plainLinearAlgebra);
-    return scaleSystem(sums, output, input.subLayer === 'attention');
+    const tensors = await runNormalEquations(context, { ...input, shards: all });
+    return systemOfSums(sumsFromTensors(byName(tensors)), hiddenSize);
   }
 }
 

@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { denseCosts } from '../../../pruning/cost.ts';
-import { solveReference } from '../../../pruning/damped-solve.ts';
 import { diagonalImportance, gramOfRows } from '../../../pruning/fisher.ts';
-import { plainLinearAlgebra } from '../../../pruning/linear-algebra.ts';
 import type { Masks } from '../../../pruning/masks.ts';
-import { outputProjection, scaleSystem } from '../../../pruning/normal-equations.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { searchMasks } from '../../../pruning/search.ts';
+import { solveReference } from '../../support/plain-solve.ts';
+import { outputProjection, scaleSystem } from '../../support/plain-system.ts';
 import { ReferenceEncoder } from '../../support/reference-encoder.ts';
 import {
   fixtureFisher,
@@ -76,18 +75,18 @@ for (const name of REFERENCE_FIXTURES) {
           const equations = left.shift()!;
           assert.equal(equations.kind, kind === 'ffn' ? 'ffn' : 'mha');
           const blockSize = kind === 'ffn' ? 1 : headSize;
-          const projection = outputProjection(
-            outputWeight(encoder, kept, place),
-            { features: kept.length, hiddenSize, blockSize },
-            plainLinearAlgebra,
-          );
+          const projection = outputProjection(outputWeight(encoder, kept, place), {
+            features: kept.length,
+            hiddenSize,
+            blockSize,
+          });
           // The ones column is attention's alone.
           const sums = referenceSums(encoder, inputs, teacher, student, place);
           const system = scaleSystem(sums, projection, kind === 'attention');
           assertClose(system.matrix, equations.ATA.flat(), FLOAT32);
           assertClose(system.right, equations.ATb, FLOAT32);
 
-          const solution = solveReference(system, plainLinearAlgebra)!;
+          const solution = solveReference(system)!;
           const values = kind === 'ffn' ? student.neurons : student.heads;
           const perLayer = kind === 'ffn' ? neurons : heads;
           const tuned = (kind === 'ffn' ? expected.tuned_neuron_mask : expected.tuned_head_mask)[layer];

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { meanSquaredResidual, residualRight, solveReference, solveRidge } from '../../../pruning/damped-solve.ts';
-import { multiplyVector, plainLinearAlgebra, solveCholesky } from '../../../pruning/linear-algebra.ts';
-import { addSystems, outputProjection, type ScaleSystem, scaleSystem } from '../../../pruning/normal-equations.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import {
   DEFAULT_TUNING_SETTINGS,
@@ -12,6 +9,15 @@ import {
   type TuningSettings,
 } from '../../../pruning/tuning.ts';
 import { exactTarget, type LeastSquaresProblem, makeProblem, sumsOf } from '../../support/least-squares.ts';
+import { cholesky, multiplyVector, solveCholesky, timesTranspose } from '../../support/plain-linear-algebra.ts';
+import { plainAlgebra, residualOf, residualRight, solveReference, solveRidge } from '../../support/plain-solve.ts';
+import {
+  addSystems,
+  outputProjection,
+  type ScaleSystem,
+  type SubLayerSums,
+  scaleSystem,
+} from '../../support/plain-system.ts';
 
 const random = randomStream(4, 'tuning');
 const REFERENCE: TuningSettings = { ...DEFAULT_TUNING_SETTINGS, damping: 'reference' };
@@ -35,7 +41,7 @@ function systemWith(eigenvalues: Float64Array): ScaleSystem {
   }
   for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i];
   const right = new Float64Array(size).map(() => (random.uniform() - 0.5) * 1e5);
-  return { scales: size, size, matrix, right, targetSquares: 1e9, coordinates: 1e4 };
+  return { scales: size, size, matrix, right, targetSquares: 1e9, coordinates: 1e4, positions: 1e4 };
 }
 
 /** Gaussian elimination with partial pivoting. */
@@ -84,7 +90,7 @@ test('the published system is solved as its augmented system is, with eigenvalue
   for (const size of [1, 2, 17, 40]) {
     const system = systemWith(spread(size));
     // Both are right to about the condition number 1e7 times 1e-16.
-    const error = relativeError(solveReference(system, plainLinearAlgebra)!, augmentedSolution(system));
+    const error = relativeError(solveReference(system)!, augmentedSolution(system));
     assert.ok(error < 1e-8, `size ${size}: error ${error}`);
   }
 });
@@ -93,9 +99,9 @@ test('control: (M² + I) x = M r by Cholesky, formed as it stands, is far worse'
   const size = 40;
   const system = systemWith(spread(size));
   const { matrix } = system;
-  const squared = plainLinearAlgebra.timesTranspose(matrix, size, matrix, size, size);
+  const squared = timesTranspose(matrix, size, matrix, size, size);
   for (let i = 0; i < size; i++) squared[i * (size + 1)] += 1;
-  const factor = plainLinearAlgebra.cholesky(squared, size);
+  const factor = cholesky(squared, size);
   const right = multiplyVector(matrix, size, residualRight(system));
   const error = factor ? relativeError(solveCholesky(factor, size, right), augmentedSolution(system)) : 1;
   assert.ok(error > 1e-4, `error ${error}`);
@@ -103,10 +109,10 @@ test('control: (M² + I) x = M r by Cholesky, formed as it stands, is far worse'
 
 test('ridge: (M + λ m I) x = r to rounding, the offset undamped', () => {
   const { x, r, weight, features, hiddenSize } = makeProblem(random, 9, 7, 50);
-  const projection = outputProjection(weight, { features, hiddenSize, blockSize: 3 }, plainLinearAlgebra);
+  const projection = outputProjection(weight, { features, hiddenSize, blockSize: 3 });
   const system = scaleSystem(sumsOf(x, r, features, hiddenSize), projection, true);
   const { size, scales, matrix } = system;
-  const solution = solveRidge(system, 0.3, plainLinearAlgebra)!;
+  const solution = solveRidge(system, 0.3)!;
   let mean = 0;
   for (let i = 0; i < scales; i++) mean += matrix[i * (size + 1)] / scales;
   const product = multiplyVector(matrix, size, solution);
@@ -114,11 +120,26 @@ test('ridge: (M + λ m I) x = r to rounding, the offset undamped', () => {
     const damped = i < scales ? 0.3 * mean * solution[i] : 0;
     assert.ok(Math.abs(product[i] + damped - value) < 1e-10, `row ${i}`);
   });
-  assert.equal(solveRidge({ ...system, matrix: matrix.map(() => 0) }, 0.3, plainLinearAlgebra), null);
+  assert.equal(solveRidge({ ...system, matrix: matrix.map(() => 0) }, 0.3), null);
 });
 
+/** A sub-layer's problem by its sums. */
+interface SumsProblem extends Pick<ScaleProblem<ScaleSystem>, 'settings'> {
+  readonly fit: SubLayerSums;
+  readonly heldOut: SubLayerSums | null;
+  readonly outputWeight: Float64Array;
+  readonly blockSize: number;
+  readonly withOffset: boolean;
+}
+
+function solved({ fit, heldOut, outputWeight, blockSize, withOffset, settings }: SumsProblem) {
+  const projection = outputProjection(outputWeight, { features: fit.features, hiddenSize: fit.hiddenSize, blockSize });
+  const system = (sums: SubLayerSums) => scaleSystem(sums, projection, withOffset);
+  return solveScales({ fit: system(fit), heldOut: heldOut && system(heldOut), settings, algebra: plainAlgebra });
+}
+
 /** Fit and held-out sums of two halves of a problem. */
-function scaleProblem(problem: LeastSquaresProblem, fields: Partial<ScaleProblem> = {}, r = problem.r): ScaleProblem {
+function scaleProblem(problem: LeastSquaresProblem, fields: Partial<SumsProblem> = {}, r = problem.r): SumsProblem {
   const { features, hiddenSize, positions, x, weight } = problem;
   const half = Math.floor(positions / 2);
   return {
@@ -128,7 +149,6 @@ function scaleProblem(problem: LeastSquaresProblem, fields: Partial<ScaleProblem
     blockSize: 1,
     withOffset: false,
     settings: DEFAULT_TUNING_SETTINGS,
-    algebra: plainLinearAlgebra,
     ...fields,
   };
 }
@@ -142,15 +162,15 @@ test('scales that explain the target exactly are found, for heads with an offset
     const truth = (feature: number) => 1 + 0.5 * Math.sin(Math.floor(feature / blockSize) + 1);
     const target = exactTarget(problem, truth, offset);
     const fields = { blockSize, withOffset: offset !== 0, settings: { ...REFERENCE, refitOnAll: false } };
-    const solved = solveScales(scaleProblem(problem, fields, target));
-    assert.equal(solved.rung, 'reference');
-    assert.equal(solved.scales.length, 8 / blockSize);
+    const found = solved(scaleProblem(problem, fields, target));
+    assert.equal(found.rung, 'reference');
+    assert.equal(found.scales.length, 8 / blockSize);
     // Damping of 1 against squared eigenvalues above 1e6 moves the scales by less than 1e-6.
-    solved.scales.forEach((scale, i) => {
+    found.scales.forEach((scale, i) => {
       assert.ok(Math.abs(scale - truth(i * blockSize)) < 1e-5, `scale ${i}: got ${scale}`);
     });
-    assert.ok(Math.abs(solved.offset - offset) < 1e-5);
-    assert.ok(solved.heldOutAfter! < 1e-9 && solved.heldOutBefore! > 1e-3);
+    assert.ok(Math.abs(found.offset - offset) < 1e-5);
+    assert.ok(found.heldOutAfter! < 1e-9 && found.heldOutBefore! > 1e-3);
   }
 });
 
@@ -159,17 +179,17 @@ test('refitOnAll solves the kept rung on fit and held-out sums together; the jud
   const problem = makeProblem(random, 5, 4, 400);
   const target = exactTarget(problem, (f) => 1 + f / 5, 0).map((value) => value + 0.1 * (random.uniform() - 0.5));
   const refit = scaleProblem(problem, {}, target);
-  const once = solveScales({ ...refit, settings: { ...DEFAULT_TUNING_SETTINGS, refitOnAll: false } });
-  const twice = solveScales(refit);
+  const once = solved({ ...refit, settings: { ...DEFAULT_TUNING_SETTINGS, refitOnAll: false } });
+  const twice = solved(refit);
   assert.deepEqual([once.refitted, twice.refitted], [false, true]);
   assert.deepEqual(twice.tried, once.tried);
   assert.equal(twice.heldOutAfter, once.heldOutAfter);
-  const projection = outputProjection(problem.weight, { features: 5, hiddenSize: 4, blockSize: 1 }, plainLinearAlgebra);
+  const projection = outputProjection(problem.weight, { features: 5, hiddenSize: 4, blockSize: 1 });
   const [fit, heldOut] = [refit.fit, refit.heldOut!].map((sums) => scaleSystem(sums, projection, false));
-  const all = solveRidge(addSystems(fit, heldOut), 1e-4, plainLinearAlgebra)!;
+  const all = solveRidge(addSystems(fit, heldOut), 1e-4)!;
   assert.deepEqual([...twice.scales], [...all.map((x) => x + 1)]);
   assert.notDeepEqual([...once.scales], [...twice.scales]);
-  assert.equal(once.heldOutAfter, meanSquaredResidual(heldOut, once.scales));
+  assert.equal(once.heldOutAfter, residualOf(heldOut, once.scales));
 });
 
 test('the ladder: stronger damping where the weaker fails on held-out sums, and scale 1 where all fail', () => {
@@ -182,7 +202,7 @@ test('the ladder: stronger damping where the weaker fails on held-out sums, and 
     {},
     exactTarget(problem, (f) => 1 + 0.02 * f, 0),
   ).heldOut!;
-  const overfitted = solveScales({ ...scaleProblem(problem), fit, heldOut, settings: REFERENCE });
+  const overfitted = solved({ ...scaleProblem(problem), fit, heldOut, settings: REFERENCE });
   assert.ok(overfitted.tried.length > 1);
   assert.equal(overfitted.tried[0].rung, 'reference');
   assert.ok(overfitted.tried[0].heldOut! > overfitted.heldOutBefore!);
@@ -200,7 +220,7 @@ test('the ladder: stronger damping where the weaker fails on held-out sums, and 
     8,
     2,
   );
-  const opposed = solveScales({ ...scaleProblem(problem), fit: twice, heldOut: zero });
+  const opposed = solved({ ...scaleProblem(problem), fit: twice, heldOut: zero });
   assert.equal(opposed.rung, 'unscaled');
   assert.deepEqual([...opposed.scales], new Array(8).fill(1));
   assert.deepEqual(
@@ -216,7 +236,7 @@ test('the ladder: stronger damping where the weaker fails on held-out sums, and 
     8,
     2,
   );
-  const damped = solveScales({ ...scaleProblem(problem), fit: twice, heldOut: slightly });
+  const damped = solved({ ...scaleProblem(problem), fit: twice, heldOut: slightly });
   assert.equal(damped.rung, 'ridge 1');
   assert.equal(damped.tried.length, 5);
 });
@@ -236,10 +256,10 @@ test('choice "best" keeps the rung with the smallest held-out residual', () => {
     2,
   );
   const settings = { ...DEFAULT_TUNING_SETTINGS, choice: 'best' } as const;
-  const solved = solveScales({ ...scaleProblem(problem), fit, heldOut, settings });
-  assert.equal(solved.tried.length, 5);
-  assert.equal(solved.heldOutAfter, Math.min(...solved.tried.map((tried) => tried.heldOut!)));
-  assert.equal(solved.rung, 'ridge 0.1');
+  const found = solved({ ...scaleProblem(problem), fit, heldOut, settings });
+  assert.equal(found.tried.length, 5);
+  assert.equal(found.heldOutAfter, Math.min(...found.tried.map((tried) => tried.heldOut!)));
+  assert.equal(found.rung, 'ridge 0.1');
 });
 
 test('one kept unit, no kept unit, dead features, nothing fitted, nothing held out', () => {
@@ -247,39 +267,26 @@ test('one kept unit, no kept unit, dead features, nothing fitted, nothing held o
     for (const withOffset of [false, true]) {
       const one = makeProblem(random, 1, 3, 600);
       const target = exactTarget(one, () => 1.4, 0);
-      const single = solveScales(scaleProblem(one, { withOffset, settings }, target));
+      const single = solved(scaleProblem(one, { withOffset, settings }, target));
       assert.ok(Math.abs(single.scales[0] - 1.4) < 1e-3);
 
-      const none = solveScales(scaleProblem(makeProblem(random, 0, 3, 10), { withOffset, settings, blockSize: 4 }));
+      const none = solved(scaleProblem(makeProblem(random, 0, 3, 10), { withOffset, settings, blockSize: 4 }));
       assert.equal(none.rung, 'empty');
       assert.equal(none.scales.length, 0);
 
       const dead = { ...one, x: one.x.map(() => 0) };
-      const still = solveScales(scaleProblem(dead, { withOffset, settings }));
+      const still = solved(scaleProblem(dead, { withOffset, settings }));
       assert.deepEqual([...still.scales], [1]);
       assert.equal(still.rung, 'unscaled');
 
-      const unjudged = solveScales(scaleProblem(one, { withOffset, settings, heldOut: null }, target));
+      const unjudged = solved(scaleProblem(one, { withOffset, settings, heldOut: null }, target));
       assert.equal(unjudged.tried.length, 1);
       assert.deepEqual([unjudged.heldOutBefore, unjudged.heldOutAfter, unjudged.tried[0].heldOut], [null, null, null]);
 
       const fit = sumsOf(new Float64Array(0), new Float64Array(0), 1, 3);
-      const unfitted = solveScales(scaleProblem(one, { withOffset, settings, fit }, target));
+      const unfitted = solved(scaleProblem(one, { withOffset, settings, fit }, target));
       assert.equal(unfitted.rung, 'unscaled');
     }
-});
-
-test('numbers that are not finite are refused by name', () => {
-  const problem = scaleProblem(makeProblem(random, 3, 2, 10));
-  const broken = { ...problem.fit, cross: problem.fit.cross.with(2, Number.POSITIVE_INFINITY) };
-  assert.throws(() => solveScales({ ...problem, fit: broken }), {
-    code: 'not_finite',
-    message: /cross 2: got Infinity/,
-  });
-  const heldOut = { ...problem.heldOut!, targetSquares: Number.NaN };
-  assert.throws(() => solveScales({ ...problem, heldOut }), { code: 'not_finite' });
-  const outputWeight = problem.outputWeight.with(0, Number.NaN);
-  assert.throws(() => solveScales({ ...problem, outputWeight }), { code: 'not_finite' });
 });
 
 test('settings: what was written is read back, what is left out has its default, all problems are named at once', () => {

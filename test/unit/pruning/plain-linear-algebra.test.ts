@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { plainLinearAlgebra, solveCholesky } from '../../../pruning/linear-algebra.ts';
 import { randomStream } from '../../../pruning/random.ts';
+import { cholesky, solveCholesky, timesTranspose } from '../../support/plain-linear-algebra.ts';
 
 const random = randomStream(1, 'linear-algebra');
 const matrixOf = (rows: number, columns: number) =>
@@ -16,7 +16,7 @@ test('a·bᵀ is the sum of products, whatever the sizes', () => {
       for (const inner of [0, 1, 255, 257]) {
         const a = matrixOf(aRows, inner);
         const b = matrixOf(bRows, inner);
-        const product = plainLinearAlgebra.timesTranspose(a, aRows, b, bRows, inner);
+        const product = timesTranspose(a, aRows, b, bRows, inner);
         assert.equal(product.length, aRows * bRows);
         product.forEach((value, at) => {
           let sum = 0;
@@ -29,8 +29,8 @@ test('a·bᵀ is the sum of products, whatever the sizes', () => {
 test('a·aᵀ is symmetric to the bit and equals the product with a copy', () => {
   for (const rows of SIZES) {
     const a = matrixOf(rows, 70);
-    const product = plainLinearAlgebra.timesTranspose(a, rows, a, rows, 70);
-    const general = plainLinearAlgebra.timesTranspose(a, rows, a.slice(), rows, 70);
+    const product = timesTranspose(a, rows, a, rows, 70);
+    const general = timesTranspose(a, rows, a.slice(), rows, 70);
     for (let i = 0; i < rows; i++)
       for (let j = 0; j < rows; j++) {
         assert.equal(product[i * rows + j], product[j * rows + i]);
@@ -42,10 +42,10 @@ test('a·aᵀ is symmetric to the bit and equals the product with a copy', () =>
 test('Cholesky: L·Lᵀ is the matrix, only its lower triangle is read, and the solve gives back x', () => {
   for (const size of SIZES) {
     const a = matrixOf(size, size + 3);
-    const matrix = plainLinearAlgebra.timesTranspose(a, size, a, size, size + 3);
+    const matrix = timesTranspose(a, size, a, size, size + 3);
     const lower = matrix.map((value, at) => (at % size > Math.floor(at / size) ? Number.NaN : value));
-    const factor = plainLinearAlgebra.cholesky(lower, size)!;
-    const back = plainLinearAlgebra.timesTranspose(factor, size, factor, size, size);
+    const factor = cholesky(lower, size)!;
+    const back = timesTranspose(factor, size, factor, size, size);
     back.forEach((value, at) => {
       assert.ok(Math.abs(value - matrix[at]) < 1e-11 * (1 + size), `size ${size}, ${at}`);
       if (at % size > Math.floor(at / size)) assert.equal(factor[at], 0);
@@ -64,6 +64,6 @@ test('Cholesky says null for what is not positive definite or not finite', () =>
     Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
   for (const size of [1, 3, 65, 130])
     for (const bad of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
-      assert.equal(plainLinearAlgebra.cholesky(identity(size).with(size * size - 1, bad), size), null);
-  assert.equal(plainLinearAlgebra.cholesky(Float64Array.of(1, 2, 2, 1), 2), null);
+      assert.equal(cholesky(identity(size).with(size * size - 1, bad), size), null);
+  assert.equal(cholesky(Float64Array.of(1, 2, 2, 1), 2), null);
 });

@@ -1,67 +1,62 @@
-// Dense float64 linear algebra that the tuning solves need. The worker may pass a faster implementation of the
-// interface; the plain one here runs everywhere.
-
-/** All matrices are row-major float64. Implementations keep nothing and never change their arguments. */
-export interface LinearAlgebra {
-  /** a·bᵀ.
-   * @param a [aRows, inner] @param b [bRows, inner] @returns [aRows, bRows]. */
-  timesTranspose(a: Float64Array, aRows: number, b: Float64Array, bRows: number, inner: number): Float64Array;
-  /** Cholesky factor of a symmetric matrix, of which only the lower triangle is read: matrix = L·Lᵀ.
-   * @returns L [size, size], zeros above the diagonal; null when the matrix is not positive definite or not finite. */
-  cholesky(matrix: Float64Array, size: number): Float64Array | null;
-  /** Called between the steps of a long solve; may throw to give it up. */
-  readonly between?: () => void;
-}
+// Dense float64 linear algebra in plain JavaScript, which the worker's is compared with. All matrices are row-major.
 
 /** Columns that are factored together: two blocks of rows of 64 · 64 float64 stay in the first-level cache. */
 const BLOCK = 64;
 /** Terms of an inner product that are summed before the next rows are read. */
 const DEPTH = 256;
 
-export const plainLinearAlgebra: LinearAlgebra = {
-  timesTranspose(a, aRows, b, bRows, inner) {
-    const product = new Float64Array(aRows * bRows);
-    const symmetric = a === b && aRows === bRows;
-    for (let from = 0; from < inner; from += DEPTH) {
-      const to = Math.min(inner, from + DEPTH);
-      for (let row = 0; row < aRows; row += BLOCK)
-        for (let column = 0; column < (symmetric ? row + 1 : bRows); column += BLOCK)
-          addProduct(
-            { data: a, first: row, end: Math.min(aRows, row + BLOCK), stride: inner },
-            { data: b, first: column, end: Math.min(bRows, column + BLOCK), stride: inner },
-            from,
-            to,
-            product,
-            bRows,
-            1,
-          );
-    }
-    if (symmetric) mirrorLower(product, aRows);
-    return product;
-  },
-
-  cholesky(matrix, size) {
-    const factor = new Float64Array(size * size);
-    for (let row = 0; row < size; row++) factor.set(matrix.subarray(row * size, row * size + row + 1), row * size);
-    for (let first = 0; first < size; first += BLOCK) {
-      const end = Math.min(size, first + BLOCK);
-      // What the finished columns explain of this block column, then the block column itself.
-      for (let row = first; row < size; row += BLOCK)
+/** a·bᵀ.
+ * @param a [aRows, inner] @param b [bRows, inner] @returns [aRows, bRows]. */
+export function timesTranspose(
+  a: Float64Array,
+  aRows: number,
+  b: Float64Array,
+  bRows: number,
+  inner: number,
+): Float64Array {
+  const product = new Float64Array(aRows * bRows);
+  const symmetric = a === b && aRows === bRows;
+  for (let from = 0; from < inner; from += DEPTH) {
+    const to = Math.min(inner, from + DEPTH);
+    for (let row = 0; row < aRows; row += BLOCK)
+      for (let column = 0; column < (symmetric ? row + 1 : bRows); column += BLOCK)
         addProduct(
-          { data: factor, first: row, end: Math.min(size, row + BLOCK), stride: size },
-          { data: factor, first, end, stride: size },
-          0,
-          first,
-          factor,
-          size,
-          -1,
+          { data: a, first: row, end: Math.min(aRows, row + BLOCK), stride: inner },
+          { data: b, first: column, end: Math.min(bRows, column + BLOCK), stride: inner },
+          from,
+          to,
+          product,
+          bRows,
+          1,
         );
-      if (!factorColumns(factor, size, first, end)) return null;
-    }
-    clearAboveDiagonal(factor, size);
-    return factor;
-  },
-};
+  }
+  if (symmetric) mirrorLower(product, aRows);
+  return product;
+}
+
+/** Cholesky factor of a symmetric matrix, of which only the lower triangle is read: matrix = L·Lᵀ.
+ * @returns L [size, size], zeros above the diagonal; null when the matrix is not positive definite or not finite. */
+export function cholesky(matrix: Float64Array, size: number): Float64Array | null {
+  const factor = new Float64Array(size * size);
+  for (let row = 0; row < size; row++) factor.set(matrix.subarray(row * size, row * size + row + 1), row * size);
+  for (let first = 0; first < size; first += BLOCK) {
+    const end = Math.min(size, first + BLOCK);
+    // What the finished columns explain of this block column, then the block column itself.
+    for (let row = first; row < size; row += BLOCK)
+      addProduct(
+        { data: factor, first: row, end: Math.min(size, row + BLOCK), stride: size },
+        { data: factor, first, end, stride: size },
+        0,
+        first,
+        factor,
+        size,
+        -1,
+      );
+    if (!factorColumns(factor, size, first, end)) return null;
+  }
+  clearAboveDiagonal(factor, size);
+  return factor;
+}
 
 /** Solves L·Lᵀ·x = right. @param factor [size, size] from `cholesky`. @returns x [size]. */
 export function solveCholesky(factor: Float64Array, size: number, right: Float64Array): Float64Array {

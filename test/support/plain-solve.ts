@@ -1,7 +1,9 @@
-// The two damped solves of a sub-layer's scales. The unknown is x = s − 1, so that damping pulls scales towards 1; with
+// The two damped solves of a sub-layer's scales in plain JavaScript, which the worker's are compared with. The unknown is x = s − 1, so that damping pulls scales towards 1; with
 // M = AᵀA and r = Aᵀb − M·1 (the residual's right side at scales 1, the offset's row included), M x = r undamped.
-import { innerProduct, type LinearAlgebra, multiplyVector, solveCholesky } from './linear-algebra.ts';
-import type { ScaleSystem } from './normal-equations.ts';
+import { meanSquaredResidual } from '../../pruning/scale-residual.ts';
+import type { ScaleAlgebra } from '../../pruning/tuning.ts';
+import { cholesky, innerProduct, multiplyVector, solveCholesky } from './plain-linear-algebra.ts';
+import { addSystems, type ScaleSystem } from './plain-system.ts';
 
 /** More steps than the condition number 2 of `solveReference`'s iteration ever needs (about 22 for float64). */
 const MAX_STEPS = 60;
@@ -21,16 +23,15 @@ export function residualRight(system: ScaleSystem): Float64Array {
  * B needs one Cholesky factor of M + I; the eigenvalues of I + N² lie in [1, 2], so conjugate gradients end in about
  * 20 steps of four triangular solves at rounding level.
  * @returns x [size]; null when M + I is not positive definite, which rounding alone cannot cause. */
-export function solveReference(system: ScaleSystem, algebra: LinearAlgebra): Float64Array | null {
+export function solveReference(system: ScaleSystem): Float64Array | null {
   const { matrix, size } = system;
   const shifted = matrix.slice();
   for (let i = 0; i < size; i++) shifted[i * size + i] += 1;
-  const factor = algebra.cholesky(shifted, size);
+  const factor = cholesky(shifted, size);
   if (factor === null) return null;
   const timesN = (v: Float64Array): Float64Array => solveCholesky(factor, size, v).map((b, i) => v[i] - 2 * b);
   const solved = conjugateGradients(
     (v) => {
-      algebra.between?.();
       const squared = timesN(timesN(v));
       return squared.map((value, i) => value + v[i]);
     },
@@ -43,19 +44,17 @@ export function solveReference(system: ScaleSystem, algebra: LinearAlgebra): Flo
 /** Solves (M + λ m I) x = r with m the mean of the scales' diagonal; the offset is not damped. Two steps of iterative
  * refinement follow the Cholesky solve.
  * @returns x [size]; null when the damped matrix is not positive definite (all features 0). */
-export function solveRidge(system: ScaleSystem, lambda: number, algebra: LinearAlgebra): Float64Array | null {
+export function solveRidge(system: ScaleSystem, lambda: number): Float64Array | null {
   const { matrix, size, scales } = system;
-  algebra.between?.();
   let trace = 0;
   for (let i = 0; i < scales; i++) trace += matrix[i * size + i];
   const damped = matrix.slice();
   for (let i = 0; i < scales; i++) damped[i * size + i] += (lambda * trace) / scales;
-  const factor = algebra.cholesky(damped, size);
+  const factor = cholesky(damped, size);
   if (factor === null) return null;
   const right = residualRight(system);
   let x = solveCholesky(factor, size, right);
   for (let step = 0; step < 2; step++) {
-    algebra.between?.();
     const product = multiplyVector(damped, size, x);
     const correction = solveCholesky(
       factor,
@@ -67,18 +66,30 @@ export function solveRidge(system: ScaleSystem, lambda: number, algebra: LinearA
   return x;
 }
 
-/** Mean squared residual per output coordinate of the scales s: |A s − b|² / coordinates. With an offset column the best
- * constant is taken off first, since the LayerNorm that follows removes any: |e|² − (1ᵀe)² / coordinates, e = A s − b. */
-export function meanSquaredResidual(system: ScaleSystem, scales: Float64Array): number {
-  const { matrix, right, size, targetSquares, coordinates } = system;
-  const k = system.scales;
-  const s = new Float64Array(size);
-  s.set(scales.subarray(0, k));
-  const product = multiplyVector(matrix, size, s);
-  let squares = targetSquares + innerProduct(s, product) - 2 * innerProduct(s, right);
-  if (size > k) squares -= (product[k] - right[k]) ** 2 / coordinates;
-  return Math.max(0, squares) / coordinates;
+/** Mean squared residual per output coordinate of the scales s. */
+export function residualOf(system: ScaleSystem, scales: Float64Array): number {
+  const s = new Float64Array(system.size);
+  s.set(scales.subarray(0, system.scales));
+  return meanSquaredResidual(system, s, multiplyVector(system.matrix, system.size, s));
 }
+
+export const plainAlgebra: ScaleAlgebra<ScaleSystem> = {
+  residualAtOne: (system) => residualOf(system, new Float64Array(system.scales).fill(1)),
+  solve(system, damping, judge) {
+    const x = damping.kind === 'ridge' ? solveRidge(system, damping.lambda) : solveReference(system);
+    if (x === null) return null;
+    return {
+      x,
+      heldOut:
+        judge &&
+        residualOf(
+          judge,
+          x.map((value) => value + 1),
+        ),
+    };
+  },
+  add: addSystems,
+};
 
 /** Solves a symmetric positive definite, well conditioned system until the residual stops falling at rounding level. */
 function conjugateGradients(apply: (v: Float64Array) => Float64Array, right: Float64Array): Float64Array {

@@ -1,0 +1,18 @@
+// The neurons that a teacher's masks prune. An FFN's target is made by all neurons of the dense model: by those that the
+// teacher keeps, which it goes on with, and by these, so that nothing is computed twice.
+import type { Masks } from '../../pruning/masks.ts';
+import { EspalierError } from '../../shared/errors.ts';
+
+/** Masks that keep what the teacher's do not of the neurons, and no head.
+ * @throws EspalierError "protocol" for a teacher with scales: together they would not be the dense model. */
+export function restOfTeacher(teacher: Masks): Masks {
+  for (const scales of [teacher.headScales, teacher.neuronScales]) {
+    const at = scales.findIndex((scale) => scale !== 1);
+    if (at >= 0) throw new EspalierError('protocol', `teacher: got scale ${scales[at]}, expected none but 1`);
+  }
+  return {
+    ...teacher,
+    headMask: new Uint8Array(teacher.headMask.length),
+    neuronMask: teacher.neuronMask.map((bit) => 1 - bit),
+  };
+}
