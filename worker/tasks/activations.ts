@@ -38,12 +38,20 @@ export async function runActivations(
   for (let shard = shards.first; shard < shards.end; shard++)
     states.visit(pair, shard, step, (state) => {
       context.checkCancelled();
-      for (const side of SIDES) {
-        const { shape } = state[side];
-        const data = engine.downloadFloat32(state[side]);
-        tensors.push({ name: `${side}.${batch}`, dtype: 'F32', shape: [shape[0], shape[1]], data });
+      const [teacher, student] = SIDES.map((side) => engine.downloadFloat32(state[side]));
+      let first = 0;
+      for (const { batch: padded } of state.stretch.batches) {
+        const end = first + padded.lengths.reduce((sum, length) => sum + length * hiddenSize, 0);
+        for (const [side, values] of [
+          [SIDES[0], teacher],
+          [SIDES[1], student],
+        ] as const) {
+          const data = values.slice(first, end);
+          tensors.push({ name: `${side}.${batch}`, dtype: 'F32', shape: [data.length / hiddenSize, hiddenSize], data });
+        }
+        first = end;
+        batch += 1;
       }
-      batch += 1;
       return state.ahead;
     });
   return tensors;

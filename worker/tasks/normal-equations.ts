@@ -23,7 +23,7 @@ import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { base, contribution, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
 import { restOfTeacher } from '../tuning/teacher-rest.ts';
-import { type Ahead, type BatchState, statesKey, type TuningPair } from '../tuning/tuning-states.ts';
+import { type Ahead, type StretchState, statesKey, type TuningPair } from '../tuning/tuning-states.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 /** Positions that one float32 product sums over, at least: fewer would cost more in additions of float64 sums, more
@@ -131,7 +131,7 @@ function shardSums(context: TaskContext, { pair, step, projection, given }: Summ
     releaseObservations(engine, waiting.splice(0));
   };
   try {
-    const use = (state: BatchState) => {
+    const use = (state: StretchState) => {
       context.checkCancelled();
       const { observations, ahead } = observe(context, pair, state, step);
       const { x, r } = observations;
@@ -149,7 +149,7 @@ function shardSums(context: TaskContext, { pair, step, projection, given }: Summ
   }
 }
 
-/** Positions of a micro-batch that count. */
+/** Positions of a stretch that count. */
 interface Observations {
   /** Student's features, [positions, features]. */
   readonly x: DeviceTensor;
@@ -160,31 +160,31 @@ interface Observations {
 function observe(
   context: TaskContext,
   pair: TuningPair,
-  { batch, student, teacher }: BatchState,
+  { stretch, student, teacher }: StretchState,
   step: number,
 ): { observations: Observations; ahead: Ahead | null } {
   const { forward, ops } = context;
   // After the last layer of a sequence classifier only first tokens are read, so only they count in its FFN.
   const isLast = step === 2 * pair.student.layers.length - 1 && pair.student.headDense !== null;
-  const [own, taught] = isLast ? [student, teacher].map((x) => ops.gather(x, batch.firstRows)) : [student, teacher];
-  const found = present(features(forward, pair.student, step, own, batch), step);
+  const [own, taught] = isLast
+    ? [student, teacher].map((x) => ops.gather(x, stretch.firstPositions))
+    : [student, teacher];
+  const found = present(features(forward, pair.student, step, own, stretch), step);
   const taughtOutput = output(
     forward,
     pair.teacher,
     step,
-    features(forward, pair.teacher, step, taught, batch),
+    features(forward, pair.teacher, step, taught, stretch),
     taught,
   );
   // The published target: the teacher's masks act on everything before an FFN, whose own neurons all count.
-  const rest = contribution(forward, pair.rest, step, features(forward, pair.rest, step, taught, batch));
+  const rest = contribution(forward, pair.rest, step, features(forward, pair.rest, step, taught, stretch));
   const target = rest === null ? taughtOutput : ops.add(taughtOutput, rest);
   const r = ops.sub(target, base(forward, pair.student, step, own));
   if (isLast) return { observations: { x: found, r }, ahead: null };
   const ahead = { features: found, teacher: normalize(forward, pair.teacher, step, taughtOutput) };
-  // A tensor has one owner: where all rows count, the features are waiting for their product already.
-  const { tokenRows } = batch;
-  if (tokenRows === null) return { observations: { x: ops.copy(found), r }, ahead };
-  return { observations: { x: ops.gather(found, tokenRows), r: ops.gather(r, tokenRows) }, ahead };
+  // A tensor has one owner.
+  return { observations: { x: ops.copy(found), r }, ahead };
 }
 
 function present(found: DeviceTensor | null, step: number): DeviceTensor {

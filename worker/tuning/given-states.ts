@@ -6,6 +6,7 @@ import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { openSafetensors, type SafetensorsFile } from '../../shared/safetensors.ts';
 import { elementCount, type NamedTensor, viewAs } from '../../shared/tensor.ts';
 import { type ShardRange, shardsOf } from '../tasks/task-context.ts';
+import { positionsOf } from './stretch.ts';
 
 /** Tensor "key", U8: text that names what the states depend on. */
 export const KEY_TENSOR = 'key';
@@ -16,7 +17,7 @@ export const MOST_STATE_BYTES = 2 ** 31;
 export type Side = 'teacher' | 'student';
 export const SIDES: readonly Side[] = ['teacher', 'student'];
 
-/** A micro-batch's states, [rows, hiddenSize] each. */
+/** A micro-batch's states, [positions, hiddenSize] each: unpadded tokens, a sample after the other. */
 export type HostStates = Readonly<Record<Side, Float32Array>>;
 
 /** The states of a shard by the number of its micro-batch, or null where there are none of this shard.
@@ -86,7 +87,7 @@ async function checked(
   const rows: number[] = [];
   shardsOf(plan, shards).forEach((shard, i) => {
     firstBatches.set(shards.first + i, rows.length);
-    for (const { members, tokens } of shard.batches) rows.push(members.length * tokens);
+    for (const batch of shard.batches) rows.push(positionsOf(plan, batch));
   });
   const { entries } = file;
   const keyEntry = entries.get(KEY_TENSOR);
@@ -126,7 +127,7 @@ async function checked(
 /** Bytes of the states of these shards. */
 export function stateBytes(plan: Plan, shards: ShardRange, hiddenSize: number): number {
   const rows = shardsOf(plan, shards).reduce(
-    (sum, shard) => sum + shard.batches.reduce((own, { members, tokens }) => own + members.length * tokens, 0),
+    (sum, shard) => sum + shard.batches.reduce((own, batch) => own + positionsOf(plan, batch), 0),
     0,
   );
   return elementCount([2, rows, hiddenSize]) * Float32Array.BYTES_PER_ELEMENT;

@@ -1,9 +1,10 @@
 // One sub-layer of a teacher and of its student, step by step: features, outputs before LayerNorm, next hidden states.
 import type { SubLayer } from '../../pruning/masks.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
-import type { DeviceBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
+import { type DeviceStretch, overBatches } from './stretch.ts';
 
 /** Place of a sub-layer in the order in which they run: 2·layer, +1 for the FFN. */
 export function stepOf(layer: number, subLayer: SubLayer): number {
@@ -15,20 +16,28 @@ export function subLayerOf(step: number): { layer: number; subLayer: SubLayer } 
   return { layer: Math.floor(step / 2), subLayer: step % 2 === 0 ? 'attention' : 'ffn' };
 }
 
-/** What the output projection multiplies: contexts of the kept heads [rows, heads·d] or activations of the kept neurons
- * [rows, neurons]; null where nothing is kept.
- * @param x input of the sub-layer, [rows, D]. */
+/** What the output projection multiplies: contexts of the kept heads [positions, heads·d] or activations of the kept
+ * neurons [rows, neurons]; null where nothing is kept.
+ * @param x input of the sub-layer, [positions, D] of the stretch; of an FFN any rows of it. */
 export function features(
   forward: Forward,
   weights: EncoderWeights,
   step: number,
   x: DeviceTensor,
-  batch: DeviceBatch,
+  stretch: DeviceStretch,
 ): DeviceTensor | null {
+  const { ops } = forward;
   const { layer, subLayer } = subLayerOf(step);
-  if (subLayer === 'ffn') return forward.ffn(weights, weights.layers[layer], x)?.a ?? null;
-  const pass = forward.attention(weights, weights.layers[layer], x, x, batch);
-  return pass === null ? null : forward.merge(pass.context);
+  const own = weights.layers[layer];
+  if (subLayer === 'ffn') return forward.ffn(weights, own, x)?.a ?? null;
+  if (own.heads === 0) return null;
+  return overBatches(ops, stretch, ({ batch, rowPositions }) => {
+    const padded = rowPositions === null ? x : ops.gather(x, rowPositions);
+    const pass = forward.attention(weights, own, padded, padded, batch);
+    if (pass === null)
+      throw new EspalierError('internal', `layer ${layer}: got no attention, expected ${own.heads} heads`);
+    return forward.merge(pass.context);
+  });
 }
 
 /** Output before LayerNorm with the residual: features · W + bias + x. */

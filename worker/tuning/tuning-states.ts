@@ -1,21 +1,21 @@
 // Hidden states of teacher and student between two sub-layers, a shard at a time, kept within a memory limit. What was
 // dropped is computed again from the embeddings: the same operations in the same order, hence the same bits.
-import type { Plan, Shard } from '../../dataset/plan.ts';
+import type { MicroBatch, Plan } from '../../dataset/plan.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
-import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
 import type { HostStates, StatesOfShard } from './given-states.ts';
 import { featureScales, prefixKey } from './scaled-student.ts';
+import { type DeviceStretch, overBatches, positionsOf, stretchesOf, stretchTensors, uploadStretch } from './stretch.ts';
 import { base, features, normalize, output, projection } from './sub-layer.ts';
 
-/** A micro-batch before sub-layer `step`. */
-export interface BatchState {
-  readonly batch: DeviceBatch;
-  /** Student's hidden states, [b·n, D]. */
+/** A stretch of a shard before sub-layer `step`. */
+export interface StretchState {
+  readonly stretch: DeviceStretch;
+  /** Student's hidden states, [positions, D]. */
   readonly student: DeviceTensor;
-  /** Teacher's hidden states, [b·n, D]. */
+  /** Teacher's hidden states, [positions, D]. */
   readonly teacher: DeviceTensor;
   /** What summing this sub-layer has computed already of the way to the next; null: to be computed again. */
   readonly ahead: Ahead | null;
@@ -23,19 +23,21 @@ export interface BatchState {
 
 /** Parts of a sub-layer's output that do not depend on its scales. */
 export interface Ahead {
-  /** Student's features, [b·n, features]; null where nothing is kept. */
+  /** Student's features, [positions, features]; null where nothing is kept. */
   readonly features: DeviceTensor | null;
-  /** Teacher's hidden states after the sub-layer, [b·n, D]. */
+  /** Teacher's hidden states after the sub-layer, [positions, D]. */
   readonly teacher: DeviceTensor;
 }
 
 const FLOAT_BYTES = 4;
+/** Numbers of 4 bytes beside the states, for each position. */
+const INDICES = 6;
 
 interface ShardState {
   readonly key: string;
   readonly step: number;
   readonly bytes: number;
-  readonly batches: readonly BatchState[];
+  readonly stretches: readonly StretchState[];
 }
 
 /** What is tuned against what. */
@@ -66,7 +68,7 @@ export class TuningStates {
     this.limitBytes = limitBytes;
   }
 
-  /** Runs `use` on each micro-batch's states before sub-layer `step`, from what is kept, or from what is given, or from the
+  /** Runs `use` on each stretch's states before sub-layer `step`, from what is kept, or from what is given, or from the
    * embeddings, and keeps them for the next sub-layer where the limit allows, with what `use` returns of the way there.
    * `use` runs in a scope of its own; it must not keep other tensors.
    * @param given states before this very sub-layer. */
@@ -74,48 +76,56 @@ export class TuningStates {
     pair: TuningPair,
     shardIndex: number,
     step: number,
-    use: (state: BatchState) => Ahead | null,
+    use: (state: StretchState) => Ahead | null,
     given: StatesOfShard = () => null,
   ): void {
     const { engine } = this.forward.ops;
     const shard = pair.plan.shards[shardIndex];
     const found = this.take(pair, shardIndex, step);
     const hostStates = found === null ? given(shardIndex) : null;
-    const rows = shard.batches.reduce((sum, batch) => sum + batch.members.length * batch.tokens, 0);
+    const positions = shard.batches.reduce((sum, batch) => sum + positionsOf(pair.plan, batch), 0);
     const { hiddenSize } = pair.student.config;
-    const stateBytes = rows * (2 * hiddenSize + 4) * FLOAT_BYTES;
-    const aheadBytes = rows * (hiddenSize + (projection(pair.student, step)?.shape[0] ?? 0)) * FLOAT_BYTES;
+    const stateBytes = positions * (2 * hiddenSize + INDICES) * FLOAT_BYTES;
+    const aheadBytes = positions * (hiddenSize + (projection(pair.student, step)?.shape[0] ?? 0)) * FLOAT_BYTES;
     if (this.bytes + stateBytes + aheadBytes > this.limitBytes) this.dropOthers(pair);
     const keep = this.bytes + stateBytes <= this.limitBytes;
     const keepAhead = this.bytes + stateBytes + aheadBytes <= this.limitBytes;
-    const batches: BatchState[] = [];
+    const stretches: StretchState[] = [];
     const kernels = new Map<number, DeviceTensor | null>();
     try {
-      shard.batches.forEach((_, index) => {
+      stretchesOf(pair.plan, shardIndex).forEach((range, index) => {
+        const batches = shard.batches.slice(range.first, range.end);
         const state =
           hostStates === null
-            ? this.advance(pair, kernels, { shard, index, found, step })
-            : this.upload(pair, shard, index, hostStates(index));
-        batches.push(state);
+            ? this.advance(pair, kernels, found === null ? this.embed(pair, batches) : found.stretches[index], {
+                from: found?.step ?? 0,
+                to: step,
+              })
+            : this.upload(
+                pair,
+                batches,
+                batches.map((_, i) => hostStates(range.first + i)),
+              );
+        stretches.push(state);
         // They outlive every scope that is open here.
         engine.keep(tensorsOf(state));
         const ahead = engine.scope(() => use(state));
         if (ahead !== null) engine.keep(aheadTensors(ahead));
         if (ahead !== state.ahead) releaseAhead(engine, state.ahead);
         if (!keepAhead) releaseAhead(engine, ahead);
-        batches[batches.length - 1] = { ...state, ahead: keepAhead ? ahead : null };
-        if (!keep) this.release(batches.splice(0));
+        stretches[stretches.length - 1] = { ...state, ahead: keepAhead ? ahead : null };
+        if (!keep) this.release(stretches.splice(0));
       });
     } catch (error) {
-      this.release(batches);
-      this.release(found?.batches ?? []);
+      this.release(stretches);
+      this.release(found?.stretches ?? []);
       throw error;
     } finally {
       for (const kernel of kernels.values()) if (kernel !== null) engine.dispose(kernel);
     }
     if (!keep) return;
     const bytes = stateBytes + (keepAhead ? aheadBytes : 0);
-    this.kept.set(shardIndex, { key: stateKey(pair, step), step, bytes, batches });
+    this.kept.set(shardIndex, { key: stateKey(pair, step), step, bytes, stretches });
     this.bytes += bytes;
   }
 
@@ -133,7 +143,7 @@ export class TuningStates {
 
   /** Releases everything. */
   clear(): void {
-    for (const state of this.kept.values()) this.release(state.batches);
+    for (const state of this.kept.values()) this.release(state.stretches);
     this.kept.clear();
     this.bytes = 0;
   }
@@ -144,7 +154,7 @@ export class TuningStates {
       if (state.key.startsWith(`${pair.key}/`)) continue;
       this.kept.delete(shard);
       this.bytes -= state.bytes;
-      this.release(state.batches);
+      this.release(state.stretches);
     }
   }
 
@@ -155,20 +165,20 @@ export class TuningStates {
     this.kept.delete(shardIndex);
     this.bytes -= state.bytes;
     if (state.step <= step && state.key === stateKey(pair, state.step)) return state;
-    this.release(state.batches);
+    this.release(state.stretches);
     return null;
   }
 
   private advance(
     pair: TuningPair,
     kernels: Map<number, DeviceTensor | null>,
-    of: { readonly shard: Shard; readonly index: number; readonly found: ShardState | null; readonly step: number },
-  ): BatchState {
+    begun: StretchState,
+    { from, to }: { readonly from: number; readonly to: number },
+  ): StretchState {
     const { engine } = this.forward.ops;
-    const { shard, index, found, step } = of;
-    let state = found === null ? this.embed(pair, shard, index) : found.batches[index];
+    let state = begun;
     try {
-      for (let at = found?.step ?? 0; at < step; at++) {
+      for (let at = from; at < to; at++) {
         this.checkCancelled();
         const before = state;
         const kernel = this.scaledKernel(pair, at, kernels);
@@ -176,7 +186,7 @@ export class TuningStates {
         // The teacher's next states may have been computed ahead: they live on.
         for (const tensor of [before.student, before.teacher, before.ahead?.features])
           if (tensor) engine.dispose(tensor);
-        state = { batch: before.batch, ...next, ahead: null };
+        state = { stretch: before.stretch, ...next, ahead: null };
       }
     } catch (error) {
       this.release([state]);
@@ -185,7 +195,7 @@ export class TuningStates {
     return state;
   }
 
-  // The output projection with the scales of its features, once for all micro-batches of a visit.
+  // The output projection with the scales of its features, once for all stretches of a visit.
   private scaledKernel(pair: TuningPair, step: number, kernels: Map<number, DeviceTensor | null>): DeviceTensor | null {
     const { engine } = this.forward.ops;
     let kernel = kernels.get(step);
@@ -197,22 +207,25 @@ export class TuningStates {
     return kernel;
   }
 
-  private embed(pair: TuningPair, shard: Shard, index: number): BatchState {
-    const { engine } = this.forward.ops;
-    return engine.scope(() => {
-      const batch = uploadBatch(engine, pair.plan.samples, shard.batches[index], pair.student.config);
-      const student = engine.scope(() => this.forward.embed(pair.student, batch));
-      return { batch, student, teacher: student, ahead: null };
+  private embed(pair: TuningPair, batches: readonly MicroBatch[]): StretchState {
+    const { forward } = this;
+    const { ops } = forward;
+    return ops.engine.scope(() => {
+      const stretch = uploadStretch(ops.engine, pair.plan.samples, batches, pair.student.config);
+      const student = overBatches(ops, stretch, ({ batch }) => forward.embed(pair.student, batch));
+      return { stretch, student, teacher: student, ahead: null };
     });
   }
 
-  private upload(pair: TuningPair, shard: Shard, index: number, states: HostStates): BatchState {
+  private upload(pair: TuningPair, batches: readonly MicroBatch[], states: readonly HostStates[]): StretchState {
     const { engine } = this.forward.ops;
     return engine.scope(() => {
-      const batch = uploadBatch(engine, pair.plan.samples, shard.batches[index], pair.student.config);
-      const shape = [batch.samples * batch.tokens, pair.student.config.hiddenSize];
-      const [student, teacher] = [states.student, states.teacher].map((values) => engine.upload(values, [...shape]));
-      return { batch, student, teacher, ahead: null };
+      const { hiddenSize } = pair.student.config;
+      const stretch = uploadStretch(engine, pair.plan.samples, batches, pair.student.config);
+      const [student, teacher] = (['student', 'teacher'] as const).map((side) =>
+        engine.upload(joined(states.map((state) => state[side])), [stretch.positions, hiddenSize]),
+      );
+      return { stretch, student, teacher, ahead: null };
     });
   }
 
@@ -220,14 +233,14 @@ export class TuningStates {
     pair: TuningPair,
     step: number,
     kernel: DeviceTensor | null,
-    { batch, student, teacher, ahead }: BatchState,
+    { stretch, student, teacher, ahead }: StretchState,
   ): { student: DeviceTensor; teacher: DeviceTensor } {
     const { forward } = this;
     const { ops } = forward;
-    const found = ahead === null ? features(forward, pair.student, step, student, batch) : ahead.features;
+    const found = ahead === null ? features(forward, pair.student, step, student, stretch) : ahead.features;
     const bare = base(forward, pair.student, step, student);
     return {
-      teacher: ahead?.teacher ?? nextTeacher(forward, pair, step, teacher, batch),
+      teacher: ahead?.teacher ?? nextTeacher(forward, pair, step, teacher, stretch),
       student: normalize(
         forward,
         pair.student,
@@ -237,15 +250,23 @@ export class TuningStates {
     };
   }
 
-  private release(batches: readonly BatchState[]): void {
-    for (const state of batches) for (const tensor of tensorsOf(state)) this.forward.ops.engine.dispose(tensor);
+  private release(stretches: readonly StretchState[]): void {
+    for (const state of stretches) for (const tensor of tensorsOf(state)) this.forward.ops.engine.dispose(tensor);
   }
 }
 
-function tensorsOf({ batch, student, teacher, ahead }: BatchState): DeviceTensor[] {
-  const { tokenIds, typeIds, firstRows, paddingBias, tokenRows } = batch;
-  const own = [student, teacher, tokenIds, typeIds, firstRows, paddingBias, tokenRows];
-  return [...own.filter((tensor) => tensor !== null), ...(ahead === null ? [] : aheadTensors(ahead))];
+function tensorsOf({ stretch, student, teacher, ahead }: StretchState): DeviceTensor[] {
+  return [student, teacher, ...stretchTensors(stretch), ...(ahead === null ? [] : aheadTensors(ahead))];
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 function aheadTensors({ features: found, teacher }: Ahead): DeviceTensor[] {
@@ -261,15 +282,15 @@ function stateKey(pair: TuningPair, step: number): string {
   return `${pair.key}/${step}/${prefixKey(pair.masks, step)}`;
 }
 
-/** The teacher's hidden states after a sub-layer, under its masks. @param teacher before it, [b·n, D]. */
+/** The teacher's hidden states after a sub-layer, under its masks. @param teacher before it, [positions, D]. */
 function nextTeacher(
   forward: Forward,
   pair: TuningPair,
   step: number,
   teacher: DeviceTensor,
-  batch: DeviceBatch,
+  stretch: DeviceStretch,
 ): DeviceTensor {
-  const found = features(forward, pair.teacher, step, teacher, batch);
+  const found = features(forward, pair.teacher, step, teacher, stretch);
   return normalize(forward, pair.teacher, step, output(forward, pair.teacher, step, found, teacher));
 }
 

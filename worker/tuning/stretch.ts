@@ -1,0 +1,130 @@
+// Neighbouring micro-batches of a shard without their padding: what tuning works on at once. A row is a position, samples
+// follow each other in the order of their micro-batches. Attention alone needs padded micro-batches, and gets them.
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { EncodedSample } from '../../dataset/encoded-sample.ts';
+import type { MicroBatch, Plan, Shard } from '../../dataset/plan.ts';
+import type { DeviceTensor, Engine } from '../engine/engine.ts';
+import type { Ops } from '../engine/ops.ts';
+import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
+
+/** Numbers of micro-batches of a shard, end excluded. */
+export interface BatchRange {
+  readonly first: number;
+  readonly end: number;
+}
+
+export interface DeviceStretch {
+  /** Unpadded tokens. */
+  readonly positions: number;
+  readonly batches: readonly PaddedBatch[];
+  /** int32 [positions]: rows of the padded micro-batches, one after the other, that are positions; null: all of them. */
+  readonly positionRows: DeviceTensor | null;
+  /** int32 [samples]: positions of first tokens. */
+  readonly firstPositions: DeviceTensor;
+}
+
+interface PaddedBatch {
+  readonly batch: DeviceBatch;
+  /** int32 [b·n]: position of each of its rows, where it is padding that of the sample's first token; null where the stretch
+   * is this micro-batch as it is. */
+  readonly rowPositions: DeviceTensor | null;
+}
+
+const rangesOfPlans = new WeakMap<Plan, readonly (readonly BatchRange[])[]>();
+
+/** How a shard's micro-batches are joined: as many as together have no more positions than the plan's largest micro-batch has
+ * rows, so that a plan for less memory has shorter stretches. Part of what makes results equal: it follows from the plan. */
+export function stretchesOf(plan: Plan, shardIndex: number): readonly BatchRange[] {
+  let ranges = rangesOfPlans.get(plan);
+  if (ranges === undefined) {
+    const rows = plan.shards.flatMap(({ batches }) => batches.map(({ members, tokens }) => members.length * tokens));
+    const most = rows.reduce((largest, count) => Math.max(largest, count), 0);
+    ranges = plan.shards.map((shard) => joinBatches(plan, shard, most));
+    rangesOfPlans.set(plan, ranges);
+  }
+  return ranges[shardIndex];
+}
+
+function joinBatches(plan: Plan, { batches }: Shard, most: number): BatchRange[] {
+  const ranges: BatchRange[] = [];
+  let first = 0;
+  let positions = 0;
+  batches.forEach((batch, i) => {
+    const own = positionsOf(plan, batch);
+    if (i > first && positions + own > most) {
+      ranges.push({ first, end: i });
+      first = i;
+      positions = 0;
+    }
+    positions += own;
+  });
+  if (batches.length > first) ranges.push({ first, end: batches.length });
+  return ranges;
+}
+
+/** Unpadded tokens of a micro-batch. */
+export function positionsOf({ samples }: Pick<Plan, 'samples'>, { members }: MicroBatch): number {
+  return members.reduce((sum, member) => sum + samples[member].tokenIds.length, 0);
+}
+
+/** Uploads micro-batches and what they are joined with. The tensors belong to the scope that is open.
+ * @throws EspalierError "protocol" when a sample does not fit the model. */
+export function uploadStretch(
+  engine: Engine,
+  samples: readonly EncodedSample[],
+  batches: readonly MicroBatch[],
+  config: ModelConfig,
+): DeviceStretch {
+  const uploaded = batches.map((batch) => uploadBatch(engine, samples, batch, config));
+  const rows = uploaded.reduce((sum, batch) => sum + batch.samples * batch.tokens, 0);
+  const positions = uploaded.reduce((sum, { lengths }) => sum + lengths.reduce((all, length) => all + length, 0), 0);
+  const whole = rows === positions;
+  const positionRows = new Int32Array(positions);
+  const firstPositions: number[] = [];
+  let position = 0;
+  let row = 0;
+  const padded = uploaded.map((batch): PaddedBatch => {
+    const rowPositions = new Int32Array(batch.samples * batch.tokens);
+    batch.lengths.forEach((length, sample) => {
+      firstPositions.push(position);
+      for (let token = 0; token < batch.tokens; token++) {
+        const isToken = token < length;
+        rowPositions[sample * batch.tokens + token] = position + (isToken ? token : 0);
+        if (isToken) positionRows[position + token] = row + token;
+      }
+      position += length;
+      row += batch.tokens;
+    });
+    const isAll = whole && uploaded.length === 1;
+    return { batch, rowPositions: isAll ? null : engine.upload(rowPositions, [rowPositions.length]) };
+  });
+  return {
+    positions,
+    batches: padded,
+    positionRows: whole ? null : engine.upload(positionRows, [positions]),
+    firstPositions: engine.upload(Int32Array.from(firstPositions), [firstPositions.length]),
+  };
+}
+
+/** Runs `body` on each padded micro-batch and joins its rows, without padding: [positions, …].
+ * @param body makes [b·n, …]; it runs in a scope of its own. */
+export function overBatches(
+  ops: Ops,
+  { batches, positionRows }: DeviceStretch,
+  body: (padded: PaddedBatch) => DeviceTensor,
+): DeviceTensor {
+  const joined = ops.concat(
+    batches.map((padded) => ops.engine.scope(() => body(padded))),
+    0,
+  );
+  return positionRows === null ? joined : ops.gather(joined, positionRows);
+}
+
+/** All tensors of a stretch, for its owner to release. */
+export function stretchTensors({ batches, positionRows, firstPositions }: DeviceStretch): DeviceTensor[] {
+  const own = batches.flatMap(({ batch, rowPositions }) => {
+    const { tokenIds, typeIds, firstRows, paddingBias, tokenRows } = batch;
+    return [tokenIds, typeIds, firstRows, paddingBias, tokenRows, rowPositions];
+  });
+  return [...own, positionRows, firstPositions].filter((tensor) => tensor !== null);
+}
