@@ -2,7 +2,7 @@
 import type { DeviceClass } from '../../../shared/rpc/protocol.ts';
 import type { LengthDistribution, SyntheticModel } from '../synthetic-model.ts';
 
-export const STAGES = ['fisher', 'normal-equations', 'solve', 'evaluate', 'job'] as const;
+export const STAGES = ['fisher', 'tune', 'normal-equations', 'solve', 'evaluate', 'job'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What is computed: equal definitions give equal samples. */
@@ -52,7 +52,7 @@ export interface CallFigures {
 
 /** Where a stage's seconds go. */
 export interface StageProfile {
-  /** "tune": sums and solves. */
+  /** "tune": sums and solves, also where they were asked for apart. */
   readonly stage: 'fisher' | 'tune' | 'evaluate';
   /** One run of it after a warm-up, as it is. */
   readonly plainSeconds: number;

@@ -63,7 +63,7 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
     found.push({ stage, plainSeconds, profiledSeconds, calls: calls.end() });
   };
   if (stages.includes('fisher')) await measure('fisher', () => tasks.fisher());
-  if (stages.some((stage) => stage === 'normal-equations' || stage === 'solve'))
+  if (stages.some((stage) => stage === 'tune' || stage === 'normal-equations' || stage === 'solve'))
     await measure('tune', () => tasks.tune());
   if (stages.includes('evaluate'))
     await measure('evaluate', () => tasks.evaluate(planned.plan.shards.map((_, shard) => shard)));

@@ -84,9 +84,14 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
     const runs = await times(repeats, () => timed(() => tasks.fisher()));
     found.push(stageFigures('fisher', runs, { tokens, teraflop: maskGradientFlop(dense, batches) / TERA }));
   }
+  const tunedShapes = { dense, teacher: shape(masks.teacher), student: shape(masks.student) };
+  const flop = normalEquationsFlop(tunedShapes, batches);
+  if (asked('tune')) {
+    const runs = await times(repeats, () => timed(() => tasks.tune()));
+    found.push(stageFigures('tune', runs, { tokens, teraflop: flop / TERA }));
+  }
   if (asked('normal-equations', 'solve')) {
-    const runs = await times(repeats, () => tasks.tune());
-    const flop = normalEquationsFlop({ dense, teacher: shape(masks.teacher), student: shape(masks.student) }, batches);
+    const runs = await times(repeats, () => tasks.tuneApart());
     const sums = runs.map(({ sumsSeconds }) => sumsSeconds);
     const solves = runs.map(({ solveSeconds }) => solveSeconds);
     if (asked('normal-equations'))

@@ -3,6 +3,7 @@ import type { PlannedSamples } from '../../../coordinator/job/job-context.ts';
 import { maskSet } from '../../../coordinator/job/mask-set.ts';
 import { blobRef, type ModelBlobs } from '../../../coordinator/job/model-blobs.ts';
 import { tunableSteps, withScales } from '../../../coordinator/stages/tune.ts';
+import type { ShardSpan } from '../../../pruning/fold-tree.ts';
 import type { Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning-settings.ts';
 import { type BlobSource, blobOfParts } from '../../../shared/blobs/blob-source.ts';
@@ -11,6 +12,8 @@ import type { RunRequest } from '../../../shared/rpc/protocol.ts';
 import { safetensorsParts } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { TaskExecutor } from '../../../worker/task-executor.ts';
+
+const SETTINGS = JSON.stringify(DEFAULT_TUNING_SETTINGS);
 
 export interface StageTasksOptions {
   readonly executor: TaskExecutor;
@@ -21,7 +24,7 @@ export interface StageTasksOptions {
   readonly masks: { readonly teacher: Masks; readonly student: Masks };
 }
 
-/** Seconds of a pass over all sub-layers. */
+/** Seconds of a pass over all sub-layers, sums and solves apart. */
 export interface TuneSeconds {
   readonly sumsSeconds: number;
   readonly solveSeconds: number;
@@ -48,21 +51,21 @@ export class StageTasks {
       await this.#run('evaluate', { ...this.#common, shards: { first: shard, end: shard + 1 }, student: null });
   }
 
-  /** Sums and scales of every sub-layer, each on the student that the ones before have made. Storing sums between the two
-   * kinds of tasks is not counted. */
-  async tune(): Promise<TuneSeconds> {
-    const { masks, planned, blobs } = this.#options;
-    const { plan } = planned;
-    const spans = [
-      { first: 0, end: plan.fitShards },
-      { first: plan.fitShards, end: plan.shards.length },
-    ].filter(({ first, end }) => end > first);
-    const teacher = maskSet(masks.teacher);
-    let { student } = masks;
+  /** Scales of every sub-layer, each on the student that the ones before have made, as a job with one worker does: the solve
+   * makes its sums itself. */
+  async tune(): Promise<void> {
+    await this.#tuneEach(async (common, spans) => {
+      const [fit, heldOut = null] = spans.map((shards) => ({ shards }));
+      return this.#run('solve', { ...common, fit, heldOut, settingsJson: SETTINGS, states: [] });
+    });
+  }
+
+  /** The same with a task for the sums and one that solves from them. Storing sums between the two is not counted. */
+  async tuneApart(): Promise<TuneSeconds> {
+    const { blobs } = this.#options;
     let sumsSeconds = 0;
     let solveSeconds = 0;
-    for (const { layer, subLayer, kept } of tunableSteps(student)) {
-      const common = { ...this.#common, teacher, student: maskSet(student), layer, subLayer };
+    await this.#tuneEach(async (common, spans) => {
       const sums: BlobSource[] = [];
       for (const shards of spans) {
         const start = performance.now();
@@ -74,14 +77,29 @@ export class StageTasks {
       }
       const [fit, heldOut = null] = sums.map((blob) => ({ sums: blobRef(blob) }));
       const start = performance.now();
-      const settingsJson = JSON.stringify(DEFAULT_TUNING_SETTINGS);
-      const solved = await this.#run('solve', { ...common, fit, heldOut, settingsJson, states: [] });
+      const solved = await this.#run('solve', { ...common, fit, heldOut, settingsJson: SETTINGS, states: [] });
       solveSeconds += (performance.now() - start) / 1000;
       for (const blob of sums) await blobs.remove(blob.digest);
+      return solved;
+    });
+    return { sumsSeconds, solveSeconds };
+  }
+
+  /** @param solve of one sub-layer; the shards are those that are fitted, and those that judge where there are some. */
+  async #tuneEach(solve: (common: object, spans: readonly ShardSpan[]) => Promise<NamedTensor[]>): Promise<void> {
+    const { masks, planned } = this.#options;
+    const { plan } = planned;
+    const spans = [
+      { first: 0, end: plan.fitShards },
+      { first: plan.fitShards, end: plan.shards.length },
+    ].filter(({ first, end }) => end > first);
+    const teacher = maskSet(masks.teacher);
+    let { student } = masks;
+    for (const { layer, subLayer, kept } of tunableSteps(student)) {
+      const solved = await solve({ ...this.#common, teacher, student: maskSet(student), layer, subLayer }, spans);
       const scales = solved.find(({ name }) => name === 'scales')?.data as Float64Array;
       student = withScales(student, layer, subLayer, kept, scales);
     }
-    return { sumsSeconds, solveSeconds };
   }
 
   #run(task: NonNullable<RunRequest['task']>, body: object): Promise<NamedTensor[]> {

@@ -19,7 +19,7 @@ const bench = (...flags: string[]) => promisify(execFile)(process.execPath, [PRO
 
 it('measures every stage of the worker, and compares with an earlier run of the same workload alone', async () => {
   const json = path.join(folder, 'run.json');
-  const stages = ['--stages', 'fisher,normal-equations,solve,evaluate', '--repeats', '1'];
+  const stages = ['--stages', 'fisher,tune,normal-equations,solve,evaluate', '--repeats', '1'];
   // The head of question answering reads every token: other shapes than the usual classifier's.
   const workload = ['--workloads', 'squad-like', '--samples', '30'];
   const { stdout } = await bench(...stages, ...workload, '--profile', '--json', json);
@@ -31,6 +31,7 @@ it('measures every stage of the worker, and compares with an earlier run of the 
     found.map(({ name, tokens: own }) => [name, own]),
     [
       ['fisher', tokens],
+      ['tune', tokens],
       ['normal-equations', tokens],
       ['solve', null],
       ['evaluate', tokens],
