@@ -158,10 +158,10 @@ describe('flags', () => {
   });
 
   it('that are wrong are all named', () => {
-    const wrong = ['--stages', 'tune', '--repeats', '0', '--device', 'tpu', '--layers', 'x'];
+    const wrong = ['--stages', 'prune', '--repeats', '0', '--device', 'tpu', '--layers', 'x'];
     assert.throws(
       () => parseGpuBench(wrong),
-      usage(/--device: .*--layers: .*--stages: got "tune".*--repeats: got "0"/),
+      usage(/--device: .*--layers: .*--stages: got "prune".*--repeats: got "0"/),
     );
     assert.throws(() => parseGpuBench(['--heads', '5']), usage(/--heads: got 5, expected a divisor of --hidden 768/));
     assert.throws(() => parseGpuBench(['--fast']), usage(/--fast/));
