@@ -146,8 +146,10 @@ export class Ops {
     return this.engine.op('Cast', [x], [type('SrcT', FLOAT), type('DstT', DOUBLE), bool('Truncate', false)]);
   }
 
-  sum64(x: DeviceTensor, axes: readonly number[]): DeviceTensor {
-    return this.engine.op('Sum', [x, this.engine.constant(axes)], [type('T', DOUBLE), INDEX, bool('keep_dims', false)]);
+  /** Sum over `axes`, which disappear, or stay with size 1. */
+  sum64(x: DeviceTensor, axes: readonly number[], keepAxes = false): DeviceTensor {
+    const attributes = [type('T', DOUBLE), INDEX, bool('keep_dims', keepAxes)];
+    return this.engine.op('Sum', [x, this.engine.constant(axes)], attributes);
   }
 
   /** The diagonal of a float64 matrix. */

@@ -40,11 +40,11 @@ export function makeSystem(ops: Ops, sums: DeviceSums, { scales, hiddenSize, wit
   const { matrix, residual, numbers } = engine.scope(() => {
     const own = fromPanels(ops, sums.panels);
     const full = withOffset ? bordered(ops, own, sums.vector, coordinates) : own;
-    const rowSums = ops.sum64(full, [1]);
-    const right = ops.slice(sums.vector, [0], [size]);
+    const rowSums = ops.sum64(full, [1], true);
+    const right = ops.slice(sums.vector, [0, 0], [size, 1]);
     return {
       matrix: full,
-      residual: ops.reshape(ops.sub(right, rowSums), [size, 1]),
+      residual: ops.sub(right, rowSums),
       numbers: engine.downloadFloat64(ops.concat([rowSums, sums.vector], 0)),
     };
   });
@@ -82,10 +82,10 @@ function fromPanels(ops: Ops, panels: readonly DeviceTensor[]): DeviceTensor {
 /** [[matrix, offset], [offsetᵀ, coordinates]], the offset's column being the end of `vector`. */
 function bordered(ops: Ops, matrix: DeviceTensor, vector: DeviceTensor, coordinates: number): DeviceTensor {
   const scales = matrix.shape[0];
-  const offset = ops.slice(vector, [scales + 2], [scales]);
-  const corner = ops.engine.uploadFloat64(Float64Array.of(coordinates), [1]);
-  const rows = ops.concat([matrix, ops.reshape(offset, [scales, 1])], 1);
-  return ops.concat([rows, ops.reshape(ops.concat([offset, corner], 0), [1, scales + 1])], 0);
+  const offset = ops.slice(vector, [scales + 2, 0], [scales, 1]);
+  const corner = ops.engine.uploadFloat64(Float64Array.of(coordinates), [1, 1]);
+  const rows = ops.concat([matrix, offset], 1);
+  return ops.concat([rows, ops.transpose(ops.concat([offset, corner], 0), [1, 0])], 0);
 }
 
 export function deviceAlgebra(ops: Ops, options: DeviceAlgebraOptions = {}): ScaleAlgebra<DeviceSystem> {

@@ -43,7 +43,7 @@ export interface Projection {
 export interface DeviceSums {
   /** AᵀA from the diagonal on: [count, k − first] for each panel of a projection's rows. */
   readonly panels: readonly DeviceTensor[];
-  /** Aᵀb [k], with the offset ΣR [1]; |b|² [1]; with the offset its column of AᵀA [k]. */
+  /** A column: Aᵀb [k], with the offset ΣR; |b|²; with the offset its column of AᵀA [k]. */
   readonly vector: DeviceTensor;
   readonly positions: number;
 }
@@ -112,12 +112,13 @@ export function sumPositions(
     checkCancelled();
     const cross = ops.mul(ops.toFloat64(ops.matMul(x, r, true, false)), weight);
     const wide = ops.toFloat64(r);
-    const right = ops.sum64(ops.reshape(cross, [scales, blockSize * hiddenSize]), [1]);
-    const squares = ops.reshape(ops.sum64(ops.mul(wide, wide), [0, 1]), [1]);
+    const blocks = blockSize === 1 ? cross : ops.reshape(cross, [scales, blockSize * hiddenSize]);
+    const right = ops.sum64(blocks, [1], true);
+    const squares = ops.sum64(ops.mul(wide, wide), [0, 1], true);
     if (rowSums === null) return { panels, vector: ops.concat([right, squares], 0), positions };
-    const total = ops.reshape(ops.sum64(wide, [0, 1]), [1]);
+    const total = ops.sum64(wide, [0, 1], true);
     const moved = ops.mul(ops.toFloat64(ops.sum(x, [0])), rowSums);
-    const offset = ops.sum64(ops.reshape(moved, [scales, blockSize]), [1]);
+    const offset = ops.sum64(ops.reshape(moved, [scales, blockSize]), [1], true);
     return { panels, vector: ops.concat([right, total, squares, offset], 0), positions };
   });
 }
@@ -215,7 +216,7 @@ export function uploadSums(ops: Ops, sums: ScaleSums, { scales, blockSize, withO
   });
   const parts = [sums.right, withOffset ? [sums.targetSum] : [], [sums.targetSquares], sums.offset];
   const vector = Float64Array.from(parts.flatMap((part) => [...part]));
-  return { panels, vector: engine.uploadFloat64(vector, [vector.length]), positions: sums.positions };
+  return { panels, vector: engine.uploadFloat64(vector, [vector.length, 1]), positions: sums.positions };
 }
 
 function rowsOf(ops: Ops, matrix: DeviceTensor, first: number, count: number): DeviceTensor {

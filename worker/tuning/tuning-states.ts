@@ -60,6 +60,8 @@ export class TuningStates {
   private limitBytes: number;
   private readonly kept = new Map<number, ShardState>();
   private bytes = 0;
+  /** Made last; null: nothing yet, or of a sub-layer that keeps nothing. */
+  private scaled: { readonly key: string; readonly kernel: DeviceTensor | null } | null = null;
 
   /** @param checkCancelled called before each sub-layer that is computed; throws when nobody waits any more. */
   constructor(forward: Forward, limitBytes: number, checkCancelled: () => void = () => {}) {
@@ -91,13 +93,12 @@ export class TuningStates {
     const keep = this.bytes + stateBytes <= this.limitBytes;
     const keepAhead = this.bytes + stateBytes + aheadBytes <= this.limitBytes;
     const stretches: StretchState[] = [];
-    const kernels = new Map<number, DeviceTensor | null>();
     try {
       stretchesOf(pair.plan, shardIndex).forEach((range, index) => {
         const batches = shard.batches.slice(range.first, range.end);
         const state =
           hostStates === null
-            ? this.advance(pair, kernels, found === null ? this.embed(pair, batches) : found.stretches[index], {
+            ? this.advance(pair, found === null ? this.embed(pair, batches) : found.stretches[index], {
                 from: found?.step ?? 0,
                 to: step,
               })
@@ -120,8 +121,6 @@ export class TuningStates {
       this.release(stretches);
       this.release(found?.stretches ?? []);
       throw error;
-    } finally {
-      for (const kernel of kernels.values()) if (kernel !== null) engine.dispose(kernel);
     }
     if (!keep) return;
     const bytes = stateBytes + (keepAhead ? aheadBytes : 0);
@@ -146,6 +145,7 @@ export class TuningStates {
     for (const state of this.kept.values()) this.release(state.stretches);
     this.kept.clear();
     this.bytes = 0;
+    this.releaseScaled();
   }
 
   // A job that has ended, or was given to other workers, must not keep the next one from keeping anything.
@@ -171,7 +171,6 @@ export class TuningStates {
 
   private advance(
     pair: TuningPair,
-    kernels: Map<number, DeviceTensor | null>,
     begun: StretchState,
     { from, to }: { readonly from: number; readonly to: number },
   ): StretchState {
@@ -181,7 +180,7 @@ export class TuningStates {
       for (let at = from; at < to; at++) {
         this.checkCancelled();
         const before = state;
-        const kernel = this.scaledKernel(pair, at, kernels);
+        const kernel = this.scaledKernel(pair, at);
         const next = engine.scope(() => this.next(pair, at, kernel, before));
         // The teacher's next states may have been computed ahead: they live on.
         for (const tensor of [before.student, before.teacher, before.ahead?.features])
@@ -195,16 +194,23 @@ export class TuningStates {
     return state;
   }
 
-  // The output projection with the scales of its features, once for all stretches of a visit.
-  private scaledKernel(pair: TuningPair, step: number, kernels: Map<number, DeviceTensor | null>): DeviceTensor | null {
+  // The output projection with the scales of its features. The shards of a sub-layer come one after the other, and ask for
+  // that of the sub-layer before.
+  private scaledKernel(pair: TuningPair, step: number): DeviceTensor | null {
     const { engine } = this.forward.ops;
-    let kernel = kernels.get(step);
-    if (kernel === undefined) {
-      kernel = engine.scope(() => scaledProjection(this.forward, pair, step));
+    const key = stateKey(pair, step + 1);
+    if (this.scaled?.key !== key) {
+      this.releaseScaled();
+      const kernel = engine.scope(() => scaledProjection(this.forward, pair, step));
       if (kernel !== null) engine.keep([kernel]);
-      kernels.set(step, kernel);
+      this.scaled = { key, kernel };
     }
-    return kernel;
+    return this.scaled.kernel;
+  }
+
+  private releaseScaled(): void {
+    if (this.scaled?.kernel) this.forward.ops.engine.dispose(this.scaled.kernel);
+    this.scaled = null;
   }
 
   private embed(pair: TuningPair, batches: readonly MicroBatch[]): StretchState {
@@ -278,8 +284,15 @@ export function statesKey(pair: TuningPair, step: number, { first, end }: { firs
   return `${stateKey(pair, step)}/${first}-${end}`;
 }
 
+const keysOfPairs = new WeakMap<TuningPair, Map<number, string>>();
+
+// A digest of all masks and scales, asked for by every shard of a task.
 function stateKey(pair: TuningPair, step: number): string {
-  return `${pair.key}/${step}/${prefixKey(pair.masks, step)}`;
+  const keys = keysOfPairs.get(pair) ?? new Map<number, string>();
+  keysOfPairs.set(pair, keys);
+  const key = keys.get(step) ?? `${pair.key}/${step}/${prefixKey(pair.masks, step)}`;
+  keys.set(step, key);
+  return key;
 }
 
 /** The teacher's hidden states after a sub-layer, under its masks. @param teacher before it, [positions, D]. */
