@@ -4,7 +4,7 @@ import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { keyTensor, MOST_STATE_BYTES, SIDES, stateBytes } from '../tuning/given-states.ts';
 import { stepOf } from '../tuning/sub-layer.ts';
-import { statesKey } from '../tuning/tuning-states.ts';
+import { statesKey } from '../tuning/tuning-pair.ts';
 import { type NormalEquationsInput, tuningPair } from './normal-equations.ts';
 import { shardsOf, type TaskContext } from './task-context.ts';
 

@@ -23,7 +23,8 @@ import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { base, contribution, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
 import { restOfTeacher } from '../tuning/teacher-rest.ts';
-import { type Ahead, type StretchState, statesKey, type TuningPair } from '../tuning/tuning-states.ts';
+import { statesKey, type TuningPair } from '../tuning/tuning-pair.ts';
+import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 /** Positions that one float32 product sums over, at least: fewer would cost more in additions of float64 sums, more
@@ -99,7 +100,7 @@ export async function tuningPair(context: TaskContext, input: TuningInput): Prom
   };
 }
 
-/** The student's output projection of a sub-layer. Its tensors belong to the scope that is open.
+/** The student's output projection of a sub-layer. It stays the context's.
  * @throws EspalierError "protocol" where the student keeps nothing there. */
 export function projectionOf(context: TaskContext, pair: TuningPair, step: number): Projection {
   const kernel = projection(pair.student, step);
@@ -108,7 +109,9 @@ export function projectionOf(context: TaskContext, pair: TuningPair, step: numbe
   // A constant added to every coordinate is removed by the LayerNorm that follows attention's output and the FFN's
   // alike; the published method fits one for attention only.
   const form = { blockSize: isAttention ? pair.student.config.headSize : 1, withOffset: isAttention };
-  return makeProjection(context.ops, kernel, form, () => context.checkCancelled());
+  return context.states.projection(pair, step, () =>
+    makeProjection(context.ops, kernel, form, () => context.checkCancelled()),
+  );
 }
 
 /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */

@@ -6,7 +6,7 @@ import { type DeviceSystem, deviceAlgebra, makeSystem } from '../tuning/device-a
 import { releaseSums, uploadSums } from '../tuning/device-sums.ts';
 import { openManyStates } from '../tuning/given-states.ts';
 import { stepOf } from '../tuning/sub-layer.ts';
-import { statesKey } from '../tuning/tuning-states.ts';
+import { statesKey } from '../tuning/tuning-pair.ts';
 import { projectionOf, type SummedSubLayer, subLayerSums, type TuningInput, tuningPair } from './normal-equations.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
 

@@ -80,6 +80,11 @@ export function makeProjection(
   });
 }
 
+/** All tensors of a projection, for its owner to release. */
+export function projectionTensors({ weight, products, rowSums }: Projection): DeviceTensor[] {
+  return [weight, ...products, ...(rowSums === null ? [] : [rowSums])];
+}
+
 // The blocks of a head are summed as a whole.
 function panelRows(features: number, blockSize: number, panels: number): Rows[] {
   const count = blockSize > 1 ? features : Math.max(LEAST_ROWS, Math.ceil(features / panels));

@@ -1,14 +1,15 @@
 // Hidden states of teacher and student between two sub-layers, a shard at a time, kept within a memory limit. What was
-// dropped is computed again from the embeddings: the same operations in the same order, hence the same bits.
-import type { MicroBatch, Plan } from '../../dataset/plan.ts';
-import type { Masks } from '../../pruning/masks.ts';
+// dropped is computed again from the embeddings: the same operations in the same order, hence the same bits. Beside them
+// what all tasks of a sub-layer share.
+import type { MicroBatch } from '../../dataset/plan.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
-import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
+import { type Projection, projectionTensors } from './device-sums.ts';
 import type { HostStates, StatesOfShard } from './given-states.ts';
-import { featureScales, prefixKey } from './scaled-student.ts';
+import { Latest } from './latest.ts';
 import { type DeviceStretch, overBatches, positionsOf, stretchesOf, stretchTensors, uploadStretch } from './stretch.ts';
 import { base, features, normalize, output, projection } from './sub-layer.ts';
+import { scaledProjection, stateKey, type TuningPair } from './tuning-pair.ts';
 
 /** A stretch of a shard before sub-layer `step`. */
 export interface StretchState {
@@ -40,34 +41,25 @@ interface ShardState {
   readonly stretches: readonly StretchState[];
 }
 
-/** What is tuned against what. */
-export interface TuningPair {
-  /** Names model, plan and teacher by content. */
-  readonly key: string;
-  readonly plan: Plan;
-  readonly teacher: EncoderWeights;
-  /** The neurons that the teacher lacks, without any head. */
-  readonly rest: EncoderWeights;
-  /** The student without any scale. */
-  readonly student: EncoderWeights;
-  /** Masks of the student with the scales found so far. */
-  readonly masks: Masks;
-}
-
 export class TuningStates {
   private readonly forward: Forward;
   private readonly checkCancelled: () => void;
   private limitBytes: number;
   private readonly kept = new Map<number, ShardState>();
   private bytes = 0;
-  /** Made last; null: nothing yet, or of a sub-layer that keeps nothing. */
-  private scaled: { readonly key: string; readonly kernel: DeviceTensor | null } | null = null;
+  /** The output projection with the scales of its features; null where nothing is kept. The shards of a sub-layer come one
+   * after the other, and ask for that of the sub-layer before. */
+  private readonly scaled: Latest<DeviceTensor | null>;
+  private readonly projections: Latest<Projection>;
 
   /** @param checkCancelled called before each sub-layer that is computed; throws when nobody waits any more. */
   constructor(forward: Forward, limitBytes: number, checkCancelled: () => void = () => {}) {
     this.forward = forward;
     this.checkCancelled = checkCancelled;
     this.limitBytes = limitBytes;
+    const { engine } = forward.ops;
+    this.scaled = new Latest(engine, (kernel) => (kernel === null ? [] : [kernel]));
+    this.projections = new Latest(engine, projectionTensors);
   }
 
   /** Runs `use` on each stretch's states before sub-layer `step`, from what is kept, or from what is given, or from the
@@ -128,6 +120,12 @@ export class TuningStates {
     this.bytes += bytes;
   }
 
+  /** The projection of a sub-layer for all of its tasks: it stays here until that of another is asked for.
+   * @param make its tensors may belong to a scope. */
+  projection(pair: TuningPair, step: number, make: () => Projection): Projection {
+    return this.projections.get(stateKey(pair, step), make);
+  }
+
   /** True where `visit` would start from what is kept. */
   has(pair: TuningPair, shardIndex: number, step: number): boolean {
     const state = this.kept.get(shardIndex);
@@ -145,7 +143,8 @@ export class TuningStates {
     for (const state of this.kept.values()) this.release(state.stretches);
     this.kept.clear();
     this.bytes = 0;
-    this.releaseScaled();
+    this.scaled.release();
+    this.projections.release();
   }
 
   // A job that has ended, or was given to other workers, must not keep the next one from keeping anything.
@@ -180,7 +179,8 @@ export class TuningStates {
       for (let at = from; at < to; at++) {
         this.checkCancelled();
         const before = state;
-        const kernel = this.scaledKernel(pair, at);
+        const makeKernel = () => engine.scope(() => scaledProjection(this.forward, pair, at));
+        const kernel = this.scaled.get(stateKey(pair, at + 1), makeKernel);
         const next = engine.scope(() => this.next(pair, at, kernel, before));
         // The teacher's next states may have been computed ahead: they live on.
         for (const tensor of [before.student, before.teacher, before.ahead?.features])
@@ -192,25 +192,6 @@ export class TuningStates {
       throw error;
     }
     return state;
-  }
-
-  // The output projection with the scales of its features. The shards of a sub-layer come one after the other, and ask for
-  // that of the sub-layer before.
-  private scaledKernel(pair: TuningPair, step: number): DeviceTensor | null {
-    const { engine } = this.forward.ops;
-    const key = stateKey(pair, step + 1);
-    if (this.scaled?.key !== key) {
-      this.releaseScaled();
-      const kernel = engine.scope(() => scaledProjection(this.forward, pair, step));
-      if (kernel !== null) engine.keep([kernel]);
-      this.scaled = { key, kernel };
-    }
-    return this.scaled.kernel;
-  }
-
-  private releaseScaled(): void {
-    if (this.scaled?.kernel) this.forward.ops.engine.dispose(this.scaled.kernel);
-    this.scaled = null;
   }
 
   private embed(pair: TuningPair, batches: readonly MicroBatch[]): StretchState {
@@ -279,22 +260,6 @@ function aheadTensors({ features: found, teacher }: Ahead): DeviceTensor[] {
   return found === null ? [teacher] : [found, teacher];
 }
 
-/** Name of the states of some shards before a sub-layer, the same on every worker. */
-export function statesKey(pair: TuningPair, step: number, { first, end }: { first: number; end: number }): string {
-  return `${stateKey(pair, step)}/${first}-${end}`;
-}
-
-const keysOfPairs = new WeakMap<TuningPair, Map<number, string>>();
-
-// A digest of all masks and scales, asked for by every shard of a task.
-function stateKey(pair: TuningPair, step: number): string {
-  const keys = keysOfPairs.get(pair) ?? new Map<number, string>();
-  keysOfPairs.set(pair, keys);
-  const key = keys.get(step) ?? `${pair.key}/${step}/${prefixKey(pair.masks, step)}`;
-  keys.set(step, key);
-  return key;
-}
-
 /** The teacher's hidden states after a sub-layer, under its masks. @param teacher before it, [positions, D]. */
 function nextTeacher(
   forward: Forward,
@@ -305,13 +270,6 @@ function nextTeacher(
 ): DeviceTensor {
   const found = features(forward, pair.teacher, step, teacher, stretch);
   return normalize(forward, pair.teacher, step, output(forward, pair.teacher, step, found, teacher));
-}
-
-function scaledProjection({ ops }: Forward, pair: TuningPair, step: number): DeviceTensor | null {
-  const kernel = projection(pair.student, step);
-  if (kernel === null) return null;
-  const scales = featureScales(pair.masks, step, pair.student.config.headSize);
-  return scales === null ? ops.copy(kernel) : ops.mul(kernel, ops.engine.upload(scales, [scales.length, 1]));
 }
 
 function releaseAhead(engine: Engine, ahead: Ahead | null): void {
