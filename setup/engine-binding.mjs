@@ -6,11 +6,10 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { describeCompiler, ensureCompiled, readStamp, replaceFile, writeStamp } from './compiled-addon.mjs';
 import { ensureHeaders, librariesFolder } from './engine-libraries.mjs';
-import { withLock } from './lock.mjs';
-import { findDamage, sha256OfFile, writeManifest } from './manifest.mjs';
 import { SetupProblem } from './problem.mjs';
-import { capture, captureOrFail, tellingLine } from './run-command.mjs';
+import { capture, tellingLine } from './run-command.mjs';
 
 export const title = 'engine binding';
 export const tools = ['g++'];
@@ -35,10 +34,8 @@ console.log(JSON.stringify({ product: [...product.dataSync()], gpu: tf.backend()
 export async function isReady(context) {
   const places = findPlaces(context);
   if (!fs.existsSync(places.sources) || readLink(places.deps) !== librariesFolder(context)) return false;
-  const stamp = readStamp(places.stamp);
-  const stat = fs.statSync(places.binding, { throwIfNoEntry: false });
-  if (stamp === undefined || stat === undefined) return false;
-  if (stamp.bytes !== stat.size || stamp.mtimeMs !== stat.mtimeMs) return false;
+  const stamp = readStamp(places.stamp, places.binding);
+  if (stamp === undefined) return false;
   // Without a compiler the one that made the binding is taken on trust.
   const compiler = (await describeCompiler(context)) ?? stamp.compiler;
   return stamp.key === bindingKey(context, places, compiler);
@@ -53,15 +50,21 @@ export async function ensure(context) {
   if (compiler === undefined) throw new SetupProblem('missing: g++; on Debian: apt-get install g++');
   const key = bindingKey(context, places, compiler);
   const cached = path.join(context.cache, 'binding', key.slice(0, 16));
-  const onWait = (pid) => context.say(`waiting for process ${pid}, which is compiling the same binding`);
-  await withLock(`${cached}.lock`, { onWait, signal: context.signal }, async () => {
-    if (findDamage(cached, MANIFEST) !== undefined) await compile(context, places, cached);
+  await ensureCompiled(context, {
+    folder: cached,
+    file: BINDING,
+    manifest: MANIFEST,
+    name: 'binding',
+    before: async () => {
+      await ensureHeaders(context);
+      context.say('compiling the binding (about 10 s, once for this user)');
+    },
+    args: (output) => compilerArguments(context, places, output),
   });
   linkLibraries(places.deps, librariesFolder(context));
   replaceFile(path.join(cached, BINDING), places.binding);
   await tryOut(context);
-  const stat = fs.statSync(places.binding);
-  fs.writeFileSync(places.stamp, JSON.stringify({ key, compiler, bytes: stat.size, mtimeMs: stat.mtimeMs }));
+  writeStamp(places.stamp, places.binding, { key, compiler });
 }
 
 function findPlaces({ root }) {
@@ -76,12 +79,6 @@ function findPlaces({ root }) {
   };
 }
 
-/** Version of g++, or undefined when there is none. */
-async function describeCompiler({ env, signal }) {
-  const { code, stdout } = await capture('g++', ['-dumpfullversion'], { env, signal });
-  return code === 0 ? stdout.trim() : undefined;
-}
-
 function bindingKey(context, places, compiler) {
   const hash = createHash('sha256');
   const libraries = [...TENSORFLOW, ...context.engine.linked];
@@ -93,33 +90,17 @@ function bindingKey(context, places, compiler) {
   return hash.digest('hex');
 }
 
-async function compile(context, places, cached) {
-  await ensureHeaders(context);
-  context.say('compiling the binding (about 10 s, once for this user)');
-  fs.rmSync(cached, { recursive: true, force: true });
-  const scratch = `${cached}.part-${process.pid}`;
-  fs.rmSync(scratch, { recursive: true, force: true });
-  fs.mkdirSync(scratch, { recursive: true });
-  try {
-    const output = path.join(scratch, BINDING);
-    const args = [
-      ...FLAGS,
-      `-I${places.nodeHeaders}`,
-      `-I${places.engine}`,
-      `-I${path.join(librariesFolder(context), 'include')}`,
-      path.join(places.sources, 'tfjs_backend.cc'),
-      path.join(places.sources, 'tfjs_binding.cc'),
-      ...['-o', output],
-      ...linkFlags(context),
-    ];
-    await captureOrFail('compiling the binding', 'g++', args, context);
-    writeManifest(scratch, MANIFEST, {
-      [BINDING]: { bytes: fs.statSync(output).size, sha256: sha256OfFile(output) },
-    });
-    fs.renameSync(scratch, cached);
-  } finally {
-    fs.rmSync(scratch, { recursive: true, force: true });
-  }
+function compilerArguments(context, places, output) {
+  return [
+    ...FLAGS,
+    `-I${places.nodeHeaders}`,
+    `-I${places.engine}`,
+    `-I${path.join(librariesFolder(context), 'include')}`,
+    path.join(places.sources, 'tfjs_backend.cc'),
+    path.join(places.sources, 'tfjs_binding.cc'),
+    ...['-o', output],
+    ...linkFlags(context),
+  ];
 }
 
 /** The libraries to link and where they are found at run time. CUDA's are kept although no symbol of theirs is used. */
@@ -143,14 +124,6 @@ function linkLibraries(link, target) {
   // A link is replaced in one step; a folder, as older set-ups and the package's own installer make it, is not.
   if (readLink(link) === undefined) fs.rmSync(link, { recursive: true, force: true });
   fs.renameSync(scratch, link);
-}
-
-/** Replaces a file in one step: a process that has loaded the old one keeps it. */
-function replaceFile(source, target) {
-  fs.mkdirSync(path.dirname(target), { recursive: true });
-  const scratch = `${target}.part-${process.pid}`;
-  fs.copyFileSync(source, scratch);
-  fs.renameSync(scratch, target);
 }
 
 async function tryOut(context) {
@@ -178,15 +151,6 @@ function readLink(file) {
     return fs.readlinkSync(file);
   } catch (error) {
     if (error.code === 'ENOENT' || error.code === 'EINVAL') return undefined;
-    throw error;
-  }
-}
-
-function readStamp(file) {
-  try {
-    return JSON.parse(fs.readFileSync(file, 'utf8'));
-  } catch (error) {
-    if (error.code === 'ENOENT' || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }

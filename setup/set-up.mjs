@@ -5,12 +5,13 @@ import * as build from './build.mjs';
 import * as commandLink from './command-link.mjs';
 import * as engineBinding from './engine-binding.mjs';
 import * as engineLibraries from './engine-libraries.mjs';
+import * as engineOps from './engine-ops.mjs';
 import { withLock } from './lock.mjs';
 import * as natsServer from './nats-server.mjs';
 import * as npmDependencies from './npm-dependencies.mjs';
 import { ensurePlatform, ensureTools } from './tools.mjs';
 
-export const ALL_STEPS = [npmDependencies, engineLibraries, engineBinding, natsServer, commandLink, build];
+export const ALL_STEPS = [npmDependencies, engineLibraries, engineBinding, engineOps, natsServer, commandLink, build];
 export const BUILD_STEPS = [npmDependencies, build];
 
 /** Brings the checkout to the state that `steps` stand for; says one line when there was nothing to do.

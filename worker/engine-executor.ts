@@ -1,7 +1,7 @@
 // The executor that the gRPC front runs tasks on: starts the engine's thread and speaks with it.
 
 import { freemem, totalmem } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { SHARE_ENV, Worker } from 'node:worker_threads';
 import { silenceOnnxRuntime } from '../checkpoint/onnx/silence-onnxruntime.ts';
 import type { BlobStore } from '../shared/blobs/blob-store.ts';
 import { EspalierError } from '../shared/errors.ts';
@@ -32,7 +32,8 @@ export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStor
     requireGpu: config.device === 'gpu',
     cancelled,
   };
-  const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: data });
+  // What the thread sets for CUDA must reach CUDA, which reads the process's environment, not the thread's copy.
+  const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: data, env: SHARE_ENV });
   const ready = await nextMessage(thread);
   if (ready.kind !== 'ready') {
     await thread.terminate();
@@ -44,7 +45,6 @@ export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStor
     ...ready.device,
     model: ready.device.kind === 'gpu' ? gpuModel() : cpuModel(),
     intraOpThreads: ready.device.kind === 'gpu' ? 0 : config.threads,
-    tf32: ready.device.kind === 'gpu' && process.env.NVIDIA_TF32_OVERRIDE !== '0',
   };
   return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes);
 }
@@ -125,8 +125,6 @@ export function setEngineEnvironment(config: Pick<WorkerConfig, 'threads' | 'dev
   process.env.TF_NUM_INTEROP_THREADS = '1';
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true';
-  // TF32 rounds the inputs of products to 10 bits, too coarse for normal equations.
-  process.env.NVIDIA_TF32_OVERRIDE ??= '0';
   if (config.device === 'cpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
 }
 

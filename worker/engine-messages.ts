@@ -22,7 +22,7 @@ export interface ToEngine {
 
 /** `models`: digests of the weight files that are in memory now. */
 export type FromEngine =
-  | { readonly kind: 'ready'; readonly device: Pick<DeviceClass, 'kind' | 'tensorflowVersion' | 'kernels'> }
+  | { readonly kind: 'ready'; readonly device: Omit<DeviceClass, 'model' | 'intraOpThreads'> }
   | {
       readonly kind: 'done';
       readonly run: number;

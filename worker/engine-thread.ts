@@ -43,7 +43,12 @@ try {
   port.on('message', (message: ToEngine) => void answer(runner, context.models, message));
   tell({
     kind: 'ready',
-    device: { kind: gpu ? 'gpu' : 'cpu', tensorflowVersion: engine.binding.TF_Version, kernels: 'plain' },
+    device: {
+      kind: gpu ? 'gpu' : 'cpu',
+      tensorflowVersion: engine.binding.TF_Version,
+      kernels: 'plain',
+      tf32: engine.allowsTf32,
+    },
   });
 } catch (caught) {
   const { code, message, action } = toEspalierError(caught);

@@ -21,6 +21,7 @@ RUN --mount=type=secret,id=ca sh deploy/images/with-authorities.sh npm ci --no-a
 
 # Before the sources: the engine's libraries are made again only when they change themselves.
 COPY setup setup
+COPY worker/engine/native worker/engine/native
 COPY deploy/images/install-engine.mjs deploy/images/
 ARG PIP_INDEX_URL
 ARG DEVICE=cpu

@@ -1,6 +1,8 @@
 // Loads TensorFlow's native binding out of @tensorflow/tfjs-node-gpu: the only importer of that package. The binding is
 // driven directly, without tfjs's op layer: an operation's call costs a third less, and float64 tensors, which tfjs
-// cannot hold, work like all others (docs/adr/0002-engine.md).
+// cannot hold, work like all others (docs/adr/0002-engine.md). Loads, too, the library of Espalier's own operations that
+// the set-up compiled beside it (docs/adr/0024-fused-operations.md).
+import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { EspalierError } from '../../shared/errors.ts';
 
@@ -31,17 +33,54 @@ export interface TensorflowBinding {
   readonly TF_ATTR_FLOAT: number;
 }
 
+/** What the library of own operations has beside them. */
+export interface OpsLibrary {
+  /** The TensorFlow that it was compiled for: no other's operations have the same form in memory. */
+  readonly tensorflowVersion: string;
+  /** Whether float32 products may round their inputs to TF32 on a GPU; process-wide, off when the library is loaded. */
+  allowTf32(allowed: boolean): void;
+}
+
+export type LoadedOps =
+  | { readonly library: OpsLibrary; readonly problem: null }
+  | { readonly library: null; readonly problem: string };
+
+let loadedOps: LoadedOps | undefined;
+
+/** The library of own operations, once a thread; where it cannot be had, why. */
+export function loadOps(): LoadedOps {
+  loadedOps ??= openOps();
+  return loadedOps;
+}
+
+function openOps(): LoadedOps {
+  const require = createRequire(import.meta.url);
+  try {
+    // A copy under another name would register every operation twice: the loader knows a library by its path.
+    const file = realpathSync(require.resolve('@tensorflow/tfjs-node-gpu/lib/napi-v8/espalier_ops.node'));
+    return { library: require(file) as OpsLibrary, problem: null };
+  } catch (cause) {
+    return { library: null, problem: reasonOf(cause) };
+  }
+}
+
 /** Loads the binding that the set-up compiled. TensorFlow reads its environment (threads, log level, GPU) here, once a
  * process. @throws EspalierError "engine" when it is not there or cannot be loaded. */
 export function loadBinding(): TensorflowBinding {
+  // TF32 rounds the inputs of products to 10 bits, too coarse for normal equations. Without the library's switch it stays off
+  // by NVIDIA's variable, which has to be there before CUDA is.
+  if (loadOps().library === null) process.env.NVIDIA_TF32_OVERRIDE ??= '0';
   const require = createRequire(import.meta.url);
   try {
     return require('@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node') as TensorflowBinding;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new EspalierError('engine', `tensorflow's binding cannot be loaded: ${reason}`, {
+    throw new EspalierError('engine', `tensorflow's binding cannot be loaded: ${reasonOf(cause)}`, {
       cause,
       action: 'run `npm run setup`',
     });
   }
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message.split('\n')[0]! : String(cause);
 }

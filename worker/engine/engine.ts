@@ -1,7 +1,14 @@
 // TensorFlow operations on tensors that live in TensorFlow, called one by one. What always holds: every tensor made
 // inside `scope` is released at its end unless it is part of what the function returns; the caller owns the rest.
 import { EspalierError } from '../../shared/errors.ts';
-import { loadBinding, type OpAttribute, type TensorflowBinding, type TensorMetadata } from './binding.ts';
+import {
+  loadBinding,
+  loadOps,
+  type OpAttribute,
+  type OpsLibrary,
+  type TensorflowBinding,
+  type TensorMetadata,
+} from './binding.ts';
 
 /** A tensor on the device. Plain data: release it through the engine that made it. */
 export type DeviceTensor = TensorMetadata;
@@ -15,8 +22,13 @@ const MOST_CONSTANTS = 8192;
 
 type Released = { readonly [key: string]: unknown } | readonly unknown[] | null | undefined | number | boolean | string;
 
+/** How float32 products round their inputs on a GPU: not at all, or to TF32's 10 bits where the GPU has it. */
+export type Precision = 'float32' | 'tf32';
+
 export class Engine {
   readonly binding: TensorflowBinding;
+  private readonly library: OpsLibrary | null;
+  private precision: Precision = 'float32';
   private scopes: DeviceTensor[][] = [];
   private readonly attributeCache = new Map<string, OpAttribute[]>();
   private readonly constants = new Map<string, DeviceTensor>();
@@ -24,8 +36,33 @@ export class Engine {
   /** Ids that no scope releases. */
   private readonly kept = new Set<number>();
 
-  constructor(binding: TensorflowBinding = loadBinding()) {
+  /** @param library null: without the own operations and the switch of precision. */
+  constructor(binding: TensorflowBinding = loadBinding(), library: OpsLibrary | null = loadOps().library) {
     this.binding = binding;
+    this.library = library;
+  }
+
+  /** True where `withPrecision('tf32', …)` may change products: on a GPU, unless NVIDIA_TF32_OVERRIDE=0 forbids it. */
+  get allowsTf32(): boolean {
+    return this.binding.isUsingGpuDevice() && process.env.NVIDIA_TF32_OVERRIDE !== '0';
+  }
+
+  /** Runs `body`, which must not be asynchronous, with products of this precision; float32 outside. Calls nest. Without
+   * the library of own operations everything is float32. */
+  withPrecision<T>(precision: Precision, body: () => T): T {
+    const before = this.precision;
+    if (this.library === null || precision === before) return body();
+    this.setPrecision(this.library, precision);
+    try {
+      return body();
+    } finally {
+      this.setPrecision(this.library, before);
+    }
+  }
+
+  private setPrecision(library: OpsLibrary, precision: Precision): void {
+    library.allowTf32(precision === 'tf32');
+    this.precision = precision;
   }
 
   /** Runs `body` and releases every tensor that it made, but those in its result (searched through arrays and plain

@@ -163,3 +163,29 @@ test('a result that no memory can hold is "out_of_memory", and the engine goes o
     assert.deepEqual([...engine.downloadFloat32(two)], [9]);
   });
 });
+
+test('a precision holds inside its body, also when that throws, and calls nest', () => {
+  const allowed: boolean[] = [];
+  const library = { tensorflowVersion: 'any', allowTf32: (now: boolean) => void allowed.push(now) };
+  const own = new Engine(engine.binding, library);
+  const found = own.withPrecision('tf32', () => {
+    own.withPrecision('tf32', () => assert.deepEqual(allowed, [true], 'set once'));
+    assert.throws(
+      () =>
+        own.withPrecision('float32', () => {
+          assert.deepEqual(allowed, [true, false]);
+          throw new Error('inside');
+        }),
+      /^Error: inside$/,
+    );
+    assert.deepEqual(allowed, [true, false, true], 'back to what was around it');
+    return 7;
+  });
+  assert.equal(found, 7);
+  assert.deepEqual(allowed, [true, false, true, false]);
+  const without = new Engine(engine.binding, null);
+  assert.equal(
+    without.withPrecision('tf32', () => 8),
+    8,
+  );
+});
