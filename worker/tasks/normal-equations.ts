@@ -20,6 +20,7 @@ import {
   sumPositions,
 } from '../tuning/device-sums.ts';
 import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
+import { SUM_PRECISION } from '../tuning/precision.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { base, contribution, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
 import { restOfTeacher } from '../tuning/teacher-rest.ts';
@@ -126,7 +127,9 @@ function shardSums(context: TaskContext, { pair, step, projection, given }: Summ
   const totals: DeviceSums[] = [];
   const flush = () => {
     const sums = engine.scope(() => {
-      const found = sumPositions(ops, joined(ops, waiting), projection, () => context.checkCancelled());
+      const found = engine.withPrecision(SUM_PRECISION, () =>
+        sumPositions(ops, joined(ops, waiting), projection, () => context.checkCancelled()),
+      );
       return totals.length === 0 ? found : addSums(ops, totals[0], found);
     });
     engine.keep([...sums.panels, sums.vector]);

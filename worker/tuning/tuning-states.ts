@@ -7,6 +7,7 @@ import type { Forward } from '../model/forward.ts';
 import { type Projection, projectionTensors } from './device-sums.ts';
 import type { HostStates, StatesOfShard } from './given-states.ts';
 import { Latest } from './latest.ts';
+import { PASS_PRECISION } from './precision.ts';
 import { type DeviceStretch, overBatches, positionsOf, stretchesOf, stretchTensors, uploadStretch } from './stretch.ts';
 import { base, features, normalize, output, projection } from './sub-layer.ts';
 import { scaledProjection, stateKey, type TuningPair } from './tuning-pair.ts';
@@ -90,9 +91,9 @@ export class TuningStates {
         const batches = shard.batches.slice(range.first, range.end);
         const state =
           hostStates === null
-            ? this.advance(pair, found === null ? this.embed(pair, batches) : found.stretches[index], {
-                from: found?.step ?? 0,
-                to: step,
+            ? engine.withPrecision(PASS_PRECISION, () => {
+                const begun = found === null ? this.embed(pair, batches) : found.stretches[index];
+                return this.advance(pair, begun, { from: found?.step ?? 0, to: step });
               })
             : this.upload(
                 pair,
@@ -102,7 +103,7 @@ export class TuningStates {
         stretches.push(state);
         // They outlive every scope that is open here.
         engine.keep(tensorsOf(state));
-        const ahead = engine.scope(() => use(state));
+        const ahead = engine.withPrecision(PASS_PRECISION, () => engine.scope(() => use(state)));
         if (ahead !== null) engine.keep(aheadTensors(ahead));
         if (ahead !== state.ahead) releaseAhead(engine, state.ahead);
         if (!keepAhead) releaseAhead(engine, ahead);

@@ -1,0 +1,9 @@
+// The precision of tuning's float32 products where a device can round their inputs: part of what makes results equal, like the
+// plan.
+import type { Precision } from '../engine/engine.ts';
+
+/** Of the passes that make hidden states, features and targets. */
+export const PASS_PRECISION: Precision = 'float32';
+
+/** Of the products of features that systems are made of, whose condition numbers reach 10⁷. */
+export const SUM_PRECISION: Precision = 'float32';
