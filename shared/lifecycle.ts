@@ -40,13 +40,16 @@ export function onSignals(
   };
 }
 
+/** `asked` resolves when the process is asked to drain; `signal` is then aborted. */
+export interface Draining {
+  readonly asked: Promise<void>;
+  readonly signal: AbortSignal;
+}
+
 /** Waits for one of these signals, which asks the process to drain; the next ends it at once.
  * @returns what resolves with the first, and a signal that is then aborted, with "cancelled".
  * @param what ends, for the reason. */
-export function drainAsked(
-  names: readonly NodeJS.Signals[],
-  what: string,
-): { readonly asked: Promise<void>; readonly signal: AbortSignal } {
+export function drainAsked(names: readonly NodeJS.Signals[], what: string): Draining {
   const stop = new AbortController();
   const asked = new Promise<void>((resolve) => {
     const drain = () => {

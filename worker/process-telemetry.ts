@@ -11,7 +11,7 @@ import { openPorts } from '../shared/telemetry/open-ports.ts';
 import { openTracer } from '../shared/telemetry/open-tracer.ts';
 import type { Tracer } from '../shared/telemetry/trace.ts';
 import { watchOwnCertificates } from '../shared/telemetry/watch-certificates.ts';
-import { WorkerMetrics } from '../shared/telemetry/worker-metrics.ts';
+import type { WorkerMetrics, WorkerSources } from '../shared/telemetry/worker-metrics.ts';
 import type { WorkerConfig } from './config.ts';
 import { GpuMemory } from './gpu-memory.ts';
 import type { WorkerServer } from './service/worker-server.ts';
@@ -26,7 +26,8 @@ export interface WatchedParts {
 }
 
 export class ProcessTelemetry {
-  readonly metrics: WorkerMetrics;
+  /** Null without a port for them: nobody could read them, and to load what counts takes as long as a gRPC server. */
+  metrics: WorkerMetrics | null = null;
   readonly tracer: Tracer;
   readonly #releases = new Releases();
   readonly #inCluster: boolean;
@@ -37,18 +38,6 @@ export class ProcessTelemetry {
   private constructor(tracer: Tracer, inCluster: boolean) {
     this.tracer = tracer;
     this.#inCluster = inCluster;
-    this.metrics = new WorkerMetrics(
-      { version: espalierVersion(), protocolVersion: PROTOCOL_VERSION },
-      {
-        tasks: () => this.#parts.server?.tasks ?? null,
-        cache: () => {
-          const { blobs } = this.#parts;
-          return blobs === undefined ? null : { bytes: blobs.knownBytes, limitBytes: blobs.limitBytes };
-        },
-        gpuMemoryPeakBytes: () => this.#gpuMemory?.peakBytes ?? null,
-        ...(inCluster && { busConnected: () => this.#parts.bus?.isConnected ?? false }),
-      },
-    );
     this.#releases.add(() => tracer.close());
   }
 
@@ -59,8 +48,8 @@ export class ProcessTelemetry {
     const instance = String(process.pid);
     const tracer = await openTracer({ endpoint, process: 'worker', instance, version, log });
     const telemetry = new ProcessTelemetry(tracer, config.bus !== null);
-    watchOwnCertificates(telemetry.metrics, tls, config.bus);
-    const { metrics } = telemetry;
+    const metrics = config.metricsPort === 0 ? null : await telemetry.#openMetrics(version);
+    if (metrics !== null) watchOwnCertificates(metrics, tls, config.bus);
     await openPorts(config, { metrics, notReady: () => telemetry.notReady() }, telemetry.#releases);
     return telemetry;
   }
@@ -68,7 +57,7 @@ export class ProcessTelemetry {
   watch(parts: WatchedParts): void {
     this.#parts = { ...this.#parts, ...parts };
     const { bus } = parts;
-    if (bus) this.metrics.watchCertificate('nats_server', () => bus.serverCertificateEnd);
+    if (bus) this.metrics?.watchCertificate('nats_server', () => bus.serverCertificateEnd);
     if (parts.gpu === undefined) return;
     const memory = new GpuMemory(parts.gpu);
     this.#gpuMemory = memory;
@@ -89,5 +78,23 @@ export class ProcessTelemetry {
 
   close(): Promise<void> {
     return this.#releases.run();
+  }
+
+  async #openMetrics(version: string): Promise<WorkerMetrics> {
+    const { WorkerMetrics } = await import('../shared/telemetry/worker-metrics.ts');
+    this.metrics = new WorkerMetrics({ version, protocolVersion: PROTOCOL_VERSION }, this.#sources());
+    return this.metrics;
+  }
+
+  #sources(): WorkerSources {
+    return {
+      tasks: () => this.#parts.server?.tasks ?? null,
+      cache: () => {
+        const { blobs } = this.#parts;
+        return blobs === undefined ? null : { bytes: blobs.knownBytes, limitBytes: blobs.limitBytes };
+      },
+      gpuMemoryPeakBytes: () => this.#gpuMemory?.peakBytes ?? null,
+      ...(this.#inCluster && { busConnected: () => this.#parts.bus?.isConnected ?? false }),
+    };
   }
 }

@@ -1,7 +1,8 @@
 // ONNX's own schema as this process writes it: the messages of protos/onnx/onnx.proto. The types under generated/ come
 // from the same file (see generate-types.sh).
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import protobuf from 'protobufjs';
+import type * as Protobuf from 'protobufjs';
 import { projectRoot } from '../../shared/project-root.ts';
 import type { GraphProto } from './generated/onnx/GraphProto.ts';
 import type { ModelProto } from './generated/onnx/ModelProto.ts';
@@ -23,10 +24,15 @@ export const ELEMENT_TYPES = { F32: 'FLOAT', F16: 'FLOAT16', I64: 'INT64' } as c
 
 const LENGTH_DELIMITED = 2;
 
-let root: protobuf.Root | undefined;
+let root: Protobuf.Root | undefined;
 
-function schema(): protobuf.Root {
-  root ??= new protobuf.Root().loadSync(join(projectRoot(), 'protos', 'onnx', 'onnx.proto'));
+// Loaded by the first message: most processes that can write ONNX files never do.
+function protobuf(): typeof Protobuf {
+  return createRequire(import.meta.url)('protobufjs');
+}
+
+function schema(): Protobuf.Root {
+  root ??= new (protobuf().Root)().loadSync(join(projectRoot(), 'protos', 'onnx', 'onnx.proto'));
   return root;
 }
 
@@ -43,7 +49,8 @@ export function fieldHead<Name extends keyof Messages>(
   length: number,
 ): Uint8Array {
   const { id } = schema().lookupType(`onnx.${name}`).fields[field];
-  return protobuf.Writer.create()
+  return protobuf()
+    .Writer.create()
     .uint32((id << 3) | LENGTH_DELIMITED)
     .uint32(length)
     .finish();

@@ -1,5 +1,6 @@
 // What budgets of time and of allowed loss asked for, what was tried for them, and what came of it.
 import type { LatencyBudgetReport } from '../prune-report.ts';
+import { shownTime, tableSource } from './asked-time.ts';
 import { renderFigure, renderTable } from './figure.ts';
 import { showChange, showMilliseconds, showScore, showShare } from './figures.ts';
 import { type Html, html } from './html.ts';
@@ -48,24 +49,6 @@ ${runtimeName(runtime)} with ${threads}. ${tableSource(found)}</p>
   ]);
   return html`${text}${renderTable({ caption: `Rounds of correction of budget ${name}`, head, rows })}
 `;
-}
-
-/** Where the table came from, and whether it could be checked. */
-export function tableSource({ table, machine }: LatencyBudgetReport): string {
-  const from = {
-    given: 'The table was read from a file that was given',
-    cached: 'The table was kept from an earlier run',
-    measured: 'The table was measured in this job',
-  }[table.source];
-  const of = `${from}: ${table.runtime} on ${table.device}`;
-  return table.device === machine
-    ? `${of}, the machine that measured.`
-    : `${of}. It was taken at its word, as what was measured is of ${machine}.`;
-}
-
-/** A multiple of what was asked for, in the unit of the asking. */
-export function shownTime({ kind, value }: LatencyBudgetReport, byGoal: number): string {
-  return kind === 'latency-ms' ? showMilliseconds((byGoal * value) / 1000) : showShare(byGoal * value);
 }
 
 /** "+2.1 %": of what was asked for. */

@@ -1,6 +1,6 @@
 // README.md of one pruned model: a model card in the form of the Hugging Face Hub. Every number is one of report.json.
 import type { PruneReport } from '../prune-report.ts';
-import { shownTime, tableSource } from './asked-budgets.ts';
+import { shownTime, tableSource } from './asked-time.ts';
 import { loadingSections } from './card-loading.ts';
 import { type CardFacts, cardMetadata, isOnnx, metricNames } from './card-metadata.ts';
 import { commandLines } from './command-words.ts';

@@ -12,14 +12,14 @@ export interface PortSettings {
   readonly healthPort: number;
 }
 
-/** Whoever releases closes them. @param notReady a few words on what the process lacks to do its work, or null.
+/** Whoever releases closes them. @param metrics null only where there is no port for them. @param notReady a few words on what the process lacks to do its work, or null.
  * @throws EspalierError "usage" when a port cannot be had. */
 export async function openPorts(
   { metricsHost, metricsPort, healthHost, healthPort }: PortSettings,
-  { metrics, notReady }: { readonly metrics: ProcessMetrics; readonly notReady: () => string | null },
+  { metrics, notReady }: { readonly metrics: ProcessMetrics | null; readonly notReady: () => string | null },
   releases: Releases,
 ): Promise<void> {
-  if (metricsPort !== 0) {
+  if (metricsPort !== 0 && metrics !== null) {
     const http = await startHttpPort({ host: metricsHost, port: metricsPort, metrics, notReady });
     releases.add(() => http.close());
   }
