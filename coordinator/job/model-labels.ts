@@ -7,8 +7,8 @@ import { modelOutputs } from '../stages/evaluate.ts';
 import type { PlannedSamples, TaskEnvironment } from './job-context.ts';
 import type { ModelBlobs } from './model-blobs.ts';
 
-/** The sample with a target drawn from the distribution that the model's logits stand for; see `sampleLoss` for the
- * losses. Regression draws from a normal distribution of variance ½, whose log-likelihood the squared error is.
+/** The sample with a target drawn from the distribution that the model's logits stand for; the losses are those of
+ * `batchLosses`. Regression draws from a normal distribution of variance ½, whose log-likelihood the squared error is.
  * @param logits [outputs], or [tokens · outputs] row-major by token. */
 export function withDrawnTarget(
   task: TaskKind,

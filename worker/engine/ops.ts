@@ -1,5 +1,6 @@
 // The TensorFlow operations that the model is written in, as functions. Shapes are checked by TensorFlow; results belong
-// to the scope that is open. Float32 where not said otherwise; `multiply64` and what follows it are float64.
+// to the scope that is open. Float32 where not said otherwise; where the operation's type comes from its
+// input it may be float64, too.
 import { bool, type DeviceTensor, DOUBLE, type Engine, FLOAT, INT32, int, type } from './engine.ts';
 
 const T = type('T', FLOAT);
@@ -39,8 +40,16 @@ export class Ops {
     return this.engine.op('Square', [x], [T]);
   }
 
+  div(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
+    return this.engine.op('RealDiv', [a, b], [type('T', a.dtype)]);
+  }
+
+  maximum(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
+    return this.engine.op('Maximum', [a, b], [type('T', a.dtype)]);
+  }
+
   neg(x: DeviceTensor): DeviceTensor {
-    return this.engine.op('Neg', [x], [T]);
+    return this.engine.op('Neg', [x], [type('T', x.dtype)]);
   }
 
   rsqrt(x: DeviceTensor): DeviceTensor {
@@ -48,7 +57,17 @@ export class Ops {
   }
 
   exp(x: DeviceTensor): DeviceTensor {
-    return this.engine.op('Exp', [x], [T]);
+    return this.engine.op('Exp', [x], [type('T', x.dtype)]);
+  }
+
+  /** log(1 + exp(x)) */
+  softplus(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Softplus', [x], [type('T', x.dtype)]);
+  }
+
+  /** 1 / (1 + exp(−x)) */
+  sigmoid(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Sigmoid', [x], [type('T', x.dtype)]);
   }
 
   erf(x: DeviceTensor): DeviceTensor {
@@ -76,6 +95,19 @@ export class Ops {
   /** Softmax over the last axis. */
   softmax(x: DeviceTensor): DeviceTensor {
     return this.engine.op('Softmax', [x], [T]);
+  }
+
+  /** Logarithm of the softmax over the last axis. */
+  logSoftmax(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('LogSoftmax', [x], [type('T', x.dtype)]);
+  }
+
+  /** float32, 1 at each index of an axis that is added: the last, or `axis`. Zeros for an index that is not on it.
+   * @param indices int32 */
+  oneHot(indices: DeviceTensor, depth: number, axis = -1): DeviceTensor {
+    const { engine } = this;
+    const inputs = [indices, engine.constant([depth], []), engine.scalar(1), engine.scalar(0)];
+    return engine.op('OneHot', inputs, [int('axis', axis), T, type('TI', INT32)]);
   }
 
   /** The same numbers under a name of its own (memory is shared until one of them is released). */
@@ -106,7 +138,8 @@ export class Ops {
 
   /** Products of the last two axes, either transposed first. */
   batchMatMul(a: DeviceTensor, b: DeviceTensor, transposeA = false, transposeB = false): DeviceTensor {
-    return this.engine.op('BatchMatMulV2', [a, b], [bool('adj_x', transposeA), bool('adj_y', transposeB), T]);
+    const attributes = [bool('adj_x', transposeA), bool('adj_y', transposeB), type('T', a.dtype)];
+    return this.engine.op('BatchMatMulV2', [a, b], attributes);
   }
 
   reshape(x: DeviceTensor, shape: readonly number[]): DeviceTensor {
@@ -144,6 +177,11 @@ export class Ops {
 
   toFloat64(x: DeviceTensor): DeviceTensor {
     return this.engine.op('Cast', [x], [type('SrcT', FLOAT), type('DstT', DOUBLE), bool('Truncate', false)]);
+  }
+
+  /** Rounds float64 to the nearest float32. */
+  toFloat32(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('Cast', [x], [type('SrcT', DOUBLE), type('DstT', FLOAT), bool('Truncate', false)]);
   }
 
   /** Sum over `axes`, which disappear, or stay with size 1. */

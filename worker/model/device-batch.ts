@@ -3,7 +3,9 @@ import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { MicroBatch } from '../../dataset/plan.ts';
 import { EspalierError } from '../../shared/errors.ts';
-import type { DeviceTensor, Engine } from '../engine/engine.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
+import type { Ops } from '../engine/ops.ts';
+import { type PackedPart, PackedUpload, unpack } from '../engine/packed-upload.ts';
 
 export interface DeviceBatch {
   /** b */
@@ -18,8 +20,6 @@ export interface DeviceBatch {
   readonly typeIds: DeviceTensor;
   /** [b, 1, 1, n]: 0 at tokens, −1e9 at padding; null where nothing is padded. */
   readonly paddingBias: DeviceTensor | null;
-  /** int32: rows of [b·n] that are tokens and not padding; null where nothing is padded. */
-  readonly tokenRows: DeviceTensor | null;
   /** int32 [b]: rows of [b·n] that hold a first token. */
   readonly firstRows: DeviceTensor;
 }
@@ -33,14 +33,24 @@ export const MOST_BATCH_TOKENS = 65536;
 // Large enough that exp() of a masked score is exactly 0 in float32.
 const MASKED = -1e9;
 
-/** Uploads a micro-batch for a model. The tensors belong to the scope that is open.
- * @throws EspalierError "protocol" when a sample does not fit the model. */
-export function uploadBatch(
-  engine: Engine,
+/** Where the arrays of a micro-batch lie in an upload. */
+export interface PackedBatch {
+  readonly samples: number;
+  readonly tokens: number;
+  readonly lengths: Int32Array;
+  readonly tokenIds: PackedPart;
+  readonly typeIds: PackedPart;
+  readonly paddingBias: PackedPart | null;
+  readonly firstRows: PackedPart;
+}
+
+/** Packs a micro-batch for a model. @throws EspalierError "protocol" when a sample does not fit the model. */
+export function packBatch(
+  upload: PackedUpload,
   samples: readonly EncodedSample[],
   batch: MicroBatch,
   config: BatchLimits,
-): DeviceBatch {
+): PackedBatch {
   const count = batch.members.length;
   const { tokens } = batch;
   checkBatch(samples, batch, config);
@@ -48,7 +58,6 @@ export function uploadBatch(
   const typeIds = new Int32Array(count * tokens);
   const bias = new Float32Array(count * tokens).fill(MASKED);
   const lengths = new Int32Array(count);
-  const rows: number[] = [];
   batch.members.forEach((member, i) => {
     const sample = samples[member]!;
     const length = sample.tokenIds.length;
@@ -56,22 +65,47 @@ export function uploadBatch(
     tokenIds.set(sample.tokenIds, i * tokens);
     typeIds.set(sample.typeIds, i * tokens);
     bias.fill(0, i * tokens, i * tokens + length);
-    for (let t = 0; t < length; t++) rows.push(i * tokens + t);
   });
-  const padded = rows.length < count * tokens;
+  const isPadded = lengths.some((length) => length < tokens);
+  const firstRows = Int32Array.from({ length: count }, (_, i) => i * tokens);
   return {
     samples: count,
     tokens,
     lengths,
-    tokenIds: engine.upload(tokenIds, [count, tokens]),
-    typeIds: engine.upload(typeIds, [count, tokens]),
-    paddingBias: padded ? engine.upload(bias, [count, 1, 1, tokens]) : null,
-    tokenRows: padded ? engine.upload(Int32Array.from(rows), [rows.length]) : null,
-    firstRows: engine.upload(
-      Int32Array.from({ length: count }, (_, i) => i * tokens),
-      [count],
-    ),
+    tokenIds: upload.add(tokenIds, [count, tokens]),
+    typeIds: upload.add(typeIds, [count, tokens]),
+    paddingBias: isPadded ? upload.add(bias, [count, 1, 1, tokens]) : null,
+    firstRows: upload.add(firstRows, [count]),
   };
+}
+
+/** A packed micro-batch on the device. The tensors belong to the scope that is open. @param sent its upload. */
+export function unpackBatch(ops: Ops, sent: DeviceTensor, packed: PackedBatch): DeviceBatch {
+  const { samples, tokens, lengths, paddingBias } = packed;
+  return {
+    samples,
+    tokens,
+    lengths,
+    tokenIds: unpack(ops, sent, packed.tokenIds),
+    typeIds: unpack(ops, sent, packed.typeIds),
+    paddingBias: paddingBias && unpack(ops, sent, paddingBias),
+    firstRows: unpack(ops, sent, packed.firstRows),
+  };
+}
+
+/** Uploads one micro-batch for a model. The tensors belong to the scope that is open.
+ * @throws EspalierError "protocol" when a sample does not fit the model. */
+export function uploadBatch(
+  ops: Ops,
+  samples: readonly EncodedSample[],
+  batch: MicroBatch,
+  config: BatchLimits,
+): DeviceBatch {
+  return ops.engine.scope(() => {
+    const upload = new PackedUpload();
+    const packed = packBatch(upload, samples, batch, config);
+    return unpackBatch(ops, upload.send(ops.engine), packed);
+  });
 }
 
 /** @throws EspalierError "protocol" when a sample does not fit the model. */

@@ -1,14 +1,23 @@
-// Losses of single samples and their gradients with respect to the logits, on the host in float64: logits are small, and
-// one plain formula a task is easier to trust than a graph.
+// The training losses and their gradients with respect to the logits, on the device, where the logits are: fetching them
+// would hold up the host in the middle of a pass. In float64, since logits are small.
 import type { ModelConfig, TaskKind } from '../../checkpoint/model-config.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
+import type { MicroBatch } from '../../dataset/plan.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
+import type { Ops } from '../engine/ops.ts';
+import type { PackedPart, PackedUpload } from '../engine/packed-upload.ts';
+import type { DeviceBatch } from './device-batch.ts';
 
-export interface SampleLoss {
-  readonly loss: number;
-  /** ∂loss/∂logits, as long as the logits. */
-  readonly gradient: Float64Array;
+export interface BatchLosses {
+  /** float64 [b] */
+  readonly losses: DeviceTensor;
+  /** ∂loss/∂logits, float32 in the shape of the logits; 0 at padding. */
+  readonly gradient: DeviceTensor;
 }
+
+/** In token classification: no label counts here. */
+const UNLABELLED = -100;
 
 /** Checks that a sample has the target that its loss needs (see EncodedSample.target).
  * @throws EspalierError "protocol" that begins with `name`. */
@@ -38,105 +47,99 @@ function expectedTarget(task: TaskKind, outputs: number, tokens: number) {
     case 'token-classification':
       return {
         count: tokens,
-        expected: `${classes}, or -100`,
-        fits: (value: number) => value === -100 || isClass(value),
+        expected: `${classes}, or ${UNLABELLED}`,
+        fits: (value: number) => value === UNLABELLED || isClass(value),
       };
     case 'question-answering':
       return { count: 2, expected: `a token from 0 to ${tokens - 1}`, fits: below(tokens) };
   }
 }
 
-/** Loss of one sample.
+/** Packs what `batchLosses` compares with: int32 classes [b, 1], [b, n] by token or [b, 2] for start and end, else float32
+ * [b, outputs].
+ * @throws EspalierError "protocol" when a sample has not the target that its loss needs. */
+export function packTargets(
+  upload: PackedUpload,
+  samples: readonly EncodedSample[],
+  { members, tokens }: MicroBatch,
+  config: Pick<ModelConfig, 'task' | 'outputs'>,
+): PackedPart {
+  const { task, outputs } = config;
+  for (const member of members) checkTarget(config, samples[member], `sample ${member}`);
+  const width = { 'single-label-classification': 1, 'token-classification': tokens, 'question-answering': 2 };
+  const isByClass = task !== 'multi-label-classification' && task !== 'regression';
+  const columns = isByClass ? width[task] : outputs;
+  const values = isByClass
+    ? new Int32Array(members.length * columns).fill(UNLABELLED)
+    : new Float32Array(members.length * columns);
+  members.forEach((member, i) => {
+    values.set(samples[member].target, i * columns);
+  });
+  return upload.add(values, [members.length, columns]);
+}
+
+/** Losses of a micro-batch's samples, and their gradients. The tensors belong to the scope that is open.
  * - single-label: cross-entropy · multi-label: mean binary cross-entropy over the labels · regression: mean squared error
  * - token-classification: mean cross-entropy over the tokens whose target is not -100; 0 where there is none
  * - question-answering: mean of the start and the end cross-entropy over the sample's own tokens
- * @param logits [outputs], or row-major [tokens, outputs] by unpadded token.
- * @param target see EncodedSample.target; `checkTarget` holds for it. */
-export function sampleLoss(
-  task: TaskKind,
-  logits: ArrayLike<number>,
-  target: Float32Array,
-  outputs: number,
-): SampleLoss {
+ * @param logits float32 [b, outputs], or [b·n, outputs] by token.
+ * @param targets see `packTargets`. */
+export function batchLosses(
+  ops: Ops,
+  { task, outputs }: Pick<ModelConfig, 'task' | 'outputs'>,
+  logits: DeviceTensor,
+  targets: DeviceTensor,
+  batch: DeviceBatch,
+): BatchLosses {
+  const { samples, tokens } = batch;
+  const z = ops.toFloat64(logits);
   switch (task) {
-    case 'single-label-classification':
-      return crossEntropy(logits, target[0]!);
+    case 'single-label-classification': {
+      const { losses, gradient } = crossEntropies(ops, ops.reshape(z, [samples, 1, outputs]), targets);
+      return { losses, gradient: ops.reshape(gradient, logits.shape) };
+    }
+    case 'token-classification': {
+      const { losses, gradient } = crossEntropies(ops, ops.reshape(z, [samples, tokens, outputs]), targets);
+      return { losses, gradient: ops.reshape(gradient, logits.shape) };
+    }
+    case 'question-answering': {
+      let sides = ops.transpose(ops.reshape(z, [samples, tokens, 2]), [0, 2, 1]); // [b, 2, n]
+      if (batch.paddingBias !== null)
+        sides = ops.add(sides, ops.toFloat64(ops.reshape(batch.paddingBias, [samples, 1, tokens])));
+      const { losses, gradient } = crossEntropies(ops, sides, targets);
+      return { losses, gradient: ops.reshape(ops.transpose(gradient, [0, 2, 1]), logits.shape) };
+    }
     case 'multi-label-classification':
-      return binaryCrossEntropy(logits, target);
+      return binaryCrossEntropies(ops, z, ops.toFloat64(targets));
     case 'regression':
-      return squaredError(logits, target);
-    case 'token-classification':
-      return tokenCrossEntropy(logits, target, outputs);
-    case 'question-answering':
-      return spanCrossEntropy(logits, target);
+      return squaredErrors(ops, z, ops.toFloat64(targets));
   }
 }
 
-// −log softmax(z)[c]; gradient softmax(z) − 1_c.
-function crossEntropy(logits: ArrayLike<number>, target: number): SampleLoss {
-  const size = logits.length;
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < size; i++) largest = Math.max(largest, logits[i]!);
-  let total = 0;
-  const gradient = new Float64Array(size);
-  for (let i = 0; i < size; i++) {
-    gradient[i] = Math.exp(logits[i]! - largest);
-    total += gradient[i]!;
-  }
-  for (let i = 0; i < size; i++) gradient[i]! /= total;
-  const loss = Math.log(total) + largest - logits[target]!;
-  gradient[target]! -= 1;
-  return { loss, gradient };
+// Mean over a sample's labelled positions of −log softmax(z)[class]; gradient (softmax(z) − 1_class) / positions.
+// z [b, positions, classes], classes [b, positions], where a negative one is no label.
+function crossEntropies(ops: Ops, z: DeviceTensor, classes: DeviceTensor): BatchLosses {
+  const wanted = ops.toFloat64(ops.oneHot(classes, z.shape[2])); // [b, positions, classes]
+  const isLabelled = ops.sum64(wanted, [2], true); // [b, positions, 1]: 0 or 1
+  const one = ops.toFloat64(ops.engine.scalar(1));
+  const count = ops.maximum(ops.sum64(isLabelled, [1], true), one); // [b, 1, 1]
+  const logShares = ops.logSoftmax(z);
+  const slopes = ops.sub(ops.mul(ops.exp(logShares), isLabelled), wanted);
+  const likelihoods = ops.sum64(ops.div(ops.mul(logShares, wanted), count), [1, 2]);
+  return { losses: ops.neg(likelihoods), gradient: ops.toFloat32(ops.div(slopes, count)) };
 }
 
-function binaryCrossEntropy(logits: ArrayLike<number>, target: Float32Array): SampleLoss {
-  const size = logits.length;
-  const gradient = new Float64Array(size);
-  let loss = 0;
-  for (let i = 0; i < size; i++) {
-    const z = logits[i]!;
-    loss += (Math.max(z, 0) - z * target[i]! + Math.log1p(Math.exp(-Math.abs(z)))) / size;
-    gradient[i] = (1 / (1 + Math.exp(-z)) - target[i]!) / size;
-  }
-  return { loss, gradient };
+// log(1 + exp(z)) − z·y, the mean over the labels; gradient (σ(z) − y) / labels. z and y [b, labels].
+function binaryCrossEntropies(ops: Ops, z: DeviceTensor, y: DeviceTensor): BatchLosses {
+  const count = ops.toFloat64(ops.engine.scalar(z.shape[1]));
+  const parts = ops.div(ops.sub(ops.softplus(z), ops.mul(z, y)), count);
+  return { losses: ops.sum64(parts, [1]), gradient: ops.toFloat32(ops.div(ops.sub(ops.sigmoid(z), y), count)) };
 }
 
-function squaredError(logits: ArrayLike<number>, target: Float32Array): SampleLoss {
-  const size = logits.length;
-  const gradient = new Float64Array(size);
-  let loss = 0;
-  for (let i = 0; i < size; i++) {
-    const error = logits[i]! - target[i]!;
-    loss += (error * error) / size;
-    gradient[i] = (2 * error) / size;
-  }
-  return { loss, gradient };
-}
-
-function tokenCrossEntropy(logits: ArrayLike<number>, target: Float32Array, outputs: number): SampleLoss {
-  const gradient = new Float64Array(logits.length);
-  const labelled = target.reduce((count, label) => count + (label >= 0 ? 1 : 0), 0);
-  let loss = 0;
-  for (let t = 0; t < target.length; t++) {
-    if (target[t]! < 0) continue;
-    const row = Float64Array.from({ length: outputs }, (_, i) => logits[t * outputs + i]!);
-    const token = crossEntropy(row, target[t]!);
-    loss += token.loss / labelled;
-    for (let i = 0; i < outputs; i++) gradient[t * outputs + i] = token.gradient[i]! / labelled;
-  }
-  return { loss, gradient };
-}
-
-// Logits are [tokens, 2]: start and end.
-function spanCrossEntropy(logits: ArrayLike<number>, target: Float32Array): SampleLoss {
-  const tokens = logits.length / 2;
-  const gradient = new Float64Array(logits.length);
-  let loss = 0;
-  for (const side of [0, 1]) {
-    const column = Float64Array.from({ length: tokens }, (_, t) => logits[t * 2 + side]!);
-    const part = crossEntropy(column, target[side]!);
-    loss += part.loss / 2;
-    for (let t = 0; t < tokens; t++) gradient[t * 2 + side] = part.gradient[t]! / 2;
-  }
-  return { loss, gradient };
+// (z − y)², the mean over the outputs; gradient 2(z − y) / outputs. z and y [b, outputs].
+function squaredErrors(ops: Ops, z: DeviceTensor, y: DeviceTensor): BatchLosses {
+  const count = ops.toFloat64(ops.engine.scalar(z.shape[1]));
+  const error = ops.sub(z, y);
+  const share = ops.div(error, count);
+  return { losses: ops.sum64(ops.mul(error, share), [1]), gradient: ops.toFloat32(ops.add(share, share)) };
 }

@@ -50,7 +50,7 @@ async function openTimed(
   return {
     pass: async () =>
       engine.scope(() =>
-        engine.downloadFloat32(modelLogits(context, weights, uploadBatch(engine, samples, batch, config))),
+        engine.downloadFloat32(modelLogits(context, weights, uploadBatch(ops, samples, batch, config))),
       ),
     close: async () => release(),
   };

@@ -1,14 +1,14 @@
 // Task "evaluate": outputs of a model, dense or pruned, for some shards.
-import type { Plan } from '../../dataset/plan.ts';
+import type { Plan, Shard } from '../../dataset/plan.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
-import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
+import { PackedUpload } from '../engine/packed-upload.ts';
+import { type DeviceBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { lastQueries } from '../model/forward.ts';
 import { headForward } from '../model/head.ts';
 import type { LocalModel } from '../model/local-model.ts';
-import { sampleLogits } from '../model/sample-logits.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface EvaluateInput {
@@ -31,18 +31,29 @@ export async function runEvaluate(context: TaskContext, input: EvaluateInput): P
   const end = shards[shards.length - 1].endSample;
   const parts = new Array<Float32Array>(end - first);
   for (const shard of shards) {
-    for (const batch of shard.batches) {
-      context.checkCancelled();
-      const { logits, lengths } = engine.scope(() => {
-        const device = uploadBatch(engine, input.plan.samples, batch, weights.config);
-        return { logits: engine.downloadFloat32(modelLogits(context, weights, device)), lengths: device.lengths };
+    const logits = engine.scope(() => shardLogits(context, weights, input.plan, shard));
+    let row = 0;
+    for (const { members, tokens } of shard.batches)
+      members.forEach((member) => {
+        const own = byToken ? input.plan.samples[member].tokenIds.length : 1;
+        parts[member - first] = logits.subarray(row * outputs, (row + own) * outputs);
+        row += byToken ? tokens : 1;
       });
-      batch.members.forEach((member, i) => {
-        parts[member - first] = sampleLogits(logits, i, byToken ? batch.tokens : 1, byToken ? lengths[i] : 1, outputs);
-      });
-    }
   }
   return joinedLogits(parts, outputs);
+}
+
+// A row a sample or a padded token, micro-batch after micro-batch, fetched together: to fetch is to wait for the device.
+function shardLogits(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): Float32Array {
+  const { engine, ops } = context;
+  const upload = new PackedUpload();
+  const packed = shard.batches.map((batch) => packBatch(upload, plan.samples, batch, weights.config));
+  const sent = upload.send(engine);
+  const logits = packed.map((batch) => {
+    context.checkCancelled();
+    return engine.scope(() => modelLogits(context, weights, unpackBatch(ops, sent, batch)));
+  });
+  return engine.downloadFloat32(ops.concat(logits, 0));
 }
 
 /** Logits of samples, one after the other. */

@@ -1,18 +1,24 @@
 // Task "fisher": gradients of the mask variables of some shards, summed by Fisher group (method: docs/method.md, "Importance").
+// Everything stays on the device until the task's end: to fetch anything before would leave a GPU idle meanwhile.
 import type { Plan, Shard } from '../../dataset/plan.ts';
-import { gramOfRows, MOST_TASK_GRADIENTS } from '../../pruning/fisher.ts';
+import { MOST_TASK_GRADIENTS } from '../../pruning/fisher.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import type { DeviceTensor } from '../engine/engine.ts';
+import type { DeviceTensor, Precision } from '../engine/engine.ts';
+import { type PackedPart, PackedUpload, unpack } from '../engine/packed-upload.ts';
 import { layerBackward } from '../model/backward.ts';
-import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
+import { type DeviceBatch, type PackedBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { type LayerPass, lastQueries } from '../model/forward.ts';
 import { headBackward, headForward } from '../model/head.ts';
 import type { LocalModel } from '../model/local-model.ts';
-import { checkTarget, sampleLoss } from '../model/losses.ts';
-import { sampleLogits } from '../model/sample-logits.ts';
+import { batchLosses, packTargets } from '../model/losses.ts';
+import { deviceGrams } from './device-grams.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
+
+/** Of the products of forward and backward pass. TF32 rounds their inputs to 10 bits; losses and sums by group are float64
+ * in any case. */
+export const FISHER_PRECISION: Precision = 'float32';
 
 export interface FisherInput {
   readonly model: LocalModel;
@@ -24,169 +30,146 @@ export interface FisherInput {
 
 /** @returns the tensors that worker.proto names for FisherTask. */
 export async function runFisher(context: TaskContext, input: FisherInput): Promise<NamedTensor[]> {
+  const { engine, ops } = context;
+  const { plan } = input;
   const weights = await context.models.dense(input.model);
-  const shards = shardsOf(input.plan, input.shards);
-  const { groupSize } = input.plan;
+  const shards = shardsOf(plan, input.shards);
   const firstSample = shards[0].firstSample;
   const samples = shards[shards.length - 1].endSample - firstSample;
-  const groups = Math.ceil(samples / groupSize);
-  const { heads, neurons } = widths(weights);
-  if (groups * (heads + neurons) > MOST_TASK_GRADIENTS)
+  const groups = Math.ceil(samples / plan.groupSize);
+  const variables = weights.layers.reduce((sum, { heads, neurons }) => sum + heads + neurons, 0);
+  if (groups * variables > MOST_TASK_GRADIENTS)
     throw new EspalierError(
       'protocol',
-      `fisher: got ${groups} rows of ${heads + neurons}, expected at most ${MOST_TASK_GRADIENTS} gradients`,
+      `fisher: got ${groups} rows of ${variables}, expected at most ${MOST_TASK_GRADIENTS} gradients`,
     );
-  const sums = new Float64Array(groups * (heads + neurons));
-  const losses = new Float32Array(samples);
-  for (const shard of shards) {
-    for (const batch of shard.batches) {
-      context.checkCancelled();
-      const found = batchGradients(context, weights, input.plan, shard, batch);
-      found.losses.forEach((loss, i) => {
-        losses[batch.members[i] - firstSample] = loss;
-      });
-      const firstGroup = (shard.firstSample - firstSample) / groupSize;
-      addRows(sums, found.headRows, firstGroup, found.groups, heads + neurons, 0, heads);
-      addRows(sums, found.neuronRows, firstGroup, found.groups, heads + neurons, heads, neurons);
-    }
+  return engine.scope(() => {
+    const found = shards.map((shard) => engine.scope(() => shardGradients(context, weights, plan, shard)));
+    const sums = ops.concat(
+      found.map(({ sums }) => sums),
+      0,
+    );
+    const rows = ops.toFloat32(ops.div(sums, ops.toFloat64(engine.scalar(plan.groupSize)))); // [groups, variables]
+    const inBatchOrder = engine.downloadFloat32(
+      ops.toFloat32(
+        ops.concat(
+          found.flatMap(({ losses }) => losses),
+          0,
+        ),
+      ),
+    );
+    const losses = new Float32Array(samples);
+    const members = shards.flatMap(({ batches }) => batches.flatMap((batch) => [...batch.members]));
+    members.forEach((member, i) => {
+      losses[member - firstSample] = inBatchOrder[i];
+    });
+    // Losses come first: where they are not finite, that is what there is to say.
+    const lossTensor: NamedTensor = { name: 'losses', dtype: 'F32', shape: [samples], data: losses };
+    if (input.gram) return [lossTensor, ...deviceGrams(context, weights.config, rows)];
+    return [lossTensor, { name: 'rows', dtype: 'F32', shape: [groups, variables], data: engine.downloadFloat32(rows) }];
+  });
+}
+
+interface ShardGradients {
+  /** float64 [groups, variables]: sums over the samples of each group, the heads of all layers first. */
+  readonly sums: DeviceTensor;
+  /** float64 [b] of each micro-batch. */
+  readonly losses: readonly DeviceTensor[];
+}
+
+interface FisherBatch {
+  readonly batch: PackedBatch;
+  readonly targets: PackedPart;
+  /** int32 [b]: group of the shard that each sample is in. */
+  readonly groups: PackedPart;
+}
+
+function shardGradients(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardGradients {
+  const { engine, ops } = context;
+  const groups = Math.ceil((shard.endSample - shard.firstSample) / plan.groupSize);
+  const upload = new PackedUpload();
+  const packed = shard.batches.map((batch): FisherBatch => {
+    const groupOf = (member: number) => Math.floor((member - shard.firstSample) / plan.groupSize);
+    return {
+      batch: packBatch(upload, plan.samples, batch, weights.config),
+      targets: packTargets(upload, plan.samples, batch, weights.config),
+      groups: upload.add(batch.members.map(groupOf), [batch.members.length]),
+    };
+  });
+  const sent = upload.send(engine);
+  const losses: DeviceTensor[] = [];
+  let sums: DeviceTensor | null = null;
+  for (const part of packed) {
+    context.checkCancelled();
+    const before: DeviceTensor | null = sums;
+    const found = engine.scope((): { losses: DeviceTensor; sums: DeviceTensor } => {
+      const batch = unpackBatch(ops, sent, part.batch);
+      const targets = unpack(ops, sent, part.targets);
+      const own = engine.withPrecision(FISHER_PRECISION, () => batchGradients(context, weights, batch, targets));
+      // [groups, b]: 1 where a sample belongs to a group, so that a product sums a group's samples, exactly.
+      const membership = ops.toFloat64(ops.oneHot(unpack(ops, sent, part.groups), groups, 0));
+      const added = ops.matMul(membership, ops.toFloat64(own.gradients));
+      return { losses: own.losses, sums: before === null ? added : ops.add(before, added) };
+    });
+    if (before !== null) engine.dispose(before);
+    sums = found.sums;
+    losses.push(found.losses);
   }
-  const rows = Float32Array.from(sums, (sum) => sum / groupSize);
-  const lossTensor: NamedTensor = { name: 'losses', dtype: 'F32', shape: [samples], data: losses };
-  // Losses come first: where they are not finite, that is what there is to say.
-  if (!input.gram) return [lossTensor, { name: 'rows', dtype: 'F32', shape: [groups, heads + neurons], data: rows }];
-  return [lossTensor, ...gramTensors(context, weights, rows, groups)];
+  return { sums: sums!, losses };
 }
 
 interface BatchGradients {
-  readonly losses: readonly number[];
-  /** Groups of the shard. */
-  readonly groups: number;
-  /** Sums over the samples of each group, [groups, heads of all layers]. */
-  readonly headRows: Float32Array;
-  /** [groups, neurons of all layers]. */
-  readonly neuronRows: Float32Array;
+  /** float64 [b] */
+  readonly losses: DeviceTensor;
+  /** float32 [b, variables]: the heads of all layers, then the neurons. */
+  readonly gradients: DeviceTensor;
 }
 
 function batchGradients(
   context: TaskContext,
   weights: EncoderWeights,
-  plan: Plan,
-  shard: Shard,
-  batch: Shard['batches'][number],
+  batch: DeviceBatch,
+  targets: DeviceTensor,
 ): BatchGradients {
   const { engine, ops, forward } = context;
   const last = weights.layers.length - 1;
-  const groups = Math.ceil((shard.endSample - shard.firstSample) / plan.groupSize);
   return engine.scope(() => {
-    const device = uploadBatch(engine, plan.samples, batch, weights.config);
-    for (const member of batch.members) checkTarget(weights.config, plan.samples[member], `sample ${member}`);
-    // [groups, b]: 1 where a sample belongs to a group, so that a product sums a group's samples.
-    const membership = new Float32Array(groups * device.samples);
-    batch.members.forEach((member, i) => {
-      membership[Math.floor((member - shard.firstSample) / plan.groupSize) * device.samples + i] = 1;
-    });
-    const grouping = engine.upload(membership, [groups, device.samples]);
-
-    let x = engine.scope(() => forward.embed(weights, device));
+    let x = engine.scope(() => forward.embed(weights, batch));
     const passes: LayerPass[] = [];
     for (let l = 0; l <= last; l++) {
       context.checkCancelled();
       const input = x;
       const done = engine.scope(() =>
-        forward.layer(weights, l, input, device, l === last ? lastQueries(weights) : 'all'),
+        forward.layer(weights, l, input, batch, l === last ? lastQueries(weights) : 'all'),
       );
       engine.dispose(input);
       x = done.x;
       passes.push(done.pass);
     }
     const head = headForward(forward, weights, x);
-    const { losses, gradient } = lossGradient(context, weights, plan, batch, device, head.logits);
+    const { losses, gradient } = batchLosses(ops, weights.config, head.logits, targets, batch);
     let dx = headBackward(forward, weights, head, gradient);
 
-    const headRows: DeviceTensor[] = [];
-    const neuronRows: DeviceTensor[] = [];
+    const heads: DeviceTensor[] = [];
+    const neurons: DeviceTensor[] = [];
     for (let l = last; l >= 0; l--) {
       context.checkCancelled();
       const incoming = dx;
-      const found = engine.scope(() => {
-        const gradients = layerBackward(forward, weights, l, passes[l], incoming, device);
-        return {
-          input: gradients.input,
-          heads: gradients.heads === null ? null : ops.matMul(grouping, gradients.heads),
-          neurons: gradients.neurons === null ? null : ops.matMul(grouping, gradients.neurons),
-        };
-      });
+      const found = engine.scope(() => layerBackward(forward, weights, l, passes[l], incoming, batch));
       engine.dispose(incoming);
       for (const tensor of passTensors(passes[l])) engine.dispose(tensor);
-      if (found.heads !== null) headRows.unshift(found.heads);
-      if (found.neurons !== null) neuronRows.unshift(found.neurons);
+      if (found.heads !== null) heads.unshift(found.heads);
+      if (found.neurons !== null) neurons.unshift(found.neurons);
       if (found.input !== null) dx = found.input;
     }
-    const download = (parts: DeviceTensor[]) =>
-      parts.length === 0 ? new Float32Array(0) : engine.downloadFloat32(ops.concat(parts, 1));
-    return { losses, groups, headRows: download(headRows), neuronRows: download(neuronRows) };
+    const all = [...heads, ...neurons];
+    // A model of which nothing is left has rows without columns.
+    const none = () => engine.upload(new Float32Array(0), [batch.samples, 0]);
+    return { losses, gradients: all.length === 0 ? none() : ops.concat(all, 1) };
   });
-}
-
-// Losses on the host, their gradients back to the device in the shape of the logits; padding gets none.
-function lossGradient(
-  context: TaskContext,
-  weights: EncoderWeights,
-  plan: Plan,
-  batch: Shard['batches'][number],
-  device: DeviceBatch,
-  logits: DeviceTensor,
-) {
-  const { engine } = context;
-  const { task, outputs } = weights.config;
-  const values = engine.downloadFloat32(logits);
-  const gradients = new Float32Array(values.length);
-  const rowsPerSample = weights.headDense === null ? device.tokens : 1;
-  const losses = Array.from(batch.members, (member, i) => {
-    const own = sampleLogits(values, i, rowsPerSample, weights.headDense === null ? device.lengths[i] : 1, outputs);
-    const { loss, gradient } = sampleLoss(task, own, plan.samples[member].target, outputs);
-    gradients.set(gradient, i * rowsPerSample * outputs);
-    return loss;
-  });
-  return { losses, gradient: engine.upload(gradients, [...logits.shape]) };
 }
 
 function passTensors(pass: LayerPass): DeviceTensor[] {
   const groups = [pass.attention, pass.attentionNorm, pass.ffn, pass.ffnNorm];
   return groups.flatMap((group) => (group === null ? [] : Object.values(group).filter((tensor) => tensor !== null)));
-}
-
-function widths(weights: EncoderWeights): { heads: number; neurons: number } {
-  return {
-    heads: weights.layers.reduce((sum, layer) => sum + layer.heads, 0),
-    neurons: weights.layers.reduce((sum, layer) => sum + layer.neurons, 0),
-  };
-}
-
-// sums[firstRow + r, firstColumn + c] += part[r, c]
-function addRows(
-  sums: Float64Array,
-  part: Float32Array,
-  firstRow: number,
-  rows: number,
-  stride: number,
-  firstColumn: number,
-  columns: number,
-): void {
-  for (let r = 0; r < rows; r++) {
-    const to = (firstRow + r) * stride + firstColumn;
-    for (let c = 0; c < columns; c++) sums[to + c] += part[r * columns + c];
-  }
-}
-
-function gramTensors(context: TaskContext, weights: EncoderWeights, rows: Float32Array, count: number): NamedTensor[] {
-  const { layers, heads, intermediateSize } = weights.config;
-  const sizes = { layers, heads, neurons: intermediateSize };
-  const gram = gramOfRows({ form: 'rows', rows: count, values: rows }, sizes, () => context.checkCancelled());
-  // A layer's Gram follows that of the layer before: the whole buffer is the tensor.
-  const whole = (name: string, [first]: readonly Float64Array[]): NamedTensor => {
-    const data = new Float64Array(first.buffer as ArrayBuffer);
-    return { name, dtype: 'F64', shape: [layers, first.length], data };
-  };
-  return [whole('head_gram', gram.headGrams), whole('neuron_gram', gram.neuronGrams)];
 }

@@ -3,9 +3,10 @@
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { MicroBatch, Plan, Shard } from '../../dataset/plan.ts';
-import type { DeviceTensor, Engine } from '../engine/engine.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import { type DeviceBatch, uploadBatch } from '../model/device-batch.ts';
+import { PackedUpload, unpack } from '../engine/packed-upload.ts';
+import { type DeviceBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
 
 /** Numbers of micro-batches of a shard, end excluded. */
 export interface BatchRange {
@@ -70,20 +71,22 @@ export function positionsOf({ samples }: Pick<Plan, 'samples'>, { members }: Mic
 /** Uploads micro-batches and what they are joined with. The tensors belong to the scope that is open.
  * @throws EspalierError "protocol" when a sample does not fit the model. */
 export function uploadStretch(
-  engine: Engine,
+  ops: Ops,
   samples: readonly EncodedSample[],
   batches: readonly MicroBatch[],
   config: ModelConfig,
 ): DeviceStretch {
-  const uploaded = batches.map((batch) => uploadBatch(engine, samples, batch, config));
-  const rows = uploaded.reduce((sum, batch) => sum + batch.samples * batch.tokens, 0);
-  const positions = uploaded.reduce((sum, { lengths }) => sum + lengths.reduce((all, length) => all + length, 0), 0);
+  const upload = new PackedUpload();
+  const packed = batches.map((batch) => packBatch(upload, samples, batch, config));
+  const rows = packed.reduce((sum, batch) => sum + batch.samples * batch.tokens, 0);
+  const positions = packed.reduce((sum, { lengths }) => sum + lengths.reduce((all, length) => all + length, 0), 0);
   const whole = rows === positions;
+  const isAll = whole && packed.length === 1;
   const positionRows = new Int32Array(positions);
   const firstPositions: number[] = [];
   let position = 0;
   let row = 0;
-  const padded = uploaded.map((batch): PaddedBatch => {
+  const places = packed.map((batch) => {
     const rowPositions = new Int32Array(batch.samples * batch.tokens);
     batch.lengths.forEach((length, sample) => {
       firstPositions.push(position);
@@ -95,15 +98,22 @@ export function uploadStretch(
       position += length;
       row += batch.tokens;
     });
-    const isAll = whole && uploaded.length === 1;
-    return { batch, rowPositions: isAll ? null : engine.upload(rowPositions, [rowPositions.length]) };
+    return { batch, rowPositions: isAll ? null : upload.add(rowPositions, [rowPositions.length]) };
   });
-  return {
-    positions,
-    batches: padded,
-    positionRows: whole ? null : engine.upload(positionRows, [positions]),
-    firstPositions: engine.upload(Int32Array.from(firstPositions), [firstPositions.length]),
-  };
+  const rowsPart = whole ? null : upload.add(positionRows, [positions]);
+  const firstPart = upload.add(Int32Array.from(firstPositions), [firstPositions.length]);
+  return ops.engine.scope(() => {
+    const sent = upload.send(ops.engine);
+    return {
+      positions,
+      batches: places.map(({ batch, rowPositions }) => ({
+        batch: unpackBatch(ops, sent, batch),
+        rowPositions: rowPositions && unpack(ops, sent, rowPositions),
+      })),
+      positionRows: rowsPart && unpack(ops, sent, rowsPart),
+      firstPositions: unpack(ops, sent, firstPart),
+    };
+  });
 }
 
 /** Runs `body` on each padded micro-batch and joins its rows, without padding: [positions, …].
@@ -123,8 +133,8 @@ export function overBatches(
 /** All tensors of a stretch, for its owner to release. */
 export function stretchTensors({ batches, positionRows, firstPositions }: DeviceStretch): DeviceTensor[] {
   const own = batches.flatMap(({ batch, rowPositions }) => {
-    const { tokenIds, typeIds, firstRows, paddingBias, tokenRows } = batch;
-    return [tokenIds, typeIds, firstRows, paddingBias, tokenRows, rowPositions];
+    const { tokenIds, typeIds, firstRows, paddingBias } = batch;
+    return [tokenIds, typeIds, firstRows, paddingBias, rowPositions];
   });
   return [...own, positionRows, firstPositions].filter((tensor) => tensor !== null);
 }

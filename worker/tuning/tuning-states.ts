@@ -199,7 +199,7 @@ export class TuningStates {
     const { forward } = this;
     const { ops } = forward;
     return ops.engine.scope(() => {
-      const stretch = uploadStretch(ops.engine, pair.plan.samples, batches, pair.student.config);
+      const stretch = uploadStretch(ops, pair.plan.samples, batches, pair.student.config);
       const student = overBatches(ops, stretch, ({ batch }) => forward.embed(pair.student, batch));
       return { stretch, student, teacher: student, ahead: null };
     });
@@ -209,7 +209,7 @@ export class TuningStates {
     const { engine } = this.forward.ops;
     return engine.scope(() => {
       const { hiddenSize } = pair.student.config;
-      const stretch = uploadStretch(engine, pair.plan.samples, batches, pair.student.config);
+      const stretch = uploadStretch(this.forward.ops, pair.plan.samples, batches, pair.student.config);
       const [student, teacher] = (['student', 'teacher'] as const).map((side) =>
         engine.upload(joined(states.map((state) => state[side])), [stretch.positions, hiddenSize]),
       );

@@ -161,7 +161,7 @@ test('the last layer for first tokens alone gives what all tokens give: outputs 
   const { engine, ops, forward } = context;
   const weights = await context.models.dense(model);
   engine.scope(() => {
-    const batch = uploadBatch(engine, samples, { members: Int32Array.of(0, 1, 2, 3), tokens: 9 }, config);
+    const batch = uploadBatch(ops, samples, { members: Int32Array.of(0, 1, 2, 3), tokens: 9 }, config);
     const x = forward.embed(weights, batch);
     const layer = LAYERS - 1;
     const [first, all] = (['first', 'all'] as const).map((queries) => forward.layer(weights, layer, x, batch, queries));
