@@ -60,6 +60,7 @@ export function addWorkerOptions(command: Command): void {
   addValue(command, '--tls-key <file>', `its private key ${variable('KEY')}`);
   command.option('--insecure', 'reach --worker addresses on other machines without TLS');
   addValue(command, '--device <kind>', 'auto, cpu or gpu (default: auto)');
+  addValue(command, '--kernels <kind>', 'auto, fused or plain (default: ESPALIER_KERNELS, else auto)');
 }
 
 /** Flags of every command that speaks to a cluster. */

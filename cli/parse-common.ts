@@ -75,11 +75,13 @@ export function readWorkers(flags: FlagReader): WorkerSettings {
   const addresses = flags.all('worker');
   const tls = readTlsFor(flags, 'worker', addresses);
   const min = addresses.length > 0 ? 0 : 1;
+  const kernels = flags.choice('kernels', ['auto', 'fused', 'plain'], null);
   return {
     local: flags.integer('workers', { min, max: 1024 }, addresses.length > 0 ? 0 : null),
     addresses,
     tls: addresses.length > 0 ? tls : null,
     device: flags.choice('device', ['auto', 'cpu', 'gpu'], 'auto'),
+    ...(kernels !== null && { kernels }),
   };
 }
 

@@ -111,4 +111,6 @@ export interface WorkerSettings {
   /** What those at `addresses` are reached with; null, or left out: no TLS. */
   readonly tls?: TlsFiles | null;
   readonly device: 'auto' | 'cpu' | 'gpu';
+  /** What local workers compute with; left out: as their environment says. */
+  readonly kernels?: 'auto' | 'fused' | 'plain';
 }

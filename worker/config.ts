@@ -23,6 +23,7 @@ import {
   oneOf,
   orElse,
 } from '../shared/setting-checks.ts';
+import { KERNELS_WANTED, type KernelsWanted } from './engine/kernels/kernels-wanted.ts';
 
 export type Device = 'auto' | 'cpu' | 'gpu';
 
@@ -38,6 +39,8 @@ export interface WorkerConfig {
   /** Memory that the engine may use; null: the engine decides by what the device has. */
   readonly memoryBytes: number | null;
   readonly device: Device;
+  /** Part of the device class, by what is chosen. */
+  readonly kernels: KernelsWanted;
   /** Tasks that may wait behind the one that computes. */
   readonly queue: number;
   /** null: no TLS, and whoever reaches the port is served. */
@@ -84,6 +87,11 @@ const SETTINGS = {
     problem: orElse('auto', number(0.1, 1e5)),
   },
   device: { defaultText: 'auto', help: 'cpu, gpu or auto', problem: oneOf('auto', 'cpu', 'gpu') },
+  kernels: {
+    defaultText: 'auto',
+    help: 'fused, plain, or auto: fused ones where the set-up has compiled them',
+    problem: oneOf(...KERNELS_WANTED),
+  },
   queue: { defaultText: '4', help: 'tasks that may wait behind the one that computes', problem: integer(0, 64) },
   'tls-ca': { defaultText: '', help: "authority of the coordinators' certificates", problem: anything },
   'tls-certificate': { defaultText: '', help: "this worker's certificate", problem: anything },
@@ -166,6 +174,7 @@ function configOf(
     threads: Number(texts.threads),
     memoryBytes: texts['memory-gb'] === 'auto' ? null : Number(texts['memory-gb']) * GB,
     device: texts.device as Device,
+    kernels: texts.kernels as KernelsWanted,
     queue: Number(texts.queue),
     tls,
     bus,

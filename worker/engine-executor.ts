@@ -30,6 +30,7 @@ export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStor
   const data: EngineThreadData = {
     stateBytes: Math.floor(memoryBytes * STATE_SHARE),
     requireGpu: config.device === 'gpu',
+    kernels: config.kernels,
     cancelled,
   };
   // What the thread sets for CUDA must reach CUDA, which reads the process's environment, not the thread's copy.
@@ -46,12 +47,14 @@ export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStor
     model: ready.device.kind === 'gpu' ? gpuModel() : cpuModel(),
     intraOpThreads: ready.device.kind === 'gpu' ? 0 : config.threads,
   };
-  return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes);
+  return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes, ready.kernelsProblem);
 }
 
 export class EngineExecutor implements TaskExecutor {
   /** Resolves with the reason when the engine's thread ends without `close`: no task can be answered any more. */
   readonly died: Promise<EspalierError>;
+  /** Why kernels are plain although fused ones were welcome; null: they are as asked for. */
+  readonly kernelsProblem: string | null;
   private isClosing = false;
   private readonly thread: Worker;
   private readonly cancelled: Int32Array;
@@ -61,7 +64,15 @@ export class EngineExecutor implements TaskExecutor {
   private runs = 0;
   private held: readonly string[] = [];
 
-  constructor(thread: Worker, cancelled: Int32Array, blobs: BlobStore, deviceClass: DeviceClass, memoryBytes: number) {
+  constructor(
+    thread: Worker,
+    cancelled: Int32Array,
+    blobs: BlobStore,
+    deviceClass: DeviceClass,
+    memoryBytes: number,
+    kernelsProblem: string | null = null,
+  ) {
+    this.kernelsProblem = kernelsProblem;
     this.thread = thread;
     this.cancelled = cancelled;
     this.blobs = blobs;

@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../shared/errors.ts';
 import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
+import type { KernelsWanted } from './engine/kernels/kernels-wanted.ts';
 import type { BlobPaths } from './tasks/read-request.ts';
 
 /** What the engine's thread is started with. */
@@ -10,6 +11,7 @@ export interface EngineThreadData {
   readonly stateBytes: number;
   /** True: fail at the start unless a GPU is in use. */
   readonly requireGpu: boolean;
+  readonly kernels: KernelsWanted;
   /** Int32 [1]: number of the run that nobody waits for any more. */
   readonly cancelled: SharedArrayBuffer;
 }
@@ -22,7 +24,12 @@ export interface ToEngine {
 
 /** `models`: digests of the weight files that are in memory now. */
 export type FromEngine =
-  | { readonly kind: 'ready'; readonly device: Omit<DeviceClass, 'model' | 'intraOpThreads'> }
+  | {
+      readonly kind: 'ready';
+      readonly device: Omit<DeviceClass, 'model' | 'intraOpThreads'>;
+      /** Why kernels are plain although fused ones were welcome. */
+      readonly kernelsProblem: string | null;
+    }
   | {
       readonly kind: 'done';
       readonly run: number;

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
 import { Engine } from './engine/engine.ts';
-import { Kernels } from './engine/kernels.ts';
+import { openKernels } from './engine/kernels/open-kernels.ts';
 import { Ops } from './engine/ops.ts';
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts';
 import { Forward } from './model/forward.ts';
@@ -26,7 +26,8 @@ try {
       action: 'check the NVIDIA driver and run `ESPALIER_DEVICE=gpu npm run setup`, or choose --device cpu',
     });
   const ops = new Ops(engine);
-  const forward = new Forward(ops, new Kernels(ops));
+  const { kernels, problem } = openKernels(ops, data.kernels);
+  const forward = new Forward(ops, kernels);
   const checkCancelled = () => {
     if (Atomics.load(cancelled, 0) === running)
       throw new EspalierError('cancelled', 'nobody waits for this task any more');
@@ -46,9 +47,10 @@ try {
     device: {
       kind: gpu ? 'gpu' : 'cpu',
       tensorflowVersion: engine.binding.TF_Version,
-      kernels: 'plain',
+      kernels: kernels.kind,
       tf32: engine.allowsTf32,
     },
+    kernelsProblem: problem,
   });
 } catch (caught) {
   const { code, message, action } = toEspalierError(caught);

@@ -46,6 +46,8 @@ export async function serveTasks({ config, blobs, executor: starting, draining, 
   releases.add(() => bus?.close());
   const executor = await starting;
   releases.add(() => executor.close());
+  const { kernelsProblem } = executor;
+  if (kernelsProblem !== null) log.warning('kernels are plain', { reason: kernelsProblem });
   const isShared = bus !== null && executor.describe().deviceClass.kind === 'cpu';
   const { host, port, queue: maxWaiting } = config;
   let heartbeat: HeartbeatSender | null = null;

@@ -29,6 +29,8 @@ export interface LocalClusterOptions {
   /** Shared by all of them and by the coordinator: what lies there is never copied. */
   readonly blobDir: string;
   readonly device: 'auto' | 'cpu' | 'gpu';
+  /** Left out: as the environment says. */
+  readonly kernels?: 'auto' | 'fused' | 'plain';
   /** Threads of one TensorFlow operation. */
   readonly threads?: number;
   /** Memory that the engine of each may use; left out: each decides as if it were alone. */
@@ -97,9 +99,10 @@ class LocalWorker {
 
   constructor(options: LocalClusterOptions, index: number) {
     const { blobDir, device, threads = 1 } = options;
+    const kernels = options.kernels === undefined ? {} : { kernels: options.kernels };
     const memory = options.memoryBytes === undefined ? {} : { 'memory-gb': (options.memoryBytes / 1e9).toFixed(3) };
     const own = { host: '127.0.0.1', port: 0, 'metrics-port': 0, 'health-port': 0, workers: 1 };
-    const flags = { ...own, 'blob-dir': blobDir, device, threads, ...memory };
+    const flags = { ...own, 'blob-dir': blobDir, device, threads, ...kernels, ...memory };
     this.#child = fork(
       fileURLToPath(new URL('../../worker/main.js', import.meta.url)),
       Object.entries(flags).map(([name, value]) => `--${name}=${value}`),

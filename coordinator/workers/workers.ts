@@ -74,6 +74,7 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
     ...plan,
     blobDir,
     device: settings.device,
+    ...(settings.kernels !== undefined && { kernels: settings.kernels }),
     onExit,
     ...(signal && { signal }),
   });

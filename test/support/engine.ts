@@ -6,7 +6,8 @@ import path from 'node:path';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import { makePlan, type Plan, type PlanLimits } from '../../dataset/plan.ts';
 import { Engine } from '../../worker/engine/engine.ts';
-import { Kernels } from '../../worker/engine/kernels.ts';
+import type { KernelsWanted } from '../../worker/engine/kernels/kernels-wanted.ts';
+import { openKernels } from '../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
 import { Forward } from '../../worker/model/forward.ts';
 import type { LocalModel } from '../../worker/model/local-model.ts';
@@ -16,13 +17,18 @@ import { TuningStates } from '../../worker/tuning/tuning-states.ts';
 
 let shared: Engine | undefined;
 
+/** Kernels of tests that name none: ESPALIER_KERNELS, as for a worker. */
+export function testKernels(): KernelsWanted {
+  return (process.env.ESPALIER_KERNELS ?? 'auto') as KernelsWanted;
+}
+
 /** TensorFlow is loaded once a process. */
-export function testContext(options: { stateBytes?: number } = {}): TaskContext {
+export function testContext(options: { stateBytes?: number; kernels?: KernelsWanted } = {}): TaskContext {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   process.env.TF_NUM_INTRAOP_THREADS ??= '1';
   shared ??= new Engine();
   const ops = new Ops(shared);
-  const forward = new Forward(ops, new Kernels(ops));
+  const forward = new Forward(ops, openKernels(ops, options.kernels ?? testKernels()).kernels);
   return {
     engine: shared,
     ops,

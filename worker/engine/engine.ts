@@ -153,13 +153,32 @@ export class Engine {
     }));
   }
 
+  /** What an own operation takes for an input that is not there: a tensor without numbers, of the engine's own. */
+  absent(): DeviceTensor {
+    return this.cached('absent', () => ({
+      id: this.binding.createTensor([0], FLOAT, new Float32Array(0)),
+      shape: [0],
+      dtype: FLOAT,
+    }));
+  }
+
   /** Runs one TensorFlow operation with one output. @throws EspalierError "out_of_memory" or "engine". */
   op(name: string, inputs: readonly DeviceTensor[], attributes: readonly OpAttribute[]): DeviceTensor {
+    return this.opOutputs(name, inputs, attributes, 1)[0]!;
+  }
+
+  /** Runs one TensorFlow operation with several outputs. @throws EspalierError "out_of_memory" or "engine". */
+  opOutputs(
+    name: string,
+    inputs: readonly DeviceTensor[],
+    attributes: readonly OpAttribute[],
+    count: number,
+  ): DeviceTensor[] {
     const outputs = guarded(
-      () => this.binding.executeOp(name, this.attributes(attributes), inputs.map(idOf), 1),
+      () => this.binding.executeOp(name, this.attributes(attributes), inputs.map(idOf), count),
       () => `${name} ${inputs.map((input) => `[${input.shape.join(',')}]`).join(' ')}`,
     );
-    return this.track(outputs[0]!);
+    return outputs.map((output) => this.track(output));
   }
 
   private download(tensor: DeviceTensor) {
@@ -200,6 +219,7 @@ export class Engine {
         [TYPE]: this.binding.TF_ATTR_TYPE,
         [BOOL]: this.binding.TF_ATTR_BOOL,
         [INT]: this.binding.TF_ATTR_INT,
+        [REAL]: this.binding.TF_ATTR_FLOAT,
       };
       made = list.map((a) => ({ name: a.name, type: kinds[a.type]!, value: a.value }));
       this.attributeCache.set(key, made);
@@ -211,9 +231,11 @@ export class Engine {
 const TYPE = 0;
 const BOOL = 1;
 const INT = 2;
+const REAL = 3;
 
 export const type = (name: string, value: number): OpAttribute => ({ name, type: TYPE, value });
 export const bool = (name: string, value: boolean): OpAttribute => ({ name, type: BOOL, value });
+export const float = (name: string, value: number): OpAttribute => ({ name, type: REAL, value });
 export const int = (name: string, value: number): OpAttribute => ({ name, type: INT, value });
 
 // TensorFlow tells of memory that ran out in many words, at whichever call comes next on a GPU.

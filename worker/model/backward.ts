@@ -1,6 +1,7 @@
 // The gradient of a sample's loss with respect to the mask variables, layer by layer from the last to the first. Written
 // by hand: automatic differentiation in tfjs is many times slower (docs/adr/0002-engine.md), and no weight gradient is ever needed.
 import type { DeviceTensor } from '../engine/engine.ts';
+import type { AttentionProducts } from '../engine/kernels/kernels.ts';
 import type { DeviceBatch } from './device-batch.ts';
 import type { EncoderWeights } from './encoder-weights.ts';
 import type { Forward, LayerPass } from './forward.ts';
@@ -29,47 +30,43 @@ export function layerBackward(
   const { ops, kernels } = forward;
   const layer = weights.layers[index]!;
   const { samples, tokens } = batch;
-  const queries = gradient.shape[0]! / samples;
 
   // FFN: y = LN(a·W + b + x1), the mask multiplies a.
-  const beforeNorm = kernels.layerNormGrad(gradient, layer.ffnNorm, pass.ffnNorm);
-  let middle = beforeNorm;
+  const beforeNorm = kernels.addNormGrad(gradient, null, layer.ffnNorm, pass.ffnNorm);
+  let throughFfn: DeviceTensor | null = null;
   let neurons: DeviceTensor | null = null;
   if (pass.ffn !== null && layer.ffnIn !== null && layer.ffnOut !== null) {
     const da = ops.matMul(beforeNorm, layer.ffnOut, false, true); // [b·queries, neurons]
-    neurons = ops.sum(ops.reshape(ops.mul(da, pass.ffn.a), [samples, queries, layer.neurons]), [1]);
-    const dh = kernels.activationGrad(weights.config.activation, da, pass.ffn.h, pass.ffn.saved);
-    middle = ops.add(ops.matMul(dh, layer.ffnIn.kernel, false, true), beforeNorm);
+    const found = kernels.activationGrad(weights.config.activation, da, layer.ffnIn.bias, pass.ffn, samples);
+    neurons = found.mask;
+    throughFfn = ops.matMul(found.product, layer.ffnIn.kernel, false, true);
   }
 
   // Attention: y = LN(c·W + b + x), the mask multiplies a head's context c.
-  const d1 = kernels.layerNormGrad(middle, layer.attentionNorm, pass.attentionNorm); // [b·queries, D]
-  const { attention } = pass;
+  const d1 = kernels.addNormGrad(beforeNorm, throughFfn, layer.attentionNorm, pass.attentionNorm); // [b·queries, D]
+  const wantsInput = index > 0;
   let heads: DeviceTensor | null = null;
-  let dc: DeviceTensor | null = null;
-  if (attention !== null && layer.attentionOutput !== null) {
-    const merged = ops.matMul(d1, layer.attentionOutput, false, true);
-    dc = forward.split(merged, samples, queries, layer.heads, weights.config.headSize); // [b, heads, queries, d]
-    heads = ops.sum(ops.mul(dc, attention.context), [2, 3]);
+  let products: AttentionProducts | null = null;
+  if (pass.attention !== null && layer.attentionIn !== null && layer.attentionOutput !== null) {
+    const dcontext = ops.matMul(d1, layer.attentionOutput, false, true); // [b·queries, heads·d]
+    const sizes = { samples, heads: layer.heads };
+    const found = kernels.attentionGrad(dcontext, layer.attentionIn.bias, pass.attention, sizes, wantsInput);
+    heads = found.mask;
+    products = found.products;
   }
-  if (index === 0) return { heads, neurons, input: null };
-
-  const fromQueries: DeviceTensor[] = [d1];
-  const fromAll: DeviceTensor[] = [];
-  if (attention !== null && dc !== null) {
-    const dv = ops.batchMatMul(attention.probabilities, dc, true, false); // [b, heads, n, d]
-    const dp = ops.batchMatMul(dc, attention.value, false, true);
-    const ds = kernels.softmaxGrad(attention.probabilities, dp); // [b, heads, queries, n]
-    const dq = ops.batchMatMul(ds, attention.key);
-    const dk = ops.batchMatMul(ds, attention.query, true, false);
-    fromQueries.push(ops.matMul(forward.merge(dq), layer.query!.kernel, false, true));
-    fromAll.push(ops.matMul(forward.merge(dk), layer.key!.kernel, false, true));
-    fromAll.push(ops.matMul(forward.merge(dv), layer.value!.kernel, false, true));
-  }
-  const asked = fromQueries.length === 1 ? d1 : ops.addN(fromQueries);
-  const spread = queries === tokens ? asked : spreadFirst(forward, asked, samples, tokens);
-  const input = fromAll.length === 0 ? spread : ops.addN([...fromAll, spread]);
-  return { heads, neurons, input };
+  if (!wantsInput) return { heads, neurons, input: null };
+  const spread = (x: DeviceTensor) => (x.shape[0] === samples * tokens ? x : spreadFirst(forward, x, samples, tokens));
+  if (products === null || layer.attentionIn === null) return { heads, neurons, input: spread(d1) };
+  const { kernel } = layer.attentionIn;
+  if (products.keyValue === null)
+    return { heads, neurons, input: ops.add(ops.matMul(products.query, kernel, false, true), d1) };
+  const own = forward.attentionKernels(kernel);
+  const asked = ops.add(ops.matMul(products.query, own.query, false, true), d1);
+  return {
+    heads,
+    neurons,
+    input: ops.add(ops.matMul(products.keyValue, own.keyValue, false, true), spread(asked)),
+  };
 }
 
 // Gradients of first tokens [b, D] to their places in [b·n, D], zero elsewhere.

@@ -6,7 +6,8 @@ import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import { hasHeadDense } from '../../checkpoint/weight-names.ts';
 import { keptIndices, type Masks } from '../../pruning/masks.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
-import { ACTIVATION_SCALES, type NormWeights } from '../engine/kernels.ts';
+import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
+import type { NormWeights } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
 
 export interface Linear {
@@ -19,10 +20,8 @@ export interface Linear {
 export interface LayerWeights {
   readonly heads: number;
   readonly neurons: number;
-  /** [D, heads·d] each; null where no head is left. */
-  readonly query: Linear | null;
-  readonly key: Linear | null;
-  readonly value: Linear | null;
+  /** Query, key and value side by side, [D, 3·heads·d]; null where no head is left. */
+  readonly attentionIn: Linear | null;
   /** Kernel [heads·d, D]; null where no head is left. */
   readonly attentionOutput: DeviceTensor | null;
   /** [D]: stays when all heads are gone. */
@@ -59,17 +58,36 @@ export interface EncoderWeights {
 export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => void = () => {}): EncoderWeights {
   const { engine } = ops;
   const { config } = checkpoint;
-  const read = (name: string, factor = 1) => {
+  const readValues = (name: string, factor = 1) => {
     const values = checkpoint.tensorSync(name);
     if (factor !== 1) for (let i = 0; i < values.length; i++) values[i]! *= factor;
-    return engine.upload(values, [...checkpoint.shape(name)]);
+    return values;
   };
+  const read = (name: string, factor = 1) => engine.upload(readValues(name, factor), [...checkpoint.shape(name)]);
   const kernel = (name: string, factor = 1) =>
     engine.scope(() => ops.transpose(read(`${name}.weight`, factor), [1, 0]));
   const linear = (name: string, factor = 1): Linear => ({
     kernel: kernel(name, factor),
     bias: read(`${name}.bias`, factor),
   });
+  // Linear layers of one input and as many outputs each, as one.
+  const queryFactors = [1 / Math.sqrt(config.headSize), 1, 1];
+  const joined = (names: readonly string[], factors: readonly number[]): Linear => {
+    const [outputs, inputs] = checkpoint.shape(`${names[0]}.weight`) as [number, number];
+    const upload = (part: string, shape: number[]) => {
+      const size = shape.reduce((product, length) => product * length, 1) / names.length;
+      const whole = new Float32Array(size * names.length);
+      names.forEach((name, i) => {
+        whole.set(readValues(`${name}.${part}`, factors[i]), i * size);
+      });
+      return engine.upload(whole, shape);
+    };
+    const width = outputs * names.length;
+    return {
+      kernel: engine.scope(() => ops.transpose(upload('weight', [width, inputs]), [1, 0])),
+      bias: upload('bias', [width]),
+    };
+  };
   const norm = (name: string): NormWeights => ({ gamma: read(`${name}.weight`), beta: read(`${name}.bias`) });
   const scales = ACTIVATION_SCALES[config.activation];
   const layers = Array.from({ length: config.layers }, (_, l): LayerWeights => {
@@ -80,9 +98,7 @@ export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => 
     return {
       heads,
       neurons,
-      query: heads === 0 ? null : linear(`${name}.query`, 1 / Math.sqrt(config.headSize)),
-      key: heads === 0 ? null : linear(`${name}.key`),
-      value: heads === 0 ? null : linear(`${name}.value`),
+      attentionIn: heads === 0 ? null : joined([`${name}.query`, `${name}.key`, `${name}.value`], queryFactors),
       attentionOutput: heads === 0 ? null : kernel(`${name}.attention_output`),
       attentionBias: read(`${name}.attention_output.bias`),
       attentionNorm: norm(`${name}.attention_norm`),
@@ -124,6 +140,10 @@ function pruneLayer(ops: Ops, config: ModelConfig, layer: LayerWeights, masks: M
       headScales[i * d + j] = masks.headScales[l * masks.heads + head]!;
     }
   });
+  const columnsOfAll = Int32Array.from({ length: 3 * columns.length }, (_, i) => {
+    const part = Math.floor(i / columns.length);
+    return part * layer.heads * d + columns[i - part * columns.length]!;
+  });
   const neuronScales = Float32Array.from(neurons, (i) => masks.neuronScales[l * masks.neurons + i]!);
   const select = (linear: Linear | null, indices: Int32Array): Linear | null =>
     linear === null || indices.length === 0
@@ -138,9 +158,7 @@ function pruneLayer(ops: Ops, config: ModelConfig, layer: LayerWeights, masks: M
     ...layer,
     heads: heads.length,
     neurons: neurons.length,
-    query: select(layer.query, columns),
-    key: select(layer.key, columns),
-    value: select(layer.value, columns),
+    attentionIn: select(layer.attentionIn, columnsOfAll),
     attentionOutput: rows(layer.attentionOutput, columns, headScales),
     ffnIn: select(layer.ffnIn, neurons),
     ffnOut: rows(layer.ffnOut, neurons, neuronScales),
@@ -153,8 +171,8 @@ function selectColumns(ops: Ops, linear: Linear, indices: DeviceTensor): Linear 
 
 /** Releases the layers that `pruneWeights` made; what is shared with the dense model stays. */
 export function disposePruned(engine: Engine, weights: EncoderWeights): void {
-  for (const { query, key, value, attentionOutput, ffnIn, ffnOut } of weights.layers) {
-    for (const linear of [query, key, value, ffnIn]) {
+  for (const { attentionIn, attentionOutput, ffnIn, ffnOut } of weights.layers) {
+    for (const linear of [attentionIn, ffnIn]) {
       if (linear === null) continue;
       engine.dispose(linear.kernel);
       engine.dispose(linear.bias);

@@ -1,35 +1,27 @@
 // The forward pass of one encoder layer and of the embeddings (post-LayerNorm: BERT, DistilBERT, RoBERTa). Hidden states
 // are [b·n, D]. Tensors belong to the scope that is open.
 import type { DeviceTensor } from '../engine/engine.ts';
-import type { ActivationResult, Kernels, NormResult } from '../engine/kernels.ts';
+import type {
+  ActivationResult,
+  AttentionProducts,
+  AttentionResult,
+  Kernels,
+  NormResult,
+  NormWeights,
+  Saved,
+} from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
 import type { DeviceBatch } from './device-batch.ts';
 import type { EncoderWeights, LayerWeights, Linear } from './encoder-weights.ts';
 
-export interface AttentionPass {
-  /** [b, heads, queries, d] */
-  readonly query: DeviceTensor;
-  /** [b, heads, n, d] */
-  readonly key: DeviceTensor;
-  /** [b, heads, n, d] */
-  readonly value: DeviceTensor;
-  /** Softmax of the scores, [b, heads, queries, n]. */
-  readonly probabilities: DeviceTensor;
-  /** Before the heads are merged, [b, heads, queries, d]. */
-  readonly context: DeviceTensor;
-}
-
-export interface FfnPass extends ActivationResult {
-  /** Input of the activation, [rows, neurons]. */
-  readonly h: DeviceTensor;
-}
-
 /** What the backward pass of a layer reads. */
 export interface LayerPass {
-  readonly attention: AttentionPass | null;
-  readonly attentionNorm: Omit<NormResult, 'y'>;
-  readonly ffn: FfnPass | null;
-  readonly ffnNorm: Omit<NormResult, 'y'>;
+  /** null where no head is left. */
+  readonly attention: Saved | null;
+  readonly attentionNorm: Saved;
+  /** null where no neuron is left. */
+  readonly ffn: Saved | null;
+  readonly ffnNorm: Saved;
 }
 
 /** Which rows ask: all tokens, or each sample's first alone (the last layer of a sequence classifier, where nothing else
@@ -53,8 +45,7 @@ export class Forward {
     let x = ops.gather(weights.words, batch.tokenIds);
     x = ops.add(x, ops.slice(weights.positions, [positionOffset, 0], [tokens, hiddenSize]));
     if (weights.types !== null) x = ops.add(x, ops.gather(weights.types, batch.typeIds));
-    return this.kernels.layerNorm(ops.reshape(x, [samples * tokens, hiddenSize]), weights.embeddingNorm, layerNormEps)
-      .y;
+    return this.layerNorm(ops.reshape(x, [samples * tokens, hiddenSize]), weights.embeddingNorm, layerNormEps);
   }
 
   /** x·kernel + bias, [rows, out]. */
@@ -67,26 +58,37 @@ export class Forward {
     return queries === 'all' || batch.tokens === 1 ? x : this.ops.gather(x, batch.firstRows);
   }
 
+  /** Rows of x to mean 0 and variance 1, then gamma and beta. @param x [rows, D] */
+  layerNorm(x: DeviceTensor, weights: NormWeights, epsilon: number): DeviceTensor {
+    return this.kernels.addNorm(x, null, null, weights, epsilon).y;
+  }
+
   /** Attention of the heads that are left, up to their contexts; null where none is.
    * @param x [b·n, D] @param asking [b·queries, D], rows of x. */
   attention(
-    weights: EncoderWeights,
     layer: LayerWeights,
     x: DeviceTensor,
     asking: DeviceTensor,
-    batch: DeviceBatch,
-  ): AttentionPass | null {
-    if (layer.query === null || layer.key === null || layer.value === null) return null;
+    { samples, paddingBias }: DeviceBatch,
+  ): AttentionResult | null {
+    if (layer.attentionIn === null) return null;
+    const products = this.attentionProducts(layer.attentionIn, x, asking);
+    return this.kernels.attention(products, layer.attentionIn.bias, paddingBias, { samples, heads: layer.heads });
+  }
+
+  // One product where all rows ask. Where few do, the kernel is cut for them each time: its copy is small beside a product.
+  private attentionProducts({ kernel }: Linear, x: DeviceTensor, asking: DeviceTensor): AttentionProducts {
     const { ops } = this;
-    const size = weights.config.headSize;
-    const queries = asking.shape[0]! / batch.samples;
-    const query = this.split(this.linear(asking, layer.query), batch.samples, queries, layer.heads, size);
-    const key = this.split(this.linear(x, layer.key), batch.samples, batch.tokens, layer.heads, size);
-    const value = this.split(this.linear(x, layer.value), batch.samples, batch.tokens, layer.heads, size);
-    let scores = ops.batchMatMul(query, key, false, true); // [b, heads, queries, n]
-    if (batch.paddingBias !== null) scores = ops.add(scores, batch.paddingBias);
-    const probabilities = ops.softmax(scores);
-    return { query, key, value, probabilities, context: ops.batchMatMul(probabilities, value) };
+    if (asking === x) return { query: ops.matMul(x, kernel), keyValue: null };
+    const { query, keyValue } = this.attentionKernels(kernel);
+    return { query: ops.matMul(asking, query), keyValue: ops.matMul(x, keyValue) };
+  }
+
+  /** Kernels of the query [D, heads·d] and of key and value [D, 2·heads·d]. */
+  attentionKernels(kernel: DeviceTensor): { query: DeviceTensor; keyValue: DeviceTensor } {
+    const { ops } = this;
+    const width = kernel.shape[1]! / 3;
+    return { query: ops.slice(kernel, [0, 0], [-1, width]), keyValue: ops.slice(kernel, [0, width], [-1, 2 * width]) };
   }
 
   /** Attention sub-layer's output before LayerNorm, [b·queries, D]: merged contexts · W + bias + residual. */
@@ -97,10 +99,10 @@ export class Forward {
   }
 
   /** Activations of the neurons that are left, [rows, neurons]; null where none is. */
-  ffn(weights: EncoderWeights, layer: LayerWeights, x: DeviceTensor): FfnPass | null {
+  ffn(weights: EncoderWeights, layer: LayerWeights, x: DeviceTensor): ActivationResult | null {
     if (layer.ffnIn === null) return null;
-    const h = this.linear(x, layer.ffnIn);
-    return { h, ...this.kernels.activation(weights.config.activation, h) };
+    const product = this.ops.matMul(x, layer.ffnIn.kernel);
+    return this.kernels.activation(weights.config.activation, product, layer.ffnIn.bias);
   }
 
   /** FFN sub-layer's output before LayerNorm, [rows, D]. */
@@ -121,32 +123,39 @@ export class Forward {
     const layer = weights.layers[index]!;
     const { layerNormEps } = weights.config;
     const asking = this.queryRows(x, batch, queries);
-    const attention = this.attention(weights, layer, x, asking, batch);
-    const contexts = attention === null ? null : this.merge(attention.context);
-    const first = this.kernels.layerNorm(
-      this.attentionOutput(layer, contexts, asking),
-      layer.attentionNorm,
-      layerNormEps,
-    );
+    const attention = this.attention(layer, x, asking, batch);
+    const first = this.addProjected(attention?.context ?? null, layer.attentionOutput, asking, {
+      bias: layer.attentionBias,
+      norm: layer.attentionNorm,
+      epsilon: layerNormEps,
+    });
     const ffn = this.ffn(weights, layer, first.y);
-    const second = this.kernels.layerNorm(this.ffnOutput(layer, ffn?.a ?? null, first.y), layer.ffnNorm, layerNormEps);
-    return { x: second.y, pass: { attention, attentionNorm: savedOf(first), ffn, ffnNorm: savedOf(second) } };
+    const second = this.addProjected(ffn?.a ?? null, layer.ffnOut, first.y, {
+      bias: layer.ffnBias,
+      norm: layer.ffnNorm,
+      epsilon: layerNormEps,
+    });
+    return {
+      x: second.y,
+      pass: {
+        attention: attention?.saved ?? null,
+        attentionNorm: first.saved,
+        ffn: ffn?.saved ?? null,
+        ffnNorm: second.saved,
+      },
+    };
   }
 
-  /** [b·n, heads·d] → [b, heads, n, d] */
-  split(x: DeviceTensor, samples: number, tokens: number, heads: number, size: number): DeviceTensor {
-    return this.ops.transpose(this.ops.reshape(x, [samples, tokens, heads, size]), [0, 2, 1, 3]);
+  // LayerNorm(features · W + bias + residual); without features the last two alone.
+  private addProjected(
+    features: DeviceTensor | null,
+    kernel: DeviceTensor | null,
+    residual: DeviceTensor,
+    { bias, norm, epsilon }: { bias: DeviceTensor; norm: NormWeights; epsilon: number },
+  ): NormResult {
+    if (features === null || kernel === null) return this.kernels.addNorm(residual, bias, null, norm, epsilon);
+    return this.kernels.addNorm(this.ops.matMul(features, kernel), bias, residual, norm, epsilon);
   }
-
-  /** [b, heads, n, d] → [b·n, heads·d] */
-  merge(x: DeviceTensor): DeviceTensor {
-    const [samples, heads, tokens, size] = x.shape as [number, number, number, number];
-    return this.ops.reshape(this.ops.transpose(x, [0, 2, 1, 3]), [samples * tokens, heads * size]);
-  }
-}
-
-function savedOf({ normalized, inverseDeviation }: NormResult): Omit<NormResult, 'y'> {
-  return { normalized, inverseDeviation };
 }
 
 /** Which rows of the last layer reach the head of this model. */

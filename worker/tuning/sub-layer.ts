@@ -33,10 +33,10 @@ export function features(
   if (own.heads === 0) return null;
   return overBatches(ops, stretch, ({ batch, rowPositions }) => {
     const padded = rowPositions === null ? x : ops.gather(x, rowPositions);
-    const pass = forward.attention(weights, own, padded, padded, batch);
+    const pass = forward.attention(own, padded, padded, batch);
     if (pass === null)
       throw new EspalierError('internal', `layer ${layer}: got no attention, expected ${own.heads} heads`);
-    return forward.merge(pass.context);
+    return pass.context;
   });
 }
 
@@ -73,8 +73,7 @@ export function contribution(
 export function normalize(forward: Forward, weights: EncoderWeights, step: number, y: DeviceTensor): DeviceTensor {
   const { layer, subLayer } = subLayerOf(step);
   const own = weights.layers[layer];
-  return forward.kernels.layerNorm(y, subLayer === 'ffn' ? own.ffnNorm : own.attentionNorm, weights.config.layerNormEps)
-    .y;
+  return forward.layerNorm(y, subLayer === 'ffn' ? own.ffnNorm : own.attentionNorm, weights.config.layerNormEps);
 }
 
 /** Kernel of the output projection, [features, D]; null where nothing is kept. */

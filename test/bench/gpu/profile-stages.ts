@@ -9,7 +9,7 @@ import type { NamedTensor } from '../../../shared/tensor.ts';
 import { parseWorkerConfig } from '../../../worker/config.ts';
 import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine, FLOAT } from '../../../worker/engine/engine.ts';
-import { Kernels } from '../../../worker/engine/kernels.ts';
+import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { engineMemoryBytes, setEngineEnvironment } from '../../../worker/engine-executor.ts';
 import { Forward } from '../../../worker/model/forward.ts';
@@ -73,7 +73,7 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
 /** Runs tasks in this process, on its own thread: what is timed must be called from here. */
 function executorHere(engine: Engine, blobs: BlobStore, memoryBytes: number): TaskExecutor {
   const ops = new Ops(engine);
-  const forward = new Forward(ops, new Kernels(ops));
+  const forward = new Forward(ops, new PlainKernels(ops));
   const models = new ModelCache(ops);
   const states = new TuningStates(forward, Math.floor(memoryBytes * STATE_SHARE));
   const runner = new RequestRunner({ engine, ops, forward, models, states, checkCancelled() {} });

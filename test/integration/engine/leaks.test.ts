@@ -10,7 +10,7 @@ import { EspalierError } from '../../../shared/errors.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine } from '../../../worker/engine/engine.ts';
-import { Kernels } from '../../../worker/engine/kernels.ts';
+import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { Forward } from '../../../worker/model/forward.ts';
 import { ModelCache } from '../../../worker/model/model-cache.ts';
@@ -61,7 +61,7 @@ function fragileContext(stateBytes: number) {
   };
   const engine = new Engine(fragile);
   const ops = new Ops(engine);
-  const forward = new Forward(ops, new Kernels(ops));
+  const forward = new Forward(ops, new PlainKernels(ops));
   const checkCancelled = () => {
     control.checks += 1;
     if (control.checks === control.cancelAt) throw new EspalierError('cancelled', 'nobody waits');

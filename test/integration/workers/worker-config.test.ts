@@ -20,6 +20,7 @@ test('defaults', () => {
     threads: 1,
     memoryBytes: null,
     device: 'auto',
+    kernels: 'auto',
     queue: 4,
     tls: null,
     bus: null,

@@ -17,7 +17,7 @@ const FLAGS = [
   ...['latency', 'latency-ms', 'latency-table', 'other-machine'],
   ...['fisher-group', 'labels', 'macs-length', 'dtype', 'onnx', 'metric', 'max-length', 'stride', 'text-column'],
   ...['text-pair-column', 'label-column', 'question-column', 'context-column', 'answers-column', 'workers', 'worker'],
-  ...['tls-ca', 'tls-certificate', 'tls-key', 'insecure', 'device', 'json', 'quiet'],
+  ...['tls-ca', 'tls-certificate', 'tls-key', 'insecure', 'device', 'kernels', 'json', 'quiet'],
 ];
 const PRUNE = ['prune', 'bert', '--data', 'a.csv', '--budget', '0.5', '--out', 'pruned'];
 

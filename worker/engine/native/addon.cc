@@ -2,6 +2,9 @@
 // TensorFlow's binding. The library registers its operations with the TensorFlow of the process when it is loaded.
 #include <node_api.h>
 
+#include <string>
+
+#include "ops/register.h"
 #include "tsl/platform/tensor_float_32_utils.h"
 
 #ifndef ESPALIER_TENSORFLOW_VERSION
@@ -39,6 +42,11 @@ void AddText(napi_env env, napi_value exports, const char* name, const char* tex
 }  // namespace
 
 NAPI_MODULE_INIT() {
+  const std::string problem = espalier::RegisterOps();
+  if (!problem.empty()) {
+    napi_throw_error(env, nullptr, problem.c_str());
+    return nullptr;
+  }
   // TensorFlow's own default is on: too coarse for sums, so whoever wants it asks.
   tsl::enable_tensor_float_32_execution(false);
   AddText(env, exports, "tensorflowVersion", ESPALIER_TENSORFLOW_VERSION);

@@ -1,0 +1,166 @@
+// Kernels of Espalier's own operations (worker/engine/native). On a CPU attention is one operation each way; on a GPU it is
+// TensorFlow's batched products with own operations around them.
+import type { Activation } from '../../../checkpoint/model-config.ts';
+import { bool, type DeviceTensor, type Engine, float, int } from '../engine.ts';
+import type { Ops } from '../ops.ts';
+import type {
+  ActivationGradients,
+  ActivationResult,
+  AttentionGradients,
+  AttentionProducts,
+  AttentionResult,
+  AttentionSizes,
+  Kernels,
+  NormResult,
+  NormWeights,
+  Saved,
+} from './kernels.ts';
+
+/** Numbers of the operations' attribute `kind`. */
+const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = { gelu: 0, 'gelu-tanh': 1, relu: 2 };
+
+export class FusedKernels implements Kernels {
+  readonly kind = 'fused';
+  private readonly ops: Ops;
+  private readonly engine: Engine;
+  private readonly isGpu: boolean;
+
+  /** @param ops of an engine whose process has loaded the library of own operations. */
+  constructor(ops: Ops) {
+    this.ops = ops;
+    this.engine = ops.engine;
+    this.isGpu = ops.engine.binding.isUsingGpuDevice();
+  }
+
+  addNorm(
+    x: DeviceTensor,
+    bias: DeviceTensor | null,
+    residual: DeviceTensor | null,
+    weights: NormWeights,
+    epsilon: number,
+  ): NormResult {
+    const inputs = [x, this.orAbsent(bias), this.orAbsent(residual), weights.gamma, weights.beta];
+    const [y, normalized, inverseDeviation] = this.engine.opOutputs(
+      'EspalierNorm',
+      inputs,
+      [float('epsilon', epsilon)],
+      3,
+    );
+    return { y: y!, saved: { normalized: normalized!, inverseDeviation: inverseDeviation! } };
+  }
+
+  addNormGrad(dy: DeviceTensor, dy2: DeviceTensor | null, weights: NormWeights, saved: Saved): DeviceTensor {
+    const inputs = [dy, this.orAbsent(dy2), saved.normalized!, saved.inverseDeviation!, weights.gamma];
+    return this.engine.op('EspalierNormGrad', inputs, []);
+  }
+
+  activation(kind: Activation, product: DeviceTensor, bias: DeviceTensor): ActivationResult {
+    const attributes = [int('kind', ACTIVATION_KINDS[kind])];
+    // The gradient computes the activation again: reading it would cost as much.
+    return { a: this.engine.op('EspalierBiasActivation', [product, bias], attributes), saved: { product } };
+  }
+
+  activationGrad(
+    kind: Activation,
+    da: DeviceTensor,
+    bias: DeviceTensor,
+    saved: Saved,
+    samples: number,
+  ): ActivationGradients {
+    const attributes = [int('kind', ACTIVATION_KINDS[kind]), int('samples', samples)];
+    const inputs = [da, saved.product!, bias];
+    const [product, mask] = this.engine.opOutputs('EspalierActivationGrad', inputs, attributes, 2);
+    return { product: product!, mask: mask! };
+  }
+
+  attention(
+    { query, keyValue }: AttentionProducts,
+    bias: DeviceTensor,
+    mask: DeviceTensor | null,
+    sizes: AttentionSizes,
+  ): AttentionResult {
+    if (this.isGpu) return this.attentionByProducts({ query, keyValue }, bias, mask, sizes);
+    const inputs = [query, this.orAbsent(keyValue), bias, this.orAbsent(mask)];
+    const [context, probabilities] = this.engine.opOutputs('EspalierAttention', inputs, attributesOf(sizes), 2);
+    return { context: context!, saved: { query, keyValue, probabilities: probabilities! } };
+  }
+
+  attentionGrad(
+    dcontext: DeviceTensor,
+    bias: DeviceTensor,
+    saved: Saved,
+    sizes: AttentionSizes,
+    wantsProducts: boolean,
+  ): AttentionGradients {
+    if (this.isGpu) return this.attentionGradByProducts(dcontext, saved, sizes, wantsProducts);
+    const inputs = [dcontext, saved.query!, this.orAbsent(saved.keyValue!), bias, saved.probabilities!];
+    const attributes = [...attributesOf(sizes), bool('input', wantsProducts)];
+    const [query, keyValue, mask] = this.engine.opOutputs('EspalierAttentionGrad', inputs, attributes, 3);
+    if (!wantsProducts) return { products: null, mask: mask! };
+    return { products: { query: query!, keyValue: saved.keyValue === null ? null : keyValue! }, mask: mask! };
+  }
+
+  private attentionByProducts(
+    { query: first, keyValue }: AttentionProducts,
+    bias: DeviceTensor,
+    mask: DeviceTensor | null,
+    sizes: AttentionSizes,
+  ): AttentionResult {
+    const { ops } = this;
+    const [query, key, value] =
+      keyValue === null
+        ? this.split(first, bias, sizes, 0, 3)
+        : [...this.split(first, bias, sizes, 0, 1), ...this.split(keyValue, bias, sizes, 1, 2)];
+    const scores = ops.batchMatMul(query!, key!, false, true); // [b, heads, queries, n]
+    const probabilities = this.engine.op('EspalierSoftmax', [scores, this.orAbsent(mask)], []);
+    const context = this.merge([ops.batchMatMul(probabilities, value!)]);
+    return { context, saved: { query: query!, key: key!, value: value!, probabilities, context } };
+  }
+
+  private attentionGradByProducts(
+    dcontext: DeviceTensor,
+    saved: Saved,
+    sizes: AttentionSizes,
+    wantsProducts: boolean,
+  ): AttentionGradients {
+    const { ops } = this;
+    const attributes = [...attributesOf(sizes), bool('split', wantsProducts)];
+    const [dc, mask] = this.engine.opOutputs('EspalierSplitDot', [dcontext, saved.context!], attributes, 2);
+    if (!wantsProducts) return { products: null, mask: mask! };
+    const probabilities = saved.probabilities!;
+    const dv = ops.batchMatMul(probabilities, dc!, true, false); // [b, heads, n, d]
+    const dp = ops.batchMatMul(dc!, saved.value!, false, true);
+    const ds = this.engine.op('EspalierSoftmaxGrad', [probabilities, dp], []); // [b, heads, queries, n]
+    const dq = ops.batchMatMul(ds, saved.key!);
+    const dk = ops.batchMatMul(ds, saved.query!, true, false);
+    // Which form the products had shows in the rows that ask.
+    const isJoined = probabilities.shape[2] === probabilities.shape[3];
+    if (isJoined) return { products: { query: this.merge([dq, dk, dv]), keyValue: null }, mask: mask! };
+    return { products: { query: this.merge([dq]), keyValue: this.merge([dk, dv]) }, mask: mask! };
+  }
+
+  /** [b·n, parts·heads·d] + bias → parts of [b, heads, n, d] */
+  private split(
+    x: DeviceTensor,
+    bias: DeviceTensor,
+    sizes: AttentionSizes,
+    firstPart: number,
+    parts: number,
+  ): DeviceTensor[] {
+    const attributes = [...attributesOf(sizes), int('parts', parts), int('first_part', firstPart)];
+    return this.engine.opOutputs('EspalierSplitHeads', [x, bias], attributes, parts);
+  }
+
+  /** Parts of [b, heads, n, d] → [b·n, parts·heads·d] */
+  private merge(parts: readonly DeviceTensor[]): DeviceTensor {
+    return this.engine.op('EspalierMergeHeads', parts, [int('parts', parts.length)]);
+  }
+
+  private orAbsent(tensor: DeviceTensor | null): DeviceTensor {
+    return tensor ?? this.engine.absent();
+  }
+}
+
+function attributesOf({ samples, heads }: AttentionSizes) {
+  return [int('samples', samples), int('heads', heads)];
+}

@@ -1,0 +1,110 @@
+// The formulas of an encoder layer between its large products, each with its gradient. Two implementations have the same
+// results up to rounding: plain ones, of TensorFlow's own operations, and fused ones, of the library that the set-up compiles
+// (docs/adr/0024-fused-operations.md). They are cut where fusing pays: a function reads what a product made once and writes
+// what the next one takes. Tensors belong to the scope that is open.
+import type { Activation } from '../../../checkpoint/model-config.ts';
+import type { DeviceTensor } from '../engine.ts';
+
+/** What a gradient needs of its forward function: tensors under names of the implementation's own. */
+export type Saved = Readonly<Record<string, DeviceTensor | null>>;
+
+export interface NormWeights {
+  /** [D] */
+  readonly gamma: DeviceTensor;
+  /** [D] */
+  readonly beta: DeviceTensor;
+}
+
+export interface NormResult {
+  /** [rows, D] */
+  readonly y: DeviceTensor;
+  readonly saved: Saved;
+}
+
+export interface ActivationResult {
+  /** The activations, in the scale that ACTIVATION_SCALES says, [rows, neurons]. */
+  readonly a: DeviceTensor;
+  readonly saved: Saved;
+}
+
+export interface ActivationGradients {
+  /** Of the product that the activation was made of, [rows, neurons]. */
+  readonly product: DeviceTensor;
+  /** Of each sample's neuron mask: the sum of da·a over the sample's rows, [b, neurons]. */
+  readonly mask: DeviceTensor;
+}
+
+/** What attention is made of, before its biases. Either all tokens ask, and one product has query, key and value side by side,
+ * [b·n, 3·heads·d]; or some do: [b·queries, heads·d] and [b·n, 2·heads·d]. */
+export interface AttentionProducts {
+  readonly query: DeviceTensor;
+  /** null: they follow the query in its product. */
+  readonly keyValue: DeviceTensor | null;
+}
+
+export interface AttentionSizes {
+  readonly samples: number;
+  readonly heads: number;
+}
+
+export interface AttentionResult {
+  /** Contexts of all heads side by side, [b·queries, heads·d]. */
+  readonly context: DeviceTensor;
+  readonly saved: Saved;
+}
+
+export interface AttentionGradients {
+  /** Of the products, in their shapes; null where they were not asked for. */
+  readonly products: AttentionProducts | null;
+  /** Of each sample's head mask: the sum of dcontext·context over the head, [b, heads]. */
+  readonly mask: DeviceTensor;
+}
+
+export interface Kernels {
+  readonly kind: 'plain' | 'fused';
+
+  /** Rows of x + bias + residual to mean 0 and variance 1, then gamma and beta.
+   * @param x [rows, D] @param bias [D] @param residual [rows, D]; null: not added. */
+  addNorm(
+    x: DeviceTensor,
+    bias: DeviceTensor | null,
+    residual: DeviceTensor | null,
+    weights: NormWeights,
+    epsilon: number,
+  ): NormResult;
+
+  /** Gradient of addNorm with respect to its sum, for the incoming gradient dy + dy2: (g − mean(g) − n·mean(g·n))·r, with
+   * g = (dy + dy2)·gamma, n the normalised rows and r one over their deviation. @param dy2 null: not added. */
+  addNormGrad(dy: DeviceTensor, dy2: DeviceTensor | null, weights: NormWeights, saved: Saved): DeviceTensor;
+
+  /** The activation of product + bias, which carry the factors of ACTIVATION_SCALES. @param product [rows, neurons] */
+  activation(kind: Activation, product: DeviceTensor, bias: DeviceTensor): ActivationResult;
+
+  /** @param da [rows, neurons] @param samples b: as many rows each. */
+  activationGrad(
+    kind: Activation,
+    da: DeviceTensor,
+    bias: DeviceTensor,
+    saved: Saved,
+    samples: number,
+  ): ActivationGradients;
+
+  /** softmax(q·kᵀ + mask)·v of each head.
+   * @param bias of query, key and value, [3·heads·d]; the query's weights carry 1/√d.
+   * @param mask added to the scores, [b, 1, 1, n]; null: nothing. */
+  attention(
+    products: AttentionProducts,
+    bias: DeviceTensor,
+    mask: DeviceTensor | null,
+    sizes: AttentionSizes,
+  ): AttentionResult;
+
+  /** @param dcontext [b·queries, heads·d] @param wantsProducts false: only the mask's gradient is made. */
+  attentionGrad(
+    dcontext: DeviceTensor,
+    bias: DeviceTensor,
+    saved: Saved,
+    sizes: AttentionSizes,
+    wantsProducts: boolean,
+  ): AttentionGradients;
+}

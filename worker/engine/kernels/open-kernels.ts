@@ -1,0 +1,44 @@
+// Which kernels a process computes with, chosen once at its start: fused ones where the library of own operations is there,
+// was made for this TensorFlow, and agrees with the plain ones.
+import { EspalierError, toEspalierError } from '../../../shared/errors.ts';
+import { type LoadedOps, loadOps } from '../binding.ts';
+import type { Ops } from '../ops.ts';
+import { FusedKernels } from './fused-kernels.ts';
+import type { Kernels } from './kernels.ts';
+import type { KernelsWanted } from './kernels-wanted.ts';
+import { PlainKernels } from './plain-kernels.ts';
+import { disagreement } from './self-check.ts';
+
+export interface OpenedKernels {
+  readonly kernels: Kernels;
+  /** Why they are plain although fused ones were welcome; null: they are what was wanted. */
+  readonly problem: string | null;
+}
+
+/** @param loaded the library, for tests.
+ * @throws EspalierError "engine" when fused ones are wanted and cannot be had. */
+export function openKernels(ops: Ops, wanted: KernelsWanted, loaded: LoadedOps = loadOps()): OpenedKernels {
+  const plain = new PlainKernels(ops);
+  if (wanted === 'plain') return { kernels: plain, problem: null };
+  const fused = new FusedKernels(ops);
+  const problem = problemOf(ops, fused, plain, loaded);
+  if (problem === null) return { kernels: fused, problem: null };
+  if (wanted === 'fused')
+    throw new EspalierError('engine', `fused kernels cannot be had: ${problem}`, {
+      action: 'run `npm run setup`, which says what is missing, or choose --kernels auto',
+    });
+  return { kernels: plain, problem };
+}
+
+function problemOf(ops: Ops, fused: Kernels, plain: Kernels, { library, problem }: LoadedOps): string | null {
+  if (library === null) return problem;
+  const { engine } = ops;
+  const running = engine.binding.TF_Version;
+  if (library.tensorflowVersion !== running)
+    return `the operations were compiled for TensorFlow ${library.tensorflowVersion}, got ${running}`;
+  try {
+    return disagreement(engine, fused, plain);
+  } catch (caught) {
+    return toEspalierError(caught).message;
+  }
+}

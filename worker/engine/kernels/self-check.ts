@@ -1,0 +1,87 @@
+// Whether two implementations of the kernels agree on a small input: what a start checks before it trusts compiled code.
+import type { DeviceTensor, Engine } from '../engine.ts';
+import type { Kernels } from './kernels.ts';
+
+// Of the size of the numbers; float32 rounding is a hundredth of it, a wrong formula far more.
+const TOLERANCE = 1e-5;
+
+const SIZES = { samples: 2, heads: 2 };
+const TOKENS = 3;
+const WIDTH = 4;
+const ROWS = SIZES.samples * TOKENS;
+
+type Results = Readonly<Record<string, DeviceTensor>>;
+
+/** @returns null where they agree, else the first function that does not, with its numbers.
+ * @throws EspalierError "engine" where an operation fails. */
+export function disagreement(engine: Engine, own: Kernels, reference: Kernels): string | null {
+  return engine.scope(() => {
+    const inputs = inputsOf(engine);
+    const found = resultsOf(own, inputs);
+    const expected = resultsOf(reference, inputs);
+    for (const [name, tensor] of Object.entries(expected)) {
+      const got = engine.downloadFloat32(found[name]!);
+      const right = engine.downloadFloat32(tensor);
+      const at = right.findIndex(
+        (value, i) => !(Math.abs(got[i]! - value) <= TOLERANCE * Math.max(1, Math.abs(value))),
+      );
+      if (at >= 0 || got.length !== right.length) return `${name}: got ${got[at]} at ${at}, expected ${right[at]}`;
+    }
+    return null;
+  });
+}
+
+type Inputs = ReturnType<typeof inputsOf>;
+
+// Numbers between -1 and 1 without a pattern that could hide a wrong stride.
+function inputsOf(engine: Engine) {
+  let count = 0;
+  const upload = (...shape: number[]) => {
+    const size = shape.reduce((product, length) => product * length, 1);
+    return engine.upload(
+      Float32Array.from({ length: size }, () => Math.sin(1 + count++ * 2.3)),
+      shape,
+    );
+  };
+  return {
+    x: upload(ROWS, WIDTH),
+    residual: upload(ROWS, WIDTH),
+    second: upload(ROWS, WIDTH),
+    bias: upload(WIDTH),
+    norm: { gamma: upload(WIDTH), beta: upload(WIDTH) },
+    attentionBias: upload(3 * WIDTH),
+    joined: upload(ROWS, 3 * WIDTH),
+    first: upload(SIZES.samples, WIDTH),
+    keyValue: upload(ROWS, 2 * WIDTH),
+    mask: engine.upload(Float32Array.of(0, 0, -1e9, 0, 0, 0), [SIZES.samples, 1, 1, TOKENS]),
+  };
+}
+
+function resultsOf(kernels: Kernels, inputs: Inputs): Results {
+  const results: Record<string, DeviceTensor> = {};
+  const { x, residual, second, bias, norm, attentionBias, mask } = inputs;
+  const normed = kernels.addNorm(x, bias, residual, norm, 1e-5);
+  results.addNorm = normed.y;
+  results.addNormGrad = kernels.addNormGrad(x, second, norm, normed.saved);
+  for (const kind of ['gelu', 'gelu-tanh', 'relu'] as const) {
+    const { a, saved } = kernels.activation(kind, x, bias);
+    const gradients = kernels.activationGrad(kind, residual, bias, saved, SIZES.samples);
+    results[kind] = a;
+    results[`${kind} gradient`] = gradients.product;
+    results[`${kind} mask gradient`] = gradients.mask;
+  }
+  const forms = [
+    ['attention', { query: inputs.joined, keyValue: null }, second],
+    ['attention of first tokens', { query: inputs.first, keyValue: inputs.keyValue }, inputs.first],
+  ] as const;
+  for (const [name, products, dcontext] of forms) {
+    const { context, saved } = kernels.attention(products, attentionBias, mask, SIZES);
+    const gradients = kernels.attentionGrad(dcontext, attentionBias, saved, SIZES, true);
+    results[name] = context;
+    results[`${name}, mask gradient`] = gradients.mask;
+    results[`${name}, query gradient`] = gradients.products!.query;
+    if (gradients.products!.keyValue !== null)
+      results[`${name}, key and value gradient`] = gradients.products!.keyValue;
+  }
+  return results;
+}

@@ -1,0 +1,119 @@
+#include "gpu/launch.h"
+
+#include <algorithm>
+#include <string>
+
+#include "gpu/driver.h"
+
+namespace espalier::gpu {
+namespace {
+
+// As in the .cu files.
+constexpr unsigned kWarp = 32;
+constexpr unsigned kBlock = 256;
+constexpr unsigned kColumnBlock = 32;
+constexpr unsigned kRowBlock = 8;
+constexpr unsigned kWarps = 4;
+constexpr Index kMostWarpNormWidth = 1024;
+// Enough blocks to fill any GPU; each then goes over several parts of the work.
+constexpr Index kMostBlocks = 1 << 14;
+
+Index Parts(Index count, Index size) { return (count + size - 1) / size; }
+
+// Four numbers at once where rows allow it.
+Index Lanes(Index width) { return width % 4 == 0 ? 4 : 1; }
+
+std::string ByLanes(const char* name, Index lanes) { return std::string(name) + (lanes == 4 ? "_x4" : "_x1"); }
+
+const char* ActivationName(Index kind) { return kind == 0 ? "gelu" : kind == 1 ? "gelu_tanh" : "relu"; }
+
+struct SoftmaxForm {
+  const char* suffix;
+  Index most_width;
+  Index rows_per_warp;
+};
+constexpr SoftmaxForm kSoftmaxForms[] = {{"_32", 32, 8}, {"_64", 64, 4}, {"_128", 128, 4}, {"_256", 256, 2}, {"_512", 512, 1}};
+
+// The kernel for rows of this width and its blocks: a warp for each row that fits its registers, else a block.
+struct SoftmaxLaunch {
+  std::string name;
+  Blocks blocks;
+  Threads threads;
+};
+
+SoftmaxLaunch ForRows(const char* name, Index rows, Index width) {
+  for (const SoftmaxForm& form : kSoftmaxForms)
+    if (width <= form.most_width)
+      return {std::string(name) + form.suffix, {Parts(rows, kWarps * form.rows_per_warp)}, {kWarp, kWarps}};
+  return {std::string(name) + "_any", {rows}, {kBlock}};
+}
+
+}  // namespace
+
+absl::Status BiasActivation(Context* context, Index kind, const float* h, const float* bias, float* a, Index rows,
+                            Index width) {
+  const Index lanes = Lanes(width);
+  const Index count = rows * width / lanes;
+  const std::string name = ByLanes((std::string("bias_") + ActivationName(kind)).c_str(), lanes);
+  return Launch(context, name, {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, h, bias, a, count, width / lanes);
+}
+
+absl::Status ActivationGrad(Context* context, Index kind, const float* da, const float* h, const float* bias, float* dh,
+                            float* mask, Index samples, Index rows, Index width) {
+  const Index lanes = Lanes(width);
+  const std::string name = ByLanes((std::string(ActivationName(kind)) + "_grad").c_str(), lanes);
+  return Launch(context, name, {samples, Parts(width / lanes, kColumnBlock)}, {kColumnBlock, kRowBlock}, da, h, bias, dh,
+                mask, rows, width / lanes);
+}
+
+absl::Status Norm(Context* context, const float* x, const float* bias, const float* residual, const float* gamma,
+                  const float* beta, float epsilon, cpu::NormOutputs out, Index rows, Index width) {
+  const bool by_warp = width % 4 == 0 && width <= kMostWarpNormWidth;
+  return Launch(context, by_warp ? "norm_warp" : "norm_any", {by_warp ? Parts(rows, kWarps) : rows},
+                by_warp ? Threads{kWarp, kWarps} : Threads{kBlock}, x, bias, residual, gamma, beta, epsilon, out.y,
+                out.normalized, out.inverse_deviation, rows, width);
+}
+
+absl::Status NormGrad(Context* context, const float* dy, const float* dy2, const float* normalized,
+                      const float* inverse_deviation, const float* gamma, float* dx, Index rows, Index width) {
+  const bool by_warp = width % 4 == 0 && width <= kMostWarpNormWidth;
+  return Launch(context, by_warp ? "norm_grad_warp" : "norm_grad_any", {by_warp ? Parts(rows, kWarps) : rows},
+                by_warp ? Threads{kWarp, kWarps} : Threads{kBlock}, dy, dy2, normalized, inverse_deviation, gamma, dx, rows,
+                width);
+}
+
+absl::Status Softmax(Context* context, const float* x, const float* mask, float* p, Index rows, Index width,
+                     Index rows_per_mask) {
+  const SoftmaxLaunch launch = ForRows("softmax", rows, width);
+  return Launch(context, launch.name, launch.blocks, launch.threads, x, mask, p, rows, width, rows_per_mask);
+}
+
+absl::Status SoftmaxGrad(Context* context, const float* p, const float* dp, float* dx, Index rows, Index width) {
+  const SoftmaxLaunch launch = ForRows("softmax_grad", rows, width);
+  return Launch(context, launch.name, launch.blocks, launch.threads, p, dp, dx, rows, width);
+}
+
+absl::Status SplitHeads(Context* context, const float* x, const float* bias, float* const* out, Index parts, Index samples,
+                        Index tokens, Index heads, Index size) {
+  const Index lanes = Lanes(size);
+  const Index count = samples * tokens * parts * heads * size / lanes;
+  return Launch(context, ByLanes("split_heads", lanes), {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, x, bias,
+                out[0], out[1], out[2], count, parts, tokens, heads, size / lanes);
+}
+
+absl::Status MergeHeads(Context* context, const float* const* in, float* y, Index parts, Index samples, Index tokens,
+                        Index heads, Index size) {
+  const Index lanes = Lanes(size);
+  const Index count = samples * tokens * parts * heads * size / lanes;
+  return Launch(context, ByLanes("merge_heads", lanes), {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, in[0], in[1],
+                in[2], y, count, parts, tokens, heads, size / lanes);
+}
+
+absl::Status SplitDot(Context* context, const float* dcontext, const float* mixed, float* dc, float* mask, Index samples,
+                      Index tokens, Index heads, Index size) {
+  const Index lanes = Lanes(size);
+  return Launch(context, ByLanes("split_dot", lanes), {samples, heads}, {kBlock}, dcontext, mixed, dc, mask, tokens, heads,
+                size / lanes);
+}
+
+}  // namespace espalier::gpu
