@@ -2,23 +2,8 @@
 import { Command, CommanderError } from 'commander';
 import { EspalierError, toEspalierError } from '../shared/errors.ts';
 import { espalierVersion } from '../shared/rpc/version.ts';
-import { addCancelCommand } from './commands/cancel.ts';
-import { addDeleteCommand } from './commands/delete.ts';
-import { addEvaluateCommand } from './commands/evaluate.ts';
-import { addExportCommand } from './commands/export.ts';
-import { addFetchCommand } from './commands/fetch.ts';
-import { addHealthCommand } from './commands/health.ts';
-import { addInspectCommand } from './commands/inspect.ts';
-import { addListCommand } from './commands/list.ts';
-import { addLogsCommand } from './commands/logs.ts';
-import { addProcessCommands, processOf } from './commands/processes.ts';
-import { addProfileCommand } from './commands/profile.ts';
-import { addPruneCommand } from './commands/prune.ts';
-import { addReportCommand } from './commands/report.ts';
-import { addRetryCommand } from './commands/retry.ts';
-import { addStatusCommand } from './commands/status.ts';
-import { addSubmitCommand } from './commands/submit.ts';
-import { addWatchCommand } from './commands/watch.ts';
+import { addProcessCommands, PROCESSES, processOf } from './commands/processes.ts';
+import { COMMANDS } from './commands.ts';
 import type { CliContext } from './context.ts';
 
 const EXAMPLES = `
@@ -30,19 +15,19 @@ Examples:
   espalier submit campaign.yaml --wait
 `;
 
+const HELP_WORDS = ['help', '--help', '-h'];
+
 /** @param words the arguments after the program's name.
  * @returns the exit code: 0, or that of the error's code (docs/cli.md). */
 export async function runCommandLine(words: readonly string[], context: CliContext): Promise<number> {
-  const program = buildProgram(context);
   try {
     const served = processOf(words);
     if (served !== null) await context.cluster.serve(served, words.slice(1), context.env);
-    else await program.parseAsync([...words], { from: 'user' });
+    else await (await buildProgram(words, context)).parseAsync([...words], { from: 'user' });
     return 0;
   } catch (caught) {
     if (caught instanceof CommanderError && caught.exitCode === 0) return 0;
-    const error =
-      caught instanceof CommanderError ? usageError(caught, words, namesOf(program)) : toEspalierError(caught);
+    const error = caught instanceof CommanderError ? usageError(caught, words) : toEspalierError(caught);
     reportError(error, context);
     return error.exitCode;
   }
@@ -55,19 +40,8 @@ export function reportError(error: EspalierError, { stderr, env }: Pick<CliConte
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) stderr.write(`${cause.stack}\n`);
 }
 
-const CLUSTER_COMMANDS = [
-  addSubmitCommand,
-  addListCommand,
-  addStatusCommand,
-  addWatchCommand,
-  addLogsCommand,
-  addCancelCommand,
-  addRetryCommand,
-  addFetchCommand,
-  addDeleteCommand,
-];
-
-function buildProgram(context: CliContext): Command {
+/** With those commands in full that the words may be about; of the others their names, for messages. */
+async function buildProgram(words: readonly string[], context: CliContext): Promise<Command> {
   const program = new Command('espalier')
     .description('Prunes fine-tuned transformers after training.')
     .usage('COMMAND [options]')
@@ -76,27 +50,22 @@ function buildProgram(context: CliContext): Command {
     // What commander would write to standard error comes back as an exception and is told in one line.
     .configureOutput({ writeOut: (text) => context.stdout.write(text), writeErr: () => {} })
     .addHelpText('after', EXAMPLES);
-  addPruneCommand(program, context);
-  addEvaluateCommand(program, context);
-  addProfileCommand(program, context);
-  addInspectCommand(program, context);
-  addExportCommand(program, context);
-  addReportCommand(program, context);
-  for (const add of CLUSTER_COMMANDS) add(program, context);
-  addHealthCommand(program, context);
+  const [first = ''] = words;
+  const isHelp = !Object.hasOwn(COMMANDS, first) && words.some((word) => HELP_WORDS.includes(word));
+  for (const [name, load] of Object.entries(COMMANDS)) {
+    if (isHelp || name === first) (await load())(program, context);
+    else program.command(name);
+  }
   addProcessCommands(program);
   return program;
-}
-
-function namesOf(program: Command): string[] {
-  return program.commands.map((command) => command.name());
 }
 
 const WRONG_VALUE = /^option '(--[a-z-]+) <[^>]*>' argument '(.*)' is invalid\. (.*)$/s;
 const TOO_MANY = /^too many arguments for '(.*)'\. Expected (\d+) arguments? but got (\d+)\.$/;
 
 /** "error: unknown option '--buget'\n(Did you mean --budget?)" → "unknown option '--buget'; did you mean --budget". */
-function usageError(error: CommanderError, words: readonly string[], names: readonly string[]): EspalierError {
+function usageError(error: CommanderError, words: readonly string[]): EspalierError {
+  const names = [...Object.keys(COMMANDS), ...PROCESSES];
   const [command = ''] = words;
   const action = `see \`espalier ${names.includes(command) ? `${command} ` : ''}--help\``;
   const message =

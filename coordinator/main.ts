@@ -3,32 +3,11 @@
 // SIGTERM drains: nothing new is claimed, jobs that run are handed back, the API ends its calls, the lease is given up, exit
 // 0. A second signal, or the end of the time for that, ends it as it stands: others take its jobs when its lease lapses.
 import { realpathSync } from 'node:fs';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openBus } from '../shared/bus/open-bus.ts';
 import { toEspalierError } from '../shared/errors.ts';
-import { drainAsked, killSelf, Releases } from '../shared/lifecycle.ts';
+import { drainAsked } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
-import { Tls } from '../shared/rpc/tls.ts';
-import { startApiServer } from './api/api-server.ts';
-import { VolumeChecks } from './campaign/check-volumes.ts';
 import { type CoordinatorConfig, parseCoordinatorConfig } from './config.ts';
-import { Coordinator } from './coordinator.ts';
-import { openJobResources } from './job-resources.ts';
-import { ClusterJobStore } from './jobs/cluster-job-store.ts';
-import { Housekeeping } from './jobs/housekeeping.ts';
-import { maxJobs } from './jobs/max-jobs.ts';
-import { ScratchFolders } from './jobs/scratch-folders.ts';
-import { watchLeases } from './jobs/watch-leases.ts';
-import { ProcessTelemetry } from './process-telemetry.ts';
-import { runHeldJob } from './run-held-job.ts';
-import { openFleet } from './workers/open-fleet.ts';
-
-const DRAIN_MS = 10_000;
-/** Of the drain, for jobs to be handed back; then NATS is taken to be away. */
-const HAND_BACK_MS = 8_000;
-/** After the drain, for connections to close. */
-const RELEASE_MS = 3_000;
 
 const log = createLog({ process: 'coordinator', pid: process.pid });
 
@@ -53,71 +32,9 @@ export async function runCoordinator(argv: readonly string[], env: NodeJS.Proces
 }
 
 async function serve(config: CoordinatorConfig): Promise<void> {
-  const { host, id, leaseMs } = config;
-  const releases = new Releases();
   const draining = drainAsked(['SIGTERM', 'SIGINT'], 'coordinator');
-  const tls = config.tls === null ? null : await Tls.openLogged(config.tls, 'coordinator', log);
-  releases.add(() => tls?.close());
-  const telemetry = await ProcessTelemetry.open(config, tls, log);
-  releases.add(() => telemetry.close());
-  const { metrics, tracer } = telemetry;
-  const bus = await openBus(config.bus, log, draining.signal, {
-    name: `espalier-coordinator-${id}`,
-    create: true,
-    limits: {
-      ...(config.storeLimitBytes !== null && { storeBytes: config.storeLimitBytes }),
-      replicas: config.replicas,
-    },
-  });
-  releases.add(() => bus.close());
-  const watches = new AbortController();
-  releases.add(() => watches.abort());
-  const leases = await watchLeases(bus, leaseMs, watches.signal);
-  const store = await ClusterJobStore.open(bus, log, metrics);
-  releases.add(() => store.close());
-  telemetry.watch({ bus, index: store.index });
-  const volumes = new Map(Object.entries(config.volumes));
-  const { cacheDir, cacheLimitBytes } = config;
-  const resources = await openJobResources({ objects: bus.objects, cacheDir, cacheLimitBytes, volumes });
-  const scratch = await ScratchFolders.open(path.join(cacheDir, 'jobs'));
-  releases.add(() => scratch.close());
-  const onNotice = (text: string) => log.warning('fleet', { text });
-  const fleet = await openFleet({
-    ...{ bus, tls, insecure: config.insecure, workerTlsName: config.workerTlsName, coordinatorId: id, onNotice },
-    listener: metrics,
-  });
-  releases.add(() => fleet.close());
-  const coordinator = await Coordinator.start({
-    ...{ bus, store, leases, id, leaseMs, log },
-    maxJobs: () => config.maxJobs ?? maxJobs(fleet.size, leases),
-    runJob: (job) => runHeldJob(job, { resources, fleet, scratch, tracer, listener: metrics }),
-  });
-  releases.add(() => coordinator.drain());
-  const housekeeping = new Housekeeping({ bus, store, leases, id, leaseMs, log, retentionMs: config.retentionMs });
-  releases.add(() => housekeeping.close());
-  const onCallEnded = (method: string, status: string) => metrics.apiCallEnded(method, status);
-  const volumeChecks = new VolumeChecks({ resources, newFolder: () => scratch.pathForCheck() });
-  const api = await startApiServer({
-    ...{ host, port: config.port, store, bus, volumes, volumeChecks, tls, tracer, onCallEnded, log },
-  });
-  releases.add(() => api.close());
-  telemetry.watch({ fleet, coordinator });
-  const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
-  log.info('serving', { host, port: api.port, owner: coordinator.owner, tls: tls !== null, ...certificate });
-
-  await draining.asked;
-  log.info('draining', { jobs: coordinator.size });
-  setTimeout(killSelf, DRAIN_MS + RELEASE_MS).unref();
-  setTimeout(() => {
-    // Calls that wait for NATS would wait longer than there is time.
-    log.warning('NATS does not answer: jobs that run are left for others', { jobs: coordinator.size });
-    coordinator.abandon();
-    void bus.close();
-  }, HAND_BACK_MS).unref();
-  await Promise.all([coordinator.drain(), api.drain(DRAIN_MS)]);
-  await releases.run();
-  log.info('drained');
-  process.exit(0);
+  const { serveJobs } = await import('./serve-jobs.ts');
+  await serveJobs(config, draining, log);
 }
 
 // As a program, but not where another one imports it for `runCoordinator`.

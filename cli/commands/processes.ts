@@ -1,7 +1,7 @@
 // espalier coordinator, espalier worker: the processes of a cluster. They read their own flags.
 import type { Command } from 'commander';
 
-const PROCESSES = ['coordinator', 'worker'] as const;
+export const PROCESSES = ['coordinator', 'worker'] as const;
 
 /** The process that the command line starts, or null for a command. */
 export function processOf([name]: readonly string[]): (typeof PROCESSES)[number] | null {

@@ -1,6 +1,5 @@
 // espalier prune: a checkpoint, samples and budgets in; smaller models and their reports out.
 import type { Command } from 'commander';
-import { hasRunState } from '../../coordinator/store/run-folder.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import {
   addDataOptions,
@@ -89,6 +88,7 @@ async function runPrune(model: string | undefined, command: Command, context: Cl
 /** An interrupted run says how to go on: with --resume where it has stored something, else from the start. */
 async function withResumeHint(error: EspalierError, out: string): Promise<EspalierError> {
   if (error.code !== 'cancelled') return error;
+  const { hasRunState } = await import('../../coordinator/store/run-folder.ts');
   const resumable = await hasRunState(out).catch(() => false);
   const action = resumable ? 'run the same command with --resume to go on from here' : 'run the same command again';
   return new EspalierError('cancelled', error.message, { action, cause: error });
