@@ -1,4 +1,5 @@
 // The Worker service: says what this worker is, and runs tasks one after the other.
+import { setImmediate as nextRoundOfEvents } from 'node:timers/promises';
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import type { BlobStore } from '../../shared/blobs/blob-store.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
@@ -99,6 +100,8 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
         await leaveDevice();
       }
     }, signal);
+    // First the next task goes to the engine: to write a large result takes this thread some milliseconds.
+    await nextRoundOfEvents();
     await writeTensors(call, tensors);
     observer.addBytes(
       'sent',
