@@ -2,9 +2,10 @@
 // sub-layer picks one count, its value is the summed importance of its most important heads or neurons, its cost the
 // table's entry for that count. Solved by dynamic programming over a grid of the budget (Dudzinski and Walukiewicz 1987).
 import { EspalierError } from '../shared/errors.ts';
+import { descending } from './descending.ts';
 import type { Importance } from './fisher.ts';
 import { denseMasks, type Masks } from './masks.ts';
-import { descending, runningTotals } from './search.ts';
+import { runningTotals } from './search.ts';
 import { checkCosts, type LayerCounts, neuronChoices, type SubLayerCosts, totalCost } from './sub-layer-costs.ts';
 
 export interface KnapsackProblem {

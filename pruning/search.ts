@@ -1,6 +1,7 @@
 // The paper's search: which heads and neurons of the whole model a budget keeps. Kwon et al. 2022, algorithm 1, except
 // that no head count may overrun the budget and that 0 heads may be kept.
 import { EspalierError } from '../shared/errors.ts';
+import { descending } from './descending.ts';
 import type { Importance } from './fisher.ts';
 import { denseMasks, type Masks } from './masks.ts';
 
@@ -57,14 +58,6 @@ function affordable(keptHeads: number, { layers, neurons, headCost, neuronCost, 
   let count = Math.min(layers * neurons, Math.floor(rest / neuronCost) + 1);
   while (count > 0 && keptHeads * headCost + count * neuronCost > budgetMacs) count--;
   return count;
-}
-
-/** Indices by falling value; equal values by rising index, which is lower layer, then lower index.
- * @throws EspalierError "not_finite" when a value cannot be ordered. */
-export function descending(values: Float64Array): Int32Array {
-  const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw new EspalierError('not_finite', `importance ${at}: got ${values[at]}, expected a finite number`);
-  return Int32Array.from(values.keys()).sort((a, b) => values[b] - values[a] || a - b);
 }
 
 /** totals[n]: sum of the first n values in `order`. */

@@ -1,9 +1,9 @@
 // Uniform masks: every layer keeps all heads and the same number of neurons, so that the pruned model has the one shape a
 // layer that a stock config.json can say.
 import { EspalierError } from '../shared/errors.ts';
+import { descending } from './descending.ts';
 import type { KnapsackProblem } from './knapsack.ts';
 import { denseMasks, type Masks } from './masks.ts';
-import { descending } from './search.ts';
 import { checkCosts, neuronChoices, type SubLayerCosts, totalCost } from './sub-layer-costs.ts';
 
 /** All heads, and of each layer as many of its most important neurons as fit the budget in every layer alike, at least

@@ -11,7 +11,7 @@ import {
   packedLength,
 } from '../../pruning/fisher.ts';
 import type { Masks, SubLayer } from '../../pruning/masks.ts';
-import { rearrangeLayers } from '../../pruning/rearrange.ts';
+import { rearrangeLayers, rearrangeMasks } from '../../pruning/rearrange.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { openSafetensors, type SafetensorsEntry } from '../../shared/safetensors.ts';
 import type { TensorDescription } from '../../shared/safetensors-header.ts';
@@ -19,6 +19,8 @@ import type { TensorDescription } from '../../shared/safetensors-header.ts';
 const ROWS = 'rows';
 /** What is read at a time of what is read once, from front to back. */
 const READ_BYTES = 4 * 2 ** 20;
+/** Rows of all layers that are read at once rather than a layer's at a time, which takes a read for each row and layer. */
+const WHOLE_ROWS_BYTES = 16 * 2 ** 20;
 
 export function gramName(kind: SubLayer, layer: number): string {
   return `${kind === 'attention' ? 'head' : 'neuron'}_gram.${layer}`;
@@ -66,7 +68,7 @@ export async function fisherImportance(path: string, sizes: MaskSizes): Promise<
   }
 }
 
-/** `rearrangeMasks`, a sub-layer in memory at a time. Blocks while it reads and computes. */
+/** `rearrangeMasks`, a sub-layer in memory at a time where all of them are large. Blocks while it reads and computes. */
 export async function rearrangeFromFile(path: string, masks: Masks): Promise<Masks> {
   const { entries, close } = await openSafetensors(path);
   await close();
@@ -74,14 +76,17 @@ export async function rearrangeFromFile(path: string, masks: Masks): Promise<Mas
   const file = openSync(path, 'r');
   try {
     const rows = entries.get(ROWS);
-    if (rows !== undefined) checkRows(rows, path, masks);
-    const source: FisherLayers = {
-      of: (layer, kind) =>
-        rows === undefined
-          ? readGram(file, gramEntry(entries, path, masks, layer, kind))
-          : readGradients(file, rows, masks, layer, kind),
-    };
-    return rearrangeLayers(source, masks);
+    if (rows === undefined) {
+      const of: FisherLayers['of'] = (layer, kind) => readGram(file, gramEntry(entries, path, masks, layer, kind));
+      return rearrangeLayers({ of }, masks);
+    }
+    checkRows(rows, path, masks);
+    if (rows.bytes <= WHOLE_ROWS_BYTES) {
+      const values = new Float32Array(rows.bytes / Float32Array.BYTES_PER_ELEMENT);
+      readAt(file, new Uint8Array(values.buffer), rows.begin);
+      return rearrangeMasks({ form: 'rows', rows: rows.shape[0], values }, masks);
+    }
+    return rearrangeLayers({ of: (layer, kind) => readGradients(file, rows, masks, layer, kind) }, masks);
   } finally {
     closeSync(file);
   }

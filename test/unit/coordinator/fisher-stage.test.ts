@@ -18,7 +18,7 @@ import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { blobOfBytes } from '../../../shared/blobs/blob-source.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
-import { readFisherFile } from '../../support/fisher-files.ts';
+import { readFisherFile, writeFisherFile } from '../../support/fisher-files.ts';
 import { mergeGrams } from '../../support/merge-fisher.ts';
 
 const [LAYERS, HEADS, NEURONS, SHARDS] = [2, 2, 12, 37];
@@ -204,5 +204,21 @@ test('rows go to their place, and are read a layer at a time', async () => {
     code: 'shape_mismatch',
     message: `${file}: rows: got F32 [37,84], expected F32 [rows,86]`,
   });
+  await rm(file);
+});
+
+test('rows that are too many to be read at once are read a sub-layer at a time, and give the same masks', async () => {
+  const neurons = 1100;
+  const rows = 2000; // 17.6 MB
+  const values = new Float32Array(rows * LAYERS * (HEADS + neurons)).map(() => random.uniform() - 0.5);
+  const fisher = { form: 'rows' as const, rows, values };
+  const file = await writeFisherFile(path.join(folder, 'many-rows.safetensors'), fisher);
+  const masks = denseMasks(LAYERS, HEADS, neurons);
+  masks.headMask.set([0], 1);
+  masks.neuronMask.set([0, 0, 0]);
+  masks.neuronMask.set([0, 0, 0, 0], neurons);
+  const rearranged = await rearrangeFromFile(file, masks);
+  assert.deepEqual(rearranged, rearrangeMasks(fisher, masks));
+  assert.notDeepEqual(rearranged.neuronMask, masks.neuronMask);
   await rm(file);
 });
