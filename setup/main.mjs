@@ -12,6 +12,7 @@ const PROGRAMS = {
   demo: async (context) => (await import('./run-demo.mjs')).runDemo(context),
   cluster: async (context, args) => (await import('./run-cluster.mjs')).runCluster(context, args),
   test: async (context, args) => (await import('./run-tests.mjs')).runTests(context, args),
+  'test-gpu': async (context, args) => (await import('./run-gpu-tests.mjs')).runGpuTests(context, args),
   k8s: async (context, args) => (await import('./run-k8s.mjs')).runK8s(context, args),
   faults: compiled('test/faults/main.js'),
   soak: compiled('test/soak/main.js'),

@@ -2,46 +2,13 @@
 // They lie beside the project, not in it, and so do their data sets. Two evaluations take minutes on two cores: they run
 // with ESPALIER_SLOW_TESTS=1.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { projectRoot } from '../../shared/project-root.ts';
+import { test } from 'node:test';
+import { dataFile, isMissing, modelFolder, REAL_MODELS } from '../support/real-models.ts';
 import { openWorkspace } from '../support/run-cli.ts';
 
-interface Known {
-  readonly model: string;
-  readonly data: string;
-  readonly metric: string;
-  readonly score: number;
-  /** Half a unit of the last digit known, and room for a few rows on the edge: the weights are float16, and how the
-   * scores were first computed is not known. Spans of answers have more ties. */
-  readonly tolerance: number;
-  readonly slow?: true;
-}
-
-const MODELS: readonly Known[] = [
-  { model: 'mini-sst2', data: 'sst2', metric: 'accuracy', score: 0.8532, tolerance: 0.002 },
-  { model: 'mini-mrpc', data: 'mrpc', metric: 'accuracy', score: 0.7059, tolerance: 0.002 },
-  { model: 'mini-stsb', data: 'stsb', metric: 'spearman', score: 0.7455, tolerance: 0.002 },
-  { model: 'mini-mnli', data: 'mnli', metric: 'accuracy', score: 0.5943, tolerance: 0.002, slow: true },
-  { model: 'mini-squad', data: 'squad', metric: 'f1', score: 0.4386, tolerance: 0.01, slow: true },
-  { model: 'distil-sst2', data: 'sst2', metric: 'accuracy', score: 0.8188, tolerance: 0.002 },
-  { model: 'small-sst2', data: 'sst2', metric: 'accuracy', score: 0.8372, tolerance: 0.002 },
-];
-
-const shared = path.join(projectRoot(), '../shared');
-const modelFolder = (model: string) => path.join(shared, 'models', model);
-const dataFile = (data: string, split: 'train' | 'dev') => path.join(shared, 'data', data, `${split}.jsonl`);
 const workspace = await openWorkspace();
 
-/** Skips the test, with the reason, where its files are not there. */
-function isMissing(t: TestContext, ...files: string[]): boolean {
-  const missing = files.find((file) => !existsSync(file));
-  if (missing !== undefined) t.skip(`${path.relative(projectRoot(), missing)} is not there`);
-  return missing !== undefined;
-}
-
-for (const { model, data, metric, score, tolerance, slow } of MODELS)
+for (const { model, data, metric, score, tolerance, slow } of REAL_MODELS)
   test(`${model}: ${metric} ${score}`, async (t) => {
     if (isMissing(t, modelFolder(model), dataFile(data, 'dev'))) return;
     if (slow && process.env.ESPALIER_SLOW_TESTS !== '1') return t.skip('slow: set ESPALIER_SLOW_TESTS=1 to run it');

@@ -5,6 +5,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import { makePlan, type Plan, type PlanLimits } from '../../dataset/plan.ts';
+import { loadBinding, loadOps, type OpsLibrary, type TensorflowBinding } from '../../worker/engine/binding.ts';
 import { Engine } from '../../worker/engine/engine.ts';
 import type { KernelsWanted } from '../../worker/engine/kernels/kernels-wanted.ts';
 import { openKernels } from '../../worker/engine/kernels/open-kernels.ts';
@@ -14,6 +15,8 @@ import type { LocalModel } from '../../worker/model/local-model.ts';
 import { ModelCache } from '../../worker/model/model-cache.ts';
 import type { TaskContext } from '../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../worker/tuning/tuning-states.ts';
+import { engineUnderTest } from './engine-under-test.ts';
+import { tf32Binding } from './tf32-binding.ts';
 
 let shared: Engine | undefined;
 
@@ -24,11 +27,13 @@ export function testKernels(): KernelsWanted {
 
 /** TensorFlow is loaded once a process. */
 export function testContext(options: { stateBytes?: number; kernels?: KernelsWanted } = {}): TaskContext {
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  process.env.TF_NUM_INTRAOP_THREADS ??= '1';
-  shared ??= new Engine();
+  shared ??= new Engine(testBinding(), testLibrary());
   const ops = new Ops(shared);
-  const forward = new Forward(ops, openKernels(ops, options.kernels ?? testKernels()).kernels);
+  // Whether kernels agree is judged in float32, as in a worker.
+  roundProducts(false);
+  const { kernels } = openKernels(ops, options.kernels ?? testKernels());
+  roundProducts(true);
+  const forward = new Forward(ops, kernels);
   return {
     engine: shared,
     ops,
@@ -37,6 +42,32 @@ export function testContext(options: { stateBytes?: number; kernels?: KernelsWan
     states: new TuningStates(forward, options.stateBytes ?? 1e9),
     checkCancelled() {},
   };
+}
+
+let isRounding = false;
+
+/** With TF32 under test every product has it, whatever a task asks for: what is within its tolerances then is so wherever
+ * tasks use TF32. */
+function roundProducts(isOn: boolean): void {
+  const { device, products } = engineUnderTest();
+  isRounding = isOn && products === 'tf32';
+  if (device === 'cpu' || products === 'float32') return;
+  const { library, problem } = loadOps();
+  if (library === null) throw new Error(`TF32 needs the library of own operations: ${problem}`);
+  library.allowTf32(isOn);
+}
+
+/** The binding of the engine under test. */
+export function testBinding(): TensorflowBinding {
+  const { device, products } = engineUnderTest();
+  const binding = loadBinding();
+  return device === 'cpu' && products === 'tf32' ? tf32Binding(binding, () => isRounding) : binding;
+}
+
+/** The own operations of the engine under test; `roundProducts` has their switch where TF32 is tested. */
+function testLibrary(): OpsLibrary | null {
+  const { library } = loadOps();
+  return library && engineUnderTest().products === 'tf32' ? { ...library, allowTf32() {} } : library;
 }
 
 /** A model folder as a worker sees it. */

@@ -8,7 +8,7 @@ import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
-import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
+import type { TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine } from '../../../worker/engine/engine.ts';
 import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
@@ -22,7 +22,7 @@ import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
-import { testPlan } from '../../support/engine.ts';
+import { testBinding, testPlan } from '../../support/engine.ts';
 import { byName } from './results.ts';
 import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, type TinyModel, tinyModel } from './tiny-model.ts';
 
@@ -32,9 +32,7 @@ const STUDENT: Masks = { ...halfMasks('student'), headScales: new Float32Array(L
 
 /** A binding of which the n-th call that makes tensors fails, and a context that uses it. */
 function fragileContext(stateBytes: number) {
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  process.env.TF_NUM_INTRAOP_THREADS ??= '1';
-  const binding = loadBinding();
+  const binding = testBinding();
   const control = { calls: 0, failAt: Number.POSITIVE_INFINITY, checks: 0, cancelAt: Number.POSITIVE_INFINITY };
   const count = () => {
     control.calls += 1;

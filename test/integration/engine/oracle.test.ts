@@ -3,7 +3,9 @@
 //
 // Tolerances: float32 rounds to 6e-8; three layers of sums of a few dozen products, LayerNorms and softmaxes among them,
 // amplify that up to twenty times (1.1e-6 was seen). Logits, losses, gradients and sums must agree to 5e-6 of the largest
-// value compared.
+// value compared. TF32 rounds what products multiply to 5e-4, and the same twenty times that are 1e-2 (5e-3 was seen). Gradients
+// agree to 0.15 then (0.07 was seen): they begin with a probability less the label, of which little is left where a model is
+// sure, and a value beside the kink of relu may fall on its other side.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import test from 'node:test';
@@ -19,6 +21,7 @@ import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
+import { tolerance } from '../../support/engine-under-test.ts';
 import { outputProjection, type ScaleSystem, scaleSystem, systemOfSums } from '../../support/plain-system.ts';
 import { keptFeatures, outputWeight, referenceSums } from '../../support/reference-sums.ts';
 import { assertWithin, byName, largestDifference, largestGap, numbers } from './results.ts';
@@ -38,7 +41,8 @@ import {
   withRandomScales,
 } from './tiny-model.ts';
 
-const TOLERANCE = 5e-6;
+const TOLERANCE = tolerance({ float32: 5e-6, tf32: 1e-2 });
+const GRADIENTS = tolerance({ float32: TOLERANCE, tf32: 0.15 });
 const LENGTHS = [12, 5, 1, 7, 9, 3, 12, 8, 4, 11, 6, 6, 2];
 
 /** Groups of 3, and batches of at most 30 tokens: shards of several micro-batches, with padding in most. */
@@ -117,7 +121,7 @@ for (const name of Object.keys(MODELS) as (keyof typeof MODELS)[])
         rows[Math.floor(i / 3) * width + at] += g / 3;
       });
     });
-    assertWithin(largestGap(numbers(found, 'rows'), rows), TOLERANCE, 'rows');
+    assertWithin(largestGap(numbers(found, 'rows'), rows), GRADIENTS, 'rows');
     context.models.clear();
   });
 
@@ -216,7 +220,7 @@ const REMAINS: Record<string, Masks> = {
 };
 // True masking and smaller matrices differ in rounding only; the published bar for equality of a pruned model's outputs is
 // 1e-4, and these models, whose logits are of size 1, stay a hundred times below it.
-const SAME_LOGITS = 5e-6;
+const SAME_LOGITS = tolerance({ float32: 5e-6, tf32: 1e-2 });
 
 for (const [what, masks] of Object.entries(REMAINS))
   test(`${what}: masks, a written checkpoint and true masking give the same model`, async (t) => {
@@ -257,7 +261,7 @@ for (const [what, masks] of Object.entries(REMAINS))
           rows,
           gradients.flatMap((row) => [...row]),
         ),
-        TOLERANCE,
+        GRADIENTS,
         `${name}, gradients`,
       );
       context.models.clear();

@@ -5,6 +5,8 @@
 // seen). The reference finds scales with an iterative solver on float32 systems that stops at a tolerance of its own; we
 // solve the same systems exactly. Rounding of a system moves its solution by up to its condition number times as much,
 // most in the last FFN, whose 64 positions are fewer than its unknowns: scales agree to 2e-5 absolute (8e-6 was seen).
+// TF32 rounds what products multiply to 5e-4: values agree to 1e-2 (5e-3 was seen), gradients to 0.15
+// (0.07 was seen; oracle.test.ts says why), scales to 0.1 absolute (0.04 was seen).
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
@@ -22,8 +24,10 @@ import { runNormalEquations, type TuningInput } from '../../../worker/tasks/norm
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
+import { tolerance } from '../../support/engine-under-test.ts';
 import { type ScaleSystem, systemOfSums } from '../../support/plain-system.ts';
 import {
+  fixtureFisher,
   loadReferenceFixture,
   REFERENCE_FIXTURES,
   REFERENCE_SIZES,
@@ -32,8 +36,11 @@ import {
 } from '../../support/reference-fixture.ts';
 import { assertWithin, byName, largestDifference, largestGap, numbers } from './results.ts';
 
-const FLOAT32 = 1e-5;
-const SCALES = 2e-5;
+const VALUES = tolerance({ float32: 1e-5, tf32: 1e-2 });
+const GRADIENTS = tolerance({ float32: VALUES, tf32: 0.15 });
+const SCALES = tolerance({ float32: 2e-5, tf32: 0.1 });
+/** Of the cost of pruning everything (1e-4 was seen); null: the same masks. */
+const MASK_COST = tolerance<number | null>({ float32: null, tf32: 1e-3 });
 const { layers, heads, neurons, hiddenSize, headSize } = REFERENCE_SIZES;
 const SETTINGS: TuningSettings = { ...DEFAULT_TUNING_SETTINGS, damping: 'reference', refitOnAll: false };
 
@@ -47,7 +54,7 @@ for (const name of REFERENCE_FIXTURES) {
     const context = testContext();
     const model = await localModel(fixture.directory);
     const logits = await runEvaluate(context, { model, plan, shards: all, student: null });
-    assertWithin(largestGap(numbers(logits, 'logits'), fixture.logits.flat(2)), FLOAT32, 'logits');
+    assertWithin(largestGap(numbers(logits, 'logits'), fixture.logits.flat(2)), VALUES, 'logits');
     const fisher = await engineFisher(context, model);
     const expected = fixture.batches.flatMap((_, batch) => [
       ...fixture.head_grads_per_batch[batch].flat(),
@@ -55,7 +62,7 @@ for (const name of REFERENCE_FIXTURES) {
     ]);
     // The reference's gradients are those of a batch's mean loss, and our rows sum over a group and divide by its size:
     // the same numbers with the same sign.
-    assertWithin(largestGap(fisher.values, expected), FLOAT32, 'rows');
+    assertWithin(largestGap(fisher.values, expected), GRADIENTS, 'rows');
     context.models.clear();
   });
 
@@ -79,10 +86,12 @@ for (const name of REFERENCE_FIXTURES) {
       // The reference can overrun a budget that heads alone exceed. None of these six cases is one, so all are compared.
       const theirs = givenMasks(expected.search_head_mask, expected.search_neuron_mask);
       assert.ok(maskMacs(theirs, shape) <= budget * costs.totalMacs, 'so does the reference');
-      assertMasks(searched, expected.search_head_mask, expected.search_neuron_mask);
-      assertMasks(teacher, expected.teacher_head_mask, expected.teacher_neuron_mask);
+      const theirTeacher = givenMasks(expected.teacher_head_mask, expected.teacher_neuron_mask);
+      const theirLast = givenMasks(expected.rearranged_head_mask, expected.rearranged_neuron_mask);
+      assertAsGood(searched, theirs, lostImportance, 'searched');
+      assertAsGood(teacher, theirTeacher, lostImportance, 'teacher');
       for (const form of [fisher, gramOfRows(fisher, REFERENCE_SIZES)])
-        assertMasks(rearrangeMasks(form, searched), expected.rearranged_head_mask, expected.rearranged_neuron_mask);
+        assertAsGood(rearrangeMasks(form, searched), theirLast, prunedGradient, `rearranged by ${form.form}`);
       context.models.clear();
     });
 
@@ -98,8 +107,8 @@ for (const name of REFERENCE_FIXTURES) {
         const system = await engineSystem(context, input);
         const equations = left.shift()!;
         assert.equal(equations.kind, subLayer === 'ffn' ? 'ffn' : 'mha', what);
-        assertWithin(largestGap(system.matrix, equations.ATA.flat()), FLOAT32, `${what} AᵀA`);
-        assertWithin(largestGap(system.right, equations.ATb), FLOAT32, `${what} Aᵀb`);
+        assertWithin(largestGap(system.matrix, equations.ATA.flat()), VALUES, `${what} AᵀA`);
+        assertWithin(largestGap(system.right, equations.ATb), VALUES, `${what} Aᵀb`);
 
         const fit = { kind: 'shards', shards: all } as const;
         const solved = await runSolve(context, { ...input, fit, heldOut: null, settings: SETTINGS });
@@ -112,10 +121,23 @@ for (const name of REFERENCE_FIXTURES) {
       }
       assert.equal(left.length, 0, 'every sub-layer of the fixture was compared');
       const logits = await runEvaluate(context, { model, plan, shards: all, student });
-      assertWithin(largestGap(numbers(logits, 'logits'), expected.tuned_logits.flat(2)), FLOAT32, 'tuned logits');
+      assertWithin(largestGap(numbers(logits, 'logits'), expected.tuned_logits.flat(2)), VALUES, 'tuned logits');
       context.states.clear();
       context.models.clear();
     });
+  }
+
+  /** The same masks; where products are rounded to TF32, which can turn a choice between two that matter equally, masks that
+   * cost no more by the reference's own gradients. */
+  function assertAsGood(found: Masks, theirs: Masks, cost: (masks: Masks, fisher: FisherRows) => number, what: string) {
+    if (MASK_COST === null) {
+      assert.deepEqual([found.headMask, found.neuronMask], [theirs.headMask, theirs.neuronMask], what);
+      return;
+    }
+    const given = fixtureFisher(fixture);
+    const none = givenMasks(constantRows(heads, 0), constantRows(neurons, 0));
+    const excess = (cost(found, given) - cost(theirs, given)) / cost(none, given);
+    assertWithin(excess, MASK_COST, what);
   }
 
   async function engineFisher(context: TaskContext, model: LocalModel): Promise<FisherRows> {
@@ -158,9 +180,30 @@ function givenMasks(headMask: number[][], neuronMask: number[][]): Masks {
   return masks;
 }
 
-function assertMasks(masks: Masks, headMask: number[][], neuronMask: number[][]): void {
-  assert.deepEqual([...masks.headMask], headMask.flat());
-  assert.deepEqual([...masks.neuronMask], neuronMask.flat());
+const constantRows = (width: number, bit: number) => Array.from({ length: layers }, () => new Array(width).fill(bit));
+
+/** What the search keeps low: the diagonal Fisher information of all that is pruned. */
+function lostImportance(masks: Masks, fisher: FisherRows): number {
+  const importance = diagonalImportance(fisher, layers, heads, neurons);
+  const lost = (mask: Uint8Array, values: Float64Array) =>
+    values.reduce((sum, value, i) => sum + (mask[i] === 0 ? value : 0), 0);
+  return lost(masks.headMask, importance.heads) + lost(masks.neuronMask, importance.neurons);
+}
+
+/** What rearrangement keeps low: in each sub-layer the summed gradient of all that is pruned, squared and summed over rows. */
+function prunedGradient(masks: Masks, fisher: FisherRows): number {
+  const width = layers * (heads + neurons);
+  const squares = (mask: Uint8Array, layer: number, size: number, first: number) =>
+    Array.from({ length: fisher.rows }, (_, row) => {
+      let sum = 0;
+      for (let i = layer * size; i < (layer + 1) * size; i++)
+        if (mask[i] === 0) sum += fisher.values[row * width + first + i];
+      return sum * sum;
+    }).reduce((sum, square) => sum + square, 0);
+  return Array.from(
+    { length: layers },
+    (_, layer) => squares(masks.headMask, layer, heads, 0) + squares(masks.neuronMask, layer, neurons, layers * heads),
+  ).reduce((sum, part) => sum + part, 0);
 }
 
 function partOf(masks: Masks, subLayer: SubLayer) {
