@@ -9,19 +9,23 @@ export interface Rounded {
 
 let halfTable: Uint32Array | undefined;
 
-/** Float16 bits to float32, exact; NaN payloads are kept. */
-export function float16ToFloat32(bits: Uint16Array): Float32Array {
+/** Float16 bits to float32, exact; NaN payloads are kept. @param values where they go, of as many elements. */
+export function float16ToFloat32(
+  bits: Uint16Array,
+  values: Float32Array = new Float32Array(bits.length),
+): Float32Array {
   halfTable ??= Uint32Array.from({ length: 65536 }, (_, half) => float16BitsToFloat32Bits(half));
-  const values = new Float32Array(bits.length);
-  const raw = new Uint32Array(values.buffer);
+  const raw = new Uint32Array(values.buffer, values.byteOffset, bits.length);
   for (let i = 0; i < bits.length; i++) raw[i] = halfTable[bits[i]];
   return values;
 }
 
-/** Bfloat16 bits to float32, exact: a bfloat16 is the upper half of a float32. */
-export function bfloat16ToFloat32(bits: Uint16Array): Float32Array {
-  const values = new Float32Array(bits.length);
-  const raw = new Uint32Array(values.buffer);
+/** Bfloat16 bits to float32, exact: a bfloat16 is the upper half of a float32. @param values where they go, of as many elements. */
+export function bfloat16ToFloat32(
+  bits: Uint16Array,
+  values: Float32Array = new Float32Array(bits.length),
+): Float32Array {
+  const raw = new Uint32Array(values.buffer, values.byteOffset, bits.length);
   for (let i = 0; i < bits.length; i++) raw[i] = bits[i] << 16;
   return values;
 }

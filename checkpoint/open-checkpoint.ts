@@ -44,8 +44,8 @@ export interface Checkpoint {
   readonly weights: ReadonlyMap<string, CheckpointWeight>;
   /** A weight as float32, in memory of the caller's own. @throws EspalierError "internal" for an unknown name. */
   tensor(name: string): Promise<Float32Array>;
-  /** The same, blocking. */
-  tensorSync(name: string): Float32Array;
+  /** The same, blocking; in `target`, of exactly as many elements, where one is given. */
+  tensorSync(name: string, target?: Float32Array): Float32Array;
   /** @throws EspalierError "internal" for an unknown name. */
   shape(name: string): readonly number[];
   close(): Promise<void>;
@@ -116,7 +116,12 @@ async function bind(
       parameters: [...weights.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0),
       weights,
       tensor: async (name) => toFloat32(weight(name).dtype, await weight(name).entry.read()),
-      tensorSync: (name) => toFloat32(weight(name).dtype, weight(name).entry.readSync()),
+      tensorSync(name, target) {
+        const { dtype, entry } = weight(name);
+        if (target === undefined || dtype !== 'F32') return toFloat32(dtype, entry.readSync(), target);
+        entry.readIntoSync(new Uint8Array(target.buffer, target.byteOffset, target.byteLength));
+        return target;
+      },
       shape: (name) => weight(name).shape,
       close: () => open.close(),
     };
@@ -185,9 +190,11 @@ function isWeightDType(dtype: string): dtype is WeightDType {
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
-/** Raw elements as float32; a view of `bytes` where they are. */
-export function toFloat32(dtype: WeightDType, bytes: Uint8Array): Float32Array {
+/** Raw elements as float32; a view of `bytes` where they are. @param target where converted ones go; left out: new memory. */
+export function toFloat32(dtype: WeightDType, bytes: Uint8Array, target?: Float32Array): Float32Array {
   const data = viewAs(dtype, bytes);
   if (data instanceof Float32Array) return data;
-  return dtype === 'F16' ? float16ToFloat32(data as Uint16Array) : bfloat16ToFloat32(data as Uint16Array);
+  return dtype === 'F16'
+    ? float16ToFloat32(data as Uint16Array, target)
+    : bfloat16ToFloat32(data as Uint16Array, target);
 }

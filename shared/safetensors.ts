@@ -119,6 +119,8 @@ export interface SafetensorsEntry extends HeaderEntry {
   read(): Promise<Uint8Array>;
   /** The same, blocking. */
   readSync(): Uint8Array;
+  /** Fills `target`, which is as long as the tensor, with all of its bytes; blocking. */
+  readIntoSync(target: Uint8Array): void;
   /** Fills `target` with the bytes from `offset` of the tensor on. */
   readInto(target: Uint8Array, offset: number): Promise<void>;
 }
@@ -166,13 +168,13 @@ function lazyEntry(handle: FileHandle, entry: HeaderEntry, label: string): Safet
     },
     readSync() {
       const bytes = new Uint8Array(entry.bytes);
-      for (let done = 0; done < bytes.byteLength; ) {
-        const count = Math.min(bytes.byteLength - done, MAX_READ_BYTES);
-        const got = readSync(handle.fd, bytes, done, count, entry.begin + done);
-        if (got === 0) throw endsEarly(at, done, bytes.byteLength);
-        done += got;
-      }
+      fillSync(handle, bytes, entry.begin, at);
       return bytes;
+    },
+    readIntoSync(target) {
+      if (target.byteLength !== entry.bytes)
+        throw new EspalierError('internal', `${at}: got ${target.byteLength} bytes to fill, expected ${entry.bytes}`);
+      fillSync(handle, target, entry.begin, at);
     },
     readInto: (target, offset) => fill(handle, target, entry.begin + offset, at),
   };
@@ -187,6 +189,15 @@ async function fill(handle: FileHandle, target: Uint8Array, position: number, at
     const { bytesRead } = await handle.read(target, done, count, position + done);
     if (bytesRead === 0) throw endsEarly(at, done, target.byteLength);
     done += bytesRead;
+  }
+}
+
+function fillSync(handle: FileHandle, target: Uint8Array, position: number, at: string): void {
+  for (let done = 0; done < target.byteLength; ) {
+    const count = Math.min(target.byteLength - done, MAX_READ_BYTES);
+    const got = readSync(handle.fd, target, done, count, position + done);
+    if (got === 0) throw endsEarly(at, done, target.byteLength);
+    done += got;
   }
 }
 

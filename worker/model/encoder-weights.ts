@@ -9,6 +9,7 @@ import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { NormWeights } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
+import { WeightUpload } from './weight-upload.ts';
 
 export interface Linear {
   /** [in, out] */
@@ -56,38 +57,26 @@ export interface EncoderWeights {
  * @param beforeEach called before each layer; may throw.
  * @throws EspalierError of the checkpoint's reading. */
 export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => void = () => {}): EncoderWeights {
-  const { engine } = ops;
   const { config } = checkpoint;
-  const readValues = (name: string, factor = 1) => {
-    const values = checkpoint.tensorSync(name);
-    if (factor !== 1) for (let i = 0; i < values.length; i++) values[i]! *= factor;
-    return values;
-  };
-  const read = (name: string, factor = 1) => engine.upload(readValues(name, factor), [...checkpoint.shape(name)]);
-  const kernel = (name: string, factor = 1) =>
-    engine.scope(() => ops.transpose(read(`${name}.weight`, factor), [1, 0]));
+  const upload = new WeightUpload(ops, checkpoint);
+  const read = (name: string) => upload.tensor(name);
+  const kernel = (name: string, factor = 1) => upload.kernel([`${name}.weight`], [factor]);
   const linear = (name: string, factor = 1): Linear => ({
     kernel: kernel(name, factor),
-    bias: read(`${name}.bias`, factor),
+    bias: upload.tensor(`${name}.bias`, factor),
   });
   // Linear layers of one input and as many outputs each, as one.
   const queryFactors = [1 / Math.sqrt(config.headSize), 1, 1];
-  const joined = (names: readonly string[], factors: readonly number[]): Linear => {
-    const [outputs, inputs] = checkpoint.shape(`${names[0]}.weight`) as [number, number];
-    const upload = (part: string, shape: number[]) => {
-      const size = shape.reduce((product, length) => product * length, 1) / names.length;
-      const whole = new Float32Array(size * names.length);
-      names.forEach((name, i) => {
-        whole.set(readValues(`${name}.${part}`, factors[i]), i * size);
-      });
-      return engine.upload(whole, shape);
-    };
-    const width = outputs * names.length;
-    return {
-      kernel: engine.scope(() => ops.transpose(upload('weight', [width, inputs]), [1, 0])),
-      bias: upload('bias', [width]),
-    };
-  };
+  const joined = (names: readonly string[], factors: readonly number[]): Linear => ({
+    kernel: upload.kernel(
+      names.map((name) => `${name}.weight`),
+      factors,
+    ),
+    bias: upload.vector(
+      names.map((name) => `${name}.bias`),
+      factors,
+    ),
+  });
   const norm = (name: string): NormWeights => ({ gamma: read(`${name}.weight`), beta: read(`${name}.bias`) });
   const scales = ACTIVATION_SCALES[config.activation];
   const layers = Array.from({ length: config.layers }, (_, l): LayerWeights => {

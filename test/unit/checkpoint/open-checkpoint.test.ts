@@ -41,6 +41,9 @@ describe('openCheckpoint', () => {
         assert.deepEqual(checkpoint.shape(canonical), shape);
         assert.deepEqual(await checkpoint.tensor(canonical), data);
         assert.deepEqual(checkpoint.tensorSync(canonical), data);
+        const target = new Float32Array(elementCount(shape));
+        assert.equal(checkpoint.tensorSync(canonical, target), target);
+        assert.deepEqual(target, data);
         parameters += elementCount(shape);
       }
       assert.equal(checkpoint.parameters, parameters);

@@ -95,6 +95,10 @@ describe('safetensors', () => {
     await entry.readInto(part, 4);
     assert.deepEqual(part, Uint8Array.of(255, 255, 255, 127));
     assert.equal(opened.entries.get('none')!.readSync().length, 0);
+    const whole = new Uint8Array(8);
+    entry.readIntoSync(whole);
+    assert.deepEqual(whole, await entry.read());
+    assert.throws(() => entry.readIntoSync(part), failure('internal', 'ints: got 4 bytes to fill, expected 8'));
   });
 
   it('notices a file that shrinks after it was opened', async (test) => {
