@@ -1,5 +1,5 @@
-// Owns the native binding between Node and TensorFlow: the sources that come inside @tensorflow/tfjs-node-gpu, compiled
-// against the libraries of engine-libraries.mjs. Compiled bindings are kept in the per-user cache, keyed by everything
+// Owns the native binding between Node and TensorFlow: the sources that come inside @tensorflow/tfjs-node-gpu, compiled with
+// those of binding/ (which see) against the libraries of engine-libraries.mjs. Compiled bindings are kept in the per-user cache, keyed by everything
 // that went into them; the package gets a copy in lib/napi-v8/ and a link `deps` to the libraries, where its run-time
 // search path ($ORIGIN/../../deps) finds them. The stamp beside the copy is written only after a product was right.
 
@@ -22,6 +22,9 @@ const FLAGS = [
 ];
 const TENSORFLOW = ['lib/libtensorflow_cc.so.2', 'lib/libtensorflow_framework.so.2'];
 const BINDING = 'tfjs_binding.node';
+/** Included before the package's sources, and compiled with them. */
+const OWN_HEADER = 'engine-context.h';
+const OWN_SOURCE = 'engine-context.cc';
 const MANIFEST = 'binding.json';
 
 // Run in a child process: a binding that crashes must not take set-up with it.
@@ -57,7 +60,7 @@ export async function ensure(context) {
     name: 'binding',
     before: async () => {
       await ensureHeaders(context);
-      context.say('compiling the binding (about 10 s, once for this user)');
+      context.say('compiling the binding (about 20 s, once for this user)');
     },
     args: (output) => compilerArguments(context, places, output),
   });
@@ -72,6 +75,7 @@ function findPlaces({ root }) {
   return {
     engine,
     sources: path.join(engine, 'binding'),
+    ownSources: path.join(root, 'setup', 'binding'),
     nodeHeaders: path.join(root, 'node_modules', 'node-api-headers', 'include'),
     deps: path.join(engine, 'deps'),
     binding: path.join(engine, 'lib', 'napi-v8', BINDING),
@@ -83,7 +87,7 @@ function bindingKey(context, places, compiler) {
   const hash = createHash('sha256');
   const libraries = [...TENSORFLOW, ...context.engine.linked];
   hash.update([path.basename(librariesFolder(context)), compiler, ...FLAGS, ...libraries].join('\n'));
-  for (const folder of [places.sources, places.nodeHeaders]) {
+  for (const folder of [places.sources, places.ownSources, places.nodeHeaders]) {
     for (const name of fs.readdirSync(folder).sort())
       hash.update(name).update(fs.readFileSync(path.join(folder, name)));
   }
@@ -96,6 +100,8 @@ function compilerArguments(context, places, output) {
     `-I${places.nodeHeaders}`,
     `-I${places.engine}`,
     `-I${path.join(librariesFolder(context), 'include')}`,
+    ...['-include', path.join(places.ownSources, OWN_HEADER)],
+    path.join(places.ownSources, OWN_SOURCE),
     path.join(places.sources, 'tfjs_backend.cc'),
     path.join(places.sources, 'tfjs_binding.cc'),
     ...['-o', output],

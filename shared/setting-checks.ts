@@ -32,6 +32,17 @@ export function number(least: number, most: number): SettingCheck {
       : `a number in [${least}, ${most}]`;
 }
 
+/** "16GB", "500MB", or a number of bytes. */
+export function byteCount(least: number): SettingCheck {
+  return (text) => (bytesOf(text) >= least ? null : `an amount like 16GB or 500MB, at least ${least / 1e6}MB`);
+}
+
+/** Bytes of a text that `byteCount` allows; NaN for another. */
+export function bytesOf(text: string): number {
+  const [, amount, unit] = /^(\d{1,15}(?:\.\d+)?)(GB|MB)?$/.exec(text) ?? [];
+  return Math.floor(Number(amount) * (unit === 'GB' ? 1e9 : unit === 'MB' ? 1e6 : 1));
+}
+
 export function oneOf(...choices: string[]): SettingCheck {
   return (text) => (choices.includes(text) ? null : `one of ${choices.join(', ')}`);
 }

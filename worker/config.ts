@@ -13,6 +13,8 @@ import {
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import {
   anything,
+  byteCount,
+  bytesOf,
   cacheFolder,
   filled,
   hostAndPort,
@@ -36,8 +38,10 @@ export interface WorkerConfig {
   readonly blobLimitBytes: number;
   /** Threads of one TensorFlow operation; part of the device class. */
   readonly threads: number;
-  /** Memory that the engine may use; null: the engine decides by what the device has. */
+  /** Memory that the engine may use; null: all of the GPU's, or a share of the machine's. */
   readonly memoryBytes: number | null;
+  /** What TensorFlow may take of the GPU's memory; null: all that is free when it starts. */
+  readonly gpuMemoryBytes: number | null;
   readonly device: Device;
   /** Part of the device class, by what is chosen. */
   readonly kernels: KernelsWanted;
@@ -74,6 +78,7 @@ export type WorkerCommand =
 
 const GB = 1e9;
 const MOST_WORKERS = 64;
+const LEAST_GPU_BYTES = 1e8;
 
 const SETTINGS = {
   host: { defaultText: '127.0.0.1', help: 'address to listen on', problem: filled },
@@ -85,6 +90,11 @@ const SETTINGS = {
     defaultText: 'auto',
     help: 'memory that the engine may use',
     problem: orElse('auto', number(0.1, 1e5)),
+  },
+  'gpu-memory': {
+    defaultText: 'auto',
+    help: "what TensorFlow may take of the GPU's memory: 16GB, 500MB or bytes; auto for all that is free",
+    problem: orElse('auto', byteCount(LEAST_GPU_BYTES)),
   },
   device: { defaultText: 'auto', help: 'cpu, gpu or auto', problem: oneOf('auto', 'cpu', 'gpu') },
   kernels: {
@@ -173,6 +183,7 @@ function configOf(
     blobLimitBytes: Number(texts['blob-limit-gb']) * GB,
     threads: Number(texts.threads),
     memoryBytes: texts['memory-gb'] === 'auto' ? null : Number(texts['memory-gb']) * GB,
+    gpuMemoryBytes: texts['gpu-memory'] === 'auto' ? null : bytesOf(texts['gpu-memory']),
     device: texts.device as Device,
     kernels: texts.kernels as KernelsWanted,
     queue: Number(texts.queue),

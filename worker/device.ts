@@ -3,6 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import path from 'node:path';
 
+/** Memory of GPUs in GB that plans are made for: cards of one model have the same, whatever is in use on them. */
+const MEMORY_STEPS_GB = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
+
 const GPU_FOLDER = '/proc/driver/nvidia/gpus';
 
 /** Instruction set that TensorFlow's CPU kernels choose by. */
@@ -28,6 +31,11 @@ export function gpuModel(): string {
   } catch {
     return 'gpu';
   }
+}
+
+/** The step of memory that a GPU's is at least, in GB; 0 for less than the first. */
+export function memoryStepGb(bytes: number): number {
+  return MEMORY_STEPS_GB.findLast((step) => step * 1e9 <= bytes) ?? 0;
 }
 
 /** What a measured time belongs to: the CPU with its cores, or the GPU. @param provider "cpu" or "gpu". */

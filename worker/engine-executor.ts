@@ -1,6 +1,5 @@
 // The executor that the gRPC front runs tasks on: starts the engine's thread and speaks with it.
 
-import { freemem, totalmem } from 'node:os';
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import { silenceOnnxRuntime } from '../checkpoint/onnx/silence-onnxruntime.ts';
 import type { BlobStore } from '../shared/blobs/blob-store.ts';
@@ -8,27 +7,18 @@ import { EspalierError } from '../shared/errors.ts';
 import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
 import type { WorkerConfig } from './config.ts';
-import { cpuModel, gpuModel } from './device.ts';
+import { cpuModel, gpuModel, memoryStepGb } from './device.ts';
+import { gpuMemoryLimit, TENSORFLOW_CONFIG } from './engine/tensorflow-config.ts';
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts';
 import { blobsOf } from './service/request-blobs.ts';
 import type { TaskExecutor } from './task-executor.ts';
 
-// Half of the memory that a worker may use holds hidden states between tasks; models and batches need the rest.
-const STATE_SHARE = 0.5;
-const FREE_SHARE = 0.5;
-
-/** What an engine takes of this machine's memory where nobody says. */
-export function engineMemoryBytes(): number {
-  return Math.floor(Math.min(freemem(), totalmem()) * FREE_SHARE);
-}
-
 /** Starts the engine. @throws EspalierError "engine" when TensorFlow cannot be loaded or a GPU was asked for in vain. */
 export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStore): Promise<EngineExecutor> {
   setEngineEnvironment(config);
-  const memoryBytes = config.memoryBytes ?? engineMemoryBytes();
   const cancelled = new SharedArrayBuffer(4);
   const data: EngineThreadData = {
-    stateBytes: Math.floor(memoryBytes * STATE_SHARE),
+    memoryBytes: config.memoryBytes,
     requireGpu: config.device === 'gpu',
     kernels: config.kernels,
     cancelled,
@@ -46,8 +36,10 @@ export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStor
     ...ready.device,
     model: ready.device.kind === 'gpu' ? gpuModel() : cpuModel(),
     intraOpThreads: ready.device.kind === 'gpu' ? 0 : config.threads,
+    memoryGb: ready.gpuMemoryBytes === null ? 0 : memoryStepGb(ready.gpuMemoryBytes),
   };
-  return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes, ready.kernelsProblem);
+  const { memoryBytes, kernelsProblem } = ready;
+  return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes, kernelsProblem);
 }
 
 export class EngineExecutor implements TaskExecutor {
@@ -130,13 +122,18 @@ export class EngineExecutor implements TaskExecutor {
 }
 
 /** Sets what TensorFlow and ONNX Runtime read once, when they are loaded. */
-export function setEngineEnvironment(config: Pick<WorkerConfig, 'threads' | 'device'>): void {
+export function setEngineEnvironment({
+  threads,
+  device,
+  gpuMemoryBytes = null,
+}: Pick<WorkerConfig, 'threads' | 'device'> & Partial<Pick<WorkerConfig, 'gpuMemoryBytes'>>): void {
   silenceOnnxRuntime();
-  process.env.TF_NUM_INTRAOP_THREADS = `${config.threads}`;
+  process.env.TF_NUM_INTRAOP_THREADS = `${threads}`;
   process.env.TF_NUM_INTEROP_THREADS = '1';
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true';
-  if (config.device === 'cpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
+  if (gpuMemoryBytes !== null) process.env[TENSORFLOW_CONFIG] = gpuMemoryLimit(gpuMemoryBytes);
+  if (device === 'cpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
 }
 
 function threadError(cause: Error): EspalierError {

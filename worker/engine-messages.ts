@@ -7,8 +7,8 @@ import type { BlobPaths } from './tasks/read-request.ts';
 
 /** What the engine's thread is started with. */
 export interface EngineThreadData {
-  /** Bytes that hidden states may take between tasks. */
-  readonly stateBytes: number;
+  /** Memory that the engine may use; null: all that a GPU's allocator may take, or what is free of the machine's. */
+  readonly memoryBytes: number | null;
   /** True: fail at the start unless a GPU is in use. */
   readonly requireGpu: boolean;
   readonly kernels: KernelsWanted;
@@ -26,9 +26,13 @@ export interface ToEngine {
 export type FromEngine =
   | {
       readonly kind: 'ready';
-      readonly device: Omit<DeviceClass, 'model' | 'intraOpThreads'>;
+      readonly device: Omit<DeviceClass, 'model' | 'intraOpThreads' | 'memoryGb'>;
       /** Why kernels are plain although fused ones were welcome. */
       readonly kernelsProblem: string | null;
+      /** Memory that the engine may use. */
+      readonly memoryBytes: number;
+      /** What a GPU's allocator may take; null: not known, or no GPU. */
+      readonly gpuMemoryBytes: number | null;
     }
   | {
       readonly kind: 'done';

@@ -5,6 +5,7 @@ import type { NamedTensor } from '../shared/tensor.ts';
 import { Engine } from './engine/engine.ts';
 import { openKernels } from './engine/kernels/open-kernels.ts';
 import { Ops } from './engine/ops.ts';
+import { engineMemoryBytes, STATE_SHARE } from './engine-memory.ts';
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts';
 import { Forward } from './model/forward.ts';
 import { ModelCache } from './model/model-cache.ts';
@@ -25,6 +26,8 @@ try {
     throw new EspalierError('engine', 'got no usable GPU, expected one', {
       action: 'check the NVIDIA driver and run `ESPALIER_DEVICE=gpu npm run setup`, or choose --device cpu',
     });
+  const gpuMemoryBytes = gpu ? engine.binding.deviceMemory().limitBytes : null;
+  const memoryBytes = engineMemoryBytes(data.memoryBytes, gpuMemoryBytes);
   const ops = new Ops(engine);
   const { kernels, problem } = openKernels(ops, data.kernels);
   const forward = new Forward(ops, kernels);
@@ -37,7 +40,7 @@ try {
     ops,
     forward,
     models: new ModelCache(ops, checkCancelled),
-    states: new TuningStates(forward, data.stateBytes, checkCancelled),
+    states: new TuningStates(forward, memoryBytes * STATE_SHARE, checkCancelled),
     checkCancelled,
   };
   const runner = new RequestRunner(context);
@@ -51,6 +54,8 @@ try {
       tf32: engine.allowsTf32,
     },
     kernelsProblem: problem,
+    memoryBytes,
+    gpuMemoryBytes,
   });
 } catch (caught) {
   const { code, message, action } = toEspalierError(caught);

@@ -12,7 +12,8 @@ import { type Draining, drainAsked, killSelf } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { visibleGpus } from '../shared/visible-gpus.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
-import { createEngineExecutor, engineMemoryBytes } from './engine-executor.ts';
+import { createEngineExecutor } from './engine-executor.ts';
+import { hostMemoryBytes } from './engine-memory.ts';
 import { isForked, type WorkerMessage } from './parent-channel.ts';
 import { countWorkers, planChildren, supervise } from './supervisor.ts';
 
@@ -43,7 +44,7 @@ async function run(config: WorkerConfig, argv: readonly string[], env: NodeJS.Pr
   const gpus = visibleGpus(env);
   const count = countWorkers(config, gpus);
   if (count === 1) return serve(config, draining);
-  const plans = planChildren(argv, config, count, gpus, engineMemoryBytes());
+  const plans = planChildren(argv, config, count, gpus, hostMemoryBytes());
   const { drainMs, healthHost: host, healthPort: port } = config;
   const ready = new Set<number>();
   const isReady = () => ready.size > 0 && !draining.signal.aborted;

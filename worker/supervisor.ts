@@ -38,7 +38,8 @@ export function countWorkers({ workers, device }: WorkerConfig, gpus: readonly s
   return workers;
 }
 
-/** @param argv of the supervisor, sound. @param memoryBytes for all children together, where no flag says. */
+/** @param argv of the supervisor, sound. @param memoryBytes for all children together, where no flag says; a GPU's is each
+ * child's own. */
 export function planChildren(
   argv: readonly string[],
   config: WorkerConfig,
@@ -58,8 +59,8 @@ export function planChildren(
       `--metrics-port=${nth(config.metricsPort)}`,
       // The supervisor answers for all of them.
       '--health-port=0',
-      `--memory-gb=${Math.max(0.1, memory / 1e9).toFixed(3)}`,
     ];
+    if (config.memoryBytes !== null || !usesGpus) own.push(`--memory-gb=${Math.max(0.1, memory / 1e9).toFixed(3)}`);
     if (advertise !== null)
       own.push(`--advertise=${advertise.host}${advertise.port === null ? '' : `:${nth(advertise.port)}`}`);
     return { argv: [...kept, ...own], env: usesGpus ? { CUDA_VISIBLE_DEVICES: gpus[index] } : {} };

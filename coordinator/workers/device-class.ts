@@ -3,11 +3,13 @@ import { EspalierError } from '../../shared/errors.ts';
 import { type DeviceClass, PROTOCOL_VERSION, type WorkerDescription } from '../../shared/rpc/protocol.ts';
 import { espalierVersion } from '../../shared/rpc/version.ts';
 
-/** One line, equal for equal classes: `cpu avx512, 1 thread, tensorflow 2.21.0, plain, tf32 off`. */
+/** One line, equal for equal classes: `cpu avx512, 1 thread, tensorflow 2.21.0, plain, tf32 off`; of a GPU with
+ * the step of its memory, `…, 64 GB`. */
 export function describeClass(device: DeviceClass): string {
-  const { kind, model, intraOpThreads, tensorflowVersion, kernels, tf32 } = device;
+  const { kind, model, intraOpThreads, tensorflowVersion, kernels, tf32, memoryGb } = device;
   const threads = `${intraOpThreads} thread${intraOpThreads === 1 ? '' : 's'}`;
-  return `${kind} ${model}, ${threads}, tensorflow ${tensorflowVersion}, ${kernels}, tf32 ${tf32 ? 'on' : 'off'}`;
+  const memory = memoryGb > 0 ? `, ${memoryGb} GB` : '';
+  return `${kind} ${model}, ${threads}, tensorflow ${tensorflowVersion}, ${kernels}, tf32 ${tf32 ? 'on' : 'off'}${memory}`;
 }
 
 /** The worker's class, when it may join a job of `expected` class (null: it is the first).

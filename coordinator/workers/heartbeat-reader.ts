@@ -49,11 +49,12 @@ const CHECKS: Record<Exclude<keyof Heartbeat, 'schema'>, (value: unknown) => boo
 
 function isDeviceClass(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  const { kind, model, intraOpThreads, tensorflowVersion, kernels, tf32 } = value as Partial<
+  const { kind, model, intraOpThreads, tensorflowVersion, kernels, tf32, memoryGb } = value as Partial<
     Record<keyof DeviceClass, unknown>
   >;
   const texts = [kind, model, tensorflowVersion, kernels];
-  return texts.every(isText) && isCount(intraOpThreads, 65536) && typeof tf32 === 'boolean';
+  const areCounts = isCount(intraOpThreads, 65536) && isCount(memoryGb, 1e6);
+  return texts.every(isText) && areCounts && typeof tf32 === 'boolean';
 }
 
 function shown(value: unknown): string {

@@ -127,8 +127,8 @@ function planLocal({
   const cpus = Math.min(availableParallelism(), fitting);
   const natural = gpus.length > 0 ? gpus.length : device === 'gpu' ? 1 : cpus;
   const count = local ?? (addresses.length > 0 ? 0 : natural);
-  // A user's own setting reaches the workers through the environment.
-  const isSet = process.env.ESPALIER_MEMORY_GB !== undefined;
+  // A user's own setting reaches the workers through the environment; on a GPU its own memory is what counts.
+  const isSet = process.env.ESPALIER_MEMORY_GB !== undefined || gpus.length > 0;
   const memoryBytes = Math.max(LEAST_MEMORY_BYTES, (freemem() * MEMORY_SHARE) / Math.max(1, count));
   return {
     count,

@@ -22,6 +22,7 @@ const DEVICE: DeviceClass = {
   tensorflowVersion: '0.0.0',
   kernels: 'plain',
   tf32: false,
+  memoryGb: 0,
 };
 
 const busyByTenth = new Map<number, number>();

@@ -62,6 +62,8 @@ function addCheckout(root) {
     [`${PACKAGE}/index.js`]: packageThatComputes('19,22,43,50'),
     [`${PACKAGE}/binding/tfjs_backend.cc`]: '#include "tensorflow/c/c_api.h"\n',
     [`${PACKAGE}/binding/tfjs_binding.cc`]: BINDING_SOURCE,
+    'setup/binding/engine-context.h': '#define OWN_HEADER\n',
+    'setup/binding/engine-context.cc': '#ifndef OWN_HEADER\n#error "its header comes first"\n#endif\n',
   });
 }
 
@@ -99,8 +101,13 @@ test('other sources, a damaged copy or a damaged cache are noticed', async (t) =
   await ensure(context);
   assert.equal(compilations(said), 2, 'compiled again');
 
-  writeFiles(context.root, { [`${PACKAGE}/binding/tfjs_backend.cc`]: '// other\n' });
-  assert.equal(await isReady(context), false);
+  for (const source of [`${PACKAGE}/binding/tfjs_backend.cc`, 'setup/binding/engine-context.cc']) {
+    const file = path.join(context.root, source);
+    const before = fs.readFileSync(file);
+    fs.writeFileSync(file, '// other\n');
+    assert.equal(await isReady(context), false, source);
+    fs.writeFileSync(file, before);
+  }
 });
 
 test('a folder of libraries made by hand is replaced by the link', async (t) => {

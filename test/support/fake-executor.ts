@@ -19,6 +19,7 @@ export const FAKE_DEVICE: DeviceClass = {
   tensorflowVersion: '0.0.0',
   kernels: 'plain',
   tf32: false,
+  memoryGb: 0,
 };
 
 export type FakeRun = (request: RunRequest, signal: AbortSignal) => Promise<NamedTensor[]> | NamedTensor[];

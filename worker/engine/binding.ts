@@ -19,6 +19,15 @@ export interface OpAttribute {
   readonly value: boolean | number;
 }
 
+/** What the allocator of the device that computes tells, in bytes; null: it does not. */
+export interface DeviceMemory {
+  /** What it may take in all: of a GPU, most of what was free when it was opened, or the limit that was set. */
+  readonly limitBytes: number | null;
+  readonly usedBytes: number | null;
+  /** The most that was in use at once. */
+  readonly peakBytes: number | null;
+}
+
 export interface TensorflowBinding {
   createTensor(shape: number[], dtype: number, data: Float32Array | Int32Array): number;
   deleteTensor(id: number): void;
@@ -26,12 +35,15 @@ export interface TensorflowBinding {
   executeOp(name: string, attributes: OpAttribute[], inputs: number[], outputs: number): TensorMetadata[];
   getNumOfTensors(): number;
   isUsingGpuDevice(): boolean;
+  deviceMemory(): DeviceMemory;
   readonly TF_Version: string;
   readonly TF_ATTR_TYPE: number;
   readonly TF_ATTR_BOOL: number;
   readonly TF_ATTR_INT: number;
   readonly TF_ATTR_FLOAT: number;
 }
+
+const SET_UP = 'run `npm run setup`';
 
 /** What the library of own operations has beside them. */
 export interface OpsLibrary {
@@ -71,14 +83,18 @@ export function loadBinding(): TensorflowBinding {
   // by NVIDIA's variable, which has to be there before CUDA is.
   if (loadOps().library === null) process.env.NVIDIA_TF32_OVERRIDE ??= '0';
   const require = createRequire(import.meta.url);
+  let binding: Partial<TensorflowBinding>;
   try {
-    return require('@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node') as TensorflowBinding;
+    binding = require('@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node');
   } catch (cause) {
     throw new EspalierError('engine', `tensorflow's binding cannot be loaded: ${reasonOf(cause)}`, {
       cause,
-      action: 'run `npm run setup`',
+      action: SET_UP,
     });
   }
+  if (binding.deviceMemory === undefined)
+    throw new EspalierError('engine', "got tensorflow's binding of an older set-up", { action: SET_UP });
+  return binding as TensorflowBinding;
 }
 
 function reasonOf(cause: unknown): string {

@@ -11,7 +11,8 @@ import { loadBinding, type TensorflowBinding } from '../../../worker/engine/bind
 import { Engine, FLOAT } from '../../../worker/engine/engine.ts';
 import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
-import { engineMemoryBytes, setEngineEnvironment } from '../../../worker/engine-executor.ts';
+import { setEngineEnvironment } from '../../../worker/engine-executor.ts';
+import { hostMemoryBytes, STATE_SHARE } from '../../../worker/engine-memory.ts';
 import { Forward } from '../../../worker/model/forward.ts';
 import { ModelCache } from '../../../worker/model/model-cache.ts';
 import { blobsOf } from '../../../worker/service/request-blobs.ts';
@@ -24,7 +25,6 @@ import { prepareWorkload } from './prepare-workload.ts';
 import type { StagesStart } from './run-stages.ts';
 
 const BLOB_LIMIT_BYTES = 1e11;
-const STATE_SHARE = 0.5;
 
 answerParent<StagesStart, StageProfile[]>(async (start) => {
   const releases = new Releases();
@@ -43,7 +43,7 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   setEngineEnvironment(command.config);
   const calls = new CallTimes(loadBinding());
   const engine = new Engine(calls.binding);
-  const executor = executorHere(engine, blobs, engineMemoryBytes());
+  const executor = executorHere(engine, blobs, hostMemoryBytes());
   const deviceClass = executor.describe().deviceClass;
   if (device === 'gpu' && deviceClass.kind === 'cpu')
     throw new EspalierError('engine', 'got no usable GPU, expected one');
@@ -80,7 +80,7 @@ function executorHere(engine: Engine, blobs: BlobStore, memoryBytes: number): Ta
   const { binding } = engine;
   const deviceClass: DeviceClass = {
     ...{ kind: binding.isUsingGpuDevice() ? 'gpu' : 'cpu', tensorflowVersion: binding.TF_Version, kernels: 'plain' },
-    ...{ model: 'profiled', intraOpThreads: 0, tf32: process.env.NVIDIA_TF32_OVERRIDE !== '0' },
+    ...{ model: 'profiled', intraOpThreads: 0, tf32: process.env.NVIDIA_TF32_OVERRIDE !== '0', memoryGb: 0 },
   };
   return {
     run(request: RunRequest): Promise<NamedTensor[]> {

@@ -51,6 +51,7 @@ function fragileContext(stateBytes: number) {
     tensorDataSync: (id) => binding.tensorDataSync(id),
     getNumOfTensors: () => binding.getNumOfTensors(),
     isUsingGpuDevice: () => binding.isUsingGpuDevice(),
+    deviceMemory: () => binding.deviceMemory(),
     TF_Version: binding.TF_Version,
     TF_ATTR_TYPE: binding.TF_ATTR_TYPE,
     TF_ATTR_BOOL: binding.TF_ATTR_BOOL,

@@ -43,6 +43,7 @@ function countingContext() {
     },
     getNumOfTensors: () => binding.getNumOfTensors(),
     isUsingGpuDevice: () => binding.isUsingGpuDevice(),
+    deviceMemory: () => binding.deviceMemory(),
     TF_Version: binding.TF_Version,
     TF_ATTR_TYPE: binding.TF_ATTR_TYPE,
     TF_ATTR_BOOL: binding.TF_ATTR_BOOL,

@@ -38,7 +38,7 @@ test('GPUs by the names that CUDA_VISIBLE_DEVICES has', () => {
   for (const none of ['', '-1']) assert.deepEqual(visibleGpus({ CUDA_VISIBLE_DEVICES: none }), []);
 });
 
-test('each child has its GPU, its ports, its share of memory, and no supervisor of its own', () => {
+test('each child has its GPU with its memory, or its share of the machine, its ports, and no supervisor of its own', () => {
   const argv = [
     '--port',
     '7000',
@@ -54,7 +54,6 @@ test('each child has its GPU, its ports, its share of memory, and no supervisor 
     {
       argv: [
         ...['--threads', '2', '--workers=1', '--port=7000', '--metrics-port=9000', '--health-port=0'],
-        '--memory-gb=4.000',
         '--advertise=pod-1:8000',
       ],
       env: { CUDA_VISIBLE_DEVICES: '4' },
@@ -62,7 +61,6 @@ test('each child has its GPU, its ports, its share of memory, and no supervisor 
     {
       argv: [
         ...['--threads', '2', '--workers=1', '--port=7001', '--metrics-port=9001', '--health-port=0'],
-        '--memory-gb=4.000',
         '--advertise=pod-1:8001',
       ],
       env: { CUDA_VISIBLE_DEVICES: '5' },
@@ -75,6 +73,8 @@ test('each child has its GPU, its ports, its share of memory, and no supervisor 
     ]);
     assert.deepEqual(env, {});
   }
+  const [first] = planChildren([], configOf('--device=cpu'), 2, [], 8e9);
+  assert.ok(first.argv.includes('--memory-gb=4.000'));
 });
 
 async function supervised(t: test.TestContext, count: number) {

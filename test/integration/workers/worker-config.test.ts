@@ -19,6 +19,7 @@ test('defaults', () => {
     blobLimitBytes: 50e9,
     threads: 1,
     memoryBytes: null,
+    gpuMemoryBytes: null,
     device: 'auto',
     kernels: 'auto',
     queue: 4,
@@ -42,6 +43,13 @@ test('flags go before the environment, that before the defaults', () => {
   assert.equal(config.threads, 3);
   assert.equal(config.blobLimitBytes, 5e8);
   assert.equal(config.memoryBytes, 2e9);
+  for (const [text, bytes] of [
+    ['16GB', 1.6e10],
+    ['0.5GB', 5e8],
+    ['500MB', 5e8],
+    ['123456789', 123456789],
+  ] as const)
+    assert.equal(configOf(['--gpu-memory', text]).gpuMemoryBytes, bytes);
   assert.equal(config.device, 'cpu');
   assert.equal(config.blobDir, '/var/blobs');
 });

@@ -23,6 +23,7 @@ const RUN: RunFigures = {
   deviceClass: {
     ...{ kind: 'gpu', model: 'Some GPU', intraOpThreads: 0, tensorflowVersion: '2.21.0', kernels: 'plain' },
     tf32: false,
+    memoryGb: 128,
   },
   versions: { espalier: '1.0.0', node: 'v20.0.0' },
   repeats: 3,

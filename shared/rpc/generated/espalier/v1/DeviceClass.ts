@@ -8,6 +8,7 @@ export interface DeviceClass {
   'tensorflowVersion'?: (string);
   'kernels'?: (string);
   'tf32'?: (boolean);
+  'memoryGb'?: (number);
 }
 
 export interface DeviceClass__Output {
@@ -17,4 +18,5 @@ export interface DeviceClass__Output {
   'tensorflowVersion': (string);
   'kernels': (string);
   'tf32': (boolean);
+  'memoryGb': (number);
 }
