@@ -51,6 +51,16 @@ export interface OpsLibrary {
   readonly tensorflowVersion: string;
   /** Whether float32 products may round their inputs to TF32 on a GPU; process-wide, off when the library is loaded. */
   allowTf32(allowed: boolean): void;
+  /** Of the first GPU, 90 for 9.0. @throws Error where there is none. */
+  computeCapability(): number;
+  /** The operations' code for GPUs, in CUDA C++. */
+  kernelSource(): Buffer;
+  /** The same as PTX for compute capability 8.0 and above, compressed by gzip. */
+  kernelPtx(): Buffer;
+  /** The same compiled by NVRTC. @param architecture sm_90 for a cubin, compute_90 for PTX. @throws Error. */
+  compileKernels(architecture: string): Buffer;
+  /** The cubin or PTX that operations on a GPU run from now on. */
+  setKernels(image: Buffer): void;
 }
 
 export type LoadedOps =

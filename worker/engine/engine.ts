@@ -25,9 +25,11 @@ type Released = { readonly [key: string]: unknown } | readonly unknown[] | null 
 /** How float32 products round their inputs on a GPU: not at all, or to TF32's 10 bits where the GPU has it. */
 export type Precision = 'float32' | 'tf32';
 
+type PrecisionSwitch = Pick<OpsLibrary, 'allowTf32'>;
+
 export class Engine {
   readonly binding: TensorflowBinding;
-  private readonly library: OpsLibrary | null;
+  private readonly library: PrecisionSwitch | null;
   private precision: Precision = 'float32';
   private scopes: DeviceTensor[][] = [];
   private readonly attributeCache = new Map<string, OpAttribute[]>();
@@ -37,7 +39,7 @@ export class Engine {
   private readonly kept = new Set<number>();
 
   /** @param library null: without the own operations and the switch of precision. */
-  constructor(binding: TensorflowBinding = loadBinding(), library: OpsLibrary | null = loadOps().library) {
+  constructor(binding: TensorflowBinding = loadBinding(), library: PrecisionSwitch | null = loadOps().library) {
     this.binding = binding;
     this.library = library;
   }
@@ -60,7 +62,7 @@ export class Engine {
     }
   }
 
-  private setPrecision(library: OpsLibrary, precision: Precision): void {
+  private setPrecision(library: PrecisionSwitch, precision: Precision): void {
     library.allowTf32(precision === 'tf32');
     this.precision = precision;
   }

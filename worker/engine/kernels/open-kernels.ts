@@ -1,9 +1,10 @@
 // Which kernels a process computes with, chosen once at its start: fused ones where the library of own operations is there,
 // was made for this TensorFlow, and agrees with the plain ones.
-import { EspalierError, toEspalierError } from '../../../shared/errors.ts';
-import { type LoadedOps, loadOps } from '../binding.ts';
+import { EspalierError } from '../../../shared/errors.ts';
+import { type LoadedOps, loadOps, type OpsLibrary } from '../binding.ts';
 import type { Ops } from '../ops.ts';
 import { FusedKernels } from './fused-kernels.ts';
+import { gpuImages } from './gpu-images.ts';
 import type { Kernels } from './kernels.ts';
 import type { KernelsWanted } from './kernels-wanted.ts';
 import { PlainKernels } from './plain-kernels.ts';
@@ -36,9 +37,34 @@ function problemOf(ops: Ops, fused: Kernels, plain: Kernels, { library, problem 
   const running = engine.binding.TF_Version;
   if (library.tensorflowVersion !== running)
     return `the operations were compiled for TensorFlow ${library.tensorflowVersion}, got ${running}`;
+  return engine.binding.isUsingGpuDevice()
+    ? gpuProblem(ops, fused, plain, library)
+    : failureOf(() => disagreement(engine, fused, plain));
+}
+
+// The first image that loads and computes rightly serves.
+function gpuProblem(ops: Ops, fused: Kernels, plain: Kernels, library: OpsLibrary): string | null {
+  return failureOf(() => {
+    const problems: string[] = [];
+    for (const candidate of gpuImages(library)) {
+      const problem = failureOf(() => {
+        const image = candidate.image();
+        library.setKernels(image);
+        const found = disagreement(ops.engine, fused, plain);
+        if (found === null) candidate.keep(image);
+        return found;
+      });
+      if (problem === null) return null;
+      problems.push(`${candidate.origin}: ${problem}`);
+    }
+    return problems.join('; ');
+  });
+}
+
+function failureOf(check: () => string | null): string | null {
   try {
-    return disagreement(engine, fused, plain);
+    return check();
   } catch (caught) {
-    return toEspalierError(caught).message;
+    return caught instanceof Error ? caught.message : String(caught);
   }
 }

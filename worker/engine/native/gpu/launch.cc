@@ -20,6 +20,24 @@ constexpr Index kMostBlocks = 1 << 14;
 
 Index Parts(Index count, Index size) { return (count + size - 1) / size; }
 
+// As the kernels count what they divide by.
+using Count = unsigned;
+
+absl::Status CheckCount(Index count) {
+  if (count < (Index{1} << 31)) return absl::OkStatus();
+  return absl::InvalidArgumentError("got " + std::to_string(count) + " elements, expected fewer than 2^31");
+}
+
+// Launches over `count` elements with arguments that are counts in 32 bits.
+template <class... Arguments>
+absl::Status LaunchCounted(Context* context, const std::string& name, Index count, Blocks blocks, Threads threads,
+                           Arguments... arguments) {
+  absl::Status fits = CheckCount(count);
+  return fits.ok() ? Launch(context, name, blocks, threads, arguments...) : fits;
+}
+
+Count Narrow(Index count) { return static_cast<Count>(count); }
+
 // Four numbers at once where rows allow it.
 Index Lanes(Index width) { return width % 4 == 0 ? 4 : 1; }
 
@@ -55,7 +73,8 @@ absl::Status BiasActivation(Context* context, Index kind, const float* h, const 
   const Index lanes = Lanes(width);
   const Index count = rows * width / lanes;
   const std::string name = ByLanes((std::string("bias_") + ActivationName(kind)).c_str(), lanes);
-  return Launch(context, name, {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, h, bias, a, count, width / lanes);
+  return LaunchCounted(context, name, count, {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, h, bias, a,
+                       Narrow(count), Narrow(width / lanes));
 }
 
 absl::Status ActivationGrad(Context* context, Index kind, const float* da, const float* h, const float* bias, float* dh,
@@ -85,35 +104,39 @@ absl::Status NormGrad(Context* context, const float* dy, const float* dy2, const
 absl::Status Softmax(Context* context, const float* x, const float* mask, float* p, Index rows, Index width,
                      Index rows_per_mask) {
   const SoftmaxLaunch launch = ForRows("softmax", rows, width);
-  return Launch(context, launch.name, launch.blocks, launch.threads, x, mask, p, rows, width, rows_per_mask);
+  return LaunchCounted(context, launch.name, rows * width, launch.blocks, launch.threads, x, mask, p, Narrow(rows),
+                       Narrow(width), Narrow(rows_per_mask));
 }
 
 absl::Status SoftmaxGrad(Context* context, const float* p, const float* dp, float* dx, Index rows, Index width) {
   const SoftmaxLaunch launch = ForRows("softmax_grad", rows, width);
-  return Launch(context, launch.name, launch.blocks, launch.threads, p, dp, dx, rows, width);
+  return LaunchCounted(context, launch.name, rows * width, launch.blocks, launch.threads, p, dp, dx, Narrow(rows),
+                       Narrow(width));
 }
 
 absl::Status SplitHeads(Context* context, const float* x, const float* bias, float* const* out, Index parts, Index samples,
                         Index tokens, Index heads, Index size) {
   const Index lanes = Lanes(size);
   const Index count = samples * tokens * parts * heads * size / lanes;
-  return Launch(context, ByLanes("split_heads", lanes), {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, x, bias,
-                out[0], out[1], out[2], count, parts, tokens, heads, size / lanes);
+  return LaunchCounted(context, ByLanes("split_heads", lanes), count, {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, x,
+                       bias, out[0], out[1], out[2], Narrow(count), Narrow(parts), Narrow(tokens), Narrow(heads),
+                       Narrow(size / lanes));
 }
 
 absl::Status MergeHeads(Context* context, const float* const* in, float* y, Index parts, Index samples, Index tokens,
                         Index heads, Index size) {
   const Index lanes = Lanes(size);
   const Index count = samples * tokens * parts * heads * size / lanes;
-  return Launch(context, ByLanes("merge_heads", lanes), {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock}, in[0], in[1],
-                in[2], y, count, parts, tokens, heads, size / lanes);
+  return LaunchCounted(context, ByLanes("merge_heads", lanes), count, {std::min(Parts(count, kBlock), kMostBlocks)}, {kBlock},
+                       in[0], in[1], in[2], y, Narrow(count), Narrow(parts), Narrow(tokens), Narrow(heads),
+                       Narrow(size / lanes));
 }
 
 absl::Status SplitDot(Context* context, const float* dcontext, const float* mixed, float* dc, float* mask, Index samples,
                       Index tokens, Index heads, Index size) {
   const Index lanes = Lanes(size);
-  return Launch(context, ByLanes("split_dot", lanes), {samples, heads}, {kBlock}, dcontext, mixed, dc, mask, tokens, heads,
-                size / lanes);
+  return LaunchCounted(context, ByLanes("split_dot", lanes), samples * tokens * heads * size, {samples, heads}, {kBlock}, dcontext,
+                       mixed, dc, mask, Narrow(tokens), Narrow(heads), Narrow(size / lanes));
 }
 
 }  // namespace espalier::gpu

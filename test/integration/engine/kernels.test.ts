@@ -1,0 +1,108 @@
+// Plain and fused kernels, function by function, against float64, on the CPU; what makes a start fall back, and what fails.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { type LoadedOps, loadOps } from '../../../worker/engine/binding.ts';
+import type { Kernels } from '../../../worker/engine/kernels/kernels.ts';
+import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
+import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
+import { disagreement } from '../../../worker/engine/kernels/self-check.ts';
+import { testContext } from '../../support/engine.ts';
+import { KERNEL_TOLERANCE, kernelCases } from '../../support/kernel-cases.ts';
+
+const { engine, ops } = testContext({ kernels: 'plain' });
+const loaded = loadOps();
+const skip = loaded.library === null ? `no fused kernels: ${loaded.problem}` : false;
+
+for (const kind of ['plain', 'fused'] as const)
+  test(`${kind} kernels are the formulas`, { skip: kind === 'fused' && skip }, () => {
+    const { kernels } = openKernels(ops, kind);
+    assert.equal(kernels.kind, kind);
+    let worst = 0;
+    for (const { name, errors } of kernelCases())
+      for (const [result, error] of errors(engine, kernels)) {
+        assert.ok(error < KERNEL_TOLERANCE, `${name}, ${result}: got a relative error of ${error}`);
+        worst = Math.max(worst, error);
+      }
+    console.log(`# ${kind}: at worst ${worst.toExponential(1)}`);
+  });
+
+test('not a number stays what it is', { skip }, () => {
+  const { kernels } = openKernels(ops, 'fused');
+  const width = 24;
+  const row = (at: number) =>
+    Float32Array.from({ length: 2 * width }, (_, i) => (i === at ? Number.NaN : 0.5 + i / 99));
+  const ones = engine.upload(new Float32Array(3 * width).fill(1), [3 * width]);
+  engine.scope(() => {
+    const bias = ops.slice(ones, [0], [width]);
+    // Places that fall to vector code and ones that are left over.
+    for (const at of [0, 7, width - 1]) {
+      const x = engine.upload(row(at), [2, width]);
+      const isNaNAt = (tensor: { shape: number[] }, index: number) =>
+        Number.isNaN(engine.downloadFloat32(tensor as typeof x)[index]!);
+      const norm = kernels.addNorm(x, bias, null, { gamma: bias, beta: bias }, 1e-12);
+      assert.ok(isNaNAt(norm.y, at) && isNaNAt(norm.y, width - 1 - at), 'a row of a LayerNorm');
+      assert.ok(!isNaNAt(norm.y, width), 'the row after it');
+      for (const kind of ['gelu', 'gelu-tanh', 'relu'] as const) {
+        const { a, saved } = kernels.activation(kind, x, bias);
+        assert.ok(isNaNAt(a, at) && !isNaNAt(a, width + at), kind);
+        const gradients = kernels.activationGrad(kind, x, bias, saved, 2);
+        assert.ok(isNaNAt(gradients.product, at) && isNaNAt(gradients.mask, at), `${kind}, gradient`);
+      }
+      const products = {
+        query: engine.upload(Float32Array.from([...row(at), ...row(-1), ...row(-1)]), [2, 3 * width]),
+        keyValue: null,
+      };
+      const { context } = kernels.attention(products, ones, null, { samples: 1, heads: 1 });
+      assert.ok(isNaNAt(context, 0), 'attention');
+    }
+  });
+});
+
+test('shapes that do not fit are errors that name the operation', { skip }, () => {
+  const { kernels } = openKernels(ops, 'fused');
+  const before = engine.tensorCount;
+  const of = (...shape: number[]) => engine.upload(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
+  const norm = () => ({ gamma: of(5), beta: of(5) });
+  for (const [call, message] of [
+    [() => kernels.addNorm(of(3, 4), null, null, norm(), 1e-12), /^EspalierNorm \[3,4\] .*: expected /],
+    [() => kernels.addNorm(of(3, 5), of(4), null, norm(), 1e-12), /^EspalierNorm .*IsAbsentOr/],
+    [() => kernels.activation('gelu', of(3, 4), of(5)), /^EspalierBiasActivation .*expected/],
+    [
+      () => kernels.activationGrad('relu', of(3, 4), of(4), { product: of(3, 4) }, 2),
+      /^EspalierActivationGrad .*samples_/,
+    ],
+    [
+      () => kernels.attention({ query: of(4, 30), keyValue: null }, of(24), null, { samples: 2, heads: 2 }),
+      /^EspalierAttention .*got products \[4,30\] and \[0\] for 2 samples, 2 heads and 24 biases/,
+    ],
+  ] as [() => object, RegExp][])
+    assert.throws(() => engine.scope(call), { code: 'engine', message });
+  engine.scope(() => {});
+  assert.ok(engine.tensorCount <= before + 1, 'what was uploaded is released, but for the absent one');
+});
+
+test('a check of two kinds finds the function that is wrong', () => {
+  const plain = new PlainKernels(ops);
+  assert.equal(disagreement(engine, plain, plain), null);
+  const wrong: Kernels = Object.assign(new PlainKernels(ops), {
+    addNormGrad: (dy: Parameters<Kernels['addNormGrad']>[0]) => ops.neg(dy),
+  });
+  assert.match(disagreement(engine, wrong, plain) ?? '', /^addNormGrad: got -?[\d.]+ at 0, expected -?[\d.]+$/);
+});
+
+test('without a library of this TensorFlow kernels are plain, or the start fails where fused ones are a must', () => {
+  const missing: LoadedOps = { library: null, problem: 'no such file' };
+  assert.deepEqual({ ...openKernels(ops, 'auto', missing), kernels: null }, { kernels: null, problem: 'no such file' });
+  assert.equal(openKernels(ops, 'auto', missing).kernels.kind, 'plain');
+  assert.equal(openKernels(ops, 'plain', missing).problem, null);
+  assert.throws(() => openKernels(ops, 'fused', missing), {
+    code: 'engine',
+    message: 'fused kernels cannot be had: no such file',
+  });
+  if (loaded.library === null) return;
+  const other: LoadedOps = { library: { ...loaded.library, tensorflowVersion: '1.0' }, problem: null };
+  assert.match(
+    openKernels(ops, 'auto', other).problem ?? '',
+    /^the operations were compiled for TensorFlow 1\.0, got 2\./,
+  );
+});
