@@ -12,8 +12,9 @@ export interface KernelCase {
   errors(engine: Engine, kernels: Kernels): Map<string, number>;
 }
 
-/** Float32 rounding leaves a few 1e-7 after some hundred terms; fused and plain must both be within it. */
-export const KERNEL_TOLERANCE = 1e-6;
+/** Float32 rounding leaves a few 1e-7 after some hundred terms. TensorFlow's own sum over two axes adds thousands of terms one
+ * after the other, which costs another digit. */
+export const KERNEL_TOLERANCES = { fused: 1e-6, plain: 1e-5 };
 
 const ACTIVATIONS = ['gelu', 'gelu-tanh', 'relu'] as const;
 const EPSILON = 1e-12;

@@ -7,7 +7,7 @@ import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
 import { disagreement } from '../../../worker/engine/kernels/self-check.ts';
 import { testContext } from '../../support/engine.ts';
-import { KERNEL_TOLERANCE, kernelCases } from '../../support/kernel-cases.ts';
+import { KERNEL_TOLERANCES, kernelCases } from '../../support/kernel-cases.ts';
 
 const { engine, ops } = testContext({ kernels: 'plain' });
 const loaded = loadOps();
@@ -20,7 +20,7 @@ for (const kind of ['plain', 'fused'] as const)
     let worst = 0;
     for (const { name, errors } of kernelCases())
       for (const [result, error] of errors(engine, kernels)) {
-        assert.ok(error < KERNEL_TOLERANCE, `${name}, ${result}: got a relative error of ${error}`);
+        assert.ok(error < KERNEL_TOLERANCES[kind], `${name}, ${result}: got a relative error of ${error}`);
         worst = Math.max(worst, error);
       }
     console.log(`# ${kind}: at worst ${worst.toExponential(1)}`);

@@ -37,9 +37,11 @@ function tryWrite(file: string, image: Buffer): void {
   const scratch = `${file}.${process.pid}`;
   try {
     mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(scratch, image);
-    renameSync(scratch, file);
-  } catch {
-    rmSync(scratch, { force: true });
-  }
+    try {
+      writeFileSync(scratch, image);
+      renameSync(scratch, file);
+    } finally {
+      rmSync(scratch, { force: true });
+    }
+  } catch {}
 }
