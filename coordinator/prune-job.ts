@@ -7,7 +7,6 @@ import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import { openBlobCache } from './job/blob-cache.ts';
 import { buildReport } from './job/build-report.ts';
-import { rearrangeFromFile } from './job/fisher-file.ts';
 import type { RunContext } from './job/job-context.ts';
 import { latencyCache, readTableFile, tableText } from './job/latency-cache.ts';
 import { localWeights } from './job/model-blobs.ts';
@@ -20,6 +19,7 @@ import { PAGE_FILE } from './report/page-mark.ts';
 import { reportedJob } from './report/reported-job.ts';
 import { requireReplaceable } from './store/own-output.ts';
 import { openRunFolder } from './store/run-folder.ts';
+import { openRearrange } from './threads/rearrange-threads.ts';
 import { openWorkers } from './workers/workers.ts';
 
 /** Prunes a model to every budget of the settings and writes `out`. @throws EspalierError; the output is then as before,
@@ -57,9 +57,12 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     const loadSeconds = (performance.now() - start) / 1000;
     onEvent({ kind: 'stage-finished', stage: 'load', seconds: loadSeconds, reused: false });
 
+    const { layers, heads, intermediateSize: neurons } = inputs.model.checkpoint.config;
+    const threads = openRearrange({ layers, heads, neurons }, signal);
+    releases.add(() => threads.close());
     const environment = {
       ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
-      ...{ compute: { rearrange: rearrangeFromFile, write: writePrunedCheckpoint, writeOnnx: writeModelOnnx } },
+      compute: { rearrange: threads.rearrange, write: writePrunedCheckpoint, writeOnnx: writeModelOnnx },
       mostSumBytes: Number.POSITIVE_INFINITY,
       latencyTables: { given, cache: latencyCache() },
     };

@@ -3,9 +3,16 @@
 // member-bounds.ts.
 import { EspalierError } from '../shared/errors.ts';
 import { descending } from './descending.ts';
-import { type FisherInformation, type FisherLayers, layersOfFisher, packedLength } from './fisher.ts';
+import {
+  type FisherInformation,
+  type FisherLayers,
+  type LayerFisher,
+  layersOfFisher,
+  type MaskSizes,
+  packedLength,
+} from './fisher.ts';
 import { type FisherBlock, GramBlock, RowsBlock } from './fisher-block.ts';
-import type { Masks } from './masks.ts';
+import { denseMasks, type Masks } from './masks.ts';
 import { MemberBounds } from './member-bounds.ts';
 
 /** Rearranges every layer's heads and neurons; the number kept in each layer stays. Scales are reset to 1.
@@ -16,30 +23,56 @@ export function rearrangeMasks(fisher: FisherInformation, masks: Masks): Masks {
 
 /** The same, asking for one sub-layer at a time. */
 export function rearrangeLayers(fisher: FisherLayers, masks: Masks): Masks {
-  const { layers, heads, neurons } = masks;
-  const layerMask = (layer: number, kind: 'attention' | 'ffn'): Uint8Array => {
-    const size = kind === 'attention' ? heads : neurons;
-    const before = kind === 'attention' ? masks.headMask : masks.neuronMask;
-    const kept = before.subarray(layer * size, (layer + 1) * size).reduce((sum, bit) => sum + bit, 0);
-    const found = fisher.of(layer, kind);
-    if (found.form === 'gram') return rearrangeGram(found.gram, size, size - kept);
-    return rearrangeRows(found.gradients, size, found.rows, size - kept);
-  };
-  const headMask = new Uint8Array(layers * heads);
-  const neuronMask = new Uint8Array(layers * neurons);
-  for (let layer = 0; layer < layers; layer++) {
-    headMask.set(layerMask(layer, 'attention'), layer * heads);
-    neuronMask.set(layerMask(layer, 'ffn'), layer * neurons);
-  }
+  const layers = Array.from({ length: masks.layers }, (_, layer) =>
+    rearrangeLayer(fisher, masks, layer, prunedOf(masks, layer)),
+  );
+  return joinedLayers(masks, layers);
+}
+
+/** How many heads and neurons of a layer are pruned. */
+export interface PrunedCounts {
+  readonly heads: number;
+  readonly neurons: number;
+}
+
+/** Masks of one layer: [heads], [neurons]. */
+export interface LayerMasks {
+  readonly heads: Uint8Array;
+  readonly neurons: Uint8Array;
+}
+
+export function prunedOf(masks: Masks, layer: number): PrunedCounts {
+  const count = (mask: Uint8Array, size: number) =>
+    mask.subarray(layer * size, (layer + 1) * size).reduce((sum, bit) => sum + 1 - bit, 0);
+  return { heads: count(masks.headMask, masks.heads), neurons: count(masks.neuronMask, masks.neurons) };
+}
+
+/** One layer of `rearrangeMasks`; layers do not depend on each other. */
+export function rearrangeLayer(
+  fisher: FisherLayers,
+  { heads, neurons }: MaskSizes,
+  layer: number,
+  pruned: PrunedCounts,
+): LayerMasks {
   return {
-    layers,
-    heads,
-    neurons,
-    headMask,
-    neuronMask,
-    headScales: new Float32Array(layers * heads).fill(1),
-    neuronScales: new Float32Array(layers * neurons).fill(1),
+    heads: rearrangeSubLayer(fisher.of(layer, 'attention'), heads, pruned.heads),
+    neurons: rearrangeSubLayer(fisher.of(layer, 'ffn'), neurons, pruned.neurons),
   };
+}
+
+/** Masks of all layers, in their order; scales are 1. */
+export function joinedLayers({ layers, heads, neurons }: MaskSizes, found: readonly LayerMasks[]): Masks {
+  const masks = denseMasks(layers, heads, neurons);
+  found.forEach((layer, at) => {
+    masks.headMask.set(layer.heads, at * heads);
+    masks.neuronMask.set(layer.neurons, at * neurons);
+  });
+  return masks;
+}
+
+function rearrangeSubLayer(fisher: LayerFisher, size: number, pruned: number): Uint8Array {
+  if (fisher.form === 'gram') return rearrangeGram(fisher.gram, size, pruned);
+  return rearrangeRows(fisher.gradients, size, fisher.rows, pruned);
 }
 
 /** The kept variables of one layer from its gradients.

@@ -7,11 +7,12 @@ import {
   type Importance,
   ImportanceSums,
   type LayerFisher,
+  layersOfFisher,
   type MaskSizes,
   packedLength,
 } from '../../pruning/fisher.ts';
 import type { Masks, SubLayer } from '../../pruning/masks.ts';
-import { rearrangeLayers, rearrangeMasks } from '../../pruning/rearrange.ts';
+import { type LayerMasks, type PrunedCounts, rearrangeLayer, rearrangeLayers } from '../../pruning/rearrange.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { openSafetensors, type SafetensorsEntry } from '../../shared/safetensors.ts';
 import type { TensorDescription } from '../../shared/safetensors-header.ts';
@@ -69,24 +70,43 @@ export async function fisherImportance(path: string, sizes: MaskSizes): Promise<
 }
 
 /** `rearrangeMasks`, a sub-layer in memory at a time where all of them are large. Blocks while it reads and computes. */
-export async function rearrangeFromFile(path: string, masks: Masks): Promise<Masks> {
+export function rearrangeFromFile(path: string, masks: Masks): Promise<Masks> {
+  return withLayers(path, masks, WHOLE_ROWS_BYTES, (fisher) => rearrangeLayers(fisher, masks));
+}
+
+/** One layer of a model as another thread needs it. */
+export interface LayerOfFile {
+  /** The file. */
+  readonly fisher: string;
+  readonly sizes: MaskSizes;
+  readonly layer: number;
+  readonly pruned: PrunedCounts;
+}
+
+/** `rearrangeLayer`. Blocks while it reads and computes. */
+export function rearrangeLayerFromFile({ fisher: path, sizes, layer, pruned }: LayerOfFile): Promise<LayerMasks> {
+  return withLayers(path, sizes, 0, (fisher) => rearrangeLayer(fisher, sizes, layer, pruned));
+}
+
+async function withLayers<Result>(
+  path: string,
+  sizes: MaskSizes,
+  mostWhole: number,
+  use: (fisher: FisherLayers) => Result,
+): Promise<Result> {
   const { entries, close } = await openSafetensors(path);
   await close();
   // Thousands of short reads a layer, which cost little unless each waits for a turn of the loop.
   const file = openSync(path, 'r');
   try {
     const rows = entries.get(ROWS);
-    if (rows === undefined) {
-      const of: FisherLayers['of'] = (layer, kind) => readGram(file, gramEntry(entries, path, masks, layer, kind));
-      return rearrangeLayers({ of }, masks);
-    }
-    checkRows(rows, path, masks);
-    if (rows.bytes <= WHOLE_ROWS_BYTES) {
-      const values = new Float32Array(rows.bytes / Float32Array.BYTES_PER_ELEMENT);
-      readAt(file, new Uint8Array(values.buffer), rows.begin);
-      return rearrangeMasks({ form: 'rows', rows: rows.shape[0], values }, masks);
-    }
-    return rearrangeLayers({ of: (layer, kind) => readGradients(file, rows, masks, layer, kind) }, masks);
+    if (rows === undefined)
+      return use({ of: (layer, kind) => readGram(file, gramEntry(entries, path, sizes, layer, kind)) });
+    checkRows(rows, path, sizes);
+    if (rows.bytes > mostWhole) return use({ of: (layer, kind) => readGradients(file, rows, sizes, layer, kind) });
+    const values = new Float32Array(rows.bytes / Float32Array.BYTES_PER_ELEMENT);
+    readAt(file, new Uint8Array(values.buffer), rows.begin);
+    return use(layersOfFisher({ form: 'rows', rows: rows.shape[0], values }, sizes));
   } finally {
     closeSync(file);
   }

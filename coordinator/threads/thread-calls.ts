@@ -3,24 +3,26 @@
 
 import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
 import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
-import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
-import { type PrunedLayout, writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
+import type { WeightDType } from '../../checkpoint/open-checkpoint.ts';
+import type { PrunedLayout } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
+import type { LayerMasks } from '../../pruning/rearrange.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
-import { type CheckRequest, checkInputs } from '../campaign/check-inputs.ts';
-import { rearrangeFromFile } from '../job/fisher-file.ts';
-import { writeModelOnnx } from '../job/write-model-onnx.ts';
+import type { CheckRequest } from '../campaign/check-inputs.ts';
+import type { LayerOfFile } from '../job/fisher-file.ts';
 import type { PruneRequest } from '../prune-settings.ts';
-import { type DropCall, judgePackedDrop } from './judge-drop.ts';
-import { type PreparedInputs, prepareInputs } from './prepare-inputs.ts';
-import { type QuestionScores, scoreQuestionOutputs } from './score-questions.ts';
+import type { DropCall } from './judge-drop.ts';
+import type { PreparedInputs } from './prepare-inputs.ts';
+import type { QuestionScores } from './score-questions.ts';
 
 /** Calls by name: what goes in and what comes out. */
 export interface ThreadCalls {
   readonly prepare: { readonly input: PruneRequest; readonly output: PreparedInputs };
   readonly rearrange: { readonly input: { fisher: string; masks: Masks }; readonly output: Masks };
+  readonly rearrangeLayer: { readonly input: LayerOfFile; readonly output: LayerMasks };
+  readonly compileRearrange: { readonly input: null; readonly output: null };
   readonly write: {
     readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string; layout: PrunedLayout };
     readonly output: { readonly bytes: number };
@@ -42,11 +44,32 @@ type Handlers = {
   ) => ThreadCalls[Name]['output'] | Promise<ThreadCalls[Name]['output']>;
 };
 
+/** Each loads what it computes with: a thread of one kind of call is ready soon. */
 export const THREAD_CALLS: Handlers = {
-  prepare: prepareInputs,
-  check: (request) => checkInputs(request, { signal: new AbortController().signal }),
-  rearrange: ({ fisher, masks }) => rearrangeFromFile(fisher, masks),
+  async prepare(request) {
+    const { prepareInputs } = await import('./prepare-inputs.ts');
+    return prepareInputs(request);
+  },
+  async check(request) {
+    const { checkInputs } = await import('../campaign/check-inputs.ts');
+    return checkInputs(request, { signal: new AbortController().signal });
+  },
+  async rearrange({ fisher, masks }) {
+    const { rearrangeFromFile } = await import('../job/fisher-file.ts');
+    return rearrangeFromFile(fisher, masks);
+  },
+  async rearrangeLayer(layer) {
+    const { rearrangeLayerFromFile } = await import('../job/fisher-file.ts');
+    return rearrangeLayerFromFile(layer);
+  },
+  async compileRearrange() {
+    const { compileRearrange } = await import('./compile-rearrange.ts');
+    compileRearrange();
+    return null;
+  },
   async write({ model, masks, dtype, directory, layout }) {
+    const { openCheckpoint } = await import('../../checkpoint/open-checkpoint.ts');
+    const { writePrunedCheckpoint } = await import('../../checkpoint/write-pruned.ts');
     const source = await openCheckpoint(model);
     try {
       const { bytes } = await writePrunedCheckpoint(source, masks, dtype, directory, layout);
@@ -55,9 +78,18 @@ export const THREAD_CALLS: Handlers = {
       await source.close();
     }
   },
-  writeOnnx: ({ directory, dtype }) => writeModelOnnx(directory, dtype),
-  drop: judgePackedDrop,
-  score: scoreQuestionOutputs,
+  async writeOnnx({ directory, dtype }) {
+    const { writeModelOnnx } = await import('../job/write-model-onnx.ts');
+    return writeModelOnnx(directory, dtype);
+  },
+  async drop(input) {
+    const { judgePackedDrop } = await import('./judge-drop.ts');
+    return judgePackedDrop(input);
+  },
+  async score(input) {
+    const { scoreQuestionOutputs } = await import('./score-questions.ts');
+    return scoreQuestionOutputs(input);
+  },
 };
 
 /** One call on its way to a thread, and its answer. */
