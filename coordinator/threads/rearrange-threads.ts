@@ -1,5 +1,6 @@
 // Rearrangement of a job that has the machine for itself: layers do not depend on each other, so that each goes to a thread
 // of its own. The threads start while gradients are computed, and have compiled what they run when these are there.
+import { setMaxListeners } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { MaskSizes } from '../../pruning/fisher.ts';
@@ -23,11 +24,14 @@ export interface Rearrange {
   close(): Promise<void>;
 }
 
-/** Starts threads where the model is large enough to need them. @param signal ends what they compute. */
-export function openRearrange(sizes: MaskSizes, signal: AbortSignal, cores = availableParallelism()): Rearrange {
+/** Starts threads where the model is large enough to need them. @param jobSignal ends what they compute. */
+export function openRearrange(sizes: MaskSizes, jobSignal: AbortSignal, cores = availableParallelism()): Rearrange {
   const isSmall = sizes.layers * sizes.neurons ** 2 < LEAST_PAIRS;
   if (isSmall || cores === 1) return { rearrange: rearrangeFromFile, close: async () => {} };
   const count = Math.min(cores, sizes.layers, MOST_THREADS);
+  // Every call listens, and Node warns of more than ten listeners.
+  const signal = AbortSignal.any([jobSignal]);
+  setMaxListeners(0, signal);
   const threads = new ComputeThreads({ count, heapMegabytes: HEAP_MEGABYTES });
   // What goes wrong here goes wrong again where somebody waits for it.
   const compiling = Promise.allSettled(

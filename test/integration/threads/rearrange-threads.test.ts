@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { compileRearrange } from '../../../coordinator/threads/compile-rearrange.ts';
 import { openRearrange } from '../../../coordinator/threads/rearrange-threads.ts';
 import { gramOfRows } from '../../../pruning/fisher.ts';
@@ -79,6 +80,19 @@ describe('rearrangement on threads', () => {
     await assert.rejects(running, reason);
     await opened.close();
     await until('its threads have ended', () => threadCount() <= before);
+  });
+
+  it('warns of nothing with as many threads as there may be', async () => {
+    const warnings: Error[] = [];
+    const keep = (warning: Error) => warnings.push(warning);
+    process.on('warning', keep);
+    const abort = new AbortController();
+    const opened = openRearrange({ layers: 24, heads: 1, neurons: 1500 }, abort.signal, 64);
+    await setImmediate();
+    abort.abort();
+    await opened.close();
+    process.off('warning', keep);
+    assert.deepEqual(warnings, []);
   });
 
   it('starts no thread for a small model or on one core', async () => {
