@@ -38,18 +38,22 @@ export async function runEvaluateJob(
     const environment = { workers, signal, emit: onEvent };
     const device = workers.deviceClass;
     const named = await modelBlobs(model.checkpoint, localWeights(blobs.store));
-    const scores = await withFittingBatches(tokensPerBatch(device), onEvent, async (limit) => {
-      const planned = planSamples(samples, { config, device, groupSize: 1, tokensPerBatch: limit, heldOut: false });
-      const steps = planned.plan.shards.length;
-      onEvent({ kind: 'stage-started', stage: 'evaluate', steps });
-      const began = performance.now();
-      const found = await measureQuality(environment, named, null, { ...evaluation, ...planned }, (done) =>
-        onEvent({ kind: 'stage-progress', stage: 'evaluate', done, steps }),
-      );
-      const seconds = (performance.now() - began) / 1000;
-      onEvent({ kind: 'stage-finished', stage: 'evaluate', seconds, reused: false });
-      return found;
-    });
+    const scores = await withFittingBatches(
+      tokensPerBatch(device, config, 'forward', samples),
+      onEvent,
+      async (limit) => {
+        const planned = planSamples(samples, { config, device, groupSize: 1, tokensPerBatch: limit, heldOut: false });
+        const steps = planned.plan.shards.length;
+        onEvent({ kind: 'stage-started', stage: 'evaluate', steps });
+        const began = performance.now();
+        const found = await measureQuality(environment, named, null, { ...evaluation, ...planned }, (done) =>
+          onEvent({ kind: 'stage-progress', stage: 'evaluate', done, steps }),
+        );
+        const seconds = (performance.now() - began) / 1000;
+        onEvent({ kind: 'stage-finished', stage: 'evaluate', seconds, reused: false });
+        return found;
+      },
+    );
     return {
       espalier: espalierVersion(),
       model: { name: path.basename(path.resolve(settings.model)), digest: model.digest.digest, type: config.modelType },

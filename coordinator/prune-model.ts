@@ -49,14 +49,19 @@ export function storedPlan(home: StageStore): Promise<StoredPlan | null> {
 }
 
 /** Prunes a model to every budget and writes each into its staging folder, all but the report. Plans again with smaller
- * batches when a worker runs out of memory. @param stored of `storedPlan`; the workers are of its class. */
-export function pruneModel(
+ * batches when a worker runs out of memory. @param stored of `storedPlan`; the workers are of its class.
+ * @throws EspalierError "out_of_memory" where not even one sample fits, before anything is computed. */
+export async function pruneModel(
   request: PruneRequest,
   inputs: PruneInputs,
   environment: PruneEnvironment,
   stored: StoredPlan | null,
 ): Promise<FinishedJob> {
-  const first = stored?.tokensPerBatch ?? tokensPerBatch(environment.workers.deviceClass);
+  const { drawn, heldOut, evaluation, model } = inputs;
+  const samples = [drawn.samples, heldOut?.samples ?? [], evaluation?.encoded.samples ?? []].flat();
+  const first =
+    stored?.tokensPerBatch ??
+    tokensPerBatch(environment.workers.deviceClass, model.checkpoint.config, 'gradients', samples);
   return withFittingBatches(first, environment.emit, (limit) => pruneAll(request, inputs, environment, limit));
 }
 

@@ -3,8 +3,8 @@
 import { EspalierError } from '../../shared/errors.ts';
 import type { JobEvent } from '../job-events.ts';
 
-/** Fewer would not help: one long sample needs as much. */
-const LEAST_TOKENS_PER_BATCH = 128;
+/** Padded tokens of a micro-batch at the least. Fewer would not help: one long sample needs as much. */
+export const LEAST_TOKENS_PER_BATCH = 128;
 
 /** Runs a job with `tokensPerBatch`, and again with half of it each time that a worker runs out of memory.
  * @throws EspalierError of the last run, "out_of_memory" where halving cannot help any more. */

@@ -1,13 +1,16 @@
 // Stage "plan": which samples are drawn, in which order, in which shards and micro-batches.
 
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import { fixedBytes, type Pass, tokenBytes, USABLE_SHARE } from '../../dataset/batch-memory.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { Dataset } from '../../dataset/load-dataset.ts';
 import { makePlan } from '../../dataset/plan.ts';
 import { encodePlan } from '../../dataset/plan-blob.ts';
 import { randomStream } from '../../pruning/random.ts';
 import { blobOfBytes } from '../../shared/blobs/blob-source.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
+import { LEAST_TOKENS_PER_BATCH } from '../job/fitting-batches.ts';
 import type { PlannedSamples } from '../job/job-context.ts';
 
 /** Part of the calibration samples that judges tuning, whole shards of it. */
@@ -16,7 +19,11 @@ const LEAST_SHARDS = 16;
 /** Multiply-accumulates of a forward and backward pass that a shard should cost: about half a second on a CPU core, or
  * a tenth on a GPU. */
 const SHARD_MACS = { cpu: 2e10, gpu: 4e12 };
-const TOKENS_PER_BATCH = { cpu: 2048, gpu: 16384 };
+/** Padded tokens of a micro-batch at the most: more would not be faster. A power of two, as what is taken of it is. */
+const MOST_TOKENS_PER_BATCH = { cpu: 2048, gpu: 16384 };
+/** Memory of a micro-batch on a CPU. What is free there changes by the minute, and results must not: so the model alone
+ * decides. */
+const CPU_BATCH_BYTES = 4e9;
 /** What a micro-batch costs beside its tokens, in tokens. Through plain operations the host needs longer to issue a
  * micro-batch's than an H200 to compute a few thousand tokens of them (docs/performance.md). */
 const GPU_BATCH_OVERHEAD_TOKENS = 2048;
@@ -35,9 +42,41 @@ export function drawSamples(dataset: Dataset, settings: { samples: number; seed:
   return dataset.encodeUntil(order, settings.samples);
 }
 
-/** Padded tokens of a micro-batch that a device class starts with. */
-export function tokensPerBatch(device: DeviceClass): number {
-  return TOKENS_PER_BATCH[device.kind === 'gpu' ? 'gpu' : 'cpu'];
+/** Padded tokens of a micro-batch that a job starts with: what is fastest, halved until the memory of the device class holds
+ * it beside the model. The same for equal classes, models and longest samples.
+ * @param pass the one of the job that takes most. @param samples all that the job computes.
+ * @throws EspalierError "out_of_memory" where not even one sample fits. */
+export function tokensPerBatch(
+  device: DeviceClass,
+  config: ModelConfig,
+  pass: Pass,
+  samples: readonly EncodedSample[],
+): number {
+  const longest = samples.reduce((most, { tokenIds }) => Math.max(most, tokenIds.length), 1);
+  const aToken = tokenBytes(config, device.kernels, pass, longest);
+  if (device.kind !== 'gpu') return fitting(MOST_TOKENS_PER_BATCH.cpu, CPU_BATCH_BYTES / aToken);
+  // Not known: as if it were enough. Where it is not, the job is planned again.
+  if (device.memoryGb === 0) return MOST_TOKENS_PER_BATCH.gpu;
+  const bytes = device.memoryGb * 1e9;
+  const fixed = fixedBytes(config);
+  if (fixed + longest * aToken > bytes)
+    throw new EspalierError(
+      'out_of_memory',
+      `one sample of ${longest} tokens: got a GPU of ${device.memoryGb} GB, expected ${gigabytes(fixed)} for the model and ${gigabytes(longest * aToken)} for the sample`,
+      { action: 'use a GPU with more memory, a larger --gpu-memory, or a smaller --max-length' },
+    );
+  return fitting(MOST_TOKENS_PER_BATCH.gpu, (bytes * USABLE_SHARE - fixed) / aToken);
+}
+
+/** `most`, halved until it is no more than `tokens`, but not below what a job is given up at. */
+function fitting(most: number, tokens: number): number {
+  let limit = most;
+  while (limit > tokens && limit / 2 >= LEAST_TOKENS_PER_BATCH) limit /= 2;
+  return limit;
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 /** The plan of calibration or evaluation samples for a model and a device class. */

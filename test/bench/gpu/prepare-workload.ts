@@ -44,7 +44,7 @@ export async function prepareWorkload(
   const { config } = checkpoint;
   const planned = planSamples(inputs.drawn.samples, {
     ...{ config, device: deviceClass, groupSize: inputs.groupSize, heldOut: true },
-    tokensPerBatch: tokensPerBatch(deviceClass),
+    tokensPerBatch: tokensPerBatch(deviceClass, config, 'gradients', inputs.drawn.samples),
   });
   await blobs.put(planned.blob.digest, planned.blob.sizeBytes, planned.blob.open());
   const meanTokens = planTokens(planned.plan) / planned.plan.samples.length;

@@ -9,6 +9,10 @@ import { modelConfig } from './configs.ts';
 
 const GPU: DeviceClass = { ...FAKE_DEVICE, kind: 'gpu' };
 
+const BERT = { vocabularySize: 30522, maxTokens: 512, headSize: 64 };
+const BERT_BASE = modelConfig({ ...BERT, layers: 12, hiddenSize: 768, heads: 12, intermediateSize: 3072 });
+const BERT_LARGE = modelConfig({ ...BERT, layers: 24, hiddenSize: 1024, heads: 16, intermediateSize: 4096 });
+
 test('without replacement every row comes once, in an order of the seed', () => {
   const rows = drawRows(100, 20, 7, false);
   assert.deepEqual(
@@ -47,11 +51,40 @@ test('a plan: the blob is named by its content, a quarter is held out, none of e
 });
 
 test('a GPU gets larger micro-batches than a CPU, and fewer of them', () => {
-  assert.ok(tokensPerBatch(GPU) > tokensPerBatch(FAKE_DEVICE));
+  assert.equal(tokensPerBatch(FAKE_DEVICE, BERT_BASE, 'gradients', samplesOf([384])), 2048);
+  assert.equal(tokensPerBatch({ ...GPU, memoryGb: 128 }, BERT_BASE, 'gradients', samplesOf([128])), 16384);
   const samples = samplesOf(Array.from({ length: 512 }, (_, i) => 8 + (i % 90)));
   const batches = (device: typeof GPU) =>
     planSamples(samples, {
       ...{ config: modelConfig(), device, groupSize: 32, tokensPerBatch: 2048, heldOut: true },
     }).plan.shards.flatMap((shard) => shard.batches).length;
   assert.ok(batches(GPU) < batches(FAKE_DEVICE), `${batches(GPU)} and ${batches(FAKE_DEVICE)}`);
+});
+
+test("micro-batches are halved until the device's memory holds them beside the model", () => {
+  const tokens = (memoryGb: number, kernels: string, longest: number, config = BERT_LARGE) =>
+    tokensPerBatch({ ...GPU, memoryGb, kernels }, config, 'gradients', samplesOf([8, longest, 9]));
+  assert.deepEqual(
+    [128, 64, 32, 16, 8, 6].map((memoryGb) => tokens(memoryGb, 'fused', 384)),
+    [16384, 16384, 8192, 4096, 1024, 512],
+  );
+  assert.ok(tokens(16, 'plain', 384) < tokens(16, 'fused', 384), 'plain operations keep more');
+  assert.ok(tokens(24, 'fused', 64) > tokens(24, 'fused', 512), 'longer samples take more');
+  assert.ok(tokens(16, 'fused', 384) < tokens(16, 'fused', 384, BERT_BASE), 'and so do larger models');
+  assert.equal(tokens(0, 'fused', 384), 16384, 'memory that is not known');
+  assert.ok(
+    tokensPerBatch({ ...GPU, memoryGb: 8 }, BERT_LARGE, 'forward', samplesOf([384])) > tokens(8, 'plain', 384),
+    'a forward pass keeps no layer',
+  );
+  assert.equal(tokensPerBatch(FAKE_DEVICE, BERT_LARGE, 'gradients', samplesOf([384])), 1024, 'on a CPU, of any memory');
+});
+
+test('a device that cannot hold one sample is refused with one line', () => {
+  const device = { ...GPU, memoryGb: 4, kernels: 'fused' };
+  assert.throws(() => tokensPerBatch(device, BERT_LARGE, 'gradients', samplesOf([512])), {
+    code: 'out_of_memory',
+    message: 'one sample of 512 tokens: got a GPU of 4 GB, expected 3.2 GB for the model and 1.0 GB for the sample',
+    action: 'use a GPU with more memory, a larger --gpu-memory, or a smaller --max-length',
+  });
+  assert.equal(tokensPerBatch(device, BERT_LARGE, 'gradients', samplesOf([64])), 128);
 });
