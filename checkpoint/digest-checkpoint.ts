@@ -1,9 +1,7 @@
 // Names a model by its content: the same files give the same digest on every machine, wherever they lie.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { digestFile } from '../shared/blobs/file-digest.ts';
 import type { Checkpoint } from './open-checkpoint.ts';
-
-const READ_BYTES = 2 ** 20;
 
 export interface CheckpointDigest {
   /** SHA-256 (hexadecimal) of each file of weights, in the order of the checkpoint's weightFiles. */
@@ -12,11 +10,11 @@ export interface CheckpointDigest {
   readonly digest: string;
 }
 
-/** Reads all weights once, streamed. @throws errors of the file system as they are. */
+/** Reads all weights once a process, streamed. @throws errors of the file system as they are. */
 export async function digestCheckpoint(checkpoint: Checkpoint): Promise<CheckpointDigest> {
   const files: { name: string; sha256: string; bytes: number }[] = [];
   for (const { path, name, bytes } of checkpoint.weightFiles)
-    files.push({ name, sha256: await digestFile(path), bytes });
+    files.push({ name, sha256: (await digestFile(path)).digest, bytes });
   return {
     files,
     digest: digestModel(
@@ -32,10 +30,4 @@ export function digestModel(configText: string, fileDigests: readonly string[]):
   const configDigest = createHash('sha256').update(configText).digest('hex');
   const lines = ['espalier model 1', `config ${configDigest}`, ...fileDigests.map((sha256) => `weights ${sha256}`)];
   return createHash('sha256').update(lines.join('\n')).digest('hex');
-}
-
-async function digestFile(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }

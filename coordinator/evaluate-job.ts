@@ -10,6 +10,7 @@ import { localWeights, modelBlobs } from './job/model-blobs.ts';
 import { openEvaluation, openModel } from './job/open-inputs.ts';
 import { measureQuality } from './stages/evaluate.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
+import { ForkedWorkers } from './workers/forked-workers.ts';
 import { openWorkers } from './workers/workers.ts';
 
 /** Measures a checkpoint's quality. @throws EspalierError for anything wrong with model, data or workers. */
@@ -21,6 +22,9 @@ export async function runEvaluateJob(
   const start = performance.now();
   try {
     onEvent({ kind: 'stage-started', stage: 'load', steps: 1 });
+    const blobs = await openBlobCache();
+    const forked = new ForkedWorkers({ settings: settings.workers, blobDir: blobs.folder, signal });
+    releases.add(() => forked.close({ graceMs: 0 }));
     const model = await openModel(settings.model, releases);
     const { config } = model.checkpoint;
     const evaluation = await openEvaluation(settings.data, model, settings);
@@ -30,8 +34,7 @@ export async function runEvaluateJob(
         kind: 'notice',
         text: `${settings.data}: ${truncated} of ${samples.length} samples were too long and were cut`,
       });
-    const blobs = await openBlobCache();
-    const workers = await openWorkers({ settings: settings.workers, blobDir: blobs.folder, onEvent, signal });
+    const workers = await openWorkers({ settings: settings.workers, blobDir: blobs.folder, forked, onEvent, signal });
     releases.add(() => workers.close());
     onEvent({ kind: 'stage-finished', stage: 'load', seconds: (performance.now() - start) / 1000, reused: false });
 

@@ -20,6 +20,7 @@ import { reportedJob } from './report/reported-job.ts';
 import { requireReplaceable } from './store/own-output.ts';
 import { openRunFolder } from './store/run-folder.ts';
 import { openRearrange } from './threads/rearrange-threads.ts';
+import { ForkedWorkers } from './workers/forked-workers.ts';
 import { openWorkers } from './workers/workers.ts';
 
 /** Prunes a model to every budget of the settings and writes `out`. @throws EspalierError; the output is then as before,
@@ -33,6 +34,9 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     if (settings.force) await requireReplaceable(settings.out);
     const { latencyTable, otherMachine = false } = settings;
     const given = latencyTable ? { ...(await givenTable(latencyTable)), otherMachine } : null;
+    const blobs = await openBlobCache();
+    const forked = new ForkedWorkers({ settings: settings.workers, blobDir: blobs.folder, signal });
+    releases.add(() => forked.close({ graceMs: 0 }));
     const inputs = await openPruneInputs(settings, releases, onEvent);
     const folder = await openRunFolder({
       out: settings.out,
@@ -44,11 +48,11 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     releases.add(() => (isHopeless ? folder.abandon() : folder.close()));
     await folder.requireSpace(outputBytes(settings, inputs.model.checkpoint));
     signal.throwIfAborted();
-    const blobs = await openBlobCache();
     const stored = await storedPlan(folder);
     const workers = await openWorkers({
       settings: settings.workers,
       blobDir: blobs.folder,
+      forked,
       deviceClass: stored?.deviceClass ?? null,
       onEvent,
       signal,

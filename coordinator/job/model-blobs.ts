@@ -2,8 +2,9 @@
 import path from 'node:path';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
-import { type BlobSource, blobOfFile } from '../../shared/blobs/blob-source.ts';
+import { type BlobSource, readChunks } from '../../shared/blobs/blob-source.ts';
 import type { BlobStore } from '../../shared/blobs/blob-store.ts';
+import { digestFile } from '../../shared/blobs/file-digest.ts';
 import type { BlobRef } from '../../shared/rpc/protocol.ts';
 
 export interface ModelBlobs {
@@ -23,9 +24,9 @@ export interface WeightPlace {
 export function localWeights(store: BlobStore): WeightPlace {
   return {
     async place(file) {
-      const blob = await blobOfFile(file);
-      await store.link(file, blob.digest);
-      return blob;
+      const { digest, sizeBytes } = await digestFile(file);
+      await store.link(file, digest);
+      return { digest, sizeBytes, open: () => readChunks(file) };
     },
   };
 }

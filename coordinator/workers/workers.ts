@@ -1,24 +1,16 @@
 // The workers of a job, from settings to an object that runs tasks: forked here, or running elsewhere, or both.
-import { availableParallelism, freemem } from 'node:os';
 import type { EspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 import { Tls } from '../../shared/rpc/tls.ts';
 import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
-import { visibleGpus } from '../../shared/visible-gpus.ts';
 import type { WorkerSettings } from '../prune-settings.ts';
-import { LocalCluster, type LocalClusterOptions } from './local-cluster.ts';
+import { ForkedWorkers } from './forked-workers.ts';
 import { Scheduler } from './scheduler.ts';
 import type { RunOptions } from './task-run.ts';
 import type { TaskResult, TaskSpec } from './task-spec.ts';
 import { type WorkerEvent, WorkerPool } from './worker-pool.ts';
 import type { WorkerTime } from './worker-times.ts';
-
-/** Of the memory that is free at the start, for all local workers together. */
-const MEMORY_SHARE = 0.5;
-const LEAST_MEMORY_BYTES = 2e8;
-/** What a CPU worker should have: TensorFlow, a model and the hidden states of its shards. */
-const USUAL_MEMORY_BYTES = 1e9;
 
 export interface OpenWorkersOptions {
   readonly settings: WorkerSettings;
@@ -26,6 +18,8 @@ export interface OpenWorkersOptions {
   readonly blobDir: string;
   /** Class of a job that goes on; null: the first worker decides. */
   readonly deviceClass?: DeviceClass | null;
+  /** Local workers of these settings that start already; the result ends them. Left out: they are forked now. */
+  readonly forked?: ForkedWorkers;
   readonly onEvent?: (event: WorkerEvent) => void;
   readonly signal?: AbortSignal;
   readonly graceMs?: number;
@@ -60,33 +54,19 @@ export async function openWorkers(options: OpenWorkersOptions): Promise<Workers>
 }
 
 async function open(options: OpenWorkersOptions, releases: Releases): Promise<Workers> {
-  const { settings, blobDir, signal } = options;
-  const gone: [address: string, reason: string][] = [];
-  let pool: WorkerPool | null = null;
-  const onExit = (address: string, reason: string) => {
-    if (pool === null) gone.push([address, reason]);
-    else pool.remove(address, reason);
-  };
+  const { settings, signal } = options;
+  const forked = options.forked ?? new ForkedWorkers(options);
+  releases.add(() => forked.close());
   const tls = settings.tls ? await openTls(settings.tls, options.onEvent) : null;
   releases.add(() => tls?.close());
-  const plan = planLocal(settings);
-  const local = await LocalCluster.start({
-    ...plan,
-    blobDir,
-    device: settings.device,
-    ...(settings.kernels !== undefined && { kernels: settings.kernels }),
-    onExit,
-    ...(signal && { signal }),
-  });
-  releases.add(() => local.close());
+  const addresses = await forked.ready;
   const opened = new WorkerPool({
     ...options,
-    addresses: [...local.addresses, ...settings.addresses],
+    addresses: [...addresses, ...settings.addresses],
     tlsFor: (address) => (settings.addresses.includes(address) ? tls : null),
   });
-  pool = opened;
   releases.add(() => opened.close());
-  for (const [address, reason] of gone) opened.remove(address, reason);
+  forked.onExit((address, reason) => opened.remove(address, reason));
   const scheduler = new Scheduler(opened);
   releases.add(() => scheduler.close());
   await opened.ready(signal);
@@ -113,26 +93,4 @@ function openTls(files: TlsFiles, onEvent: OpenWorkersOptions['onEvent']): Promi
   const onProblem = (error: EspalierError) =>
     onEvent?.({ kind: 'notice', text: `certificate not renewed: ${error.line}` });
   return Tls.open(files, 'coordinator', { onProblem });
-}
-
-/** How many workers to fork, and what each of them sees: one a GPU where GPUs are used, else one a core. */
-function planLocal({
-  local,
-  addresses,
-  device,
-}: WorkerSettings): Pick<LocalClusterOptions, 'count' | 'env' | 'memoryBytes'> {
-  const gpus = device === 'cpu' ? [] : visibleGpus(process.env);
-  // A CPU worker keeps a copy of the model: many cores with little memory get fewer of them.
-  const fitting = Math.max(1, Math.floor((freemem() * MEMORY_SHARE) / USUAL_MEMORY_BYTES));
-  const cpus = Math.min(availableParallelism(), fitting);
-  const natural = gpus.length > 0 ? gpus.length : device === 'gpu' ? 1 : cpus;
-  const count = local ?? (addresses.length > 0 ? 0 : natural);
-  // A user's own setting reaches the workers through the environment; on a GPU its own memory is what counts.
-  const isSet = process.env.ESPALIER_MEMORY_GB !== undefined || gpus.length > 0;
-  const memoryBytes = Math.max(LEAST_MEMORY_BYTES, (freemem() * MEMORY_SHARE) / Math.max(1, count));
-  return {
-    count,
-    ...(isSet ? {} : { memoryBytes }),
-    ...(gpus.length > 0 && { env: (index: number) => ({ CUDA_VISIBLE_DEVICES: gpus[index % gpus.length] }) }),
-  };
 }
