@@ -9,7 +9,8 @@ import type { NamedTensor } from '../../../shared/tensor.ts';
 import { parseWorkerConfig } from '../../../worker/config.ts';
 import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine, FLOAT } from '../../../worker/engine/engine.ts';
-import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
+import type { KernelsWanted } from '../../../worker/engine/kernels/kernels-wanted.ts';
+import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { setEngineEnvironment } from '../../../worker/engine-executor.ts';
 import { hostMemoryBytes, STATE_SHARE } from '../../../worker/engine-memory.ts';
@@ -43,7 +44,7 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   setEngineEnvironment(command.config);
   const calls = new CallTimes(loadBinding());
   const engine = new Engine(calls.binding);
-  const executor = executorHere(engine, blobs, hostMemoryBytes());
+  const executor = executorHere(engine, command.config.kernels, blobs, hostMemoryBytes());
   const deviceClass = executor.describe().deviceClass;
   if (device === 'gpu' && deviceClass.kind === 'cpu')
     throw new EspalierError('engine', 'got no usable GPU, expected one');
@@ -71,16 +72,21 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
 }
 
 /** Runs tasks in this process, on its own thread: what is timed must be called from here. */
-function executorHere(engine: Engine, blobs: BlobStore, memoryBytes: number): TaskExecutor {
+function executorHere(engine: Engine, wanted: KernelsWanted, blobs: BlobStore, memoryBytes: number): TaskExecutor {
   const ops = new Ops(engine);
-  const forward = new Forward(ops, new PlainKernels(ops));
+  const { kernels } = openKernels(ops, wanted);
+  const forward = new Forward(ops, kernels);
   const models = new ModelCache(ops);
   const states = new TuningStates(forward, Math.floor(memoryBytes * STATE_SHARE));
   const runner = new RequestRunner({ engine, ops, forward, models, states, checkCancelled() {} });
   const { binding } = engine;
   const deviceClass: DeviceClass = {
-    ...{ kind: binding.isUsingGpuDevice() ? 'gpu' : 'cpu', tensorflowVersion: binding.TF_Version, kernels: 'plain' },
-    ...{ model: 'profiled', intraOpThreads: 0, tf32: process.env.NVIDIA_TF32_OVERRIDE !== '0', memoryGb: 0 },
+    ...{
+      kind: binding.isUsingGpuDevice() ? 'gpu' : 'cpu',
+      tensorflowVersion: binding.TF_Version,
+      kernels: kernels.kind,
+    },
+    ...{ model: 'profiled', intraOpThreads: 0, tf32: engine.allowsTf32, memoryGb: 0 },
   };
   return {
     run(request: RunRequest): Promise<NamedTensor[]> {

@@ -10,7 +10,7 @@ import { EspalierError } from '../../../shared/errors.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine } from '../../../worker/engine/engine.ts';
-import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
+import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { Forward } from '../../../worker/model/forward.ts';
 import { ModelCache } from '../../../worker/model/model-cache.ts';
@@ -22,7 +22,7 @@ import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
-import { testBinding, testPlan } from '../../support/engine.ts';
+import { testBinding, testKernels, testPlan } from '../../support/engine.ts';
 import { byName } from './results.ts';
 import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, type TinyModel, tinyModel } from './tiny-model.ts';
 
@@ -60,7 +60,7 @@ function fragileContext(stateBytes: number) {
   };
   const engine = new Engine(fragile);
   const ops = new Ops(engine);
-  const forward = new Forward(ops, new PlainKernels(ops));
+  const forward = new Forward(ops, openKernels(ops, testKernels()).kernels);
   const checkCancelled = () => {
     control.checks += 1;
     if (control.checks === control.cancelAt) throw new EspalierError('cancelled', 'nobody waits');

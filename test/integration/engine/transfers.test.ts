@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine, INT32 } from '../../../worker/engine/engine.ts';
-import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
+import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { Forward } from '../../../worker/model/forward.ts';
 import { ModelCache } from '../../../worker/model/model-cache.ts';
@@ -11,7 +11,7 @@ import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
-import { testBinding, testPlan } from '../../support/engine.ts';
+import { testBinding, testKernels, testPlan } from '../../support/engine.ts';
 import { LAYERS, randomSamples, tinyModel } from './tiny-model.ts';
 
 /** Inputs that a GPU's kernels read on the GPU, by operation: int32 ones from the host would be copied there, with a wait. */
@@ -52,7 +52,7 @@ function countingContext() {
   };
   const engine = new Engine(counting);
   const ops = new Ops(engine);
-  const forward = new Forward(ops, new PlainKernels(ops));
+  const forward = new Forward(ops, openKernels(ops, testKernels()).kernels);
   const context: TaskContext = {
     ...{ engine, ops, forward },
     models: new ModelCache(ops),

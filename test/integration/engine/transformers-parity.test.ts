@@ -11,7 +11,7 @@ import { projectRoot } from '../../../shared/project-root.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
-import { tolerance } from '../../support/engine-under-test.ts';
+import { engineUnderTest, tolerance } from '../../support/engine-under-test.ts';
 import { assertWithin, largestGap, numbers } from './results.ts';
 
 interface Expected {
@@ -31,13 +31,18 @@ const TOLERANCE = tolerance({ float32: 2e-5, tf32: 1e-2 });
 const GRADIENTS = tolerance({ float32: TOLERANCE, tf32: 0.15 });
 const fixtures = path.join(projectRoot(), 'test/fixtures');
 
-for (const name of readdirSync(fixtures)
+const { kernels: chosen } = engineUnderTest();
+const KERNELS = chosen === null ? (['plain', 'auto'] as const) : [chosen];
+const CASES = readdirSync(fixtures)
   .filter((entry) => entry.startsWith('hf-'))
-  .sort()) {
-  test(`${name} agrees with transformers`, async () => {
+  .sort()
+  .flatMap((name) => KERNELS.map((kernels) => ({ name, kernels })));
+
+for (const { name, kernels } of CASES) {
+  test(`${name} agrees with transformers, kernels ${kernels}`, async () => {
     const folder = path.join(fixtures, name);
     const expected = JSON.parse(readFileSync(path.join(folder, 'expected.json'), 'utf8')) as Expected;
-    const context = testContext();
+    const context = testContext({ kernels });
     const before = context.engine.tensorCount;
     const model = await localModel(folder);
     const samples = samplesOf(expected);
