@@ -45,7 +45,7 @@ export function renderPruneReports(
     latencyBudget ? [timeVerdict(budgets[i], latencyBudget)] : [],
   );
   const results = budgets.map((budget) => `Result: ${emphasis(join(out, budget))}`);
-  return `${alignColumns(rows, emphasis)}\n${measuredOn(first)}${times.join('')}\n${results.join('\n')}\n`;
+  return `${alignColumns(rows, emphasis)}\n${measuredOn(first)}${times.join('')}${peakMemory(first)}\n${results.join('\n')}\n`;
 }
 
 /** All metrics of one checkpoint. */
@@ -124,6 +124,15 @@ function timeVerdict(budget: string, { measuredByGoal, met, tolerance, table, ma
   const of = `${formatPercent(measuredByGoal)} of what it allows`;
   if (met === null) return `${budget}: by the table of ${table.device}; ${of} on ${machine}\n`;
   return `${budget}: ${of}, ${met ? 'within' : 'not within'} ${formatPercent(tolerance)}\n`;
+}
+
+/** What the worker that took most memory took; nothing where none told. */
+function peakMemory({ workerTimes = [], deviceClass, tokensPerBatch }: PruneReport): string {
+  const peaks = workerTimes.flatMap(({ peakMemoryBytes }) => peakMemoryBytes ?? []);
+  if (peaks.length === 0) return '';
+  const device = deviceClass.kind === 'gpu' ? 'a GPU' : 'a worker';
+  const batches = tokensPerBatch === undefined ? '' : ` with ${tokensPerBatch} tokens a batch`;
+  return `Memory: at most ${formatBytes(Math.max(...peaks))} ${device}${batches}\n`;
 }
 
 function measuredOn({ macsLength, speed, evaluation }: PruneReport): string {

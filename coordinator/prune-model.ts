@@ -148,7 +148,7 @@ async function pruneAll(
     return report;
   });
   return {
-    calibration,
+    ...{ calibration, tokensPerBatch },
     importance: importanceByLayer(fisher.importance, config),
     dense: dense?.value ?? null,
     denseSeconds: dense?.seconds ?? 0,

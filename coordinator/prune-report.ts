@@ -206,6 +206,8 @@ export interface PruneReport {
   /** What each worker did, of all budgets, in the run that wrote this report. */
   readonly workerTimes?: readonly WorkerTime[];
   readonly deviceClass: Readonly<Record<string, string | number | boolean>>;
+  /** Padded tokens of a micro-batch of the plan at the most. */
+  readonly tokensPerBatch?: number;
   /** SHA-256 of the plan: the drawn samples, shards and micro-batches. */
   readonly plan: string;
   /** Data type of the written weights. */

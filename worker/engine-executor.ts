@@ -55,6 +55,7 @@ export class EngineExecutor implements TaskExecutor {
   private readonly memoryBytes: number;
   private runs = 0;
   private held: readonly string[] = [];
+  private gpuPeakBytes: number | null = null;
 
   constructor(
     thread: Worker,
@@ -87,6 +88,10 @@ export class EngineExecutor implements TaskExecutor {
     return this.held;
   }
 
+  peakMemoryBytes(): number | null {
+    return this.deviceClass.kind === 'gpu' ? this.gpuPeakBytes : process.resourceUsage().maxRSS * 1024;
+  }
+
   async run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]> {
     this.runs += 1;
     const run = this.runs;
@@ -100,7 +105,10 @@ export class EngineExecutor implements TaskExecutor {
       const answer = nextMessage(this.thread);
       this.thread.postMessage({ run, request, paths } satisfies ToEngine);
       const message = await answer;
-      if (message.kind !== 'ready') this.held = message.models;
+      if (message.kind !== 'ready') {
+        this.held = message.models;
+        this.gpuPeakBytes = message.peakBytes;
+      }
       if (message.kind === 'failed')
         throw new EspalierError(message.code, `${request.taskId}: ${message.message}`, { action: message.action });
       if (message.kind !== 'done' || message.run !== run)

@@ -39,6 +39,8 @@ export type FromEngine =
       readonly run: number;
       readonly tensors: readonly NamedTensor[];
       readonly models: readonly string[];
+      /** The most that the device's allocator had in use; null: it does not tell. */
+      readonly peakBytes: number | null;
     }
   | {
       readonly kind: 'failed';
@@ -47,4 +49,6 @@ export type FromEngine =
       readonly message: string;
       readonly action: string;
       readonly models: readonly string[];
+      /** The most that the device's allocator had in use; null: it does not tell. */
+      readonly peakBytes: number | null;
     };

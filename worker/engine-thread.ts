@@ -44,7 +44,7 @@ try {
     checkCancelled,
   };
   const runner = new RequestRunner(context);
-  port.on('message', (message: ToEngine) => void answer(runner, context.models, message));
+  port.on('message', (message: ToEngine) => void answer(runner, context, message));
   tell({
     kind: 'ready',
     device: {
@@ -59,14 +59,16 @@ try {
   });
 } catch (caught) {
   const { code, message, action } = toEspalierError(caught);
-  tell({ kind: 'failed', run: 0, code, message, action, models: [] });
+  tell({ kind: 'failed', run: 0, code, message, action, models: [], peakBytes: null });
 }
 
-async function answer(runner: RequestRunner, models: ModelCache, { run, request, paths }: ToEngine): Promise<void> {
+async function answer(runner: RequestRunner, { engine, models }: TaskContext, message: ToEngine): Promise<void> {
+  const { run, request, paths } = message;
   running = run;
   try {
     const tensors = await runner.run(request, paths);
-    tell({ kind: 'done', run, tensors, models: models.digests() }, tensors);
+    const { peakBytes } = engine.binding.deviceMemory();
+    tell({ kind: 'done', run, tensors, models: models.digests(), peakBytes }, tensors);
   } catch (caught) {
     const error = toEspalierError(caught);
     if (error.code === 'internal') process.stderr.write(`${error.stack}\n`);
@@ -77,6 +79,7 @@ async function answer(runner: RequestRunner, models: ModelCache, { run, request,
       message: error.message,
       action: error.action,
       models: models.digests(),
+      peakBytes: engine.binding.deviceMemory().peakBytes,
     });
   }
 }

@@ -9,5 +9,8 @@ export interface TaskExecutor {
   describe(): { readonly deviceClass: DeviceClass; readonly memoryBytes: number };
   /** Digests of the weight files of the models that are in memory, the one used last at the end. */
   models(): readonly string[];
+  /** The most memory that was in use so far, in bytes: tensors on the GPU, or on a CPU the process; null or left out: not
+   * known. */
+  peakMemoryBytes?(): number | null;
   close(): Promise<void>;
 }

@@ -14,6 +14,7 @@ import type { PruneInputs } from './prune-inputs.ts';
 /** What all budgets share, and each of them. */
 export interface FinishedJob {
   readonly calibration: PlannedSamples;
+  readonly tokensPerBatch: number;
   readonly dense: StoredScores | null;
   readonly importance: LayerImportance;
   readonly fisherSeconds: number;
@@ -119,6 +120,7 @@ export function buildReport(
     workers: workers.count,
     ...(workers.workerTimes && { workerTimes: workers.workerTimes }),
     deviceClass: { ...workers.deviceClass },
+    tokensPerBatch: job.tokensPerBatch,
     plan: job.calibration.blob.digest,
     dtype: measured.dtype,
     digest: measured.digest,

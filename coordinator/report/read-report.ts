@@ -81,13 +81,14 @@ const SCHEMA = object(
   },
   {
     ...{ command: { type: 'array', items: text }, importance: object({ heads: amounts, neurons: amounts }) },
+    tokensPerBatch: amount,
     denseLayer: object({ heads: amount, neurons: amount }),
     workerTimes: {
       type: 'array',
-      items: object({
-        ...{ worker: amount, tasks: amount },
-        seconds: { type: 'object', additionalProperties: amount },
-      }),
+      items: object(
+        { worker: amount, tasks: amount, seconds: { type: 'object', additionalProperties: amount } },
+        { peakMemoryBytes: amount },
+      ),
     },
     ...{ maxDrop, latencyBudget },
     speed: {

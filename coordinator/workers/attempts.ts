@@ -88,7 +88,10 @@ export class Attempts {
     try {
       const { context } = told;
       const onBytes = (count: number) => this.#listener.bytes('in', count);
-      const result = await tryTask(slot.worker, spec, { deadlineMs, signal: abort.signal, onSent, onBytes, context });
+      const onPeakMemory = (bytes: number) => task.job.times.peak(slot.address, bytes);
+      const listeners = { onSent, onBytes, onPeakMemory };
+      const options = { deadlineMs, signal: abort.signal, context, ...listeners };
+      const result = await tryTask(slot.worker, spec, options);
       told.end();
       return { result, seconds: (this.#clock.now() - slot.atTheEarliestMs(attempt)) / 1000 };
     } catch (caught) {

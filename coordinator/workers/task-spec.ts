@@ -1,6 +1,8 @@
 // A task as the job's stages hand it to the scheduler, and one try of it on one worker.
+import type { Metadata } from '@grpc/grpc-js';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import { cancelOnAbort } from '../../shared/rpc/abort.ts';
+import { readPeakMemory } from '../../shared/rpc/peak-memory.ts';
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
 import { readTensors, type TensorLimits, type TensorSink } from '../../shared/rpc/tensor-stream.ts';
 import { type CallContext, callMetadata, NO_CONTEXT } from '../../shared/rpc/trace-metadata.ts';
@@ -36,6 +38,8 @@ export interface TryOptions {
   readonly onSent?: () => void;
   /** Told of bytes of the result as they come. */
   readonly onBytes?: (count: number) => void;
+  /** Told the most memory that the worker has used so far. */
+  readonly onPeakMemory?: (bytes: number) => void;
 }
 
 /** Name of the task's kind, as in the oneof of RunRequest. */
@@ -70,9 +74,14 @@ export async function tryTask(worker: PooledWorker, task: TaskSpec, options: Try
   );
   const stop = cancelOnAbort(call, signal);
   try {
-    const { limits, onBytes } = options;
+    const { limits, onBytes, onPeakMemory } = options;
     const sink = task.sink?.();
-    return await readTensors(call, { ...(limits && { limits }), ...(sink && { sink }), ...(onBytes && { onBytes }) });
+    const onTrailer = (trailer: Metadata) => {
+      const bytes = readPeakMemory(trailer);
+      if (bytes !== null) onPeakMemory?.(bytes);
+    };
+    const told = { ...(limits && { limits }), ...(sink && { sink }), ...(onBytes && { onBytes }) };
+    return await readTensors(call, { ...told, onTrailer });
   } finally {
     stop();
   }

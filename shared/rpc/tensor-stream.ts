@@ -1,6 +1,12 @@
 // Tensors on the wire: a header, then its bytes in chunks of 1 MiB, then the next header. Written by workers and read by
 // coordinators, here and nowhere else.
-import { type ClientReadableStream, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js';
+import {
+  type ClientReadableStream,
+  type Metadata,
+  type ServerWritableStream,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
 import { EspalierError } from '../errors.ts';
 import {
   DTYPE_BYTES,
@@ -45,6 +51,8 @@ export interface ReadOptions {
   readonly sink?: TensorSink;
   /** Told of bytes of tensors as they come. */
   readonly onBytes?: (count: number) => void;
+  /** Told what ended a stream that was complete. */
+  readonly onTrailer?: (trailer: Metadata) => void;
 }
 
 const MAX_NAME_LENGTH = 256;
@@ -73,7 +81,7 @@ async function write(call: ServerWritableStream<unknown, Frame>, frame: Frame): 
  * it returns. @throws EspalierError "protocol" for a malformed stream, "limit_exceeded" beyond `limits`, else what `fromStatus` says. */
 export async function readTensors(
   call: ClientReadableStream<Frame__Output>,
-  { limits = DEFAULT_TENSOR_LIMITS, sink, onBytes = () => {} }: ReadOptions = {},
+  { limits = DEFAULT_TENSOR_LIMITS, sink, onBytes = () => {}, onTrailer = () => {} }: ReadOptions = {},
 ): Promise<Map<string, NamedTensor>> {
   // A stream that was cut between two tensors looks complete; only its status tells.
   const ended = new Promise<StatusObject>((resolve) => call.once('status', resolve));
@@ -88,7 +96,9 @@ export async function readTensors(
     const last = await ended;
     if (last.code !== status.OK)
       throw new EspalierError('worker_unavailable', `${call.getPeer()}: the stream ended with status ${last.code}`);
-    return reader.finish();
+    const tensors = reader.finish();
+    onTrailer(last.metadata);
+    return tensors;
   } catch (caught) {
     throw fromStatus(caught, call.getPeer());
   } finally {

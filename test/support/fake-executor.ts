@@ -22,6 +22,8 @@ export const FAKE_DEVICE: DeviceClass = {
   memoryGb: 0,
 };
 
+export const FAKE_PEAK_BYTES = 5e8;
+
 export type FakeRun = (request: RunRequest, signal: AbortSignal) => Promise<NamedTensor[]> | NamedTensor[];
 
 /** Counts what it is asked; fails loudly when two tasks compute at once. */
@@ -57,6 +59,10 @@ export class FakeExecutor implements TaskExecutor {
 
   models(): readonly string[] {
     return [];
+  }
+
+  peakMemoryBytes(): number {
+    return FAKE_PEAK_BYTES;
   }
 
   async close(): Promise<void> {}

@@ -6,6 +6,7 @@ import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
 import { unlessAborted } from '../../shared/rpc/abort.ts';
 import type { Frame } from '../../shared/rpc/generated/espalier/v1/Frame.ts';
+import { peakMemoryTrailer } from '../../shared/rpc/peak-memory.ts';
 import { PROTOCOL_VERSION, type RunRequest, type WorkerHandlers } from '../../shared/rpc/protocol.ts';
 import { toStatus } from '../../shared/rpc/status.ts';
 import { writeTensors } from '../../shared/rpc/tensor-stream.ts';
@@ -107,7 +108,7 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
       'sent',
       tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
     );
-    call.end();
+    call.end(peakMemoryTrailer(executor.peakMemoryBytes?.() ?? null));
   } finally {
     unpin();
     place.leave();

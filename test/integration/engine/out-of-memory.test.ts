@@ -1,29 +1,9 @@
 // Memory that runs out in a task: what was kept goes first, and the answer is the same; only then is the task given up.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { Engine } from '../../../worker/engine/engine.ts';
-import { testContext } from '../../support/engine.ts';
+import { exhaust } from '../../support/exhausted-engine.ts';
 import { Desk } from './request-desk.ts';
 import { assertSameBits } from './results.ts';
-
-/** Makes the next `times` products fail as TensorFlow does. The engine is the one that all tests of a process share. */
-function exhaust(t: test.TestContext, times: number): { readonly left: number } {
-  const { engine } = testContext();
-  const { binding } = engine;
-  const state = { left: times };
-  const executeOp = (...args: Parameters<typeof binding.executeOp>) => {
-    if (args[0] !== 'MatMul' || state.left === 0) return binding.executeOp(...args);
-    state.left -= 1;
-    throw new Error('OOM when allocating tensor with shape[1,1]');
-  };
-  (engine as { binding: Engine['binding'] }).binding = new Proxy({} as Engine['binding'], {
-    get: (_, name) => (name === 'executeOp' ? executeOp : Reflect.get(binding, name)),
-  });
-  t.after(() => {
-    (engine as { binding: Engine['binding'] }).binding = binding;
-  });
-  return state;
-}
 
 test('a task that runs out of memory once is computed again without what was kept: the same bits', async (t) => {
   const desk = await Desk.open(t, 'SequenceClassification');

@@ -14,7 +14,8 @@ import { blobsOf } from '../../../worker/service/request-blobs.ts';
 import { RequestRunner } from '../../../worker/tasks/read-request.ts';
 import { benchSettings } from '../../bench/bench-settings.ts';
 import { testContext } from '../../support/engine.ts';
-import { type FakeWorker, startFakeWorker } from '../../support/fake-executor.ts';
+import { exhaust } from '../../support/exhausted-engine.ts';
+import { FAKE_PEAK_BYTES, type FakeWorker, startFakeWorker } from '../../support/fake-executor.ts';
 import { toyRows, writeRows } from '../../support/toy-data.ts';
 import { writeToyModel } from '../../support/toy-model.ts';
 
@@ -53,7 +54,7 @@ function once(name: string): (request: RunRequest) => boolean {
   };
 }
 
-async function prune(out: string, isTooMuch: (request: RunRequest) => boolean) {
+async function prune(out: string, isTooMuch: (request: RunRequest) => boolean, evaluation: string | null = null) {
   const remote = await worker(isTooMuch);
   const events: JobEvent[] = [];
   const settings = benchSettings({
@@ -62,7 +63,7 @@ async function prune(out: string, isTooMuch: (request: RunRequest) => boolean) {
   });
   try {
     const job = runPruneJob(
-      { ...settings, workers: { ...settings.workers, addresses: [remote.address] }, fisherGroup: 4 },
+      { ...settings, evaluation, workers: { ...settings.workers, addresses: [remote.address] }, fisherGroup: 4 },
       { signal: new AbortController().signal, onEvent: (event) => events.push(event) },
     );
     const [report] = await job;
@@ -70,6 +71,15 @@ async function prune(out: string, isTooMuch: (request: RunRequest) => boolean) {
   } finally {
     await remote.close();
   }
+}
+
+/** From the first task on of which this is part of the name, TensorFlow has no memory: for it and when it is tried again. */
+function exhaustedAt(t: test.TestContext, name: string): (request: RunRequest) => boolean {
+  const isFirst = once(name);
+  return (request) => {
+    if (isFirst(request)) exhaust(t, 2);
+    return false;
+  };
 }
 
 const noticesOf = (events: readonly JobEvent[]) =>
@@ -88,6 +98,18 @@ test('late in the job: everything is computed again with half the tokens, as if 
   assert.equal(late.report.plan, early.report.plan);
   assert.equal(late.report.digest, early.report.digest);
   assert.deepEqual(late.report.tuning, early.report.tuning);
+});
+
+test("TensorFlow's own words, in gradients, tuning or evaluation, lead to the same plan and the same bits", async (t) => {
+  const expected = (await prune('half', once('fisher/0'))).report;
+  for (const [number, name] of ['fisher/3', 'solve/0', 'evaluate/'].entries())
+    await t.test(name, async (t) => {
+      const { report, events } = await prune(`exhausted-${number}`, exhaustedAt(t, name), at('train.jsonl'));
+      assert.deepEqual(noticesOf(events), ['out of memory with 2048 tokens a batch: planning again with 1024']);
+      assert.equal(report.tokensPerBatch, 1024);
+      assert.equal(report.workerTimes![0].peakMemoryBytes, FAKE_PEAK_BYTES);
+      assert.deepEqual([report.plan, report.digest], [expected.plan, expected.digest]);
+    });
 });
 
 test('again and again: halved down to what one long sample needs, then the job fails with its code', async () => {

@@ -45,6 +45,21 @@ Result: pruned/0.5
     assert.match(text, /^Result: out\/0\.5\nResult: out\/0\.70\n$/m);
   });
 
+  it('tells what memory the largest worker took', () => {
+    const worker = (peakMemoryBytes?: number) => ({
+      worker: 1,
+      tasks: 1,
+      seconds: {},
+      ...(peakMemoryBytes && { peakMemoryBytes }),
+    });
+    const workerTimes = [worker(1.25e9), worker(), worker(3e9)];
+    const line = (deviceClass: { kind: string }, tokensPerBatch: number) =>
+      renderPruneReports([pruneReport({ workerTimes, deviceClass, tokensPerBatch })], ['0.5'], 'o', plain);
+    assert.match(line({ kind: 'gpu' }, 4096), /^Memory: at most 3\.00 GB a GPU with 4096 tokens a batch$/m);
+    assert.match(line({ kind: 'cpu' }, 2048), /^Memory: at most 3\.00 GB a worker with 2048 tokens a batch$/m);
+    assert.doesNotMatch(renderPruneReports([pruneReport()], ['0.5'], 'o', plain), /Memory/);
+  });
+
   it('leaves out what was not measured and takes the last stage that was', () => {
     const bare = pruneReport({ metric: null, evaluation: null, latency: null, speed: [] });
     const text = renderPruneReports([bare], ['0.5'], 'out', plain);

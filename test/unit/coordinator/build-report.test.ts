@@ -87,6 +87,7 @@ const SPEED = (['onnxruntime', 'engine'] as const).map(
 );
 
 const JOB: FinishedJob = {
+  tokensPerBatch: 64,
   calibration: planSamples(samplesOf([3, 4, 5]), {
     ...{ config: CONFIG, device: FAKE_DEVICE, groupSize: 1, tokensPerBatch: 64, heldOut: true },
   }),
@@ -168,6 +169,7 @@ test('every field', () => {
     workers: 2,
     workerTimes: [{ worker: 1, tasks: 3, seconds: { fisher: 1.5 } }],
     deviceClass: { ...FAKE_DEVICE },
+    tokensPerBatch: 64,
     plan: JOB.calibration.blob.digest,
     dtype: 'F16',
     digest: 'digest at 0.3',

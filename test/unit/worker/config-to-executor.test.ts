@@ -34,6 +34,7 @@ test('threads and memory are those of the configuration, and the class tells dev
   assert.match(tensorflowVersion, /^\d+\.\d+\.\d+/);
   assert.notEqual(model, '');
   await assert.rejects(executor.run(REQUEST, signal), { code: 'protocol', message: /^nothing: model: got nothing/ });
+  assert.ok(executor.peakMemoryBytes()! > 5e7, 'TensorFlow alone takes more');
   await executor.close();
 });
 
