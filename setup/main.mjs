@@ -19,6 +19,7 @@ const PROGRAMS = {
   bench: compiled('test/bench/main.js'),
   'bench-speed': compiled('test/bench/speed.js'),
   'bench-gpu': compiled('test/bench/gpu.js'),
+  'bench-growth': compiled('test/bench/growth.js'),
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
   rules: compiled('deploy/prometheus/test-rules.js'),

@@ -86,11 +86,11 @@ export async function writeSyntheticModel(folder: string, model: SyntheticModel,
   );
 }
 
-/** Writes labelled samples with the lengths of MNLI. */
-export function writeTexts(file: string, count: number, seed: number): Promise<void> {
+/** Writes labelled samples, where nothing else is said with the lengths of MNLI. */
+export function writeTexts(file: string, count: number, seed: number, lengths = MNLI_LENGTHS): Promise<void> {
   const random = randomStream(seed, 'texts');
   return writeLines(file, count, () => {
-    const words = drawLength(random, MNLI_LENGTHS) - SPECIAL_TOKENS.sentence;
+    const words = drawLength(random, lengths) - SPECIAL_TOKENS.sentence;
     const sentence = drawWords(random, words).join(' ');
     return { sentence, label: random.integer(3) };
   });

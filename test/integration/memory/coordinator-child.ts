@@ -39,7 +39,9 @@ async function coordinate(start: MemoryStart): Promise<void> {
       ),
     );
     const peakRssBytes = process.resourceUsage().maxRSS * 1024;
-    await tell({ peakRssBytes, seconds: (performance.now() - startMs) / 1000, kept } satisfies MemoryReport);
+    const seconds = (performance.now() - startMs) / 1000;
+    const { user, system } = process.cpuUsage();
+    await tell({ peakRssBytes, seconds, cpuSeconds: (user + system) / 1e6, kept } satisfies MemoryReport);
   } finally {
     await threads.close();
     await fleet.close();

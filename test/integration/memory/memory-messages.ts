@@ -20,6 +20,8 @@ export interface MemoryStart extends MemoryCase {
 export interface MemoryReport {
   readonly peakRssBytes: number;
   readonly seconds: number;
+  /** Of the coordinator's process, since it started. */
+  readonly cpuSeconds: number;
   /** Kept neurons of each job. */
   readonly kept: readonly number[];
 }

@@ -35,7 +35,7 @@ function answerTo(request: RunRequest, start: MemoryStart): NamedTensor[] {
     kept.set(key, answer);
     return answer;
   }
-  const { heads, headSize, neurons, hiddenSize } = sizesOf(start);
+  const { heads, neurons } = sizesOf(start);
   const task = (normalEquations ?? solve)!;
   const mask = task.subLayer === 'ffn' ? task.student!.neuronMask! : task.student!.headMask!;
   const size = task.subLayer === 'ffn' ? neurons : heads;
@@ -43,14 +43,12 @@ function answerTo(request: RunRequest, start: MemoryStart): NamedTensor[] {
     .subarray(task.layer! * size, (task.layer! + 1) * size)
     .filter((bit) => bit === 1).length;
   if (normalEquations) {
-    const features = task.subLayer === 'ffn' ? count : count * headSize;
-    const f64 = (name: string, shape: number[]): NamedTensor => {
-      const length = shape.reduce((product, axis) => product * axis, 1);
-      return { name, dtype: 'F64', shape, data: new Float64Array(length).fill(1) };
+    const f64 = (name: string, length: number): NamedTensor => {
+      return { name, dtype: 'F64', shape: [length], data: new Float64Array(length).fill(1) };
     };
     return [
-      ...[f64('gram', [packedLength(features)]), f64('cross', [features, hiddenSize]), f64('feature_sums', [features])],
-      ...[f64('target_sum', [1]), f64('target_squares', [1]), f64('positions', [1])],
+      ...[f64('matrix', count ** 2), f64('right', count), f64('offset', task.subLayer === 'ffn' ? 0 : count)],
+      ...[f64('target_sum', 1), f64('target_squares', 1), f64('positions', 1)],
     ];
   }
   const report = new TextEncoder().encode(

@@ -1,0 +1,105 @@
+// The flags of `npm run bench:growth`.
+import { parseArgs } from 'node:util';
+import { EspalierError } from '../../../shared/errors.ts';
+import type { SyntheticModel } from '../synthetic-model.ts';
+import { AXES, type Axis } from './figures.ts';
+
+export interface GrowthSettings {
+  readonly axes: readonly Axis[];
+  /** Values of each axis, ascending. */
+  readonly points: Readonly<Record<Axis, readonly number[]>>;
+  readonly sizes: Pick<SyntheticModel, 'hiddenSize' | 'heads' | 'neurons'>;
+  /** Runs of each point, of which the median counts. */
+  readonly repeats: number;
+  readonly device: 'cpu' | 'gpu';
+  /** Files and folder to write; null: none. */
+  readonly json: string | null;
+  readonly markdown: string | null;
+  readonly charts: string | null;
+  readonly check: boolean;
+}
+
+const POINTS: Readonly<Record<Axis, string>> = {
+  samples: '256,512,1024,2048,4096,8192,16384',
+  tokens: '16,32,64,128,256',
+  layers: '2,4,8,12',
+  workers: '1,2,3,4',
+  simulated: '8,16,32,64',
+};
+/** Positions of a synthetic model are 512, and its longest samples have twice the mean's tokens. */
+const MOST_TOKENS = 256;
+
+/** @throws EspalierError "usage" that names every flag that is wrong. */
+export function parseGrowth(args: readonly string[]): GrowthSettings {
+  const flags = readFlags(args);
+  const problems: string[] = [];
+  const whole = (name: string, text: string, most = Number.MAX_SAFE_INTEGER): number => {
+    const value = Number(text);
+    if (!(Number.isSafeInteger(value) && value >= 1 && value <= most))
+      problems.push(`--${name}: got "${text}", expected a whole number from 1${most < 1e9 ? ` to ${most}` : ''}`);
+    return value;
+  };
+  const list = (axis: Axis): number[] => {
+    const values = flags[axis].split(',').map((text) => whole(axis, text, axis === 'tokens' ? MOST_TOKENS : undefined));
+    if (values.some((value, i) => i > 0 && value <= values[i - 1]))
+      problems.push(`--${axis}: got "${flags[axis]}", expected ascending numbers`);
+    return values;
+  };
+  const axes = flags.axes.split(',');
+  for (const axis of axes)
+    if (!AXES.includes(axis as Axis)) problems.push(`--axes: got "${axis}", expected some of ${AXES.join(',')}`);
+  const { device } = flags;
+  if (device !== 'cpu' && device !== 'gpu') problems.push(`--device: got "${device}", expected cpu or gpu`);
+  const sizes = {
+    hiddenSize: whole('hidden', flags.hidden),
+    heads: whole('heads', flags.heads),
+    neurons: whole('neurons', flags.neurons),
+  };
+  if (problems.length === 0 && sizes.hiddenSize % sizes.heads !== 0)
+    problems.push(`--heads: got ${sizes.heads}, expected a divisor of --hidden ${sizes.hiddenSize}`);
+  const settings: GrowthSettings = {
+    axes: AXES.filter((axis) => axes.includes(axis)),
+    points: Object.fromEntries(AXES.map((axis) => [axis, list(axis)])) as unknown as GrowthSettings['points'],
+    sizes,
+    repeats: whole('repeats', flags.repeats),
+    device: device === 'gpu' ? 'gpu' : 'cpu',
+    json: flags.json ?? null,
+    markdown: flags.markdown ?? null,
+    charts: flags.charts ?? null,
+    check: flags.check,
+  };
+  if (problems.length > 0) throw usage(problems.join('; '));
+  return settings;
+}
+
+function readFlags(args: readonly string[]) {
+  const text = (value: string | number) => ({ type: 'string', default: `${value}` }) as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        axes: text(AXES.join(',')),
+        samples: text(POINTS.samples),
+        tokens: text(POINTS.tokens),
+        layers: text(POINTS.layers),
+        workers: text(POINTS.workers),
+        simulated: text(POINTS.simulated),
+        hidden: text(64),
+        heads: text(4),
+        neurons: text(256),
+        repeats: text(1),
+        device: text('cpu'),
+        json: { type: 'string' },
+        markdown: { type: 'string' },
+        charts: { type: 'string' },
+        check: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (cause) {
+    throw usage((cause as Error).message, cause);
+  }
+}
+
+function usage(message: string, cause?: unknown): EspalierError {
+  return new EspalierError('usage', message, { cause, action: 'docs/growth.md lists the flags' });
+}
