@@ -78,7 +78,8 @@ export type WorkerCommand =
 
 const GB = 1e9;
 const MOST_WORKERS = 64;
-const LEAST_GPU_BYTES = 1e8;
+/** Of a limit of the GPU's memory: TensorFlow itself takes some. */
+export const LEAST_GPU_BYTES = 1e8;
 
 const SETTINGS = {
   host: { defaultText: '127.0.0.1', help: 'address to listen on', problem: filled },

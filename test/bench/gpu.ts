@@ -2,7 +2,7 @@
 // two workloads; docs/performance.md says what is measured and counted.
 //   npm run bench:gpu [-- --device auto|cpu|gpu --workloads mnli-like,squad-like --repeats 5 --samples 2048
 //     --stages fisher,tune,normal-equations,solve,evaluate,job --layers 12 --hidden 768 --heads 12 --neurons 3072
-//     --profile --json FILE --baseline FILE]
+//     --gpu-memory 16GB --profile --json FILE --baseline FILE]
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -38,6 +38,8 @@ try {
 
 async function bench(settings: GpuBenchSettings, folder: string): Promise<void> {
   const { device, sizes, samples, repeats, stages } = settings;
+  // Every process that is started from here reads it as a worker does.
+  if (settings.gpuMemory !== null) process.env.ESPALIER_GPU_MEMORY = settings.gpuMemory;
   const definitions = settings.workloads.map((name) => workloadDefinition(name, sizes, samples));
   const baseline = settings.baseline === null ? null : await readBaseline(settings.baseline);
   const { kind, limits } = await runChild<LimitsStart, LimitsFound>('measure-limits.js', {

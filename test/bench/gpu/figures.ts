@@ -70,8 +70,15 @@ export interface WorkloadFigures {
   readonly microBatches: number;
   /** Seconds of what happens once: starting the engine; loading the model, with the first shard's forward pass. */
   readonly setUp: { readonly engineSeconds: number; readonly firstCallSeconds: number };
-  /** Most memory in use: of the device, null where its driver does not tell; of the process that ran the stages. */
-  readonly peak: { readonly deviceBytes: number | null; readonly processBytes: number };
+  /** Most memory in use: of the device, null where its driver does not tell; of tensors, as TensorFlow's allocator counts
+   * them; of the process that ran the stages. */
+  readonly peak: {
+    readonly deviceBytes: number | null;
+    readonly tensorBytes: number | null;
+    readonly processBytes: number;
+  };
+  /** Padded tokens of a micro-batch at the most. */
+  readonly tokensPerBatch: number;
   readonly stages: readonly StageFigures[];
   /** With --profile. */
   readonly profiles?: readonly StageProfile[];

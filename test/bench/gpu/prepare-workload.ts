@@ -19,6 +19,8 @@ import type { WorkloadFiles } from './workloads.ts';
 export interface PreparedWorkload {
   readonly config: ModelConfig;
   readonly planned: PlannedSamples;
+  /** Padded tokens of a micro-batch at the most. */
+  readonly tokensPerBatch: number;
   readonly masks: { readonly teacher: Masks; readonly student: Masks };
   readonly tasks: StageTasks;
 }
@@ -42,9 +44,9 @@ export async function prepareWorkload(
   const inputs = await openPruneInputs(settings, releases, () => {});
   const { checkpoint } = inputs.model;
   const { config } = checkpoint;
+  const limit = tokensPerBatch(deviceClass, config, 'gradients', inputs.drawn.samples);
   const planned = planSamples(inputs.drawn.samples, {
-    ...{ config, device: deviceClass, groupSize: inputs.groupSize, heldOut: true },
-    tokensPerBatch: tokensPerBatch(deviceClass, config, 'gradients', inputs.drawn.samples),
+    ...{ config, device: deviceClass, groupSize: inputs.groupSize, heldOut: true, tokensPerBatch: limit },
   });
   await blobs.put(planned.blob.digest, planned.blob.sizeBytes, planned.blob.open());
   const meanTokens = planTokens(planned.plan) / planned.plan.samples.length;
@@ -55,5 +57,6 @@ export async function prepareWorkload(
     teacher: evenMasks(sizes, Math.sqrt(budget), meanTokens),
   };
   const blobsOfModel = await modelBlobs(checkpoint, localWeights(blobs));
-  return { config, planned, masks, tasks: new StageTasks({ executor, blobs, model: blobsOfModel, planned, masks }) };
+  const tasks = new StageTasks({ executor, blobs, model: blobsOfModel, planned, masks });
+  return { config, planned, tokensPerBatch: limit, masks, tasks };
 }

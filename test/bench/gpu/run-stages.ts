@@ -62,7 +62,7 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
   releases.add(() => memory?.close());
 
   const options = { folder, device, deviceClass, blobs, executor };
-  const { config, planned, masks, tasks } = await prepareWorkload(files, options, releases);
+  const { config, planned, tokensPerBatch, masks, tasks } = await prepareWorkload(files, options, releases);
   const { plan } = planned;
   const tokens = planTokens(plan);
 
@@ -108,7 +108,12 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
     ...{ definition, tokens, paddedTokens: paddedTokens(plan), shards: plan.shards.length },
     microBatches: batches.length,
     setUp: { engineSeconds, firstCallSeconds },
-    peak: { deviceBytes: memory?.peakBytes ?? null, processBytes: process.resourceUsage().maxRSS * 1024 },
+    tokensPerBatch,
+    peak: {
+      deviceBytes: memory?.peakBytes ?? null,
+      tensorBytes: deviceClass.kind === 'gpu' ? executor.peakMemoryBytes() : null,
+      processBytes: process.resourceUsage().maxRSS * 1024,
+    },
     stages: found,
   };
   return { deviceClass, plan: planned.blob.digest, figures };

@@ -1,6 +1,8 @@
 // The flags of `npm run bench:gpu`.
 import { parseArgs } from 'node:util';
 import { EspalierError } from '../../../shared/errors.ts';
+import { byteCount } from '../../../shared/setting-checks.ts';
+import { LEAST_GPU_BYTES } from '../../../worker/config.ts';
 import { BERT_BASE, type SyntheticModel } from '../synthetic-model.ts';
 import { STAGES, type Stage } from './figures.ts';
 import { WORKLOADS, type WorkloadName } from './workloads.ts';
@@ -12,6 +14,8 @@ export interface GpuBenchSettings {
   readonly samples: number;
   readonly device: 'auto' | 'cpu' | 'gpu';
   readonly sizes: Omit<SyntheticModel, 'head'>;
+  /** What TensorFlow may take of the GPU's memory, as a worker's setting has it; null: all of it. */
+  readonly gpuMemory: string | null;
   /** Measure each stage once more, by operation. */
   readonly profile: boolean;
   /** File to write; null: none. */
@@ -57,9 +61,13 @@ export function parseGpuBench(args: readonly string[]): GpuBenchSettings {
     device: device ?? 'auto',
     sizes,
     profile: flags.profile,
+    gpuMemory: flags['gpu-memory'] ?? null,
     json: flags.json ?? null,
     baseline: flags.baseline ?? null,
   };
+  const { gpuMemory } = settings;
+  const memoryExpected = gpuMemory === null ? null : byteCount(LEAST_GPU_BYTES)(gpuMemory);
+  if (memoryExpected !== null) problems.push(`--gpu-memory: got "${gpuMemory}", expected ${memoryExpected}`);
   if (problems.length > 0) throw new EspalierError('usage', problems.join('; '), { action: FLAGS });
   return settings;
 }
@@ -80,6 +88,7 @@ function readFlags(args: readonly string[]) {
         heads: text(BERT_BASE.heads),
         neurons: text(BERT_BASE.neurons),
         profile: { type: 'boolean', default: false },
+        'gpu-memory': { type: 'string' },
         json: { type: 'string' },
         baseline: { type: 'string' },
       },

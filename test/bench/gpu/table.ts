@@ -11,11 +11,11 @@ import {
 } from './figures.ts';
 
 export function machineText({ machine, deviceClass, limits }: Omit<RunFigures, 'workloads'>): string {
-  const { kind, intraOpThreads, tf32, tensorflowVersion, kernels } = deviceClass;
+  const { kind, intraOpThreads, tf32, tensorflowVersion, kernels, memoryGb } = deviceClass;
   const how = kind === 'gpu' ? `TF32 ${tf32 ? 'on' : 'off'}` : `threads of an operation: ${intraOpThreads}`;
   const { product, copy } = limits;
   return [
-    `${machine}: ${kind}, ${how}, TensorFlow ${tensorflowVersion}, ${kernels} kernels`,
+    `${machine}: ${kind}, ${how}, TensorFlow ${tensorflowVersion}, ${kernels} kernels${memoryGb > 0 ? `, plans for ${memoryGb} GB` : ''}`,
     `its limits: a product of ${product.size} x ${product.size} ${digits(product.teraflopPerSecond)} TFLOP/s, a copy of ${digits(copy.bytes / 1e9)} GB ${digits(copy.terabytesPerSecond)} TB/s read and written`,
   ].join('\n');
 }
@@ -24,14 +24,14 @@ export function workloadText(
   workload: WorkloadFigures,
   { repeats, limits, baseline }: { repeats: number; limits: Limits; baseline: RunFigures | null },
 ): string {
-  const { definition, tokens, paddedTokens, shards, microBatches, setUp, peak, stages } = workload;
+  const { definition, tokens, paddedTokens, shards, microBatches, tokensPerBatch, setUp, peak, stages } = workload;
   const { layers, hiddenSize, heads, neurons, head } = definition.model;
-  const device = peak.deviceBytes === null ? 'not told' : `${digits(peak.deviceBytes / 1e9)} GB`;
+  const gigabytes = (bytes: number | null) => (bytes === null ? 'not told' : `${digits(bytes / 1e9)} GB`);
   const lines = [
     `${definition.name}: ${head} ${layers}x${hiddenSize}x${heads}x${neurons}, ${definition.samples} samples, budget ${definition.budget}, median of ${repeats}`,
-    `  ${tokens} tokens, ${paddedTokens} padded, in ${microBatches} micro-batches of ${shards} shards`,
+    `  ${tokens} tokens, ${paddedTokens} padded, in ${microBatches} micro-batches of ${shards} shards, at most ${tokensPerBatch} a micro-batch`,
     `  set-up: engine ${digits(setUp.engineSeconds)} s, model and first shard ${digits(setUp.firstCallSeconds)} s`,
-    `  peak memory: device ${device}, process ${digits(peak.processBytes / 1e9)} GB`,
+    `  peak memory: device ${gigabytes(peak.deviceBytes)}, tensors ${gigabytes(peak.tensorBytes)}, process ${gigabytes(peak.processBytes)}`,
   ];
   const rows = stages.map((stage) =>
     stageRow(stage, limits, baseline && timesAsFast(definition.name, stage, baseline)),

@@ -32,7 +32,8 @@ const RUN: RunFigures = {
     {
       ...{ definition: DEFINITION, tokens: 8000, paddedTokens: 9000, shards: 20, microBatches: 31 },
       setUp: { engineSeconds: 1.5, firstCallSeconds: 2.25 },
-      peak: { deviceBytes: 12e9, processBytes: 1e9 },
+      peak: { deviceBytes: 12e9, tensorBytes: 8e9, processBytes: 1e9 },
+      tokensPerBatch: 16384,
       stages: [FISHER, stageFigures('solve', [1, 0.5], { tokens: null, teraflop: null })],
     },
   ],
@@ -97,15 +98,15 @@ describe('the table', () => {
   it('says what was measured, and how it compares', () => {
     assert.equal(
       machineText(RUN),
-      'Some GPU: gpu, TF32 off, TensorFlow 2.21.0, plain kernels\n' +
+      'Some GPU: gpu, TF32 off, TensorFlow 2.21.0, plain kernels, plans for 128 GB\n' +
         'its limits: a product of 8192 x 8192 50.0 TFLOP/s, a copy of 1.00 GB 4.00 TB/s read and written',
     );
     const text = workloadText(RUN.workloads[0], { ...RUN, baseline: { ...RUN, workloads: [] } });
     assert.deepEqual(text.split('\n'), [
       'mnli-like: SequenceClassification 12x768x12x3072, 2048 samples, budget 0.6, median of 3',
-      '  8000 tokens, 9000 padded, in 31 micro-batches of 20 shards',
+      '  8000 tokens, 9000 padded, in 31 micro-batches of 20 shards, at most 16384 a micro-batch',
       '  set-up: engine 1.50 s, model and first shard 2.25 s',
-      '  peak memory: device 12.0 GB, process 1.00 GB',
+      '  peak memory: device 12.0 GB, tensors 8.00 GB, process 1.00 GB',
       '  stage   seconds  least   most  first  tokens/s  TFLOP  TFLOP/s  of limit  times as fast',
       '  fisher     2.00   1.00   4.00   9.00      4000   30.0     15.0    30.0 %              -',
       '  solve     0.500  0.500  0.500   1.00         -      -        -         -              -',
@@ -164,6 +165,8 @@ describe('flags', () => {
       () => parseGpuBench(wrong),
       usage(/--device: .*--layers: .*--stages: got "prune".*--repeats: got "0"/),
     );
+    assert.equal(parseGpuBench(['--gpu-memory', '16GB']).gpuMemory, '16GB');
+    assert.throws(() => parseGpuBench(['--gpu-memory', 'much']), usage(/--gpu-memory: got "much", expected an amount/));
     assert.throws(() => parseGpuBench(['--heads', '5']), usage(/--heads: got 5, expected a divisor of --hidden 768/));
     assert.throws(() => parseGpuBench(['--fast']), usage(/--fast/));
   });
