@@ -24,9 +24,10 @@ import { runEvaluate } from './evaluate.ts';
 import { runEvaluateOnnx } from './evaluate-onnx.ts';
 import { runFisher } from './fisher.ts';
 import { runLatency } from './latency.ts';
+import { leaveRoom } from './leave-room.ts';
 import { runNormalEquations, type TuningInput } from './normal-equations.ts';
 import { runSolve, type SumSource } from './solve.ts';
-import type { ShardRange, TaskContext } from './task-context.ts';
+import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 /** Where the blobs of a request lie, by digest. */
 export type BlobPaths = Readonly<Record<string, string>>;
@@ -71,13 +72,12 @@ export class RequestRunner {
       case 'fisher': {
         const task = given(request.fisher, 'fisher');
         const local = model(task.model, paths);
-        requireDense((await this.models.dense(local)).config, 'fisher');
-        return runFisher(context, {
-          model: local,
-          plan: await this.plan(task.plan, paths),
-          shards: range(task.shards),
-          gram: task.gram,
-        });
+        const { config } = await this.models.dense(local);
+        requireDense(config, 'fisher');
+        const plan = await this.plan(task.plan, paths);
+        const shards = range(task.shards);
+        leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards));
+        return runFisher(context, { model: local, plan, shards, gram: task.gram });
       }
       case 'evaluate': {
         const task = given(request.evaluate, 'evaluate');
