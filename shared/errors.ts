@@ -172,7 +172,7 @@ export const ERROR_CODES = {
     exitCode: 6,
     grpcStatus: 'RESOURCE_EXHAUSTED',
     retryable: false,
-    action: 'use fewer tokens a batch',
+    action: 'use a device with more memory, or a smaller --max-length',
   },
   engine: { exitCode: 6, grpcStatus: 'INTERNAL', retryable: true, action: 'run the set-up again' },
   not_finite: {
