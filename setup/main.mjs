@@ -17,6 +17,7 @@ const PROGRAMS = {
   faults: compiled('test/faults/main.js'),
   soak: compiled('test/soak/main.js'),
   bench: compiled('test/bench/main.js'),
+  'bench-startup': compiled('test/bench/startup.js'),
   'bench-speed': compiled('test/bench/speed.js'),
   'bench-gpu': compiled('test/bench/gpu.js'),
   'bench-growth': compiled('test/bench/growth.js'),
