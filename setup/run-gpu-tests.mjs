@@ -1,11 +1,14 @@
 // `npm run test:gpu`: the tests of test/gpu, a process each, on this machine's GPU. ESPALIER_GPU_TESTS_ON=cpu tries them without.
 
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { SetupProblem } from './problem.mjs';
 import { runInForeground } from './program.mjs';
 
 const FOLDER = 'dist/test/gpu';
+/** Processes at once share the GPU, whose host needs longer to issue operations than small models to compute them. */
+const MANY_CORES = 8;
 
 /** @param words `npm run test:gpu -- WORD …` runs the files whose name holds one of them.
  * @returns the exit code of the tests, or that of a machine without a GPU. */
@@ -19,6 +22,7 @@ export async function runGpuTests(context, words = []) {
   const env = { TF_CPP_MIN_LOG_LEVEL: '2', ...context.env };
   const noGpu = await runInForeground(context, ['--enable-source-maps', path.join(FOLDER, 'require-gpu.js')], env);
   if (noGpu !== 0) return noGpu;
-  const flags = ['--enable-source-maps', '--test', '--test-concurrency=2', '--test-reporter=spec'];
+  const atOnce = os.availableParallelism() >= MANY_CORES ? 4 : 2;
+  const flags = ['--enable-source-maps', '--test', `--test-concurrency=${atOnce}`, '--test-reporter=spec'];
   return runInForeground(context, [...flags, ...files], env);
 }

@@ -7,7 +7,10 @@ import { requireGpu, testedDevice } from './require-gpu.ts';
 
 const FILES = ['oracle', 'reference-parity', 'transformers-parity', 'determinism', 'out-of-memory'];
 /** What products are rounded to changes nothing of these but the numbers that they begin with. */
-const FLOAT32_FILES = ['engine', 'losses', 'tuning-solve', 'activations', 'leaks'];
+const FLOAT32_FILES = [
+  ...['engine', 'losses', 'tuning-solve', 'activations', 'leaks'],
+  ...['transfers', 'weight-upload', 'fused-agrees'],
+];
 
 /** Registers all of them. Ends the process with a line and an exit code where there is no GPU. */
 export async function testEngine(engine: Omit<EngineUnderTest, 'device'>): Promise<void> {

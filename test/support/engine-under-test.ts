@@ -19,9 +19,10 @@ let isSet = false;
 export function chooseEngine(engine: EngineUnderTest): void {
   if (isSet) throw new Error('engine under test: got another choice, expected one before the first engine');
   chosen = engine;
+  engineUnderTest();
 }
 
-/** What an engine of this process is; sets the environment that TensorFlow reads when it is loaded. */
+/** What an engine of this process is; sets, once, the environment that TensorFlow reads when it is loaded. */
 export function engineUnderTest(): EngineUnderTest {
   if (isSet) return chosen;
   isSet = true;
