@@ -20,7 +20,8 @@ export function engineRuntime(context: TaskContext, dense: LocalModel): Runtime 
       name: 'engine',
       version: context.engine.binding.TF_Version,
       provider: isGpu ? 'gpu' : 'cpu',
-      threads: isGpu ? 0 : Number(process.env.TF_NUM_INTRAOP_THREADS ?? 1),
+      // One thread issues a GPU's operations.
+      threads: isGpu ? 1 : Number(process.env.TF_NUM_INTRAOP_THREADS ?? 1),
     },
     open: (source, shape) => openTimed(context, dense, source, shape),
   };
