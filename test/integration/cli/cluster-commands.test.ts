@@ -166,6 +166,8 @@ describe('cancel, retry and delete of a campaign', () => {
 describe('espalier watch and logs', () => {
   it('follow a campaign to its end, in lines and in JSON', async () => {
     const { campaign, ids } = await submitted('watched');
+    // Loads what the command needs: what a job does before a watch has begun is not told.
+    assert.equal((await run(['watch', 'ffffffffffffffff'])).exitCode, 8);
     const lines = run(['watch', '--campaign', campaign]);
     const objects = run(['watch', '--campaign', campaign, '--json']);
     await finish(ids[0]!, []);
