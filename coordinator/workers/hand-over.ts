@@ -50,10 +50,9 @@ export class HandOver {
     if (held.length === 0 || this.#running >= MAX_AT_ONCE || !isCheaper(spec.request, to.deviceClass)) return spec;
     this.#running += 1;
     try {
-      const limited = AbortSignal.any([signal, AbortSignal.timeout(TASK_MS)]);
-      const prepared = spec.request.solve
-        ? await forSolve(spec, to, held, limited)
-        : await forNormalEquations(spec, held, limited);
+      const prepared = await within(TASK_MS, signal, (limited) =>
+        spec.request.solve ? forSolve(spec, to, held, limited) : forNormalEquations(spec, held, limited),
+      );
       if (prepared !== spec) this.#done += 1;
       return prepared;
     } catch {
@@ -62,6 +61,18 @@ export class HandOver {
       this.#running -= 1;
       signal.throwIfAborted();
     }
+  }
+}
+
+/** Runs `work` with a signal that aborts as `signal` does, or after a time. Not by AbortSignal.timeout: as a part of
+ * AbortSignal.any nothing holds it on Node 20, and once it is collected as garbage it never fires. */
+async function within<T>(limitMs: number, signal: AbortSignal, work: (limited: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), limitMs);
+  try {
+    return await work(AbortSignal.any([signal, limit.signal]));
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -113,18 +124,14 @@ async function fetchStates(spec: TaskSpec, shards: ShardSpan, holder: PooledWork
   const { model = null, plan = null, teacher = null, student = null } = normalEquations ?? solve ?? {};
   const { layer = 0, subLayer = '' } = normalEquations ?? solve ?? {};
   const activations = { model, plan, teacher, student, layer, subLayer, shards, heldOnly: true };
-  const fetched = await tryTask(
-    holder,
-    {
-      ...spec,
-      id: `activations/${spec.id}/${shards.first}-${shards.end}`,
-      request: { task: 'activations', activations },
-    },
-    {
-      deadlineMs: FETCH_MS,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_MS)]),
-      limits: { maxTensors: 2 * MAX_MICRO_BATCHES + 1, maxBytes: MAX_BYTES },
-    },
+  const task = {
+    ...spec,
+    id: `activations/${spec.id}/${shards.first}-${shards.end}`,
+    request: { task: 'activations' as const, activations },
+  };
+  const limits = { maxTensors: 2 * MAX_MICRO_BATCHES + 1, maxBytes: MAX_BYTES };
+  const fetched = await within(FETCH_MS, signal, (limited) =>
+    tryTask(holder, task, { deadlineMs: FETCH_MS, signal: limited, limits }),
   );
   return blobOfBytes(encodeSafetensors([...fetched.values()]));
 }
