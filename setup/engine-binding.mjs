@@ -1,7 +1,8 @@
 // Owns the native binding between Node and TensorFlow: the sources that come inside @tensorflow/tfjs-node-gpu, compiled with
-// those of binding/ (which see) against the libraries of engine-libraries.mjs. Compiled bindings are kept in the per-user cache, keyed by everything
-// that went into them; the package gets a copy in lib/napi-v8/ and a link `deps` to the libraries, where its run-time
-// search path ($ORIGIN/../../deps) finds them. The stamp beside the copy is written only after a product was right.
+// those of binding/ (which see) against the libraries of engine-libraries.mjs. Compiled bindings are kept in the per-user
+// cache, keyed by everything that went into them; the package gets a copy in lib/napi-v8/ and a link `deps` to the libraries,
+// where its run-time search path ($ORIGIN/../../deps) finds them. The stamp beside the copy is written only after a product
+// was right.
 
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';

@@ -3,10 +3,8 @@
 //   npm run bench:gpu [-- --device auto|cpu|gpu --workloads mnli-like,squad-like --repeats 5 --samples 2048
 //     --stages fisher,tune,normal-equations,solve,evaluate,job --layers 12 --hidden 768 --heads 12 --neurons 3072
 //     --gpu-memory 16GB --profile --json FILE --baseline FILE]
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { toEspalierError } from '../../shared/errors.ts';
 import { projectRoot } from '../../shared/project-root.ts';
 import { parseWorkerConfig } from '../../worker/config.ts';
 import { machineName } from '../../worker/device.ts';
@@ -19,22 +17,11 @@ import type { StagesFound, StagesStart } from './gpu/run-stages.ts';
 import { type GpuBenchSettings, parseGpuBench } from './gpu/settings.ts';
 import { machineText, profileText, workloadText } from './gpu/table.ts';
 import { workloadDefinition, writeWorkload } from './gpu/workloads.ts';
+import { runBench } from './run-bench.ts';
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
-try {
-  const settings = parseGpuBench(process.argv.slice(2));
-  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-bench-gpu-'));
-  try {
-    await bench(settings, folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-} catch (caught) {
-  const error = toEspalierError(caught);
-  process.stderr.write(`${error.code === 'internal' ? error.stack : error.line}\n`);
-  process.exitCode = error.exitCode;
-}
+await runBench('gpu', parseGpuBench, bench);
 
 async function bench(settings: GpuBenchSettings, folder: string): Promise<void> {
   const { device, sizes, samples, repeats, stages } = settings;

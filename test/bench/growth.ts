@@ -4,10 +4,8 @@
 //   npm run bench:growth [-- --axes samples,tokens,layers,workers,simulated --samples 256,512,…,16384 --tokens 16,…,256
 //     --layers 2,4,8,12 --workers 1,2,3,4 --simulated 8,16,32,64 --hidden 64 --heads 4 --neurons 256 --repeats 1
 //     --device cpu --json FILE --markdown FILE --charts FOLDER --check]
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { toEspalierError } from '../../shared/errors.ts';
 import { machineName } from '../../worker/device.ts';
 import { measureMemory } from '../integration/memory/measure.ts';
 import { curvePoints, simulatedCase } from './growth/axes.ts';
@@ -16,22 +14,11 @@ import { type Curve, type CurvePoint, faultsOf, type GrowthFigures, medianPoint 
 import { measureJob } from './growth/measure-job.ts';
 import { type GrowthSettings, parseGrowth } from './growth/settings.ts';
 import { curveText, markdownOf } from './growth/table.ts';
+import { runBench } from './run-bench.ts';
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
-try {
-  const settings = parseGrowth(process.argv.slice(2));
-  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-bench-growth-'));
-  try {
-    await bench(settings, folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-} catch (caught) {
-  const error = toEspalierError(caught);
-  process.stderr.write(`${error.code === 'internal' ? error.stack : error.line}\n`);
-  process.exitCode = error.exitCode;
-}
+await runBench('growth', parseGrowth, bench);
 
 async function bench(settings: GrowthSettings, folder: string): Promise<void> {
   const curves: Curve[] = [];

@@ -20,6 +20,7 @@ import { blobsOf } from '../../../worker/service/request-blobs.ts';
 import type { TaskExecutor } from '../../../worker/task-executor.ts';
 import { RequestRunner } from '../../../worker/tasks/read-request.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
+import { bindingWith } from '../../support/binding-with.ts';
 import { answerParent } from './child.ts';
 import type { CallFigures, StageProfile } from './figures.ts';
 import { prepareWorkload } from './prepare-workload.ts';
@@ -116,9 +117,7 @@ class CallTimes {
         this.timed('(upload)', () => real.createTensor(...args)),
       tensorDataSync: (id: number) => this.timed('(download)', () => real.tensorDataSync(id)),
     };
-    // The binding's own properties cannot be replaced.
-    const replaced = Object.entries(timed).map(([name, value]) => [name, { value }]);
-    this.binding = Object.create(real, Object.fromEntries(replaced)) as TensorflowBinding;
+    this.binding = bindingWith(real, timed);
   }
 
   begin(): void {

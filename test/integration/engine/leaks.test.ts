@@ -8,7 +8,6 @@ import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
-import type { TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine } from '../../../worker/engine/engine.ts';
 import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
@@ -22,6 +21,7 @@ import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
+import { bindingWith } from '../../support/binding-with.ts';
 import { testBinding, testKernels, testPlan } from '../../support/engine.ts';
 import { byName } from './results.ts';
 import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, type TinyModel, tinyModel } from './tiny-model.ts';
@@ -38,7 +38,7 @@ function fragileContext(stateBytes: number) {
     control.calls += 1;
     if (control.calls === control.failAt) throw new Error('failed on purpose');
   };
-  const fragile: TensorflowBinding = {
+  const fragile = bindingWith(binding, {
     createTensor(...args) {
       count();
       return binding.createTensor(...args);
@@ -47,17 +47,7 @@ function fragileContext(stateBytes: number) {
       count();
       return binding.executeOp(...args);
     },
-    deleteTensor: (id) => binding.deleteTensor(id),
-    tensorDataSync: (id) => binding.tensorDataSync(id),
-    getNumOfTensors: () => binding.getNumOfTensors(),
-    isUsingGpuDevice: () => binding.isUsingGpuDevice(),
-    deviceMemory: () => binding.deviceMemory(),
-    TF_Version: binding.TF_Version,
-    TF_ATTR_TYPE: binding.TF_ATTR_TYPE,
-    TF_ATTR_BOOL: binding.TF_ATTR_BOOL,
-    TF_ATTR_INT: binding.TF_ATTR_INT,
-    TF_ATTR_FLOAT: binding.TF_ATTR_FLOAT,
-  };
+  });
   const engine = new Engine(fragile);
   const ops = new Ops(engine);
   const forward = new Forward(ops, openKernels(ops, testKernels()).kernels);

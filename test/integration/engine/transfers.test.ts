@@ -1,7 +1,6 @@
 // Passes do not wait for the device: what goes up and what comes down is counted (docs/adr/0026-passes-without-a-wait.md).
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine, INT32 } from '../../../worker/engine/engine.ts';
 import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
@@ -11,6 +10,7 @@ import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
+import { bindingWith } from '../../support/binding-with.ts';
 import { testBinding, testKernels, testPlan } from '../../support/engine.ts';
 import { LAYERS, randomSamples, tinyModel } from './tiny-model.ts';
 
@@ -21,7 +21,7 @@ function countingContext() {
   const binding = testBinding();
   const counts = { up: 0, down: 0 };
   const onHost = new Set<number>();
-  const counting: TensorflowBinding = {
+  const counting = bindingWith(binding, {
     createTensor(shape, dtype, data) {
       counts.up += 1;
       const id = binding.createTensor(shape, dtype, data);
@@ -41,15 +41,7 @@ function countingContext() {
       counts.down += 1;
       return binding.tensorDataSync(id);
     },
-    getNumOfTensors: () => binding.getNumOfTensors(),
-    isUsingGpuDevice: () => binding.isUsingGpuDevice(),
-    deviceMemory: () => binding.deviceMemory(),
-    TF_Version: binding.TF_Version,
-    TF_ATTR_TYPE: binding.TF_ATTR_TYPE,
-    TF_ATTR_BOOL: binding.TF_ATTR_BOOL,
-    TF_ATTR_INT: binding.TF_ATTR_INT,
-    TF_ATTR_FLOAT: binding.TF_ATTR_FLOAT,
-  };
+  });
   const engine = new Engine(counting);
   const ops = new Ops(engine);
   const forward = new Forward(ops, openKernels(ops, testKernels()).kernels);
