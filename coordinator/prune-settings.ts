@@ -35,6 +35,7 @@ export type RuntimeName = (typeof RUNTIMES)[number];
 export interface TimingSettings {
   /** The runtime that budgets of time mean, at the first batch size and length. */
   readonly runtime: RuntimeName;
+  /** Empty: speed is not measured. Neither the command line nor a campaign says so, a spec in the store may. */
   readonly batchSizes: readonly number[];
   /** In tokens; empty: the mean length of the drawn samples. */
   readonly lengths: readonly number[];

@@ -20,6 +20,7 @@ const PROGRAMS = {
   'bench-startup': compiled('test/bench/startup.js'),
   'bench-speed': compiled('test/bench/speed.js'),
   'bench-gpu': compiled('test/bench/gpu.js'),
+  'bench-gpus': compiled('test/bench/gpus.js'),
   'bench-growth': compiled('test/bench/growth.js'),
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),

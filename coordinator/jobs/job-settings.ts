@@ -22,7 +22,9 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   if (spec.metric !== null && spec.evaluation === null && !requireHeldOut(spec))
     problems.push(`metric: got ${spec.metric} without evaluation data, expected samples to measure it on`);
   const timing = spec.timing ?? USUAL_TIMING;
-  problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
+  // Without a batch no speed is measured, which only a budget of time could not do without.
+  const isTimed = timing.batchSizes.length > 0 || spec.fastest === true || spec.budgets.some(isLatencyBudget);
+  if (isTimed) problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
   const multiple = multipleProblem({ search: 'paper', neuronMultiple: 1, ...spec });
   if (multiple !== null) problems.push(`neuronMultiple: ${multiple}`);
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));

@@ -42,7 +42,8 @@ const WORDS: {
   stride: (tokens) => ['--stride', String(tokens)],
   metric: (metric) => optional('--metric', metric),
   timing: ({ runtime, batchSizes, lengths, threads }) => [
-    ...['--runtime', runtime, '--batch-size', batchSizes.join(',')],
+    ...['--runtime', runtime],
+    ...optional('--batch-size', batchSizes.length > 0 ? batchSizes.join(',') : null),
     ...optional('--length', lengths.length > 0 ? lengths.join(',') : null),
     ...optional('--threads', threads > 0 ? threads : null),
   ],

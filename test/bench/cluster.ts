@@ -13,20 +13,17 @@
 // shards over all workers and then tunes, one sub-layer after the other, on one worker each.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { NatsServer } from '../support/nats-server.ts';
+import { cpuSecondsOf } from '../support/processes.ts';
 import { SHARDS } from './bert-base.ts';
 import type { Answer, CoordinatorReport, Question, Start, WorkersReport } from './cluster-messages.ts';
 
 /** A sub-layer of tuning each: two a layer but for the first attention. */
 const STEPS = 23;
-
-/** Linux counts the time of processes in hundredths of a second. */
-const TICKS_PER_SECOND = 100;
 
 interface Figures {
   readonly workers: number;
@@ -119,10 +116,10 @@ async function measure(workers: number, jobs: number): Promise<Figures> {
       simulated.push(child);
     }
     await warm;
-    const natsCpuBefore = cpuOf(nats.pid);
+    const natsCpuBefore = cpuSecondsOf(nats.pid);
     for (const child of simulated) child.send({ kind: 'begin' } satisfies Question);
     const found = await Promise.all(reporting);
-    const natsCpuSeconds = cpuOf(nats.pid) - natsCpuBefore;
+    const natsCpuSeconds = cpuSecondsOf(nats.pid) - natsCpuBefore;
     const question: Question = { kind: 'report' };
     const reports = await Promise.all(
       simulated.map((child) => {
@@ -201,13 +198,6 @@ function answer<T extends Answer>(child: ChildProcess, kind: T['kind']): Promise
     });
     child.once('exit', (code, signal) => reject(new Error(`${kind}: the process ended with ${signal ?? code}`)));
   });
-}
-
-/** User and system time of another process. */
-function cpuOf(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 function positive(name: string, text: string): number {

@@ -24,6 +24,10 @@ export interface ClusterPlan {
   readonly proxied?: boolean;
   /** One folder of blobs for all workers, as on one machine. */
   readonly sharedBlobs?: boolean;
+  /** What the workers compute on; a CPU by default. */
+  readonly device?: 'cpu' | 'gpu';
+  /** Size of the object store; 4 by default. */
+  readonly storeGb?: number;
   readonly coordinatorFlags?: readonly string[];
   readonly workerFlags?: readonly string[];
   /** Environment of one process, beside the test's own. */
@@ -156,7 +160,8 @@ export class Cluster {
     const nats = await this.#natsUrlFor(name);
     const own = [
       ...['--id', name, '--host', '127.0.0.1', '--nats', nats, '--cache-dir', this.cacheDir(name)],
-      ...['--lease-seconds', String(LEASE_SECONDS), '--store-limit-gb', '4', '--metrics-port', '0'],
+      ...['--lease-seconds', String(LEASE_SECONDS), '--store-limit-gb', String(this.#plan.storeGb ?? 4)],
+      ...['--metrics-port', '0'],
       ...(this.#plan.certificates?.flags('coordinator') ?? []),
       ...(this.#plan.coordinatorFlags ?? []),
       ...flags,
@@ -179,7 +184,8 @@ export class Cluster {
     this.#workerCount += 1;
     const name = `w${this.#workerCount}`;
     const own = [
-      ...['--host', '127.0.0.1', '--device', 'cpu', '--blob-dir', this.blobDir(name), '--metrics-port', '0'],
+      ...['--host', '127.0.0.1', '--device', this.#plan.device ?? 'cpu', '--blob-dir', this.blobDir(name)],
+      ...['--metrics-port', '0'],
       ...(certificates?.flags('worker') ?? []),
       ...(this.#plan.workerFlags ?? []),
       ...flags,

@@ -53,6 +53,11 @@ test('no evaluation data', () => {
   assert.equal(request.evaluation, null);
 });
 
+test('timing without a batch, which measures no speed', () => {
+  const timing = { ...SPEC.timing!, batchSizes: [] };
+  assert.deepEqual(pruneRequest({ ...SPEC, timing }, INPUTS).timing, timing);
+});
+
 for (const [what, change, message] of [
   ['budgets that are no fractions', { budgets: [{ text: '../x', value: 0.5 }] }, /^budgets: got \.\.\/x, expected a /],
   ['a text that says another number', { budgets: [{ text: '0.4', value: 0.5 }] }, /^budgets: got 0\.4, /],
@@ -91,6 +96,14 @@ for (const [what, change, message] of [
   ],
   ['an unknown column', { columns: { __proto__x: 'a' } }, /^columns: got __proto__x, /],
   ['a metric of nothing', { evaluation: null }, /^metric: got f1 without evaluation data/],
+  [
+    'a budget of time without a batch',
+    {
+      budgets: [{ text: 'latency-0.5', value: 0.5, kind: 'latency' }],
+      timing: { ...SPEC.timing, batchSizes: [] },
+    },
+    /^batch-size: got none, expected one at least$/,
+  ],
   [
     'several problems',
     { labels: 'none', dtype: 'F64', onnx: 'BF16', stride: Number.NaN },

@@ -85,3 +85,8 @@ test('names of inputs keep no folder of the machine, and are never flags', () =>
 test('a line for the shell quotes what a shell would read otherwise', () => {
   assert.equal(shellLine(['prune', 'a b', "it's", '$(rm)', '--seed', '1']), `prune 'a b' 'it'\\''s' '$(rm)' --seed 1`);
 });
+
+test('a job that measured no speed names no batch', () => {
+  const words = commandWords({ ...USUAL, timing: { ...USUAL.timing, batchSizes: [] } }, USUAL);
+  assert.ok(words.includes('--runtime') && !words.includes('--batch-size'), words.join(' '));
+});

@@ -1,0 +1,96 @@
+// The flags of `npm run bench:gpus`.
+import { parseArgs } from 'node:util';
+import { EspalierError } from '../../../shared/errors.ts';
+import { visibleGpus } from '../../../shared/visible-gpus.ts';
+import { BERT_BASE, type SyntheticModel } from '../synthetic-model.ts';
+import { PARTS, type Part } from './figures.ts';
+
+export interface GpusBenchSettings {
+  readonly parts: readonly Part[];
+  /** What a worker each is started on; on a CPU as many workers. Measured are 1 to so many. */
+  readonly gpus: number;
+  readonly device: 'cpu' | 'gpu';
+  /** Of the queue. */
+  readonly jobs: number;
+  readonly repeats: number;
+  readonly samples: number;
+  readonly sizes: Omit<SyntheticModel, 'head'>;
+  /** File to write; null: none. */
+  readonly json: string | null;
+  readonly check: boolean;
+}
+
+const FLAGS = 'docs/performance.md lists the flags';
+const MOST_GPUS = 64;
+
+/** @param env that names the GPUs which may be used, as CUDA has it.
+ * @throws EspalierError "usage" that names every flag that is wrong. */
+export function parseGpusBench(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): GpusBenchSettings {
+  const flags = readFlags(args);
+  const problems: string[] = [];
+  const whole = (name: Exclude<keyof typeof flags, 'json' | 'check'>, least = 1, most = Number.MAX_SAFE_INTEGER) => {
+    const value = Number(flags[name]);
+    const range = most < Number.MAX_SAFE_INTEGER ? `${least} to ${most}` : `${least}`;
+    if (!(Number.isSafeInteger(value) && value >= least && value <= most))
+      problems.push(`--${name}: got "${flags[name]}", expected a whole number from ${range}`);
+    return value;
+  };
+  const words = flags.parts.split(',');
+  for (const word of words)
+    if (!PARTS.includes(word as Part)) problems.push(`--parts: got "${word}", expected some of ${PARTS.join(',')}`);
+  const { device } = flags;
+  if (device !== 'cpu' && device !== 'gpu') problems.push(`--device: got "${device}", expected cpu or gpu`);
+  const gpus = whole('gpus', 2, MOST_GPUS);
+  const there = visibleGpus(env).length;
+  if (problems.length === 0 && device === 'gpu' && gpus > there)
+    problems.push(`--gpus: got ${gpus}, expected no more than the ${there} that may be used here`);
+  const sizes = {
+    layers: whole('layers'),
+    hiddenSize: whole('hidden'),
+    heads: whole('heads'),
+    neurons: whole('neurons'),
+  };
+  if (problems.length === 0 && sizes.hiddenSize % sizes.heads !== 0)
+    problems.push(`--heads: got ${sizes.heads}, expected a divisor of --hidden ${sizes.hiddenSize}`);
+  const settings: GpusBenchSettings = {
+    parts: PARTS.filter((part) => words.includes(part)),
+    gpus,
+    device: device === 'cpu' ? 'cpu' : 'gpu',
+    jobs: whole('jobs'),
+    repeats: whole('repeats'),
+    samples: whole('samples'),
+    sizes,
+    json: flags.json ?? null,
+    check: flags.check,
+  };
+  if (problems.length > 0) throw new EspalierError('usage', problems.join('; '), { action: FLAGS });
+  return settings;
+}
+
+function readFlags(args: readonly string[]) {
+  const text = (value: string | number) => ({ type: 'string', default: `${value}` }) as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        parts: text(PARTS.join(',')),
+        gpus: text(2),
+        device: text('gpu'),
+        jobs: text(8),
+        repeats: text(3),
+        samples: text(2048),
+        layers: text(BERT_BASE.layers),
+        hidden: text(BERT_BASE.hiddenSize),
+        heads: text(BERT_BASE.heads),
+        neurons: text(BERT_BASE.neurons),
+        json: { type: 'string' },
+        check: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (cause) {
+    throw new EspalierError('usage', (cause as Error).message, { cause, action: FLAGS });
+  }
+}
