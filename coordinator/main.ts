@@ -1,11 +1,12 @@
 // A coordinator process: parse, build, serve, release.
 //
-// SIGTERM drains: nothing new is claimed, jobs that run are handed back, the API ends its calls, the lease is given up, exit
-// 0. A second signal, or the end of the time for that, ends it as it stands: others take its jobs when its lease lapses.
+// SIGTERM drains, and so do Ctrl-C and a terminal that closes: nothing new is claimed, jobs that run are handed back, the API
+// ends its calls, the lease is given up, exit 0. A second signal, or the end of the time for that, ends it as it stands: others
+// take its jobs when its lease lapses.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { toEspalierError } from '../shared/errors.ts';
-import { drainAsked } from '../shared/lifecycle.ts';
+import { drainAsked, END_SIGNALS } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { type CoordinatorConfig, parseCoordinatorConfig } from './config.ts';
 
@@ -32,7 +33,7 @@ export async function runCoordinator(argv: readonly string[], env: NodeJS.Proces
 }
 
 async function serve(config: CoordinatorConfig): Promise<void> {
-  const draining = drainAsked(['SIGTERM', 'SIGINT'], 'coordinator');
+  const draining = drainAsked(END_SIGNALS, 'coordinator');
   const { serveJobs } = await import('./serve-jobs.ts');
   await serveJobs(config, draining, log);
 }

@@ -1,4 +1,5 @@
 // How a process holds what it has opened, and how it ends.
+import { endWithTerminal } from './closed-terminal.ts';
 import { EspalierError, toEspalierError } from './errors.ts';
 
 /** Releases, run once each, last opened first. One that fails does not keep the others from running. */
@@ -23,18 +24,28 @@ export class Releases {
   }
 }
 
-/** Calls `drain` at the first of these signals and `force` at the next. The returned function stops listening. */
+/** What a terminal sends to all processes that run in it: Ctrl-C, and that it has closed. */
+export const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGHUP'];
+
+/** All that ask a process to end. */
+export const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', ...TERMINAL_SIGNALS];
+
+/** Calls `drain` at the first of these signals and `force` at each that follows, but not at a SIGHUP: of a terminal that
+ * closes both the shell and the kernel tell, and nobody is there who could want it to end sooner. The returned function
+ * stops listening. */
 export function onSignals(
   names: readonly NodeJS.Signals[],
   actions: { drain: (name: NodeJS.Signals) => void; force: (name: NodeJS.Signals) => void },
 ): () => void {
-  let seen = 0;
+  let isDraining = false;
   const listener = (name: NodeJS.Signals) => {
-    seen += 1;
-    if (seen === 1) actions.drain(name);
-    else actions.force(name);
+    if (!isDraining) {
+      isDraining = true;
+      actions.drain(name);
+    } else if (name !== 'SIGHUP') actions.force(name);
   };
   for (const name of names) process.on(name, listener);
+  if (names.includes('SIGHUP')) endWithTerminal();
   return () => {
     for (const name of names) process.off(name, listener);
   };
@@ -46,7 +57,7 @@ export interface Draining {
   readonly signal: AbortSignal;
 }
 
-/** Waits for one of these signals, which asks the process to drain; the next ends it at once.
+/** Waits for one of these signals, which asks the process to drain; the next ends it at once, as `onSignals` has it.
  * @returns what resolves with the first, and a signal that is then aborted, with "cancelled".
  * @param what ends, for the reason. */
 export function drainAsked(names: readonly NodeJS.Signals[], what: string): Draining {

@@ -2,13 +2,15 @@
 //
 // Forked by a coordinator, it tells its port over the channel between them and ends the moment that channel closes:
 // nothing must outlive a parent that was killed. Started by hand or in a container, it logs its port and, in a cluster, says
-// by heartbeats where it is. SIGTERM drains: the task that computes is finished, those that wait are handed back. A second
-// signal, or the end of the time for that, ends it as it stands. It ends, too, when its engine dies.
+// by heartbeats where it is. SIGTERM drains, and so do Ctrl-C and a terminal that closes: the task that computes is finished,
+// those that wait are handed back. A second signal, or the end of the time for that, ends it as it stands. It ends, too, when
+// its engine dies.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
+import { endWithTerminal } from '../shared/closed-terminal.ts';
 import { toEspalierError } from '../shared/errors.ts';
-import { type Draining, drainAsked, killSelf } from '../shared/lifecycle.ts';
+import { type Draining, drainAsked, END_SIGNALS, killSelf, TERMINAL_SIGNALS } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { visibleGpus } from '../shared/visible-gpus.ts';
 import { parseWorkerConfig, type WorkerConfig } from './config.ts';
@@ -66,10 +68,12 @@ async function serve(config: WorkerConfig, draining: Draining): Promise<void> {
   await serveTasks({ config, blobs, executor, draining, log });
 }
 
-/** A terminal sends Ctrl-C to the whole group: what becomes of a forked worker is its parent's decision. */
+/** A terminal signals its whole group: what becomes of a forked worker is its parent's decision. */
 function untilDrain(): Draining {
-  if (isForked) process.on('SIGINT', () => {});
-  return drainAsked(isForked ? ['SIGTERM'] : ['SIGTERM', 'SIGINT'], 'worker');
+  if (!isForked) return drainAsked(END_SIGNALS, 'worker');
+  for (const name of TERMINAL_SIGNALS) process.on(name, () => {});
+  endWithTerminal();
+  return drainAsked(['SIGTERM'], 'worker');
 }
 
 function followParent(): void {

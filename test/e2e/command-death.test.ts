@@ -1,13 +1,18 @@
 // The command itself is killed or interrupted in the middle of a run: no process is left, no output is there, and the
 // run can be resumed or started anew.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { before, test } from 'node:test';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { projectRoot } from '../../shared/project-root.ts';
 import { exampleRun, tunedSubLayers } from '../support/example-run.ts';
+import { descendantsOf } from '../support/processes.ts';
 import { errorLine, type Finished, family, noneLeft, openWorkspace, type Running } from '../support/run-cli.ts';
 import { until } from '../support/until.ts';
 
 const workspace = await openWorkspace();
+const hasScript = /util-linux/.test(String(spawnSync('script', ['--version']).stdout ?? ''));
 let undisturbed = '';
 
 before(async () => {
@@ -74,8 +79,38 @@ test('Ctrl-C ends it with 130, says how to resume, and resuming works', async ()
   assert.match(resumed.stderr, /^fisher +reused$/m);
 });
 
-test('SIGINT and SIGTERM to the command alone do the same', async () => {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+test('a terminal that closes does the same, and the command ends as by SIGHUP', {
+  skip: !hasScript && 'no terminal to close: script of util-linux is not here',
+}, async () => {
+  const program = path.join(projectRoot(), 'cli/espalier.mjs');
+  const words = [process.execPath, program, ...(await exampleRun(workspace, 'closed', '--workers', '2'))];
+  const said = workspace.path('closed.stderr');
+  const status = workspace.path('closed.status');
+  const command = words.map((word) => `'${word}'`).join(' ');
+  // As a login shell, it passes on that the terminal has closed; it stays, to tell how the command ended.
+  const shell = `trap 'kill -HUP $!' HUP; ${command} 2> "${said}" & wait $!; wait $!; echo $? > "${status}"`;
+  const terminal = spawn('script', ['-qfc', shell, '/dev/null'], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+    env: { ...process.env, SHELL: '/bin/sh', XDG_CACHE_HOME: workspace.path('cache'), NODE_OPTIONS: '' },
+  });
+  after(() => terminal.kill('SIGKILL'));
+  await tunedSubLayers(workspace, 'closed', 2);
+  const members = descendantsOf(terminal.pid!);
+  assert.ok(members.length >= 4, 'the shell, the command and two workers');
+  terminal.kill('SIGKILL');
+  await noneLeft(members);
+  assert.equal(readFileSync(status, 'utf8'), '129\n');
+  const text = readFileSync(said, 'utf8');
+  assert.match(text, /^espalier: \[cancelled\] interrupted by SIGHUP; .* --resume/m);
+  assert.doesNotMatch(text, /Assertion/);
+  assert.ok(!existsSync(workspace.path('closed')), 'no output');
+  const resumed = await run('closed', '--resume');
+  assert.equal(digestOf(resumed), undisturbed);
+  assert.match(resumed.stderr, /^fisher +reused$/m);
+});
+
+test('SIGINT, SIGTERM and SIGHUP to the command alone do the same', async () => {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const ended = await disturb(`${signal.toLowerCase()}`, ({ kill }) => kill(signal));
     assert.equal(ended.code, 130);
     assert.match(errorLine(ended), new RegExp(`^espalier: \\[cancelled\\] interrupted by ${signal}; .* --resume`));

@@ -53,26 +53,27 @@ function started(...flags: string[]) {
   return { child, ended, lines, output: () => output };
 }
 
-test('SIGTERM drains: its leases and its folders are gone, exit 0', async () => {
-  const { child, ended, lines } = started('--id', 'drained');
-  await until('it serves', () => lines().some(({ message }) => message === 'serving'), 30_000);
-  const { owner } = lines().find(({ message }) => message === 'serving')!;
-  assert.match(owner!, /^drained-[0-9a-f]{8}$/);
-  assert.notEqual(await bus.leases.get(`coordinator.${owner}`), null);
-  // Without workers, and with a volume that it does not have, the job fails for good: claims work.
-  const seat = await world.seat();
-  const { jobs } = await seat.store.submit(submission('process', ['one']));
-  await until('the job failed', () => seat.store.summary(jobs[0].id)?.state === 'failed', 30_000);
-  assert.equal(seat.store.summary(jobs[0].id)?.failure?.code, 'campaign_format');
-  child.kill('SIGTERM');
-  assert.equal(await ended, 0);
-  const messages = lines().map(({ message }) => message);
-  assert.ok(messages.includes('draining'));
-  assert.equal(messages.at(-1), 'drained');
-  assert.equal(await bus.leases.get(`coordinator.${owner}`), null);
-  assert.equal(await bus.leases.get('task.retention'), null);
-  assert.deepEqual(await readdir(path.join(folder, 'cache', 'jobs')), []);
-});
+for (const signal of ['SIGTERM', 'SIGHUP'] as const)
+  test(`${signal} drains: its leases and its folders are gone, exit 0`, async () => {
+    const { child, ended, lines } = started('--id', signal);
+    await until('it serves', () => lines().some(({ message }) => message === 'serving'), 30_000);
+    const { owner } = lines().find(({ message }) => message === 'serving')!;
+    assert.match(owner!, new RegExp(`^${signal}-[0-9a-f]{8}$`));
+    assert.notEqual(await bus.leases.get(`coordinator.${owner}`), null);
+    // Without workers, and with a volume that it does not have, the job fails for good: claims work.
+    const seat = await world.seat();
+    const { jobs } = await seat.store.submit(submission(`process-${signal}`, ['one']));
+    await until('the job failed', () => seat.store.summary(jobs[0].id)?.state === 'failed', 30_000);
+    assert.equal(seat.store.summary(jobs[0].id)?.failure?.code, 'campaign_format');
+    child.kill(signal);
+    assert.equal(await ended, 0);
+    const messages = lines().map(({ message }) => message);
+    assert.ok(messages.includes('draining'));
+    assert.equal(messages.at(-1), 'drained');
+    assert.equal(await bus.leases.get(`coordinator.${owner}`), null);
+    assert.equal(await bus.leases.get('task.retention'), null);
+    assert.deepEqual(await readdir(path.join(folder, 'cache', 'jobs')), []);
+  });
 
 for (const trouble of ['gone', 'frozen'])
   test(`SIGTERM while NATS is ${trouble}: exit 0 in time, and no folders are left`, async () => {

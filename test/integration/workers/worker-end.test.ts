@@ -1,4 +1,4 @@
-// The end of a worker process: what SIGTERM lets it finish, for how long, and what a second signal does.
+// The end of a worker process: what SIGTERM, or a terminal that closes, lets it finish, for how long, and what a second signal does.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -58,11 +58,12 @@ async function begin(t: test.TestContext, { connection }: Awaited<ReturnType<typ
   return { answer };
 }
 
-test('SIGTERM drains a worker and ends it with exit code 0, not with a crash of its engine', async (t) => {
-  const { child, exited, log } = await started(t);
-  child.kill('SIGTERM');
-  assert.deepEqual(await exited, [0, null], log());
-});
+for (const signal of ['SIGTERM', 'SIGHUP'] as const)
+  test(`${signal} drains a worker and ends it with exit code 0, not with a crash of its engine`, async (t) => {
+    const { child, exited, log } = await started(t);
+    child.kill(signal);
+    assert.deepEqual(await exited, [0, null], log());
+  });
 
 test('SIGTERM lets a task end that computes', async (t) => {
   const worker = await started(t, '--drain-seconds', '60');
