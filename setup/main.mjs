@@ -25,7 +25,7 @@ const PROGRAMS = {
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
   rules: compiled('deploy/prometheus/test-rules.js'),
-  'watching-generate': compiled('deploy/generate-watching.js'),
+  'watching-generate': compiled('deploy/watching/generate-watching.js'),
 };
 
 /** Programs that start neither the engine nor nats-server. */

@@ -10,7 +10,7 @@ import { dashboardConfigMap } from '../../../deploy/grafana/config-map.ts';
 import { buildDashboard } from '../../../deploy/grafana/dashboard.ts';
 import { thresholdSteps } from '../../../deploy/grafana/threshold-steps.ts';
 import { alertsOf, readRules } from '../../../deploy/prometheus/rule-file.ts';
-import { watchingFiles } from '../../../deploy/watching-files.ts';
+import { watchingFiles } from '../../../deploy/watching/watching-files.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { assertKnown } from '../../support/check-query.ts';
 import { knownMetrics } from '../../support/known-metrics.ts';

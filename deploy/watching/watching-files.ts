@@ -1,8 +1,8 @@
 // The files of alerts and dashboards that are made from others, each with its text.
-import { dashboardConfigMap } from './grafana/config-map.ts';
-import { buildDashboard } from './grafana/dashboard.ts';
-import { prometheusRule } from './prometheus/prometheus-rule.ts';
-import { readRules } from './prometheus/rule-file.ts';
+import { dashboardConfigMap } from '../grafana/config-map.ts';
+import { buildDashboard } from '../grafana/dashboard.ts';
+import { prometheusRule } from '../prometheus/prometheus-rule.ts';
+import { readRules } from '../prometheus/rule-file.ts';
 
 /** @param root of the checkout. @returns path below it → text; equal sources give equal texts. */
 export function watchingFiles(root: string): ReadonlyMap<string, string> {

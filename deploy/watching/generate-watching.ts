@@ -1,7 +1,7 @@
 // `npm run watching:generate`: writes what is made from the alert rules and the dashboard's sources.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { projectRoot } from '../shared/project-root.ts';
+import { projectRoot } from '../../shared/project-root.ts';
 import { watchingFiles } from './watching-files.ts';
 
 const root = projectRoot();
