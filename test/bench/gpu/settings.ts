@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { EspalierError } from '../../../shared/errors.ts';
 import { byteCount } from '../../../shared/setting-checks.ts';
 import { LEAST_GPU_BYTES } from '../../../worker/config.ts';
+import { FlagChecks } from '../flag-checks.ts';
 import { BERT_BASE, type SyntheticModel } from '../synthetic-model.ts';
 import { STAGES, type Stage } from './figures.ts';
 import { WORKLOADS, type WorkloadName } from './workloads.ts';
@@ -30,32 +31,21 @@ const DEVICES = ['auto', 'cpu', 'gpu'] as const;
 /** @throws EspalierError "usage" that names every flag that is wrong. */
 export function parseGpuBench(args: readonly string[]): GpuBenchSettings {
   const flags = readFlags(args);
-  const problems: string[] = [];
-  const list = <T extends string>(name: 'stages' | 'workloads', known: readonly T[]): T[] => {
-    const words = flags[name].split(',');
-    for (const word of words)
-      if (!known.includes(word as T)) problems.push(`--${name}: got "${word}", expected some of ${known.join(',')}`);
-    return known.filter((word) => words.includes(word));
-  };
-  const whole = (name: 'repeats' | 'samples' | 'layers' | 'hidden' | 'heads' | 'neurons'): number => {
-    const value = Number(flags[name]);
-    if (!(Number.isSafeInteger(value) && value >= 1))
-      problems.push(`--${name}: got "${flags[name]}", expected a whole number from 1`);
-    return value;
-  };
+  const checks = new FlagChecks();
+  const whole = (name: 'repeats' | 'samples' | 'layers' | 'hidden' | 'heads' | 'neurons') =>
+    checks.whole(name, flags[name]);
   const device = DEVICES.find((known) => known === flags.device);
-  if (device === undefined) problems.push(`--device: got "${flags.device}", expected ${DEVICES.join(', ')}`);
+  if (device === undefined) checks.refuse('device', `"${flags.device}"`, DEVICES.join(', '));
   const sizes = {
     layers: whole('layers'),
     hiddenSize: whole('hidden'),
     heads: whole('heads'),
     neurons: whole('neurons'),
   };
-  if (problems.length === 0 && sizes.hiddenSize % sizes.heads !== 0)
-    problems.push(`--heads: got ${sizes.heads}, expected a divisor of --hidden ${sizes.hiddenSize}`);
+  checks.headsOf(sizes);
   const settings = {
-    stages: list('stages', STAGES),
-    workloads: list('workloads', WORKLOADS),
+    stages: checks.some('stages', flags.stages, STAGES),
+    workloads: checks.some('workloads', flags.workloads, WORKLOADS),
     repeats: whole('repeats'),
     samples: whole('samples'),
     device: device ?? 'auto',
@@ -67,8 +57,8 @@ export function parseGpuBench(args: readonly string[]): GpuBenchSettings {
   };
   const { gpuMemory } = settings;
   const memoryExpected = gpuMemory === null ? null : byteCount(LEAST_GPU_BYTES)(gpuMemory);
-  if (memoryExpected !== null) problems.push(`--gpu-memory: got "${gpuMemory}", expected ${memoryExpected}`);
-  if (problems.length > 0) throw new EspalierError('usage', problems.join('; '), { action: FLAGS });
+  if (memoryExpected !== null) checks.refuse('gpu-memory', `"${gpuMemory}"`, memoryExpected);
+  checks.end(FLAGS);
   return settings;
 }
 

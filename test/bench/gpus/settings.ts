@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { EspalierError } from '../../../shared/errors.ts';
 import { visibleGpus } from '../../../shared/visible-gpus.ts';
+import { FlagChecks } from '../flag-checks.ts';
 import { BERT_BASE, type SyntheticModel } from '../synthetic-model.ts';
 import { PARTS, type Part } from './figures.ts';
 
@@ -30,33 +31,25 @@ export function parseGpusBench(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): GpusBenchSettings {
   const flags = readFlags(args);
-  const problems: string[] = [];
-  const whole = (name: Exclude<keyof typeof flags, 'json' | 'check'>, least = 1, most = Number.MAX_SAFE_INTEGER) => {
-    const value = Number(flags[name]);
-    const range = most < Number.MAX_SAFE_INTEGER ? `${least} to ${most}` : `${least}`;
-    if (!(Number.isSafeInteger(value) && value >= least && value <= most))
-      problems.push(`--${name}: got "${flags[name]}", expected a whole number from ${range}`);
-    return value;
-  };
-  const words = flags.parts.split(',');
-  for (const word of words)
-    if (!PARTS.includes(word as Part)) problems.push(`--parts: got "${word}", expected some of ${PARTS.join(',')}`);
+  const checks = new FlagChecks();
+  const whole = (name: Exclude<keyof typeof flags, 'json' | 'check'>, least?: number, most?: number) =>
+    checks.whole(name, flags[name], least, most);
+  const parts = checks.some('parts', flags.parts, PARTS);
   const { device } = flags;
-  if (device !== 'cpu' && device !== 'gpu') problems.push(`--device: got "${device}", expected cpu or gpu`);
+  if (device !== 'cpu' && device !== 'gpu') checks.refuse('device', `"${device}"`, 'cpu or gpu');
   const gpus = whole('gpus', 2, MOST_GPUS);
   const there = visibleGpus(env).length;
-  if (problems.length === 0 && device === 'gpu' && gpus > there)
-    problems.push(`--gpus: got ${gpus}, expected no more than the ${there} that may be used here`);
+  if (checks.areSound && device === 'gpu' && gpus > there)
+    checks.refuse('gpus', `${gpus}`, `no more than the ${there} that may be used here`);
   const sizes = {
     layers: whole('layers'),
     hiddenSize: whole('hidden'),
     heads: whole('heads'),
     neurons: whole('neurons'),
   };
-  if (problems.length === 0 && sizes.hiddenSize % sizes.heads !== 0)
-    problems.push(`--heads: got ${sizes.heads}, expected a divisor of --hidden ${sizes.hiddenSize}`);
+  checks.headsOf(sizes);
   const settings: GpusBenchSettings = {
-    parts: PARTS.filter((part) => words.includes(part)),
+    parts,
     gpus,
     device: device === 'cpu' ? 'cpu' : 'gpu',
     jobs: whole('jobs'),
@@ -66,7 +59,7 @@ export function parseGpusBench(
     json: flags.json ?? null,
     check: flags.check,
   };
-  if (problems.length > 0) throw new EspalierError('usage', problems.join('; '), { action: FLAGS });
+  checks.end(FLAGS);
   return settings;
 }
 

@@ -1,6 +1,7 @@
 // The flags of `npm run bench:growth`.
 import { parseArgs } from 'node:util';
 import { EspalierError } from '../../../shared/errors.ts';
+import { FlagChecks } from '../flag-checks.ts';
 import type { SyntheticModel } from '../synthetic-model.ts';
 import { AXES, type Axis } from './figures.ts';
 
@@ -19,6 +20,7 @@ export interface GrowthSettings {
   readonly check: boolean;
 }
 
+const FLAGS = 'docs/growth.md lists the flags';
 const POINTS: Readonly<Record<Axis, string>> = {
   samples: '256,512,1024,2048,4096,8192,16384',
   tokens: '16,32,64,128,256',
@@ -32,43 +34,36 @@ const MOST_TOKENS = 256;
 /** @throws EspalierError "usage" that names every flag that is wrong. */
 export function parseGrowth(args: readonly string[]): GrowthSettings {
   const flags = readFlags(args);
-  const problems: string[] = [];
-  const whole = (name: string, text: string, most = Number.MAX_SAFE_INTEGER): number => {
-    const value = Number(text);
-    if (!(Number.isSafeInteger(value) && value >= 1 && value <= most))
-      problems.push(`--${name}: got "${text}", expected a whole number from 1${most < 1e9 ? ` to ${most}` : ''}`);
-    return value;
-  };
+  const checks = new FlagChecks();
   const list = (axis: Axis): number[] => {
-    const values = flags[axis].split(',').map((text) => whole(axis, text, axis === 'tokens' ? MOST_TOKENS : undefined));
+    const values = flags[axis]
+      .split(',')
+      .map((text) => checks.whole(axis, text, 1, axis === 'tokens' ? MOST_TOKENS : undefined));
     if (values.some((value, i) => i > 0 && value <= values[i - 1]))
-      problems.push(`--${axis}: got "${flags[axis]}", expected ascending numbers`);
+      checks.refuse(axis, `"${flags[axis]}"`, 'ascending numbers');
     return values;
   };
-  const axes = flags.axes.split(',');
-  for (const axis of axes)
-    if (!AXES.includes(axis as Axis)) problems.push(`--axes: got "${axis}", expected some of ${AXES.join(',')}`);
+  const axes = checks.some('axes', flags.axes, AXES);
   const { device } = flags;
-  if (device !== 'cpu' && device !== 'gpu') problems.push(`--device: got "${device}", expected cpu or gpu`);
+  if (device !== 'cpu' && device !== 'gpu') checks.refuse('device', `"${device}"`, 'cpu or gpu');
   const sizes = {
-    hiddenSize: whole('hidden', flags.hidden),
-    heads: whole('heads', flags.heads),
-    neurons: whole('neurons', flags.neurons),
+    hiddenSize: checks.whole('hidden', flags.hidden),
+    heads: checks.whole('heads', flags.heads),
+    neurons: checks.whole('neurons', flags.neurons),
   };
-  if (problems.length === 0 && sizes.hiddenSize % sizes.heads !== 0)
-    problems.push(`--heads: got ${sizes.heads}, expected a divisor of --hidden ${sizes.hiddenSize}`);
+  checks.headsOf(sizes);
   const settings: GrowthSettings = {
-    axes: AXES.filter((axis) => axes.includes(axis)),
+    axes,
     points: Object.fromEntries(AXES.map((axis) => [axis, list(axis)])) as unknown as GrowthSettings['points'],
     sizes,
-    repeats: whole('repeats', flags.repeats),
+    repeats: checks.whole('repeats', flags.repeats),
     device: device === 'gpu' ? 'gpu' : 'cpu',
     json: flags.json ?? null,
     markdown: flags.markdown ?? null,
     charts: flags.charts ?? null,
     check: flags.check,
   };
-  if (problems.length > 0) throw usage(problems.join('; '));
+  checks.end(FLAGS);
   return settings;
 }
 
@@ -96,10 +91,6 @@ function readFlags(args: readonly string[]) {
       },
     }).values;
   } catch (cause) {
-    throw usage((cause as Error).message, cause);
+    throw new EspalierError('usage', (cause as Error).message, { cause, action: FLAGS });
   }
-}
-
-function usage(message: string, cause?: unknown): EspalierError {
-  return new EspalierError('usage', message, { cause, action: 'docs/growth.md lists the flags' });
 }
