@@ -20,6 +20,7 @@ import {
 } from '../../../worker/tuning/device-sums.ts';
 import { testContext } from '../../support/engine.ts';
 import { type LeastSquaresProblem, makeProblem, sumsOf } from '../../support/least-squares.ts';
+import { matrixWith } from '../../support/matrix-with.ts';
 import { cholesky as plainCholesky, timesTranspose } from '../../support/plain-linear-algebra.ts';
 import { plainAlgebra, residualOf } from '../../support/plain-solve.ts';
 import { outputProjection, type ScaleSystem, scaleSystem } from '../../support/plain-system.ts';
@@ -152,28 +153,6 @@ test('shards are folded in the tree’s order, and what was made is released whe
   assert.ok(engine.tensorCount - before <= 32, 'only constants stay');
 });
 
-/** M = Q·diag(eigenvalues)·Qᵀ with Q a product of random reflections. */
-function matrixWith(eigenvalues: Float64Array): Float64Array {
-  const size = eigenvalues.length;
-  const matrix = new Float64Array(size * size);
-  eigenvalues.forEach((value, i) => {
-    matrix[i * (size + 1)] = value;
-  });
-  for (let turn = 0; turn < 3; turn++) {
-    const v = draw(size);
-    const square = v.reduce((sum, value) => sum + value * value, 0);
-    const reflect = (at: (i: number) => number) => {
-      let projection = 0;
-      for (let i = 0; i < size; i++) projection += v[i] * matrix[at(i)];
-      for (let i = 0; i < size; i++) matrix[at(i)] -= (2 * projection * v[i]) / square;
-    };
-    for (let line = 0; line < size; line++) reflect((i) => line * size + i);
-    for (let line = 0; line < size; line++) reflect((i) => i * size + line);
-  }
-  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i];
-  return matrix;
-}
-
 /** The same system for both. */
 function systemPair(
   matrix: Float64Array,
@@ -211,8 +190,8 @@ for (const [size, withOffset] of [
   test(`${size} unknowns, offset ${withOffset}, eigenvalues from 1e-4 to 1e7: solutions and residuals of every rung`, (t) =>
     leavingNothing(() => {
       const eigenvalues = new Float64Array(size).map((_, i) => 10 ** (7 - (11 * i) / Math.max(1, size - 1)));
-      const fit = systemPair(matrixWith(eigenvalues), size, withOffset);
-      const judge = systemPair(matrixWith(eigenvalues), size, withOffset);
+      const fit = systemPair(matrixWith(eigenvalues, random), size, withOffset);
+      const judge = systemPair(matrixWith(eigenvalues, random), size, withOffset);
       let worst = 0;
       for (const invert of [false, true]) {
         const algebra = deviceAlgebra(ops, { invert });

@@ -9,6 +9,7 @@ import {
   type TuningSettings,
 } from '../../../pruning/tuning.ts';
 import { exactTarget, type LeastSquaresProblem, makeProblem, sumsOf } from '../../support/least-squares.ts';
+import { matrixWith } from '../../support/matrix-with.ts';
 import { cholesky, multiplyVector, solveCholesky, timesTranspose } from '../../support/plain-linear-algebra.ts';
 import { plainAlgebra, residualOf, residualRight, solveReference, solveRidge } from '../../support/plain-solve.ts';
 import {
@@ -22,24 +23,9 @@ import {
 const random = randomStream(4, 'tuning');
 const REFERENCE: TuningSettings = { ...DEFAULT_TUNING_SETTINGS, damping: 'reference' };
 
-/** M = Q·diag(eigenvalues)·Qᵀ with Q a product of random reflections. */
 function systemWith(eigenvalues: Float64Array): ScaleSystem {
   const size = eigenvalues.length;
-  const matrix = Float64Array.from({ length: size * size }, (_, at) =>
-    at % (size + 1) === 0 ? eigenvalues[at / (size + 1)] : 0,
-  );
-  for (let turn = 0; turn < 3; turn++) {
-    const v = new Float64Array(size).map(() => random.uniform() - 0.5);
-    const square = v.reduce((sum, value) => sum + value * value, 0);
-    const reflect = (at: (i: number) => number) => {
-      let projection = 0;
-      for (let i = 0; i < size; i++) projection += v[i] * matrix[at(i)];
-      for (let i = 0; i < size; i++) matrix[at(i)] -= (2 * projection * v[i]) / square;
-    };
-    for (let line = 0; line < size; line++) reflect((i) => line * size + i);
-    for (let line = 0; line < size; line++) reflect((i) => i * size + line);
-  }
-  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i];
+  const matrix = matrixWith(eigenvalues, random);
   const right = new Float64Array(size).map(() => (random.uniform() - 0.5) * 1e5);
   return { scales: size, size, matrix, right, targetSquares: 1e9, coordinates: 1e4, positions: 1e4 };
 }
