@@ -8,14 +8,7 @@ import { PackedUpload, unpack } from '../../../worker/engine/packed-upload.ts';
 import { packBatch, unpackBatch } from '../../../worker/model/device-batch.ts';
 import { batchLosses, packTargets } from '../../../worker/model/losses.ts';
 import { testContext } from '../../support/engine.ts';
-import {
-  binaryCrossEntropy,
-  crossEntropy,
-  type LossValue,
-  spanCrossEntropy,
-  squaredError,
-  tokenCrossEntropy,
-} from '../../support/reference-losses.ts';
+import { referenceLoss } from '../../support/reference-losses.ts';
 import { assertWithin, largestDifference } from './results.ts';
 
 /** Gradients are at most 1 in size and are rounded to float32 once, losses are float64 up to their last rounding here. */
@@ -114,7 +107,7 @@ for (const [name, { task, outputs, lengths, targets, logits: given }] of Object.
       logits.set(values, i * rows * outputs);
       return Float64Array.from(values);
     });
-    const expected = own.map((values, i) => reference(task, values, [...targets[i]], outputs));
+    const expected = own.map((values, i) => referenceLoss({ task, outputs }, values, targets[i]));
     const gradient = new Float64Array(logits.length);
     expected.forEach((value, i) => {
       gradient.set(value.gradient, i * rows * outputs);
@@ -142,18 +135,3 @@ for (const [name, { task, outputs, lengths, targets, logits: given }] of Object.
       assertWithin(Math.abs(found.losses[i] - loss) / Math.max(1, Math.abs(loss)), LOSS_TOLERANCE, `loss ${i}`);
     });
   });
-
-function reference(task: TaskKind, logits: Float64Array, target: number[], outputs: number): LossValue {
-  switch (task) {
-    case 'single-label-classification':
-      return crossEntropy(logits, target[0]);
-    case 'multi-label-classification':
-      return binaryCrossEntropy(logits, target);
-    case 'regression':
-      return squaredError(logits, target);
-    case 'token-classification':
-      return tokenCrossEntropy(logits, outputs, target);
-    case 'question-answering':
-      return spanCrossEntropy(logits, target[0], target[1], logits.length / 2);
-  }
-}

@@ -23,6 +23,7 @@ import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
 import { tolerance } from '../../support/engine-under-test.ts';
 import { outputProjection, type ScaleSystem, scaleSystem, systemOfSums } from '../../support/plain-system.ts';
+import { referenceLoss } from '../../support/reference-losses.ts';
 import { keptFeatures, outputWeight, referenceSums } from '../../support/reference-sums.ts';
 import { assertWithin, byName, largestDifference, largestGap, numbers } from './results.ts';
 import {
@@ -34,7 +35,6 @@ import {
   maskValues,
   NEURONS,
   randomSamples,
-  referenceLoss,
   type TinyModel,
   temporaryFolder,
   tinyModel,
@@ -103,7 +103,7 @@ for (const name of Object.keys(MODELS) as (keyof typeof MODELS)[])
     );
 
     const found = await runFisher(context, { model, plan, shards: wholePlan(plan), gram: false });
-    const losses = traces.map((trace, i) => referenceLoss(config, trace.logits, samples[i]));
+    const losses = traces.map((trace, i) => referenceLoss(config, trace.logits, [...samples[i].target]));
     assertWithin(
       largestGap(
         numbers(found, 'losses'),
@@ -250,7 +250,11 @@ for (const [what, masks] of Object.entries(REMAINS))
       const rows = numbers(await runFisher(context, { model: written, plan, shards, gram: false }), 'rows');
       const gradients = Array.from({ length: Math.ceil(samples.length / 3) }, () => new Float64Array(0));
       traces.forEach((trace, i) => {
-        const found = encoder.maskGradients(trace, referenceLoss(config, trace.logits, samples[i]).gradient, values);
+        const found = encoder.maskGradients(
+          trace,
+          referenceLoss(config, trace.logits, [...samples[i].target]).gradient,
+          values,
+        );
         const kept = [...keptParts(found.heads, values.heads), ...keptParts(found.neurons, values.neurons)];
         const group = Math.floor(i / 3);
         const before = gradients[group];

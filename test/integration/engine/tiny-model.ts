@@ -14,14 +14,6 @@ import { elementCount } from '../../../shared/tensor.ts';
 import type { LocalModel } from '../../../worker/model/local-model.ts';
 import { localModel } from '../../support/engine.ts';
 import { type EncoderInput, type MaskValues, ReferenceEncoder } from '../../support/reference-encoder.ts';
-import {
-  binaryCrossEntropy,
-  crossEntropy,
-  type LossValue,
-  spanCrossEntropy,
-  squaredError,
-  tokenCrossEntropy,
-} from '../../support/reference-losses.ts';
 
 export const LAYERS = 3;
 export const HEADS = 3;
@@ -118,23 +110,6 @@ export function randomSamples(config: ModelConfig, lengths: readonly number[]): 
 /** A sample as the reference encoder takes it: without padding. */
 export function encoderInput({ tokenIds, typeIds }: EncodedSample): EncoderInput {
   return { ids: [...tokenIds], typeIds: [...typeIds], attentionMask: new Array(tokenIds.length).fill(1) };
-}
-
-/** Loss of a sample by the reference formulas. */
-export function referenceLoss(config: ModelConfig, logits: Float64Array, sample: EncodedSample): LossValue {
-  const target = [...sample.target];
-  switch (config.task) {
-    case 'single-label-classification':
-      return crossEntropy(logits, target[0]);
-    case 'multi-label-classification':
-      return binaryCrossEntropy(logits, target);
-    case 'regression':
-      return squaredError(logits, target);
-    case 'token-classification':
-      return tokenCrossEntropy(logits, config.outputs, target);
-    case 'question-answering':
-      return spanCrossEntropy(logits, target[0], target[1], sample.tokenIds.length);
-  }
 }
 
 /** What the masks multiply by: 0 where pruned, the scale elsewhere. */

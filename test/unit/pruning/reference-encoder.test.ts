@@ -10,14 +10,7 @@ import { randomStream } from '../../../pruning/random.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { elementCount } from '../../../shared/tensor.ts';
 import { type EncoderInput, type MaskValues, ReferenceEncoder } from '../../support/reference-encoder.ts';
-import {
-  binaryCrossEntropy,
-  crossEntropy,
-  type LossValue,
-  spanCrossEntropy,
-  squaredError,
-  tokenCrossEntropy,
-} from '../../support/reference-losses.ts';
+import { type LossValue, referenceLoss } from '../../support/reference-losses.ts';
 
 interface Expected {
   readonly inputs: { input_ids: number[][]; attention_mask: number[][]; token_type_ids: number[][] };
@@ -79,8 +72,7 @@ test('mask gradients are central differences: token classification, unequal and 
     heads: open.heads.map(() => random.uniform() + 0.5),
     neurons: open.neurons.map(() => random.uniform()),
   };
-  const loss = (at: MaskValues): LossValue =>
-    tokenCrossEntropy(encoder.forward(input, at).logits, config.outputs, [1, 2, 0, -100]);
+  const loss = (at: MaskValues): LossValue => referenceLoss(config, encoder.forward(input, at).logits, [1, 2, 0, -100]);
   const trace = encoder.forward(input, masks);
   const gradients = encoder.maskGradients(trace, loss(masks).gradient, masks);
   // Step 1e-5: the error of the difference is about 1e-10 by truncation and 1e-11 by rounding.
@@ -102,21 +94,8 @@ test('mask gradients are central differences: token classification, unequal and 
 
 function fixtureLoss(config: ModelConfig, logits: Float64Array, expected: Expected, sample: number): LossValue {
   const label = expected.labels?.[sample];
-  switch (config.task) {
-    case 'question-answering':
-      return spanCrossEntropy(
-        logits,
-        expected.start_positions![sample],
-        expected.end_positions![sample],
-        logits.length / 2,
-      );
-    case 'multi-label-classification':
-      return binaryCrossEntropy(logits, label as number[]);
-    case 'regression':
-      return squaredError(logits, [label as number]);
-    default:
-      return crossEntropy(logits, label as number);
-  }
+  const answer = () => [expected.start_positions![sample], expected.end_positions![sample]];
+  return referenceLoss(config, logits, label === undefined ? answer() : [label].flat());
 }
 
 function interleave(expected: Expected, sample: number): number[] {
