@@ -1,13 +1,13 @@
 // The real steps with the real compiler on stand-ins: libraries of one symbol and a package that answers as tfjs does.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { ensure, isReady } from '../../setup/engine-binding.mjs';
-import { ensure as ensureLibraries, librariesFolder } from '../../setup/engine-libraries.mjs';
-import { fakeContext, fakeEngine, temporaryFolder, writeFiles } from './support.mjs';
+import { librariesFolder } from '../../setup/engine-libraries.mjs';
+import { copyNodeHeaders, preparedLibraries } from './compiled-libraries.mjs';
+import { writeFiles } from './support.mjs';
 
 const PACKAGE = 'node_modules/@tensorflow/tfjs-node-gpu';
 
@@ -27,36 +27,14 @@ const BINDING_SOURCE = `
     return tensorflow_cc() + tensorflow_framework() == 2 ? exports : nullptr;
   }`;
 
-function library(folder, symbol) {
-  const file = path.join(folder, `lib${symbol}.so.2`);
-  writeFiles(folder, { [`${symbol}.c`]: `int ${symbol}(void) { return 1; }` });
-  execFileSync('gcc', [
-    '-shared',
-    '-fPIC',
-    `-Wl,-soname,lib${symbol}.so.2`,
-    '-o',
-    file,
-    path.join(folder, `${symbol}.c`),
-  ]);
-  return fs.readFileSync(file);
-}
-
 async function prepare(t) {
-  const folder = temporaryFolder(t);
-  const fake = fakeEngine(folder, {
-    'tensorflow/libtensorflow_cc.so.2': library(folder, 'tensorflow_cc'),
-    'tensorflow/libtensorflow_framework.so.2': library(folder, 'tensorflow_framework'),
-    'tensorflow/include/tensorflow/c/c_api.h': '// header',
-  });
-  const { context, said } = fakeContext(folder, fake);
-  await ensureLibraries(context);
+  const { context, said, folder } = await preparedLibraries(t);
   addCheckout(context.root);
   return { context, said, folder };
 }
 
 function addCheckout(root) {
-  const headers = path.resolve(import.meta.dirname, '../../node_modules/node-api-headers/include');
-  fs.cpSync(headers, path.join(root, 'node_modules/node-api-headers/include'), { recursive: true });
+  copyNodeHeaders(root);
   writeFiles(root, {
     [`${PACKAGE}/package.json`]: '{"name":"@tensorflow/tfjs-node-gpu","main":"index.js"}',
     [`${PACKAGE}/index.js`]: packageThatComputes('19,22,43,50'),

@@ -2,13 +2,13 @@
 // version.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { ensure as ensureLibraries, librariesFolder } from '../../setup/engine-libraries.mjs';
+import { librariesFolder } from '../../setup/engine-libraries.mjs';
 import { ensure, isReady } from '../../setup/engine-ops.mjs';
-import { fakeContext, fakeEngine, temporaryFolder, writeFiles } from './support.mjs';
+import { copyNodeHeaders, preparedLibraries } from './compiled-libraries.mjs';
+import { writeFiles } from './support.mjs';
 
 const PACKAGE = 'node_modules/@tensorflow/tfjs-node-gpu';
 const FOLDER = `${PACKAGE}/lib/napi-v8`;
@@ -31,31 +31,15 @@ const ADDON_SOURCE = `
     return exports;
   }`;
 
-function library(folder, symbol) {
-  const file = path.join(folder, `lib${symbol}.so.2`);
-  const source = path.join(folder, `${symbol}.c`);
-  fs.writeFileSync(source, `int ${symbol}(void) { return 1; }`);
-  execFileSync('gcc', ['-shared', '-fPIC', `-Wl,-soname,lib${symbol}.so.2`, '-o', file, source]);
-  return fs.readFileSync(file);
-}
-
 async function prepare(t) {
-  const folder = temporaryFolder(t);
-  const fake = fakeEngine(folder, {
-    'tensorflow/libtensorflow_cc.so.2': library(folder, 'tensorflow_cc'),
-    'tensorflow/libtensorflow_framework.so.2': library(folder, 'tensorflow_framework'),
-    'tensorflow/include/tensorflow/c/c_api.h': '// header',
-  });
-  const { context, said } = fakeContext(folder, fake);
-  await ensureLibraries(context);
+  const { context, said, folder } = await preparedLibraries(t);
   addCheckout(context);
   said.length = 0;
   return { context, said, folder };
 }
 
 function addCheckout(context, version = '1.0') {
-  const headers = path.resolve(import.meta.dirname, '../../node_modules/node-api-headers/include');
-  fs.cpSync(headers, path.join(context.root, 'node_modules/node-api-headers/include'), { recursive: true });
+  copyNodeHeaders(context.root);
   writeFiles(context.root, {
     // Node takes a file of any other ending for JavaScript; the binding is a link to one.
     [`${PACKAGE}/version.js`]: `exports.TF_Version = '${version}';`,
