@@ -143,42 +143,6 @@ export function layerGradients(fisher: FisherRows, sizes: MaskSizes, layer: numb
   return gradients;
 }
 
-/** F = GᵀG of one layer, packed upper triangle by rows, from gradients [variables, rows]; float64.
- * @param gram where it goes, [n(n+1)/2]. @param beforeEach called before each row of the triangle; may throw. */
-export function gramOfGradients(
-  gradients: Float64Array,
-  variables: number,
-  rows: number,
-  gram: Float64Array = new Float64Array(packedLength(variables)),
-  beforeEach: () => void = () => {},
-): Float64Array {
-  let at = 0;
-  for (let i = 0; i < variables; i++) {
-    beforeEach();
-    for (let j = i; j < variables; j++) {
-      let sum = 0;
-      for (let row = 0; row < rows; row++) sum += gradients[i * rows + row] * gradients[j * rows + row];
-      gram[at++] = sum;
-    }
-  }
-  return gram;
-}
-
-/** The Gram form of complete rows; those of one kind lie one after the other in one buffer.
- * @param beforeEach called before each row of a triangle; may throw. */
-export function gramOfRows(fisher: FisherRows, sizes: MaskSizes, beforeEach: () => void = () => {}): FisherGrams {
-  const grams = (kind: SubLayer, variables: number) => {
-    const length = packedLength(variables);
-    const all = new Float64Array(sizes.layers * length);
-    return Array.from({ length: sizes.layers }, (_, layer) => {
-      const gradients = layerGradients(fisher, sizes, layer, kind);
-      const gram = all.subarray(layer * length, (layer + 1) * length);
-      return gramOfGradients(gradients, variables, fisher.rows, gram, beforeEach);
-    });
-  };
-  return { form: 'gram', headGrams: grams('attention', sizes.heads), neuronGrams: grams('ffn', sizes.neurons) };
-}
-
 function packedDiagonal(gram: Float64Array, size: number): Float64Array {
   const diagonal = new Float64Array(size);
   for (let i = 0, at = 0; i < size; at += size - i, i++) diagonal[i] = gram[at];

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Plan } from '../../../dataset/plan.ts';
-import { gramOfRows } from '../../../pruning/fisher.ts';
 import { cutTree, foldCut, type ShardSpan } from '../../../pruning/fold-tree.ts';
 import { denseMasks, type Masks, type SubLayer } from '../../../pruning/masks.ts';
 import { addSumsTo, sumsFromTensors, sumsToTensors } from '../../../pruning/normal-equations.ts';
@@ -15,6 +14,7 @@ import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
+import { gramOfRows } from '../../support/plain-grams.ts';
 import { assertSameBits, assertWithin, byName, largestGap, numbers, tensorOf } from './results.ts';
 import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, tinyModel, withRandomScales } from './tiny-model.ts';
 

@@ -11,7 +11,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import { denseCosts, maskMacs } from '../../../pruning/cost.ts';
-import { diagonalImportance, type FisherRows, gramOfRows } from '../../../pruning/fisher.ts';
+import { diagonalImportance, type FisherRows } from '../../../pruning/fisher.ts';
 import { denseMasks, keptIndices, type Masks, type SubLayer } from '../../../pruning/masks.ts';
 import { sumsFromTensors } from '../../../pruning/normal-equations.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
@@ -25,6 +25,7 @@ import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
 import { tolerance } from '../../support/engine-under-test.ts';
+import { gramOfRows } from '../../support/plain-grams.ts';
 import { type ScaleSystem, systemOfSums } from '../../support/plain-system.ts';
 import {
   fixtureFisher,

@@ -9,12 +9,12 @@ import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { compileRearrange } from '../../../coordinator/threads/compile-rearrange.ts';
 import { openRearrange } from '../../../coordinator/threads/rearrange-threads.ts';
-import { gramOfRows } from '../../../pruning/fisher.ts';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { writeFisherFile } from '../../support/fisher-files.ts';
+import { gramOfRows } from '../../support/plain-grams.ts';
 import { until } from '../../support/until.ts';
 
 const SIZES = { layers: 4, heads: 3, neurons: 2600 };

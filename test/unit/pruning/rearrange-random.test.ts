@@ -2,9 +2,9 @@
 // bounds. Equal sets are asked for, not equal to within something.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gramOfGradients } from '../../../pruning/fisher.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeGram, rearrangeRows } from '../../../pruning/rearrange.ts';
+import { gramOfGradients } from '../../support/plain-grams.ts';
 import { plainRearrange } from '../../support/plain-rearrange.ts';
 
 const VARIABLES = 300;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gramOfGradients, gramOfRows } from '../../../pruning/fisher.ts';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeGram, rearrangeMasks, rearrangeRows } from '../../../pruning/rearrange.ts';
 import { mergeGrams, mergeRows } from '../../support/merge-fisher.ts';
+import { gramOfGradients, gramOfRows } from '../../support/plain-grams.ts';
 
 /** The method as it reads: nothing kept up to date, every removal tried, |Σ|² from the rows. */
 function plainRearrange(gradients: Float64Array, variables: number, rows: number, pruned: number): Uint8Array {

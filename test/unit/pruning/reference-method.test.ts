@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { denseCosts } from '../../../pruning/cost.ts';
-import { diagonalImportance, gramOfRows } from '../../../pruning/fisher.ts';
+import { diagonalImportance } from '../../../pruning/fisher.ts';
 import type { Masks } from '../../../pruning/masks.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { searchMasks } from '../../../pruning/search.ts';
+import { gramOfRows } from '../../support/plain-grams.ts';
 import { solveReference } from '../../support/plain-solve.ts';
 import { outputProjection, scaleSystem } from '../../support/plain-system.ts';
 import { ReferenceEncoder } from '../../support/reference-encoder.ts';
