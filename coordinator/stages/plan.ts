@@ -15,18 +15,20 @@ import type { PlannedSamples } from '../job/job-context.ts';
 
 /** Part of the calibration samples that judges tuning, whole shards of it. */
 const HELD_OUT = 0.25;
-const LEAST_SHARDS = 16;
+/** On a GPU the host issues the same operations for a small shard as for a large one, and a large one packs with less padding
+ * (docs/performance.md); four still keep as many GPUs busy. */
+const LEAST_SHARDS = { cpu: 16, gpu: 4 };
 /** Multiply-accumulates of a forward and backward pass that a shard should cost: about half a second on a CPU core, or
- * a tenth on a GPU. */
-const SHARD_MACS = { cpu: 2e10, gpu: 4e12 };
+ * a quarter on a GPU. */
+const SHARD_MACS = { cpu: 2e10, gpu: 1e13 };
 /** Padded tokens of a micro-batch at the most: more would not be faster. A power of two, as what is taken of it is. */
 const MOST_TOKENS_PER_BATCH = { cpu: 2048, gpu: 16384 };
 /** Memory of a micro-batch on a CPU. What is free there changes by the minute, and results must not: so the model alone
  * decides. */
 const CPU_BATCH_BYTES = 4e9;
-/** What a micro-batch costs beside its tokens, in tokens. Through plain operations the host needs longer to issue a
- * micro-batch's than an H200 to compute a few thousand tokens of them (docs/performance.md). */
-const GPU_BATCH_OVERHEAD_TOKENS = 2048;
+/** What a micro-batch costs beside its tokens, in tokens: what an H200 computes of them while the host issues a micro-batch's
+ * operations, which are half as many fused as plain (docs/performance.md). */
+const GPU_BATCH_OVERHEAD_TOKENS = { fused: 1024, plain: 2048 };
 
 /** Rows in the order in which they are drawn: seeded, without repeats unless `replacement`. */
 export function drawRows(rows: number, samples: number, seed: number, replacement: boolean): Int32Array {
@@ -86,14 +88,15 @@ export function planSamples(
 ): PlannedSamples {
   const { config, device } = options;
   const kind = device.kind === 'gpu' ? 'gpu' : 'cpu';
+  const kernels = device.kernels === 'fused' ? 'fused' : 'plain';
   const macsPerToken =
     3 * config.layers * (4 * config.hiddenSize ** 2 + 2 * config.hiddenSize * config.intermediateSize);
   const plan = makePlan(samples, {
     groupSize: options.groupSize,
     tokensPerBatch: options.tokensPerBatch,
-    ...(kind === 'gpu' && { batchOverheadTokens: GPU_BATCH_OVERHEAD_TOKENS }),
+    ...(kind === 'gpu' && { batchOverheadTokens: GPU_BATCH_OVERHEAD_TOKENS[kernels] }),
     tokensPerShard: Math.max(64, SHARD_MACS[kind] / macsPerToken),
-    leastShards: LEAST_SHARDS,
+    leastShards: LEAST_SHARDS[kind],
     heldOut: options.heldOut ? HELD_OUT : 0,
   });
   return { plan, blob: blobOfBytes(encodePlan(plan)) };
