@@ -14,8 +14,12 @@ export function blobsOf(request: RunRequest): BlobRef__Output[] {
   const refs: (BlobRef__Output | null | undefined)[] = [...(task.model?.weights ?? [])];
   if ('models' in task) refs.push(...task.models.flatMap(({ weights }) => weights));
   if ('plan' in task) refs.push(task.plan);
-  if ('fit' in task) refs.push(task.fit?.sums, task.heldOut?.sums, ...task.states.map(({ blob }) => blob));
-  else if ('states' in task) refs.push(task.states);
+  if ('fit' in task) refs.push(task.fit?.sums, task.heldOut?.sums);
+  if ('states' in task)
+    refs.push(...[task.states].flat().map((states) => (states && 'blob' in states ? states.blob : states)));
+  if ('student' in task) refs.push(...(task.student?.patches ?? []).map(({ blob }) => blob));
+  if ('students' in task) refs.push(...task.students.flatMap(({ patches }) => patches.map(({ blob }) => blob)));
+  if ('weights' in task) refs.push(...(task.weights?.gradients ?? []).map(({ blob }) => blob));
   const named = refs.filter((ref) => ref !== null && ref !== undefined);
   if (named.length > MAX_BLOBS)
     throw new EspalierError('protocol', `${request.taskId}: got ${named.length} blobs, expected at most ${MAX_BLOBS}`);

@@ -11,15 +11,21 @@ import type { EvaluateTask as _espalier_v1_EvaluateTask, EvaluateTask__Output as
 import type { FisherTask as _espalier_v1_FisherTask, FisherTask__Output as _espalier_v1_FisherTask__Output } from './espalier/v1/FisherTask.ts';
 import type { Frame as _espalier_v1_Frame, Frame__Output as _espalier_v1_Frame__Output } from './espalier/v1/Frame.ts';
 import type { GivenStates as _espalier_v1_GivenStates, GivenStates__Output as _espalier_v1_GivenStates__Output } from './espalier/v1/GivenStates.ts';
+import type { GradientsTask as _espalier_v1_GradientsTask, GradientsTask__Output as _espalier_v1_GradientsTask__Output } from './espalier/v1/GradientsTask.ts';
 import type { LatencyTask as _espalier_v1_LatencyTask, LatencyTask__Output as _espalier_v1_LatencyTask__Output } from './espalier/v1/LatencyTask.ts';
 import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from './espalier/v1/MaskSet.ts';
 import type { ModelRef as _espalier_v1_ModelRef, ModelRef__Output as _espalier_v1_ModelRef__Output } from './espalier/v1/ModelRef.ts';
 import type { NormalEquationsTask as _espalier_v1_NormalEquationsTask, NormalEquationsTask__Output as _espalier_v1_NormalEquationsTask__Output } from './espalier/v1/NormalEquationsTask.ts';
+import type { Patch as _espalier_v1_Patch, Patch__Output as _espalier_v1_Patch__Output } from './espalier/v1/Patch.ts';
+import type { RefitEquationsTask as _espalier_v1_RefitEquationsTask, RefitEquationsTask__Output as _espalier_v1_RefitEquationsTask__Output } from './espalier/v1/RefitEquationsTask.ts';
+import type { RefitTask as _espalier_v1_RefitTask, RefitTask__Output as _espalier_v1_RefitTask__Output } from './espalier/v1/RefitTask.ts';
 import type { RunRequest as _espalier_v1_RunRequest, RunRequest__Output as _espalier_v1_RunRequest__Output } from './espalier/v1/RunRequest.ts';
 import type { ShardRange as _espalier_v1_ShardRange, ShardRange__Output as _espalier_v1_ShardRange__Output } from './espalier/v1/ShardRange.ts';
 import type { SolveTask as _espalier_v1_SolveTask, SolveTask__Output as _espalier_v1_SolveTask__Output } from './espalier/v1/SolveTask.ts';
 import type { SumSource as _espalier_v1_SumSource, SumSource__Output as _espalier_v1_SumSource__Output } from './espalier/v1/SumSource.ts';
 import type { TensorHeader as _espalier_v1_TensorHeader, TensorHeader__Output as _espalier_v1_TensorHeader__Output } from './espalier/v1/TensorHeader.ts';
+import type { TokenGradients as _espalier_v1_TokenGradients, TokenGradients__Output as _espalier_v1_TokenGradients__Output } from './espalier/v1/TokenGradients.ts';
+import type { TokenWeights as _espalier_v1_TokenWeights, TokenWeights__Output as _espalier_v1_TokenWeights__Output } from './espalier/v1/TokenWeights.ts';
 import type { WorkerClient as _espalier_v1_WorkerClient, WorkerDefinition as _espalier_v1_WorkerDefinition } from './espalier/v1/Worker.ts';
 
 type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> = {
@@ -39,15 +45,21 @@ export interface ProtoGrpcType {
       FisherTask: MessageTypeDefinition<_espalier_v1_FisherTask, _espalier_v1_FisherTask__Output>
       Frame: MessageTypeDefinition<_espalier_v1_Frame, _espalier_v1_Frame__Output>
       GivenStates: MessageTypeDefinition<_espalier_v1_GivenStates, _espalier_v1_GivenStates__Output>
+      GradientsTask: MessageTypeDefinition<_espalier_v1_GradientsTask, _espalier_v1_GradientsTask__Output>
       LatencyTask: MessageTypeDefinition<_espalier_v1_LatencyTask, _espalier_v1_LatencyTask__Output>
       MaskSet: MessageTypeDefinition<_espalier_v1_MaskSet, _espalier_v1_MaskSet__Output>
       ModelRef: MessageTypeDefinition<_espalier_v1_ModelRef, _espalier_v1_ModelRef__Output>
       NormalEquationsTask: MessageTypeDefinition<_espalier_v1_NormalEquationsTask, _espalier_v1_NormalEquationsTask__Output>
+      Patch: MessageTypeDefinition<_espalier_v1_Patch, _espalier_v1_Patch__Output>
+      RefitEquationsTask: MessageTypeDefinition<_espalier_v1_RefitEquationsTask, _espalier_v1_RefitEquationsTask__Output>
+      RefitTask: MessageTypeDefinition<_espalier_v1_RefitTask, _espalier_v1_RefitTask__Output>
       RunRequest: MessageTypeDefinition<_espalier_v1_RunRequest, _espalier_v1_RunRequest__Output>
       ShardRange: MessageTypeDefinition<_espalier_v1_ShardRange, _espalier_v1_ShardRange__Output>
       SolveTask: MessageTypeDefinition<_espalier_v1_SolveTask, _espalier_v1_SolveTask__Output>
       SumSource: MessageTypeDefinition<_espalier_v1_SumSource, _espalier_v1_SumSource__Output>
       TensorHeader: MessageTypeDefinition<_espalier_v1_TensorHeader, _espalier_v1_TensorHeader__Output>
+      TokenGradients: MessageTypeDefinition<_espalier_v1_TokenGradients, _espalier_v1_TokenGradients__Output>
+      TokenWeights: MessageTypeDefinition<_espalier_v1_TokenWeights, _espalier_v1_TokenWeights__Output>
       Worker: SubtypeConstructor<typeof grpc.Client, _espalier_v1_WorkerClient> & { service: _espalier_v1_WorkerDefinition }
     }
   }

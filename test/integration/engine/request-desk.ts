@@ -151,10 +151,11 @@ export function maskSet(masks: Masks): MaskSet {
     neuronMask: bytes(masks.neuronMask),
     headScales: bytes(masks.headScales),
     neuronScales: bytes(masks.neuronScales),
+    patches: [],
   };
 }
 
 export function emptySet(): MaskSet {
   const none = Buffer.alloc(0);
-  return { headMask: none, neuronMask: none, headScales: none, neuronScales: none };
+  return { headMask: none, neuronMask: none, headScales: none, neuronScales: none, patches: [] };
 }
