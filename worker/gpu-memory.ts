@@ -13,14 +13,14 @@ export class GpuMemory {
   readonly #timer: NodeJS.Timeout;
   #peakBytes: number | null = null;
   #failures = 0;
-  #isLooking = false;
+  #asked: Promise<void> | null = null;
 
   /** @param gpu as CUDA_VISIBLE_DEVICES names it. */
   constructor(gpu: string, { program = 'nvidia-smi', lookMs = LOOK_MS } = {}) {
     this.#gpu = gpu;
     this.#program = program;
-    this.#timer = setInterval(() => this.look(), lookMs).unref();
-    this.look();
+    this.#timer = setInterval(() => void this.look(), lookMs).unref();
+    void this.look();
   }
 
   /** null: not known. */
@@ -28,17 +28,25 @@ export class GpuMemory {
     return this.#peakBytes;
   }
 
-  look(): void {
-    if (this.#isLooking) return;
-    this.#isLooking = true;
+  /** Asks the driver now; one question at a time. Resolves when it has answered. */
+  look(): Promise<void> {
+    this.#asked ??= this.#ask().finally(() => {
+      this.#asked = null;
+    });
+    return this.#asked;
+  }
+
+  #ask(): Promise<void> {
     const args = [`--id=${this.#gpu}`, '--query-gpu=memory.used', '--format=csv,noheader,nounits'];
-    execFile(this.#program, args, { timeout: ANSWER_MS, maxBuffer: 64 * 1024 }, (error, stdout) => {
-      this.#isLooking = false;
-      // In MiB, whatever the column is called.
-      const [, text] = /^\s*(\d{1,9})\s*$/m.exec(error === null ? stdout : '') ?? [];
-      this.#failures = text === undefined ? this.#failures + 1 : 0;
-      if (text !== undefined) this.#peakBytes = Math.max(this.#peakBytes ?? 0, Number(text) * 1024 * 1024);
-      else if (this.#failures >= MOST_FAILURES) this.close();
+    return new Promise((resolve) => {
+      execFile(this.#program, args, { timeout: ANSWER_MS, maxBuffer: 64 * 1024 }, (error, stdout) => {
+        // In MiB, whatever the column is called.
+        const [, text] = /^\s*(\d{1,9})\s*$/m.exec(error === null ? stdout : '') ?? [];
+        this.#failures = text === undefined ? this.#failures + 1 : 0;
+        if (text !== undefined) this.#peakBytes = Math.max(this.#peakBytes ?? 0, Number(text) * 1024 * 1024);
+        else if (this.#failures >= MOST_FAILURES) this.close();
+        resolve();
+      });
     });
   }
 
