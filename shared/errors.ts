@@ -175,6 +175,13 @@ export const ERROR_CODES = {
     action: 'use a device with more memory, or a smaller --max-length',
   },
   engine: { exitCode: 6, grpcStatus: 'INTERNAL', retryable: true, action: 'run the set-up again' },
+  // Of the worker that says so, for as long as it lives; another may have it.
+  runtime_missing: {
+    exitCode: 6,
+    grpcStatus: 'FAILED_PRECONDITION',
+    retryable: true,
+    action: 'run the set-up again where the worker is',
+  },
   not_finite: {
     exitCode: 7,
     grpcStatus: 'INVALID_ARGUMENT',

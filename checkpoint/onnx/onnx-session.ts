@@ -22,7 +22,8 @@ export interface OnnxSession {
 }
 
 /** Opens a file that writeOnnx wrote. @param threads of one operation.
- * @throws EspalierError "model_format" for a file that ONNX Runtime does not take. */
+ * @throws EspalierError "model_format" for a file that ONNX Runtime does not take, "runtime_missing" where it cannot be
+ * loaded. */
 export async function openOnnxSession(file: string, { threads }: { threads: number }): Promise<OnnxSession> {
   const ort = await loadOnnxRuntime();
   const options: InferenceSession.SessionOptions = {
@@ -60,18 +61,19 @@ export async function openOnnxSession(file: string, { threads }: { threads: numb
   };
 }
 
-/** Version of ONNX Runtime. @throws EspalierError "engine" where its package cannot be loaded. */
+/** Version of ONNX Runtime. @throws EspalierError "runtime_missing" where its package cannot be loaded. */
 export async function onnxRuntimeVersion(): Promise<string> {
   return (await loadOnnxRuntime()).env.versions.node ?? 'unknown';
 }
 
-async function loadOnnxRuntime() {
+/** @throws EspalierError "runtime_missing". */
+export async function loadOnnxRuntime(load = () => import('onnxruntime-node')) {
   silenceOnnxRuntime();
   try {
-    return (await import('onnxruntime-node')).default;
+    return (await load()).default;
   } catch (cause) {
     const [reason] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
-    throw new EspalierError('engine', `onnxruntime-node cannot be loaded: ${reason}`, {
+    throw new EspalierError('runtime_missing', `onnxruntime-node cannot be loaded: ${reason}`, {
       cause,
       action: 'run `npm run setup` on a machine that ONNX Runtime is made for',
     });

@@ -1,5 +1,5 @@
 // Tries of tasks on workers, and what becomes of each: a first result ends the task and its other try, a failure that may
-// pass lets it wait again, any other ends its run.
+// pass lets it wait again, for another worker where this one has not what it runs in, and any other ends its run.
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { saidByPeer } from '../../shared/rpc/status.ts';
 import type { Clock } from './clock.ts';
@@ -139,9 +139,12 @@ export class Attempts {
       return;
     }
     this.#listener.taskRetried(kindOf(spec), error.code);
-    task.avoid = slot.address;
+    task.avoid = slot;
     if (error.code === 'worker_busy') {
       this.#trust.leaveAlone(slot, error.retryAfterMs ?? BUSY_MS);
+    } else if (error.code === 'runtime_missing') {
+      // It will not come while the worker lives, which can do all else.
+      task.missingOn.set(slot, error);
     } else if (error.code === 'worker_unavailable' && saidByPeer(error)) {
       // It is shutting down and says so: no fault of the task, nor a reason to ask it again soon.
       this.#trust.leaveAlone(slot, BUSY_MS);

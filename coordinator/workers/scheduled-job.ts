@@ -81,14 +81,15 @@ export class ScheduledJob {
   }
 
   /** The first task that has its turn on this worker: one of its own, or one that failed elsewhere. */
-  nextFor(slot: WorkerSlot, hasOther: () => boolean): Task | undefined {
+  nextFor(slot: WorkerSlot, hasOther: (task: Task) => boolean): Task | undefined {
     const isHome = this.home.includes(slot);
     for (const task of this.waiting) {
       const { spec, avoid } = task;
+      if (task.missingOn.has(slot)) continue;
       // Those that failed stand in front: elsewhere than at home there is nothing behind them.
       if (avoid === null && !isHome) return undefined;
       if (avoid !== null) {
-        if (avoid !== slot.address || !hasOther()) return task;
+        if (avoid !== slot || !hasOther(task)) return task;
       } else if (spec.affinity === undefined || this.ownerOf(spec.affinity) === slot.address) return task;
     }
     return undefined;

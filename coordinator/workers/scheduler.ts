@@ -173,7 +173,8 @@ export class Scheduler {
     job.spread.began(tasks, job.home.length, waitingSinceMs);
     tasks.forEach((spec, index) => {
       const tries = { failures: 0, failedOn: new Set<string>(), avoid: null, isDone: false };
-      job.waiting.push({ spec, index, run, job, attempts: new Set(), waitingSinceMs, ...tries });
+      const missingOn = new Map<WorkerSlot, EspalierError>();
+      job.waiting.push({ spec, index, run, job, attempts: new Set(), waitingSinceMs, missingOn, ...tries });
     });
     if (options.signal?.aborted) abort();
     else this.#pump();
@@ -204,6 +205,7 @@ export class Scheduler {
   #pump(): void {
     const { exhausted } = this.#source;
     if (exhausted !== null) this.#jobs.failWaiting(exhausted);
+    this.#jobs.failWhereMissing(this.#slots);
     this.#turns.send();
     this.#stragglers.watch();
   }

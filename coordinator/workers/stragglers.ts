@@ -71,6 +71,7 @@ export class Stragglers {
           this.#others.homesAt(slot.address) === 0 &&
           slot.isOpen(now) &&
           task.job.accepts(slot) &&
+          !task.missingOn.has(slot) &&
           this.#scopes.mayBegin(task, slot, slots, false),
       );
       if (idle === undefined) continue;

@@ -26,7 +26,9 @@ export interface Task {
   /** Workers on which they did. */
   readonly failedOn: Set<string>;
   /** Worker on which it failed last. */
-  avoid: string | null;
+  avoid: WorkerSlot | null;
+  /** Workers that do not have what it runs in, each with what it said. */
+  readonly missingOn: Map<WorkerSlot, EspalierError>;
   isDone: boolean;
 }
 

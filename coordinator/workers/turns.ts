@@ -62,7 +62,9 @@ export class Turns {
       if (found !== undefined && job.priority < found.job.priority) break;
       const turn = slot.servedTurn.get(job) ?? -1;
       if (!job.accepts(slot) || (found !== undefined && turn >= foundTurn)) continue;
-      const task = job.nextFor(slot, () => this.#slots.hasOther(slot, this.#clock.now()));
+      const task = job.nextFor(slot, ({ missingOn }) =>
+        this.#slots.hasOther(slot, this.#clock.now(), (other) => !missingOn.has(other)),
+      );
       if (task === undefined) continue;
       found = task;
       foundTurn = turn;

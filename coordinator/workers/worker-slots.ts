@@ -30,11 +30,12 @@ export class WorkerSlots implements Iterable<WorkerSlot> {
     return [...this].filter((slot) => slot.isOpen(nowMs));
   }
 
-  /** Whether another worker of the same class can take what this one should not. */
-  hasOther(slot: WorkerSlot, nowMs: number): boolean {
-    for (const other of this)
-      if (other !== slot && other.classKey === slot.classKey && !other.worker.isLeaving && !other.isAside(nowMs))
-        return true;
+  /** Whether another worker of the same class can take what this one should not, of those that `may`. */
+  hasOther(slot: WorkerSlot, nowMs: number, may: (other: WorkerSlot) => boolean): boolean {
+    for (const other of this) {
+      const isAlike = other !== slot && other.classKey === slot.classKey;
+      if (isAlike && !other.worker.isLeaving && !other.isAside(nowMs) && may(other)) return true;
+    }
     return false;
   }
 }

@@ -105,3 +105,31 @@ test('what cannot be reached is refused with the nearest that can, before the gr
   assert.equal(long.code, 2);
   assert.match(long.stderr, /\[usage\] length: got 513, expected at most 512 tokens, the model's longest input/);
 });
+
+test('without ONNX Runtime a budget of MACs goes on, and a budget of its time ends at once', async () => {
+  // What Node says where the package has no library for the machine.
+  const hooks = `export async function resolve(name, context, next) {
+    if (name === 'onnxruntime-node') throw new Error("Cannot find module '../bin/onnxruntime_binding.node'");
+    return next(name, context);
+  }`;
+  const inline = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
+  const register = `import { register } from 'node:module'; register(${JSON.stringify(inline(hooks))});`;
+  const env = { NODE_OPTIONS: `--import=${inline(register)}`, XDG_CACHE_HOME: workspace.path('other-cache') };
+  const reason = String.raw`onnxruntime-node cannot be loaded: Cannot find module '\.\./bin/onnxruntime_binding\.node'`;
+
+  const usual = await workspace.run(await words('macs', '--budget', '0.5', ...SHAPE), env);
+  assert.equal(usual.code, 0, usual.stderr);
+  const [{ speed }] = (JSON.parse(usual.stdout) as { runs: PruneReport[] }).runs;
+  assert.deepEqual(new Set(speed.map(({ runtime }) => runtime)), new Set(['engine']));
+  const notices = usual.stderr.split('\n').filter((line) => line.includes('ONNX Runtime was not measured'));
+  assert.equal(notices.length, 1, usual.stderr);
+  assert.match(
+    notices[0],
+    new RegExp(`: \\[runtime_missing\\] latency/onnxruntime/.*: on 127\\.0\\.0\\.1:\\d+: ${reason}; run`),
+  );
+
+  const timed = await workspace.run(await words('time-missing', '--latency', '0.6', ...SHAPE), env);
+  assert.equal(timed.code, 6, timed.stderr);
+  assert.match(timed.stderr, new RegExp(`espalier: \\[runtime_missing\\] profile/runtime: on .*: ${reason}; run`));
+  assert.doesNotMatch(timed.stderr, /^fisher/m);
+});

@@ -23,7 +23,7 @@ export interface OnnxRuntimeOptions {
 }
 
 /** ONNX Runtime on the CPU, the provider that its package brings.
- * @throws EspalierError "engine" where the package has nothing for this machine. */
+ * @throws EspalierError "runtime_missing" where the package has nothing for this machine. */
 export async function onnxRuntime({ threads, checkCancelled }: OnnxRuntimeOptions): Promise<Runtime> {
   const used = threads || availableParallelism();
   return {
