@@ -45,14 +45,13 @@ export function addSumsTo(a: ScaleSums, b: ScaleSums): ScaleSums {
 
 /** The result tensors of a normal-equations task (worker.proto). The data is shared, not copied. */
 export function sumsToTensors(sums: ScaleSums): NamedTensor[] {
-  const f64 = (name: string, data: Float64Array): NamedTensor => ({ name, dtype: 'F64', shape: [data.length], data });
   return [
-    f64('matrix', sums.matrix),
-    f64('right', sums.right),
-    f64('offset', sums.offset),
-    f64('target_sum', Float64Array.of(sums.targetSum)),
-    f64('target_squares', Float64Array.of(sums.targetSquares)),
-    f64('positions', Float64Array.of(sums.positions)),
+    sumsTensor('matrix', sums.matrix),
+    sumsTensor('right', sums.right),
+    sumsTensor('offset', sums.offset),
+    sumsTensor('target_sum', Float64Array.of(sums.targetSum)),
+    sumsTensor('target_squares', Float64Array.of(sums.targetSquares)),
+    sumsTensor('positions', Float64Array.of(sums.positions)),
   ];
 }
 
@@ -60,19 +59,8 @@ export function sumsToTensors(sums: ScaleSums): NamedTensor[] {
  * @throws EspalierError "protocol" for a tensor that is missing or of another type or size, "not_finite" for a number
  * that is not finite. */
 export function sumsFromTensors(tensors: ReadonlyMap<string, NamedTensor>): ScaleSums {
-  const read = (name: string, fits: (length: number) => boolean, expected: string): Float64Array => {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new EspalierError('protocol', `sub-layer sums: tensor "${name}" is missing`);
-    const { shape, data } = tensor;
-    const isWhole = data instanceof Float64Array && shape.length === 1 && data.length === elementCount(shape);
-    if (!isWhole || !fits(data.length))
-      throw new EspalierError(
-        'protocol',
-        `${name}: got ${tensor.dtype} [${shape}] of ${data.length} elements, expected F64 [${expected}]`,
-      );
-    requireFinite(name, data);
-    return data;
-  };
+  const read = (name: string, fits: (length: number) => boolean, expected: string) =>
+    wholeVector(tensors, name, fits, expected);
   const one = (name: string) => read(name, (length) => length === 1, '1')[0];
   const right = read('right', () => true, 'scales');
   const scales = right.length;
@@ -86,6 +74,32 @@ export function sumsFromTensors(tensors: ReadonlyMap<string, NamedTensor>): Scal
     targetSquares: one('target_squares'),
     positions: one('positions'),
   };
+}
+
+/** Sums as a tensor of a result, a vector of float64. */
+export function sumsTensor(name: string, data: Float64Array): NamedTensor {
+  return { name, dtype: 'F64', shape: [data.length], data };
+}
+
+/** The data of a tensor that `sumsTensor` made. @param fits whether it may be so long. @param expected its length in words.
+ * @throws EspalierError "protocol" where it is missing or of another type or size, "not_finite". */
+export function wholeVector(
+  tensors: ReadonlyMap<string, NamedTensor>,
+  name: string,
+  fits: (length: number) => boolean,
+  expected: string,
+): Float64Array {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new EspalierError('protocol', `sub-layer sums: tensor "${name}" is missing`);
+  const { shape, data } = tensor;
+  const isWhole = data instanceof Float64Array && shape.length === 1 && data.length === elementCount(shape);
+  if (!isWhole || !fits(data.length))
+    throw new EspalierError(
+      'protocol',
+      `${name}: got ${tensor.dtype} [${shape}] of ${data.length} elements, expected F64 [${expected}]`,
+    );
+  requireFinite(name, data);
+  return data;
 }
 
 /** @throws EspalierError "not_finite" naming the number that is not finite. */
