@@ -2,10 +2,10 @@
 // sub-layer picks one count, its value is the summed importance of its most important heads or neurons, its cost the
 // table's entry for that count. Solved by dynamic programming over a grid of the budget (Dudzinski and Walukiewicz 1987).
 import { EspalierError } from '../shared/errors.ts';
-import { descending } from './descending.ts';
 import type { Importance } from './fisher.ts';
 import { denseMasks, type Masks } from './masks.ts';
 import { runningTotals } from './search.ts';
+import { searchOrder } from './search-remaining.ts';
 import { checkCosts, type LayerCounts, neuronChoices, type SubLayerCosts, totalCost } from './sub-layer-costs.ts';
 
 export interface KnapsackProblem {
@@ -18,6 +18,9 @@ export interface KnapsackProblem {
   readonly budget: number;
   /** Neurons are kept in multiples of this; none and all are choices too. */
   readonly neuronMultiple: number;
+  /** What a model that is pruned already still has: no sub-layer keeps more, nor anything else, and the most important head
+   * of each of its layers is guarded. Left out: everything may be kept or go. */
+  readonly remaining?: Masks;
 }
 
 /** Cells of the grid. The budget above what the cheapest choices cost is cut into so many, and what a choice costs beyond
@@ -28,7 +31,7 @@ export const GRID_CELLS = 4096;
 
 /** What one sub-layer may pick: `counts[i]` keeps `values[i]` for `costs[i]`; counts and values ascend. */
 interface SubLayerChoices {
-  /** Its variables, the most important first. */
+  /** Its variables that may be kept, as indices of the whole model, in the order in which they are. */
   readonly order: Int32Array;
   readonly counts: readonly number[];
   readonly values: Float64Array;
@@ -41,16 +44,18 @@ interface SubLayerChoices {
  * sub-layer its most important ones. What rounding to the grid leaves of the budget goes to whatever then gains most
  * importance for its cost. Of equal totals the one that keeps more in the earlier sub-layers; among equally important
  * variables the lower index is kept first.
+ *
+ * Among what remains, an attention that has a guarded head keeps at least one, which is it. Where the cheapest choices with
+ * all guards exceed the budget, the least important guards stand back, as few as make them fit.
  * @returns masks with all scales 1.
  * @throws EspalierError "budget_out_of_range" when the cheapest choices cost more, "shape_mismatch", "not_finite". */
 export function knapsackMasks(problem: KnapsackProblem): Masks {
   const { layers, heads, neurons, costs, budget } = problem;
   checkSizes(problem);
-  const least = leastCost(problem);
+  checkCosts(costs, { heads, neurons });
+  const { least, subLayers } = cutToCells(fittingChoices(problem), costs, budget);
   if (!(least <= budget))
     throw new EspalierError('budget_out_of_range', `budget: got ${budget}, expected at least ${least}`);
-  const cell = (budget - least) / GRID_CELLS;
-  const subLayers = Array.from({ length: layers }, (_, layer) => layerChoices(problem, layer, cell)).flat();
   // Whatever fits the budget takes at most a cell a sub-layer more than the grid has. The best of that many cells often
   // fits as well; it is then the best there is.
   let cells = GRID_CELLS + subLayers.length;
@@ -61,9 +66,11 @@ export function knapsackMasks(problem: KnapsackProblem): Masks {
   spendRest(subLayers, chosen, costs, budget);
 
   const masks = denseMasks(layers, heads, neurons);
+  masks.headMask.fill(0);
+  masks.neuronMask.fill(0);
   for (const [at, { order, counts }] of subLayers.entries()) {
     const mask = at % 2 === 0 ? masks.headMask : masks.neuronMask;
-    for (const index of order.subarray(counts[chosen[at]])) mask[(at >> 1) * order.length + index] = 0;
+    for (const index of order.subarray(0, counts[chosen[at]])) mask[index] = 1;
   }
   return masks;
 }
@@ -87,26 +94,65 @@ export function leastCost({
   });
 }
 
-function layerChoices(problem: KnapsackProblem, layer: number, cell: number): SubLayerChoices[] {
-  const { importance, heads, neurons, costs, neuronMultiple } = problem;
-  const choices = (all: Float64Array, size: number, counts: readonly number[], table: Float64Array) => {
-    const values = all.subarray(layer * size, (layer + 1) * size);
-    const order = descending(values);
-    const totals = runningTotals(values, order);
-    const own = Float64Array.from(counts, (count) => table[count]);
-    const cheapest = own.reduce((a, b) => Math.min(a, b));
-    return {
-      order,
-      counts,
-      values: Float64Array.from(counts, (count) => totals[count]),
-      costs: own,
-      cells: own.map((cost) => cellsOf(cost - cheapest, cell)),
-    };
+/** What each sub-layer may pick, with as many guards as the budget allows. */
+function fittingChoices(problem: KnapsackProblem): Omit<SubLayerChoices, 'cells'>[] {
+  const { importance, remaining, layers, heads, neurons, costs, budget, neuronMultiple } = problem;
+  const order = searchOrder(importance, remaining);
+  const inLayer = (all: Int32Array, layer: number, size: number) =>
+    all.filter((index) => Math.floor(index / size) === layer);
+  for (let guards = order.guarded; ; guards--) {
+    const guarded = order.heads.subarray(0, guards);
+    const subLayers = Array.from({ length: layers }, (_, layer) => {
+      const least = inLayer(guarded, layer, heads).length;
+      return [
+        choices(importance.heads, inLayer(order.heads, layer, heads), neuronChoices(heads, 1), costs.attention, least),
+        choices(
+          importance.neurons,
+          inLayer(order.neurons, layer, neurons),
+          neuronChoices(neurons, neuronMultiple),
+          costs.ffn,
+          0,
+        ),
+      ];
+    }).flat();
+    if (guards === 0 || totalCost(costs, countsOf(subLayers, subLayers.map(cheapest))) <= budget) return subLayers;
+  }
+}
+
+/** @param counts ascending, of the dense sub-layer; those beyond what remains, or below `least`, are no choices. */
+function choices(
+  importance: Float64Array,
+  order: Int32Array,
+  counts: readonly number[],
+  table: Float64Array,
+  least: number,
+): Omit<SubLayerChoices, 'cells'> {
+  const totals = runningTotals(importance, order);
+  const open = counts.filter((count) => count >= least && count <= order.length);
+  return {
+    order,
+    counts: open,
+    values: Float64Array.from(open, (count) => totals[count]),
+    costs: Float64Array.from(open, (count) => table[count]),
   };
-  return [
-    choices(importance.heads, heads, neuronChoices(heads, 1), costs.attention),
-    choices(importance.neurons, neurons, neuronChoices(neurons, neuronMultiple), costs.ffn),
-  ];
+}
+
+function cheapest({ costs }: Pick<SubLayerChoices, 'costs'>): number {
+  return costs.reduce((best, cost, at) => (cost < costs[best] ? at : best), 0);
+}
+
+function cutToCells(
+  open: readonly Omit<SubLayerChoices, 'cells'>[],
+  costs: SubLayerCosts,
+  budget: number,
+): { least: number; subLayers: SubLayerChoices[] } {
+  const least = totalCost(costs, countsOf(open, open.map(cheapest)));
+  const cell = (budget - least) / GRID_CELLS;
+  const subLayers = open.map((own) => {
+    const first = own.costs[cheapest(own)];
+    return { ...own, cells: own.costs.map((cost) => cellsOf(cost - first, cell)) };
+  });
+  return { least, subLayers };
 }
 
 /** The least number of cells that holds a cost beyond the cheapest. */
@@ -191,7 +237,7 @@ function spendRest(
   }
 }
 
-function countsOf(subLayers: readonly SubLayerChoices[], chosen: readonly number[]): LayerCounts {
+function countsOf(subLayers: readonly Pick<SubLayerChoices, 'counts'>[], chosen: readonly number[]): LayerCounts {
   const count = (at: number) => subLayers[at].counts[chosen[at]];
   const layers = Array.from({ length: subLayers.length / 2 }, (_, layer) => layer);
   return {

@@ -1,9 +1,9 @@
 // The paper's search: which heads and neurons of the whole model a budget keeps. Kwon et al. 2022, algorithm 1, except
 // that no head count may overrun the budget and that 0 heads may be kept.
 import { EspalierError } from '../shared/errors.ts';
-import { descending } from './descending.ts';
 import type { Importance } from './fisher.ts';
 import { denseMasks, type Masks } from './masks.ts';
+import { type SearchOrder, searchOrder } from './search-remaining.ts';
 
 export interface SearchProblem {
   readonly importance: Importance;
@@ -15,12 +15,18 @@ export interface SearchProblem {
   readonly neuronCost: number;
   /** MACs that the kept heads and neurons may cost together, >= 0; never overrun. */
   readonly budgetMacs: number;
+  /** What a model that is pruned already still has: nothing else is kept, and the most important head of each of its layers is
+   * guarded. Left out: everything may be kept or go. */
+  readonly remaining?: Masks;
 }
 
 /** For every number of kept heads h that fits the budget by itself, 0 included: the h most important heads of the whole
  * model and as many of its most important neurons as the rest of the budget buys. The h with the largest total
  * importance wins, the larger h where totals are equal. Among equally important variables the lower layer, then the
  * lower index, is kept first.
+ *
+ * Among what remains, the guarded heads count among the h before all others, and no h leaves one of them out that the
+ * budget could buy: where it cannot buy them all, the most important ones that it buys are the heads that are kept.
  * @returns masks with all scales 1; they keep nothing where the budget buys nothing.
  * @throws EspalierError "shape_mismatch", or "not_finite" when an importance is not finite. */
 export function searchMasks(problem: SearchProblem): Masks {
@@ -33,29 +39,34 @@ export function searchMasks(problem: SearchProblem): Masks {
     );
   if (!(headCost > 0 && neuronCost > 0 && budgetMacs >= 0))
     throw new EspalierError('internal', `costs ${headCost}, ${neuronCost} and budget ${budgetMacs} must be positive`);
-  const headOrder = descending(importance.heads);
-  const neuronOrder = descending(importance.neurons);
-  const headTotals = runningTotals(importance.heads, headOrder); // [layers * heads + 1]
-  const neuronTotals = runningTotals(importance.neurons, neuronOrder); // [layers * neurons + 1]
+  const order = searchOrder(importance, problem.remaining);
+  const headTotals = runningTotals(importance.heads, order.heads); // [heads that may be kept + 1]
+  const neuronTotals = runningTotals(importance.neurons, order.neurons); // [neurons that may be kept + 1]
 
   let best = { heads: 0, neurons: 0, total: -1 };
-  for (let keptHeads = 0; keptHeads <= headOrder.length; keptHeads++) {
+  for (let keptHeads = 0; keptHeads <= order.heads.length; keptHeads++) {
     if (keptHeads * headCost > budgetMacs) break;
-    const keptNeurons = affordable(keptHeads, problem);
+    const keptNeurons = affordable(keptHeads, order, problem);
     const total = headTotals[keptHeads] + neuronTotals[keptNeurons];
-    if (total >= best.total) best = { heads: keptHeads, neurons: keptNeurons, total };
+    if (total >= best.total || keptHeads <= order.guarded) best = { heads: keptHeads, neurons: keptNeurons, total };
   }
 
   const masks = denseMasks(layers, heads, neurons);
-  for (const head of headOrder.subarray(best.heads)) masks.headMask[head] = 0;
-  for (const neuron of neuronOrder.subarray(best.neurons)) masks.neuronMask[neuron] = 0;
+  masks.headMask.fill(0);
+  masks.neuronMask.fill(0);
+  for (const head of order.heads.subarray(0, best.heads)) masks.headMask[head] = 1;
+  for (const neuron of order.neurons.subarray(0, best.neurons)) masks.neuronMask[neuron] = 1;
   return masks;
 }
 
 /** Neurons that the budget buys beside `keptHeads` heads; the product is checked again because the quotient is rounded. */
-function affordable(keptHeads: number, { layers, neurons, headCost, neuronCost, budgetMacs }: SearchProblem): number {
+function affordable(
+  keptHeads: number,
+  order: Pick<SearchOrder, 'neurons'>,
+  { headCost, neuronCost, budgetMacs }: SearchProblem,
+): number {
   const rest = budgetMacs - keptHeads * headCost;
-  let count = Math.min(layers * neurons, Math.floor(rest / neuronCost) + 1);
+  let count = Math.min(order.neurons.length, Math.floor(rest / neuronCost) + 1);
   while (count > 0 && keptHeads * headCost + count * neuronCost > budgetMacs) count--;
   return count;
 }
