@@ -1,9 +1,10 @@
 // From the words of `espalier prune` to the settings of a job. Pure: looks at no file.
+import { methodProblems } from '../coordinator/job/method-problems.ts';
 import { multipleProblem } from '../coordinator/job/neuron-multiple.ts';
 import { readBudgets } from '../coordinator/job/read-budgets.ts';
 import { CONFIDENCE, readDrops } from '../coordinator/job/read-drops.ts';
 import { isLatencyBudget, readLatencyBudgets } from '../coordinator/job/read-latency-budgets.ts';
-import type { PruneSettings } from '../coordinator/prune-settings.ts';
+import { DEFAULT_METHOD, METHODS, type PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { outputProblem } from './output-inputs.ts';
 import {
@@ -50,7 +51,7 @@ export function parsePrune(
     replacement: flags.switched('replacement'),
     fisherGroup: flags.integer('fisher-group', COUNT, null),
     labels: flags.choice('labels', ['data', 'model'], 'data'),
-    method: flags.choice('method', ['search', 'rearrange', 'tune'], 'tune'),
+    method: flags.choice('method', METHODS, DEFAULT_METHOD),
     damping: flags.choice('damping', ['ridge', 'reference'], 'ridge'),
     search: searchOf(flags),
     neuronMultiple: flags.integer('neuron-multiple', COUNT, 1),
@@ -69,6 +70,9 @@ export function parsePrune(
   const hasDrops = flags.all('max-drop').length > 0;
   if (settings.metric && settings.evaluation === null && !hasDrops)
     flags.problem(`--metric: got ${settings.metric} without --eval, expected samples to measure it on`);
+  const damping = flags.all('damping').length > 0 ? settings.damping : null;
+  for (const { name, text } of methodProblems(settings.method, { damping, fisherGroup: settings.fisherGroup }))
+    flags.problem(`--${name}: ${text}`);
   const multiple = multipleProblem(settings);
   if (multiple !== null) flags.problem(`--neuron-multiple: ${multiple}`);
   if (hasDrops && settings.labels === 'model')

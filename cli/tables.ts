@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CheckpointDescription } from '../checkpoint/inspect.ts';
 import type { EvaluateReport } from '../coordinator/evaluate-settings.ts';
 import type { LatencyBudgetReport, PruneReport } from '../coordinator/prune-report.ts';
-import { RUNTIMES } from '../coordinator/prune-settings.ts';
+import { lastStage, RUNTIMES } from '../coordinator/prune-settings.ts';
 import type { MeasuredSpeed } from '../coordinator/stages/latency.ts';
 import { formatBytes, formatCount } from '../shared/quantities.ts';
 import { counted, formatLatency, formatPercent, formatSeconds } from './quantities.ts';
@@ -80,7 +80,7 @@ export function renderDescription(model: CheckpointDescription): string {
 
 function qualityRows(reports: readonly PruneReport[], first: PruneReport): string[][] {
   if (first.metric === null) return [];
-  const pruned = reports.map(({ quality }) => quality.tune ?? quality.rearrange ?? quality.search);
+  const pruned = reports.map(({ quality, method }) => quality[lastStage(method)] ?? null);
   const rows = [[first.metric, formatScore(first.quality.dense), ...pruned.map(formatScore)]];
   const { metric } = first;
   const onnx = reports.map((report) => report.onnx?.scores?.[metric] ?? null);

@@ -9,6 +9,8 @@ export interface QualityByStage {
   readonly search: number | null;
   readonly rearrange: number | null;
   readonly tune: number | null;
+  /** Of a gradual result; reports of earlier versions do not have it. */
+  readonly gradual?: number | null;
 }
 
 export interface StageSeconds {
@@ -17,6 +19,8 @@ export interface StageSeconds {
   readonly search: number;
   readonly rearrange: number;
   readonly tune: number;
+  /** Of a gradual result: gradients, searches, refits and divergences of all of its steps. */
+  readonly gradual?: number;
   readonly evaluate: number;
   readonly total: number;
 }
@@ -35,6 +39,49 @@ export interface TuningReport {
   readonly largestScale: number;
   /** Every rung that was tried, in order, with its held-out residual; null where it could not be solved or judged. */
   readonly tried: readonly { readonly rung: string; readonly heldOut: number | null }[];
+}
+
+/** How the refit of one sub-layer's output projection went. */
+export interface RefitReport {
+  readonly layer: number;
+  readonly subLayer: 'attention' | 'ffn';
+  /** Heads or neurons that feed it. */
+  readonly kept: number;
+  /** Lambda of the ridge that was taken, or a word where the projection was left as it was. */
+  readonly rung: string;
+  /** Mean weighted squared error of an output coordinate at held-out positions, with the projection as the step found it and
+   * as it left it; null where nothing is held out. */
+  readonly heldOutBefore: number | null;
+  readonly heldOutAfter: number | null;
+  /** Every rung that was tried, in order, with its held-out error; null where it could not be solved or judged. */
+  readonly tried: readonly { readonly rung: string; readonly heldOut: number | null }[];
+}
+
+/** One step of a gradual trajectory: from a student to a smaller one. */
+export interface GradualStepReport {
+  /** Share of the dense encoder's cost that the step was allowed: of MACs, or, with a budget of time, of time by the table. */
+  readonly share: number;
+  /** Encoder MACs of the step's student, at `macsLength`. */
+  readonly macs: number;
+  /** Heads and neurons kept, by layer. */
+  readonly heads: readonly number[];
+  readonly neurons: readonly number[];
+  /** Of the step's student from the dense model on held-out samples: mean Kullback-Leibler divergence of an output in nats, of
+   * regression the mean squared difference; null where nothing is held out. */
+  readonly divergence: number | null;
+  readonly seconds: {
+    readonly gradients: number;
+    readonly search: number;
+    readonly refit: number;
+    readonly divergence: number;
+  };
+  /** Of every sub-layer that keeps something, in the order in which they run. */
+  readonly refits: readonly RefitReport[];
+}
+
+/** Of all that the step did. */
+export function stepSeconds({ seconds }: GradualStepReport): number {
+  return seconds.gradients + seconds.search + seconds.refit + seconds.divergence;
 }
 
 export interface ReportedData {
@@ -149,7 +196,8 @@ export interface LatencyBudgetReport {
 
 export interface PruneReport {
   readonly espalier: string;
-  readonly schema: 1;
+  /** 1 in reports of earlier versions, whose `method` is "tune" where it now is "paper"; read-report.ts takes both. */
+  readonly schema: 2;
   readonly model: { readonly name: string; readonly digest: string; readonly type: string };
   readonly data: ReportedData;
   readonly evaluation: ReportedData | null;
@@ -161,6 +209,7 @@ export interface PruneReport {
   readonly fisherGroup: number;
   readonly labels: 'data' | 'model';
   readonly method: Method;
+  /** Of the tuning solves: of the method "paper" alone. */
   readonly damping: string;
   readonly search: SearchKind;
   readonly neuronMultiple: number;
@@ -187,6 +236,8 @@ export interface PruneReport {
   readonly heads: readonly number[];
   readonly neurons: readonly number[];
   readonly tuning: readonly TuningReport[];
+  /** Of the method "gradual" alone: from the dense model to this one. */
+  readonly steps?: readonly GradualStepReport[];
   /** Of `--max-drop` alone. */
   readonly maxDrop?: MaxDropReport;
   /** Medians in the engine at the first shape of `speed`; null when not measured. */

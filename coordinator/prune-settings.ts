@@ -4,8 +4,18 @@ import type { ColumnSettings } from '../dataset/columns.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { DType } from '../shared/tensor.ts';
 
-/** Last stage that a job runs: the paper's whole method is "tune". */
-export type Method = 'search' | 'rearrange' | 'tune';
+/** How a job prunes. "gradual": in steps, with output projections refitted after each; "paper": search, rearrangement and tuning
+ * of scales, once; "rearrange" and "search" end the paper's method with that stage. */
+export const METHODS = ['gradual', 'paper', 'rearrange', 'search'] as const;
+export type Method = (typeof METHODS)[number];
+export const DEFAULT_METHOD: Method = 'paper';
+
+/** The stage that makes what a method writes: the last that quality is told of. */
+export type LastStage = 'gradual' | 'tune' | 'rearrange' | 'search';
+
+export function lastStage(method: Method): LastStage {
+  return method === 'paper' ? 'tune' : method;
+}
 
 /** Damping of the tuning solves: "ridge" is Espalier's, "reference" the exact solution of the published system. */
 export type Damping = 'ridge' | 'reference';

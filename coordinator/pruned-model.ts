@@ -1,6 +1,7 @@
 // What a report says of its pruned model that is counted: what it lost and what it gained.
 import { type PrunedModel, SPEED_RUNTIMES } from '../shared/telemetry/coordinator-metrics.ts';
 import type { PruneReport } from './prune-report.ts';
+import { lastStage } from './prune-settings.ts';
 
 /** Reads any report, also one of another kind of job or of an older version: what it does not tell is left out.
  * Of a runtime that was timed at several shapes the first counts, as in the report's `latency`. */
@@ -12,8 +13,10 @@ export function prunedModel(report: unknown): PrunedModel {
       return first === undefined ? [] : [[runtime, first.dense.median / first.pruned.median]];
     }),
   );
+  // Of earlier versions "tune" is a method, and the name of its stage.
   return {
-    accuracyDrop: quality === undefined || method === undefined ? null : difference(quality.dense, quality[method]),
+    accuracyDrop:
+      quality === undefined || method === undefined ? null : difference(quality.dense, quality[lastStage(method)]),
     macsKept: macs === undefined ? null : macs.pruned / macs.dense,
     speedups,
   };

@@ -1,5 +1,6 @@
 // espalier prune: a checkpoint, samples and budgets in; smaller models and their reports out.
 import type { Command } from 'commander';
+import { DEFAULT_METHOD } from '../../coordinator/prune-settings.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import {
   addDataOptions,
@@ -48,7 +49,11 @@ export function addPruneCommand(program: Command, context: CliContext): void {
   addValue(command, '--out <dir>', 'folder to write; each budget gets a folder in it');
   command.option('--force', 'replace the output folder if it is there');
   command.option('--resume', 'go on from where an interrupted run of the same settings stopped');
-  addValue(command, '--method <stage>', 'last stage: search, rearrange or tune (default: tune)');
+  addValue(
+    command,
+    '--method <name>',
+    `gradual, paper, or its stages rearrange or search (default: ${DEFAULT_METHOD})`,
+  );
   addValue(command, '--search <kind>', 'of what to keep: paper or knapsack (default: paper)');
   addValue(command, '--neuron-multiple <n>', 'keep neurons in multiples of 8, 16, 32 or 64 (default: 1)');
   command.option('--uniform', 'all layers alike: models that transformers opens as they are');

@@ -67,8 +67,8 @@ function speedText(speed: PruneReport['speed'] | undefined): string {
 function resultText(value: unknown): string {
   const report = value as Partial<PruneReport> | null;
   if (!report?.macs || !report.quality) return '-';
-  const { dense, search, rearrange, tune } = report.quality;
-  const score = tune ?? rearrange ?? search;
+  const { dense, search, rearrange, tune, gradual } = report.quality;
+  const score = gradual ?? tune ?? rearrange ?? search;
   const quality =
     typeof score === 'number' && typeof dense === 'number'
       ? `, ${plainText(String(report.metric))} ${score.toFixed(4)} (dense ${dense.toFixed(4)})`

@@ -1,5 +1,7 @@
 // A campaign as its file says it, after the schema has passed it (campaign.schema.json, which describes every field).
 
+import type { Method } from '../prune-settings.ts';
+
 /** A path from the campaign file on, or one of a volume that the coordinators share. */
 export type CampaignInput = string | { readonly volume: string; readonly path: string };
 
@@ -13,7 +15,7 @@ export interface CampaignSettings {
   readonly fastest?: boolean;
   readonly latency?: readonly (number | string)[];
   readonly 'latency-ms'?: readonly (number | string)[];
-  readonly method?: 'search' | 'rearrange' | 'tune';
+  readonly method?: Method;
   readonly damping?: 'ridge' | 'reference';
   readonly runtime?: 'onnxruntime' | 'engine';
   readonly 'batch-size'?: number | readonly number[];

@@ -1,12 +1,13 @@
 // From a campaign's file to its jobs: defaults filled in, names given, what the schema cannot say checked. Pure, and run by
 // the client and by the coordinator alike, so that both mean the same jobs.
+import { methodProblems } from '../job/method-problems.ts';
 import { multipleProblem } from '../job/neuron-multiple.ts';
 import { readBudgets } from '../job/read-budgets.ts';
 import { readDrops } from '../job/read-drops.ts';
 import { readLatencyBudgets } from '../job/read-latency-budgets.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import type { JobSettings, LaterSettings } from '../jobs/job-record.ts';
-import type { ColumnSettings, TimingSettings } from '../prune-settings.ts';
+import { type ColumnSettings, DEFAULT_METHOD, type TimingSettings } from '../prune-settings.ts';
 import type { CampaignFile, CampaignInput, CampaignSettings } from './campaign-file.ts';
 import { type CampaignProblem, wrong } from './campaign-problem.ts';
 import { isVolumePath } from './volume-path.ts';
@@ -66,6 +67,9 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
     const neuronMultiple = entry['neuron-multiple'] ?? 1;
     if (entry.uniform && entry.search === 'knapsack')
       problems.push(wrong(place('uniform'), 'got true with search knapsack, expected one of the two'));
+    const ofPaper = { damping: entry.damping ?? null, fisherGroup: entry['fisher-group'] ?? null };
+    for (const { name, text } of methodProblems(entry.method ?? DEFAULT_METHOD, ofPaper))
+      problems.push(wrong(place(name), text));
     const multiple = multipleProblem({ search, neuronMultiple, budgets });
     if (multiple !== null) problems.push(wrong(place('neuron-multiple'), multiple));
     if (entry['max-drop'] !== undefined && entry.labels === 'model')
@@ -108,7 +112,7 @@ function settingsOf(entry: CampaignSettings, budgets: JobSettings['budgets']): O
     replacement: entry.replacement ?? false,
     fisherGroup: entry['fisher-group'] ?? null,
     labels: entry.labels ?? 'data',
-    method: entry.method ?? 'tune',
+    method: entry.method ?? DEFAULT_METHOD,
     damping: entry.damping ?? 'ridge',
     macsLength: entry['macs-length'] ?? null,
     maxLength: entry['max-length'] ?? null,

@@ -1,8 +1,14 @@
 // report.json of one budget from what the job measured.
 import path from 'node:path';
 import { espalierVersion } from '../../shared/rpc/version.ts';
-import type { LatencyBudgetReport, LayerImportance, PruneReport, QualityByStage } from '../prune-report.ts';
-import type { PruneRequest } from '../prune-settings.ts';
+import {
+  type LatencyBudgetReport,
+  type LayerImportance,
+  type PruneReport,
+  type QualityByStage,
+  stepSeconds,
+} from '../prune-report.ts';
+import { lastStage, type PruneRequest } from '../prune-settings.ts';
 import { commandWords, type InputNames, inputName } from '../report/command-words.ts';
 import type { MeasuredBudget } from '../stages/export.ts';
 import type { MeasuredSpeed } from '../stages/latency.ts';
@@ -42,7 +48,7 @@ export function buildReport(
   for (const [stage, found] of Object.entries({
     dense: job.dense,
     ...result.scores,
-    [settings.method]: measured.scores,
+    [lastStage(settings.method)]: measured.scores,
   }))
     if (found) scores[stage] = found.values;
   const primary = job.dense?.primary ?? null;
@@ -61,7 +67,7 @@ export function buildReport(
   const latencyBudget = job.latencyBudgets[position];
   return {
     espalier: espalierVersion(),
-    schema: 1,
+    schema: 2,
     model: {
       name: path.basename(path.resolve(called.model)),
       digest: digest.digest,
@@ -93,6 +99,7 @@ export function buildReport(
       search: quality('search'),
       rearrange: quality('rearrange'),
       tune: quality('tune'),
+      gradual: quality('gradual'),
     },
     scores,
     macs: { dense: inputs.costs.totalMacs, pruned: result.macs },
@@ -104,6 +111,7 @@ export function buildReport(
     heads: result.heads,
     neurons: result.neurons,
     tuning: result.tuning,
+    ...(result.steps && { steps: result.steps }),
     ...(measured.maxDrop && { maxDrop: measured.maxDrop }),
     latency: engineLatency(speed),
     speed,
@@ -114,6 +122,7 @@ export function buildReport(
       search: result.seconds.search,
       rearrange: result.seconds.rearrange,
       tune: result.seconds.tune,
+      ...(result.steps && { gradual: result.steps.reduce((sum, step) => sum + stepSeconds(step), 0) }),
       evaluate: job.denseSeconds + result.seconds.evaluate + measured.seconds,
       total: seconds.total,
     },

@@ -8,7 +8,7 @@ import { checkFileName } from '../jobs/file-names.ts';
 import type { FileRef, JobResult } from '../jobs/job-record.ts';
 import type { PruneReport } from '../prune-report.ts';
 
-/** Of all reports in one record; beyond it they leave out how each sub-layer was tuned, which report.json always has. */
+/** Of all reports in one record; beyond it they leave out how each sub-layer was tuned or refitted, which report.json always has. */
 const REPORTS_BYTES = 128 * 1024;
 
 /** Puts the files of a folder into the object store. @throws EspalierError "store_full", "bus_unavailable". */
@@ -34,5 +34,5 @@ export async function keepFiles(results: readonly JobResult[], objects: ObjectBu
 /** Reports as a record holds them. */
 export function recordedReports(reports: readonly PruneReport[]): readonly JobResult['report'][] {
   if (Buffer.byteLength(JSON.stringify(reports)) <= REPORTS_BYTES) return reports;
-  return reports.map((report) => ({ ...report, tuning: [] }));
+  return reports.map(({ steps, ...report }) => ({ ...report, tuning: [] }));
 }

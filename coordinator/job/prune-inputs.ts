@@ -5,7 +5,7 @@ import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import { parameterCount } from '../../pruning/compact.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { JobEvent } from '../job-events.ts';
-import type { Budget, PruneRequest } from '../prune-settings.ts';
+import { type Budget, lastStage, type PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
 import { type Costs, modelCosts } from './budget.ts';
 import { type OpenedHeldOut, openHeldOut, requireHeldOut } from './held-out.ts';
@@ -100,8 +100,7 @@ export async function openPruneInputs(
 /** All that stored stages depend on; where the work runs is not part of it, but for the device class, which is stored
  * with the plan. */
 export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): object {
-  const { seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric } =
-    settings;
+  const { seed, samples, replacement, labels, damping, macsLength, maxLength, stride, columns, metric } = settings;
   return {
     model: inputs.model.digest.digest,
     data: inputs.data.digest,
@@ -112,7 +111,9 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     dtype: settings.dtype ?? inputs.model.checkpoint.dtype,
     ...(requireHeldOut(settings) && { maxDropConfidence: settings.maxDropConfidence ?? null }),
     ...(settings.fastest && { fastest: true }),
-    ...{ seed, samples, replacement, labels, damping, macsLength, method, maxLength, stride, columns, metric },
+    ...{ seed, samples, replacement, labels, damping, macsLength, maxLength, stride, columns, metric },
+    // The last stage: what the method was called by before it had several forms, so that such a run can be resumed.
+    method: lastStage(settings.method),
     ...(settings.onnx && { onnx: settings.onnx }),
     // Left out where they are as ever, so that a run that an earlier version began can be resumed.
     ...(settings.search !== 'paper' && { search: settings.search }),

@@ -14,7 +14,7 @@
 import type { PruneRequest } from '../prune-settings.ts';
 
 /** Raised when an older program could not read a record rightly; see `migrate-record.ts`. */
-export const RECORD_SCHEMA = 2;
+export const RECORD_SCHEMA = 3;
 
 export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 
@@ -69,7 +69,8 @@ export interface JobFailure {
 export interface JobResult {
   readonly budget: string;
   readonly files: readonly FileRef[];
-  /** The content of its report.json; where reports are too large for a record, without how each sub-layer was tuned. */
+  /** The content of its report.json; where reports are too large for a record, without how each sub-layer was tuned or
+   * refitted. */
   readonly report: unknown;
 }
 

@@ -3,11 +3,12 @@
 import { EspalierError } from '../../shared/errors.ts';
 import type { GatheredInputs } from '../job/cluster-inputs.ts';
 import { requireHeldOut } from '../job/held-out.ts';
+import { methodProblems } from '../job/method-problems.ts';
 import { multipleProblem } from '../job/neuron-multiple.ts';
 import { CONFIDENCE } from '../job/read-drops.ts';
 import { isLatencyBudget, latencyBudgetProblem } from '../job/read-latency-budgets.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
-import { type ColumnSettings, type PruneRequest, RUNTIMES } from '../prune-settings.ts';
+import { type ColumnSettings, METHODS, type PruneRequest, RUNTIMES } from '../prune-settings.ts';
 import type { JobSpec } from './job-record.ts';
 
 const COLUMNS: readonly (keyof ColumnSettings)[] = ['text', 'textPair', 'label', 'question', 'context', 'answers'];
@@ -25,6 +26,9 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   // Without a batch no speed is measured, which only a budget of time could not do without.
   const isTimed = timing.batchSizes.length > 0 || spec.fastest === true || spec.budgets.some(isLatencyBudget);
   if (isTimed) problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
+  // A spec has a damping also where none was asked for.
+  const ofPaper = { damping: spec.damping === 'ridge' ? null : spec.damping, fisherGroup: spec.fisherGroup };
+  for (const { name, text } of methodProblems(spec.method, ofPaper)) problems.push(`${name}: ${text}`);
   const multiple = multipleProblem({ search: 'paper', neuronMultiple: 1, ...spec });
   if (multiple !== null) problems.push(`neuronMultiple: ${multiple}`);
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
@@ -95,7 +99,7 @@ function numberProblems(spec: JobSpec): string[] {
 function choiceProblems(spec: JobSpec): string[] {
   const rules: [name: string, value: string | null, choices: readonly (string | null)[]][] = [
     ['labels', spec.labels, ['data', 'model']],
-    ['method', spec.method, ['search', 'rearrange', 'tune']],
+    ['method', spec.method, METHODS],
     ['runtime', spec.timing?.runtime ?? USUAL_TIMING.runtime, RUNTIMES],
     ['damping', spec.damping, ['ridge', 'reference']],
     ['search', spec.search ?? 'paper', ['paper', 'knapsack', 'uniform']],

@@ -2,7 +2,8 @@
 // and is never claimed or written: the program that wrote it will go on with it.
 //
 //   schema 1   no `position`, `requeues`, `stageAttempt`, no labels of uploaded files; campaigns without `content`
-//   schema 2   now
+//   schema 2   the method "paper" was called by its last stage, "tune"
+//   schema 3   now
 import { EspalierError } from '../../shared/errors.ts';
 import { type CampaignRecord, type FileSource, type JobRecord, RECORD_SCHEMA } from './job-record.ts';
 
@@ -21,7 +22,14 @@ export function decodeJob(key: string, bytes: Uint8Array): ReadJob {
   const { schema, value } = decode(key, bytes);
   if (schema > RECORD_SCHEMA) return { kind: 'newer', schema, shared: value as NewerRecord };
   if (schema === RECORD_SCHEMA) return { kind: 'known', record: value as unknown as JobRecord };
-  return { kind: 'known', record: fromSchema1(value as unknown as JobRecord) };
+  const record = value as unknown as JobRecord;
+  return { kind: 'known', record: fromSchema2(schema === 1 ? fromSchema1(record) : record) };
+}
+
+function fromSchema2(record: JobRecord): JobRecord {
+  const { spec } = record;
+  const method = (spec.method as string) === 'tune' ? 'paper' : spec.method;
+  return { ...record, schema: RECORD_SCHEMA, spec: { ...spec, method } };
 }
 
 function fromSchema1(record: JobRecord): JobRecord {
@@ -30,7 +38,6 @@ function fromSchema1(record: JobRecord): JobRecord {
     source.kind === 'blobs' ? { ...source, label: source.label ?? label } : source;
   return {
     ...record,
-    schema: RECORD_SCHEMA,
     spec: {
       ...spec,
       model: labelled(spec.model, 'model'),

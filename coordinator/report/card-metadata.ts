@@ -1,6 +1,7 @@
 // The front matter of a model card, as the Hugging Face Hub reads it.
 import { stringify } from 'yaml';
 import type { PruneReport } from '../prune-report.ts';
+import { lastStage } from '../prune-settings.ts';
 import { finalQuality } from './reported-job.ts';
 
 const PIPELINES: Readonly<Record<string, string>> = {
@@ -46,7 +47,7 @@ export function isOnnx(name: string): boolean {
 
 /** Names of what was measured, the one that is reported first in front. */
 export function metricNames({ scores, metric, method }: PruneReport): string[] {
-  const names = Object.keys(scores[method] ?? {}).sort();
+  const names = Object.keys(scores[lastStage(method)] ?? {}).sort();
   return names.sort((a, b) => Number(b === metric) - Number(a === metric));
 }
 
@@ -60,7 +61,7 @@ function modelIndex({ report, budget }: CardFacts, pipeline: string | undefined)
         task: { type: pipeline ?? task },
         dataset: { name, type: name.replaceAll(/[^\w./-]+/g, '-') },
         metrics: metricNames(report).map((metric) => ({
-          ...{ type: metric, value: scores[method][metric], name: metric },
+          ...{ type: metric, value: scores[lastStage(method)][metric], name: metric },
         })),
       },
     ],

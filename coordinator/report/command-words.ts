@@ -67,7 +67,11 @@ function optional(flag: string, value: string | number | null): readonly string[
 
 /** Words after the program's name. All that a result depends on is there, with what was left to the command spelt out. */
 export function commandWords(request: PruneRequest, names: InputNames): string[] {
-  const settings = (Object.keys(WORDS) as (keyof typeof WORDS)[]).flatMap((name) => wordsOf(request, name));
+  const asked = (Object.keys(WORDS) as (keyof typeof WORDS)[]).filter(
+    // A gradual job has no scales to damp, and refuses to be told how.
+    (name) => name !== 'damping' || request.method !== 'gradual',
+  );
+  const settings = asked.flatMap((name) => wordsOf(request, name));
   const evaluation = names.evaluation === null ? [] : ['--eval', names.evaluation];
   const table = [
     ...optional('--latency-table', names.latencyTable ?? null),

@@ -1,5 +1,6 @@
 // README.md of one pruned model: a model card in the form of the Hugging Face Hub. Every number is one of report.json.
 import type { PruneReport } from '../prune-report.ts';
+import { lastStage } from '../prune-settings.ts';
 import { shownTime, tableSource } from './asked-time.ts';
 import { loadingSections } from './card-loading.ts';
 import { type CardFacts, cardMetadata, isOnnx, metricNames } from './card-metadata.ts';
@@ -30,20 +31,33 @@ export function modelCard(report: PruneReport, budget: string, files: readonly s
 
 function introduction(report: PruneReport): string {
   const { model, task, samples, method } = report;
-  const steps = {
-    search: 'what stays was found from gradients (diagonal Fisher information)',
-    rearrange: 'what stays was found from gradients (Fisher information, with its cross terms)',
-    tune: 'what stays was found from gradients (Fisher information) and scaled by least squares',
+  const paper = 'The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).';
+  const { what, after } = {
+    search: { what: 'what stays was found from gradients (diagonal Fisher information)', after: paper },
+    rearrange: { what: 'what stays was found from gradients (Fisher information, with its cross terms)', after: paper },
+    paper: {
+      what: 'what stays was found from gradients (Fisher information) and scaled by least squares',
+      after: paper,
+    },
+    gradual: {
+      what: `what stays was found in ${showSteps(report)} from gradients (diagonal Fisher information), each followed by a refit of the output projections to the dense model's outputs (ridge regression)`,
+      after:
+        'The search is that of [Kwon et al. 2022](https://arxiv.org/abs/2204.09656); steps and refits take the place of its rearrangement and scales.',
+    },
   }[method];
   return [
     `A ${inline(model.type)} model for ${inline(task.replaceAll('-', ' '))}, made smaller from ${inline(model.name)} by Espalier`,
     `${inline(report.espalier)} without any training: whole attention heads and FFN neurons are gone,`,
-    `and ${steps}, on ${samples} calibration samples.`,
-    'The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).',
+    `and ${what}, on ${samples} calibration samples.`,
+    after,
     `It keeps ${showShare(macsShare(report))} of the encoder's multiply-accumulates (MACs).`,
     ...timeBudget(report),
     ...allowedLoss(report),
   ].join('\n');
+}
+
+function showSteps({ steps = [] }: PruneReport): string {
+  return steps.length === 1 ? 'one step' : `${steps.length} steps`;
 }
 
 /** What a budget of time asked for, and what came of it. */
@@ -87,13 +101,14 @@ function sizes({ macs, macsLength, parameters, bytes, heads, neurons, denseLayer
 }
 
 function quality(report: PruneReport): string {
-  const { evaluation, scores, method } = report;
-  if (evaluation === null || scores[method] === undefined) return '## Quality\n\nNot measured.';
+  const { evaluation, scores } = report;
+  const stage = lastStage(report.method);
+  if (evaluation === null || scores[stage] === undefined) return '## Quality\n\nNot measured.';
   const onnx = report.onnx?.scores ?? null;
   const rows = metricNames(report).map((metric) => [
     metric,
     showScore(scores.dense?.[metric] ?? null),
-    showScore(scores[method][metric]),
+    showScore(scores[stage][metric]),
     ...(onnx === null ? [] : [showScore(onnx[metric] ?? null)]),
   ]);
   const name = evaluation.name === undefined ? '' : ` of ${inline(evaluation.name)}`;

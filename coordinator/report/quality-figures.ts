@@ -1,5 +1,5 @@
 // What a job's quality cost: against MACs, against time, and from stage to stage.
-
+import { type LastStage, lastStage, type Method } from '../prune-settings.ts';
 import type { Figure } from './figure.ts';
 import { showMilliseconds, showScore, showShare } from './figures.ts';
 import { html } from './html.ts';
@@ -15,17 +15,22 @@ import {
 } from './reported-job.ts';
 
 const STAGES = ['search', 'rearrange', 'tune'] as const;
-const STAGE_NAMES = { dense: 'dense', search: 'search', rearrange: 'rearrange', tune: 'tune' } as const;
+
+/** Stages that quality is told of, in their order. */
+function stagesOf(method: Method): readonly LastStage[] {
+  const last = lastStage(method);
+  return last === 'gradual' ? [last] : STAGES.slice(0, STAGES.indexOf(last) + 1);
+}
 
 /** Quality over the share of MACs after each stage; null where nothing was measured. */
 export function qualityByMacs({ budgets }: ReportedJob): Figure | null {
   const [{ report }] = budgets;
   const { metric, method, quality } = report;
   if (metric === null || quality.dense === null) return null;
-  const stages = STAGES.slice(0, STAGES.indexOf(method) + 1).toReversed();
+  const stages = stagesOf(method).toReversed();
   const series = stages.flatMap((stage, style): ChartSeries[] => {
-    const points = budgets.flatMap(({ report: found }) => pointOf(found, stage, stage === method));
-    return points.length === 0 ? [] : [{ name: `after ${STAGE_NAMES[stage]}`, style, points }];
+    const points = budgets.flatMap(({ report: found }) => pointOf(found, stage, stage === lastStage(method)));
+    return points.length === 0 ? [] : [{ name: nameOf(stage), style, points }];
   });
   const interval = scoreInterval(report, quality.dense);
   return {
@@ -55,13 +60,13 @@ line is the dense model, ${showScore(quality.dense)}. ${
     ],
     table: {
       caption: `${metric} by budget and stage`,
-      head: ['budget', 'MACs kept', ...stages.toReversed().map((stage) => `after ${stage}`), '95 % interval'],
+      head: ['budget', 'MACs kept', ...stages.toReversed().map(nameOf), '95 % interval'],
       rows: [
         ['dense', showShare(1), ...stages.map(() => showScore(quality.dense)), showInterval(interval)],
         ...budgets.map(({ name, report: found }) => [
           name,
           showShare(macsShare(found)),
-          ...stages.toReversed().map((stage) => showScore(found.quality[stage])),
+          ...stages.toReversed().map((stage) => showScore(found.quality[stage] ?? null)),
           showInterval(scoreInterval(found, finalQuality(found))),
         ]),
       ],
@@ -69,8 +74,12 @@ line is the dense model, ${showScore(quality.dense)}. ${
   };
 }
 
-function pointOf(report: ReportedBudget['report'], stage: (typeof STAGES)[number], hasSpread: boolean): ChartPoint[] {
-  const y = report.quality[stage];
+function nameOf(stage: LastStage): string {
+  return stage === 'gradual' ? 'pruned gradually' : `after ${stage}`;
+}
+
+function pointOf(report: ReportedBudget['report'], stage: LastStage, hasSpread: boolean): ChartPoint[] {
+  const y = report.quality[stage] ?? null;
   if (y === null) return [];
   const interval = hasSpread ? scoreInterval(report, y) : null;
   const spread = interval === null ? {} : { lowY: interval.low, highY: interval.high };
@@ -149,17 +158,17 @@ of each runtime. Points carry the names of their budgets. Whiskers: across, the 
   };
 }
 
-/** Quality of each budget from the dense model to its last stage; null where nothing was measured. */
+/** Quality of each budget from the dense model to its last stage; null where nothing was measured, or there is one stage. */
 export function qualityByStage({ budgets }: ReportedJob): Figure | null {
   const [{ report }] = budgets;
   const { metric, method, quality } = report;
-  if (metric === null || quality.dense === null) return null;
-  const stages = ['dense', ...STAGES.slice(0, STAGES.indexOf(method) + 1)] as const;
+  if (metric === null || quality.dense === null || method === 'gradual') return null;
+  const stages = ['dense', ...stagesOf(method)] as const;
   const series = budgets.map(
     ({ name, report: found }, style): ChartSeries => ({
       ...{ name: `budget ${name}`, style },
       points: stages.flatMap((stage, x) => {
-        const y = found.quality[stage as keyof typeof STAGE_NAMES];
+        const y = found.quality[stage] ?? null;
         return y === null ? [] : [{ x, y }];
       }),
     }),
@@ -192,7 +201,7 @@ written. The vertical axis does not begin at zero.`,
       head: ['budget', ...stages],
       rows: budgets.map(({ name, report: found }) => [
         name,
-        ...stages.map((stage) => showScore(found.quality[stage as keyof typeof STAGE_NAMES])),
+        ...stages.map((stage) => showScore(found.quality[stage] ?? null)),
       ]),
     },
   };

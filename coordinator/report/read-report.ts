@@ -5,6 +5,7 @@ import path from 'node:path';
 import { Ajv, type ErrorObject } from 'ajv';
 import { EspalierError } from '../../shared/errors.ts';
 import type { PruneReport } from '../prune-report.ts';
+import { METHODS } from '../prune-settings.ts';
 import { type ReportedBudget, type ReportedJob, reportedJob } from './reported-job.ts';
 
 export const REPORT_FILE = 'report.json';
@@ -49,16 +50,25 @@ const latencyBudget = object({
   rounds: { type: 'array', items: latencyRound },
   ...{ measuredByGoal: score, met: { type: ['boolean', 'null'] } },
 });
+const refit = object({
+  ...{ layer: amount, subLayer: { enum: ['attention', 'ffn'] }, kept: amount, rung: text },
+  ...{ heldOutBefore: score, heldOutAfter: score, tried: { type: 'array' } },
+});
+const step = object({
+  ...{ share: positive, macs: amount, heads: amounts, neurons: amounts, divergence: score },
+  seconds: object({ gradients: amount, search: amount, refit: amount, divergence: amount }),
+  refits: { type: 'array', items: refit },
+});
 const pair = object({ dense: positive, pruned: amount });
 
 const SCHEMA = object(
   {
-    ...{ espalier: text, schema: { const: 1 }, model: object({ name: text, digest: text, type: text }), data },
+    ...{ espalier: text, schema: { const: 2 }, model: object({ name: text, digest: text, type: text }), data },
     evaluation: { anyOf: [data, { type: 'null' }] },
     ...{ seed: amount, samples: amount, replacement: { type: 'boolean' }, fisherGroup: amount, labels: text },
-    ...{ method: { enum: ['search', 'rearrange', 'tune'] }, damping: text, budget: amount, task: text },
+    ...{ method: { enum: METHODS }, damping: text, budget: amount, task: text },
     metric: { type: ['string', 'null'] },
-    quality: object({ dense: score, search: score, rearrange: score, tune: score }),
+    quality: object({ dense: score, search: score, rearrange: score, tune: score }, { gradual: score }),
     ...{ macs: pair, macsLength: amount, parameters: pair, bytes: pair, heads: amounts, neurons: amounts },
     tuning: {
       type: 'array',
@@ -73,10 +83,13 @@ const SCHEMA = object(
         object({ batchSize: amount, tokens: amount, repeats: amount, denseSeconds: positive, prunedSeconds: positive }),
       ],
     },
-    seconds: object({
-      ...{ load: amount, fisher: amount, search: amount, rearrange: amount, tune: amount, evaluate: amount },
-      total: amount,
-    }),
+    seconds: object(
+      {
+        ...{ load: amount, fisher: amount, search: amount, rearrange: amount, tune: amount, evaluate: amount },
+        total: amount,
+      },
+      { gradual: amount },
+    ),
     ...{ workers: amount, deviceClass: { type: 'object' }, plan: text, dtype: text, digest: text },
   },
   {
@@ -90,7 +103,7 @@ const SCHEMA = object(
         { peakMemoryBytes: amount },
       ),
     },
-    ...{ maxDrop, latencyBudget },
+    ...{ maxDrop, latencyBudget, steps: { type: 'array', maxItems: 4096, items: step } },
     speed: {
       type: 'array',
       items: object({
@@ -121,8 +134,15 @@ export function parseReport(json: string, source: string): PruneReport {
   } catch (cause) {
     throw unreadable(source, 'got no JSON, expected a report', cause);
   }
-  if (isReport(value)) return value;
+  const current = fromSchema1(value);
+  if (isReport(current)) return current;
   throw unreadable(source, wrong(isReport.errors?.[0]));
+}
+
+/** In schema 1 the method "paper" was called by its last stage, "tune". */
+function fromSchema1(value: unknown): unknown {
+  const { schema, method } = (value ?? {}) as { readonly schema?: unknown; readonly method?: unknown };
+  return schema === 1 ? { ...(value as object), schema: 2, method: method === 'tune' ? 'paper' : method } : value;
 }
 
 /** The job whose output folder this is; null: no folder in it, nor itself, holds a report.
@@ -160,7 +180,7 @@ async function readBudget(folder: string, name: string): Promise<ReportedBudget 
 }
 
 function wrong(error: ErrorObject | null | undefined): string {
-  return `got ${error?.instancePath || 'an object'} that ${error?.message ?? 'is wrong'}, expected a report of schema 1`;
+  return `got ${error?.instancePath || 'an object'} that ${error?.message ?? 'is wrong'}, expected a report of schema 1 or 2`;
 }
 
 function unreadable(source: string, what: string, cause?: unknown): EspalierError {

@@ -1,5 +1,6 @@
 // What a page is made of: the reports of one job, and what is read out of one report in several places.
 import type { LatencyBudgetReport, PruneReport } from '../prune-report.ts';
+import { lastStage } from '../prune-settings.ts';
 
 /** One budget of a job. */
 export interface ReportedBudget {
@@ -39,7 +40,7 @@ export function reportedJob(name: string, budgets: readonly ReportedBudget[]): R
 
 /** Quality of what was written; null where nothing was evaluated. */
 export function finalQuality({ quality, method }: PruneReport): number | null {
-  return quality[method];
+  return quality[lastStage(method)] ?? null;
 }
 
 /** Share of the dense encoder's MACs. */

@@ -3,11 +3,13 @@ import { keptCounts, parameterCount } from '../../pruning/compact.ts';
 import { maskMacs } from '../../pruning/cost.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../pruning/tuning.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { Costs } from '../job/budget.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import { masksFromTensors, masksToTensors } from '../job/mask-set.ts';
-import type { TuningReport } from '../prune-report.ts';
-import type { Method, PruneRequest } from '../prune-settings.ts';
+import type { PatchBlob } from '../job/student.ts';
+import type { GradualStepReport, TuningReport } from '../prune-report.ts';
+import { type LastStage, lastStage, type PruneRequest } from '../prune-settings.ts';
 import type { Target } from './find-masks.ts';
 import type { FisherShelf } from './fisher.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
@@ -17,6 +19,9 @@ import { tuningFromTensors, tuningToTensors } from './tune-state.ts';
 export interface PrunedBudget {
   readonly masks: Masks;
   readonly tuning: readonly TuningReport[];
+  /** Of the method "gradual": what takes the place of output projections, and the steps that led there. */
+  readonly patches?: readonly PatchBlob[];
+  readonly steps?: readonly GradualStepReport[];
   readonly heads: readonly number[];
   readonly neurons: readonly number[];
   readonly macs: number;
@@ -33,7 +38,7 @@ export interface PrunedBudget {
   readonly scores: Partial<Record<QualityStage, StoredScores>>;
 }
 
-const ORDER: readonly Method[] = ['search', 'rearrange', 'tune'];
+const ORDER: readonly LastStage[] = ['search', 'rearrange', 'tune'];
 
 /** Masks and scales of one target, from the job's Fisher information. Every stage is stored under the target's folder. */
 export async function pruneToTarget(
@@ -43,15 +48,18 @@ export async function pruneToTarget(
   target: Target,
   settings: Pick<PruneRequest, 'method' | 'damping'>,
 ): Promise<PrunedBudget> {
+  if (settings.method === 'gradual')
+    throw new EspalierError('internal', `${target.text}: got the method gradual, expected a stage of the paper's`);
   const { config } = context.checkpoint;
   const { text, fraction } = target;
   const name = (stage: string) => `${target.stages}/${stage}`;
-  const stages = ORDER.slice(0, ORDER.indexOf(settings.method) + 1);
+  const last = lastStage(settings.method);
+  const stages = ORDER.slice(0, ORDER.indexOf(last) + 1);
   const before: Partial<Record<QualityStage, Masks>> = {};
   const scores: Partial<Record<QualityStage, StoredScores>> = {};
   const seconds = { search: 0, rearrange: 0, tune: 0, evaluate: 0 };
   const measure = async (stage: QualityStage, masks: Masks) => {
-    if (stage === settings.method) return;
+    if (stage === last) return;
     before[stage] = masks;
     if (context.evaluation === null) return;
     const found = await stageQuality(context, target, stage, masks);

@@ -2,9 +2,10 @@
 import { EspalierError } from '../../shared/errors.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import type { ModelBlobs } from '../job/model-blobs.ts';
+import type { LastStage } from '../prune-settings.ts';
 import { measureQuality, type Student } from './evaluate.ts';
 
-export type QualityStage = 'dense' | 'search' | 'rearrange' | 'tune';
+export type QualityStage = 'dense' | LastStage;
 
 export interface StoredScores {
   /** Metric that is reported first. */

@@ -28,7 +28,7 @@ export function benchSettings(options: {
     replacement: false,
     fisherGroup: null,
     labels: 'data',
-    method: 'tune',
+    method: 'paper',
     damping: 'ridge',
     search: 'paper',
     neuronMultiple: 1,

@@ -110,7 +110,7 @@ test('labels may be numbers, CSV and TSV hold the same rows, and columns may be 
 
 test('without --eval nothing is measured and the model is the same', async () => {
   const [report] = await prune('unmeasured', { eval: null });
-  assert.deepEqual(report.quality, { dense: null, search: null, rearrange: null, tune: null });
+  assert.deepEqual(report.quality, { dense: null, search: null, rearrange: null, tune: null, gradual: null });
   assert.equal(report.metric, null);
   assert.equal(report.evaluation, null);
   assert.equal(report.digest, usual.digest);

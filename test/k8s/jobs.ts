@@ -18,7 +18,7 @@ const settings = (samples: number) => ({
 });
 
 /** The first is tuned; the others are only searched, so that the processor is free for what is tested. */
-const methodOf = (seed: number) => (seed === 0 ? 'tune' : 'search');
+const methodOf = (seed: number) => (seed === 0 ? 'paper' : 'search');
 
 /** A campaign of jobs with the seeds 0, 1, …, each named by its seed. */
 export function campaignOf(name: string, jobs: number, samples: number): object {

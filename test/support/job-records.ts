@@ -16,7 +16,7 @@ export const SPEC: JobSpec = {
   replacement: false,
   fisherGroup: null,
   labels: 'data',
-  method: 'tune',
+  method: 'paper',
   damping: 'ridge',
   macsLength: null,
   maxLength: null,

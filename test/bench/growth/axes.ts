@@ -29,5 +29,5 @@ export function curvePoints(axis: Axis, settings: GrowthSettings): GrowthJob[] {
 
 /** A job of BERT-base's depth and a third of its width, in as many shards as the most workers want. */
 export function simulatedCase({ workers }: GrowthJob): MemoryCase {
-  return { ...{ hiddenSize: 256, layers: 12, rows: 256, shards: 256 }, ...{ workers, jobs: 1, method: 'tune' } };
+  return { ...{ hiddenSize: 256, layers: 12, rows: 256, shards: 256 }, ...{ workers, jobs: 1, method: 'paper' } };
 }

@@ -46,7 +46,7 @@ const METHOD: JobSettings = {
   replacement: false,
   fisherGroup: 8,
   labels: 'data',
-  method: 'tune',
+  method: 'paper',
   damping: 'ridge',
   search: 'paper',
   neuronMultiple: 1,
@@ -327,14 +327,14 @@ test('out of memory: planned again with half the tokens, and whoever goes on kee
   let failures = 0;
   const refuse = (task: string) =>
     task.startsWith('solve/1') && failures++ === 0 ? new EspalierError('out_of_memory', `${task}: on purpose`) : null;
-  const first = start({ method: 'tune', budgets: [BUDGETS[0]], evaluation: null }, { refuse });
+  const first = start({ method: 'paper', budgets: [BUDGETS[0]], evaluation: null }, { refuse });
   const results = await first.results;
   assert.deepEqual(
     first.events.flatMap((event) => (event.kind === 'notice' ? [event.text] : [])),
     ['out of memory with 2048 tokens a batch: planning again with 1024'],
   );
   assert.equal((first.record.get('plan') as { value: { tokensPerBatch: number } }).value.tokensPerBatch, 1024);
-  const second = start({ method: 'tune', budgets: [BUDGETS[0]], evaluation: null }, { record: first.record });
+  const second = start({ method: 'paper', budgets: [BUDGETS[0]], evaluation: null }, { record: first.record });
   const again = await second.results;
   assert.deepEqual(content(again[0].report), content(results[0].report));
   assert.deepEqual(reused(second.events), ['fisher', 'search', 'rearrange', 'tune']);

@@ -9,7 +9,7 @@ export interface MemoryCase {
   readonly jobs: number;
   readonly rows: number;
   readonly shards: number;
-  readonly method: 'rearrange' | 'tune';
+  readonly method: 'rearrange' | 'paper';
 }
 
 export interface MemoryStart extends MemoryCase {

@@ -82,7 +82,7 @@ test('submit, job, stages, tasks and their runs on workers are one tree', async 
   telemetry.note({ kind: 'stage-started', stage: 'search', budget: '0.5', steps: 1 });
   telemetry.note({ kind: 'stage-finished', stage: 'search', budget: '0.5', seconds: 0, reused: true });
   telemetry.note({ kind: 'stage-started', stage: 'tune', budget: '0.5', steps: 8 });
-  const report = { method: 'tune', quality: { dense: 0.92, tune: 0.9 } };
+  const report = { method: 'paper', quality: { dense: 0.92, tune: 0.9 } };
   telemetry.end({ results: [{ budget: '0.5', files: [], report }] });
   await worker.close();
   await coordinator.close();

@@ -105,8 +105,16 @@ describe('the form of a campaign', () => {
     ['priority: 101', 'jobs[0].priority: [campaign_format] got 101, expected a whole number from -100 to 100'],
     ['replacement: yes', 'jobs[0].replacement: [campaign_format] got "yes", expected true or false'],
     [
-      'method: tunes',
-      'jobs[0].method: [campaign_format] got "tunes", expected search, rearrange, tune; did you mean tune?',
+      'method: papers',
+      'jobs[0].method: [campaign_format] got "papers", expected gradual, paper, rearrange, search; did you mean paper?',
+    ],
+    [
+      'method: gradual, damping: ridge',
+      'jobs[0].damping: [campaign_format] got ridge with the method gradual, which tunes no scales; expected the method paper, or no damping',
+    ],
+    [
+      'method: gradual, fisher-group: 4',
+      "jobs[0].fisher-group: [campaign_format] got 4 with the method gradual, which takes each sample's gradient alone; expected the method paper, or no group",
     ],
     ['damping: none', 'jobs[0].damping: [campaign_format] got "none", expected ridge, reference'],
     ['search: best', 'jobs[0].search: [campaign_format] got "best", expected paper, knapsack'],
@@ -205,7 +213,7 @@ describe('the form of a campaign', () => {
         `1: name: [campaign_format] got "a b", ${NAME}`,
         '2: defaults.seeds: [campaign_format] unknown; did you mean seed?',
         `4: jobs[0].samples: [campaign_format] got 0, ${COUNT}`,
-        '5: jobs[0].method: [campaign_format] got "x", expected search, rearrange, tune',
+        '5: jobs[0].method: [campaign_format] got "x", expected gradual, paper, rearrange, search',
       ],
     ],
   ] as const)

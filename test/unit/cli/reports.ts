@@ -5,7 +5,7 @@ import type { MeasuredSpeed } from '../../../coordinator/stages/latency.ts';
 export function pruneReport(changes: Partial<PruneReport> = {}): PruneReport {
   return {
     espalier: '0.1.0',
-    schema: 1,
+    schema: 2,
     model: { name: 'bert', digest: 'aa', type: 'bert' },
     data: { digest: 'bb', rows: 100, truncated: 0 },
     evaluation: { digest: 'cc', rows: 872, truncated: 0 },
@@ -14,7 +14,7 @@ export function pruneReport(changes: Partial<PruneReport> = {}): PruneReport {
     replacement: false,
     fisherGroup: 32,
     labels: 'data',
-    method: 'tune',
+    method: 'paper',
     damping: 'ridge',
     search: 'paper',
     neuronMultiple: 1,

@@ -109,7 +109,7 @@ const SECONDS = { load: 5, total: 200 };
 test('every field', () => {
   assert.deepEqual(buildReport(SETTINGS, INPUTS, WORKERS, JOB, JOB.budgets[1], SECONDS), {
     espalier: espalierVersion(),
-    schema: 1,
+    schema: 2,
     model: { name: 'toy', digest: 'model digest', type: 'bert' },
     data: { name: 'd', digest: 'data digest', rows: 100, truncated: 2 },
     evaluation: { name: 'e', digest: 'evaluation digest', rows: 50, truncated: 1 },
@@ -129,7 +129,7 @@ test('every field', () => {
         '--samples',
         '9',
       ],
-      ...['--labels', 'data', '--method', 'tune', '--damping', 'ridge'],
+      ...['--labels', 'data', '--method', 'paper', '--damping', 'ridge'],
       ...['--search', 'knapsack', '--neuron-multiple', '16', '--stride', '128'],
       ...['--runtime', 'onnxruntime', '--batch-size', '8', '--out', 'pruned'],
     ],
@@ -138,7 +138,7 @@ test('every field', () => {
     replacement: false,
     fisherGroup: 32,
     labels: 'data',
-    method: 'tune',
+    method: 'paper',
     damping: 'ridge',
     search: 'knapsack',
     neuronMultiple: 16,
@@ -146,7 +146,7 @@ test('every field', () => {
     budget: 0.3,
     task: 'single-label-classification',
     metric: 'accuracy',
-    quality: { dense: 0.9, search: 0.6, rearrange: 0.7, tune: 0.75 },
+    quality: { dense: 0.9, search: 0.6, rearrange: 0.7, tune: 0.75, gradual: null },
     scores: {
       dense: { accuracy: 0.9, f1: 0.45 },
       search: { accuracy: 0.6, f1: 0.3 },
@@ -184,7 +184,7 @@ test('nothing evaluated: no metric, no scores', () => {
   const report = buildReport(SETTINGS, { ...INPUTS, evaluation: null }, WORKERS, job, unmeasured, SECONDS);
   assert.equal(report.evaluation, null);
   assert.equal(report.metric, null);
-  assert.deepEqual(report.quality, { dense: null, search: null, rearrange: null, tune: null });
+  assert.deepEqual(report.quality, { dense: null, search: null, rearrange: null, tune: null, gradual: null });
   assert.deepEqual(report.scores, {});
 });
 
@@ -193,5 +193,5 @@ test('a job that ends before tuning: what it wrote is measured as its last stage
   const found = { ...one, result: { ...one.result, scores: { search: scores(0.6) } } };
   const settings = { ...SETTINGS, method: 'rearrange' as const };
   const report = buildReport(settings, INPUTS, WORKERS, { ...JOB, budgets: [found] }, found, SECONDS);
-  assert.deepEqual(report.quality, { dense: 0.9, search: 0.6, rearrange: 0.8, tune: null });
+  assert.deepEqual(report.quality, { dense: 0.9, search: 0.6, rearrange: 0.8, tune: null, gradual: null });
 });

@@ -9,7 +9,17 @@ const quality = { dense: 0.9, search: 0.8, rearrange: 0.85, tune: null };
 
 it('the drop of accuracy is that after the last stage', () => {
   assert.equal(prunedModel({ method: 'search', quality }).accuracyDrop?.toFixed(3), '0.100');
-  assert.equal(prunedModel({ method: 'tune', quality }).accuracyDrop, null);
+  assert.equal(prunedModel({ method: 'paper', quality }).accuracyDrop, null);
+  assert.equal(prunedModel({ method: 'paper', quality: { ...quality, tune: 0.7 } }).accuracyDrop?.toFixed(3), '0.200');
+  assert.equal(
+    prunedModel({ method: 'gradual', quality: { ...quality, gradual: 0.88 } }).accuracyDrop?.toFixed(3),
+    '0.020',
+  );
+  assert.equal(
+    prunedModel({ method: 'tune', quality: { ...quality, tune: 0.7 } }).accuracyDrop?.toFixed(3),
+    '0.200',
+    'of an earlier version',
+  );
 });
 
 it('MACs are a share of the dense ones', () => {

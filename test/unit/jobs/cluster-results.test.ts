@@ -17,6 +17,17 @@ test('a few budgets: the reports as they are', () => {
   assert.deepEqual(recordedReports(reports), reports);
 });
 
+test('as many as a job may have of gradual results: without their steps', () => {
+  const steps = [{ share: 0.5, refits: TUNING }];
+  const reports = Array.from(
+    { length: 63 },
+    (_, i) => ({ ...report(i / 64), tuning: [], steps }) as unknown as PruneReport,
+  );
+  const recorded = recordedReports(reports);
+  assert.ok(JSON.stringify(recorded).length < 64 * 1024);
+  assert.deepEqual(recorded[0], { budget: 0, digest: 'ab', tuning: [] });
+});
+
 test('as many as a job may have: without tuning, which report.json has', () => {
   const reports = Array.from({ length: 63 }, (_, i) => report(i / 64));
   const recorded = recordedReports(reports);

@@ -70,7 +70,21 @@ for (const [what, change, message] of [
   ],
   ['half a sample', { samples: 0.5 }, /^samples: got 0\.5, expected a whole number from 1 /],
   ['a seed below zero', { seed: -1 }, /^seed: got -1, /],
-  ['an unknown method', { method: 'retrain' }, /^method: got retrain, expected one of search, rearrange, tune$/],
+  [
+    'a Fisher group of a gradual job',
+    { method: 'gradual', damping: 'ridge', fisherGroup: 4 },
+    /^fisher-group: got 4 with the method gradual/,
+  ],
+  [
+    'damping of a gradual job',
+    { method: 'gradual', damping: 'reference', fisherGroup: null },
+    /^damping: got reference with the method gradual/,
+  ],
+  [
+    'an unknown method',
+    { method: 'retrain' },
+    /^method: got retrain, expected one of gradual, paper, rearrange, search$/,
+  ],
   ['an unknown search', { search: 'best' }, /^search: got best, expected one of paper, knapsack, uniform$/],
   ['an odd multiple', { neuronMultiple: 5 }, /^neuronMultiple: got 5, expected 1, 8, 16, 32, 64$/],
   ['a multiple of the paper search', { search: 'paper' }, /^neuronMultiple: got 32 with the paper's search, /],

@@ -12,7 +12,20 @@ test('a record comes back as it was written', () => {
   assert.deepEqual(decodeJob('job.x', encodeRecord(record)), { kind: 'known', record });
 });
 
-test('schema 1 is read as schema 2', () => {
+test('of schemas 1 and 2 the method of the paper is called so', () => {
+  for (const schema of [1, 2])
+    for (const [method, now] of [
+      ['tune', 'paper'],
+      ['search', 'search'],
+    ]) {
+      const { spec, ...old } = jobRecord({});
+      const read = decodeJob('job.x', bytesOf({ ...old, schema, spec: { ...spec, method } }));
+      assert.equal(read.kind === 'known' && read.record.spec.method, now);
+      assert.equal(read.kind === 'known' && read.record.schema, RECORD_SCHEMA);
+    }
+});
+
+test('schema 1 is read as this one', () => {
   const { position, requeues, stageAttempt, ...old } = jobRecord({ attempt: 3, deaths: 1 });
   assert.deepEqual([position, requeues, stageAttempt], [0, 0, 0]);
   assert.deepEqual(decodeJob('job.x', bytesOf({ ...old, schema: 1 })), {

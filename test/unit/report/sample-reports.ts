@@ -147,9 +147,10 @@ export const BARE: Partial<PruneReport> = {
   quality: { dense: null, search: null, rearrange: null, tune: null },
 };
 
-/** A report as a version wrote it that knew no names, command, importance or workers. */
+/** A report as a version wrote it that knew no names, command, importance or workers, and called the paper's method "tune". */
 export function olderReport(report: PruneReport): PruneReport {
   const { speed, onnx, command, importance, denseLayer, workerTimes, ...older } = report;
   const { name, ...data } = report.data;
-  return { ...older, data } as unknown as PruneReport;
+  const method = report.method === 'paper' ? 'tune' : report.method;
+  return { ...older, schema: 1, method, data } as unknown as PruneReport;
 }
