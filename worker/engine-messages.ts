@@ -3,7 +3,7 @@ import type { ErrorCode } from '../shared/errors.ts';
 import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
 import type { KernelsWanted } from './engine/kernels/kernels-wanted.ts';
-import type { BlobPaths } from './tasks/read-request.ts';
+import type { BlobPaths } from './tasks/request-fields.ts';
 
 /** What the engine's thread is started with. */
 export interface EngineThreadData {

@@ -85,7 +85,7 @@ function readMasks(folder: string): Masks {
   };
 }
 
-async function logitsOn(folder: string, data: string, student: Masks | null): Promise<Float32Array> {
+async function logitsOn(folder: string, data: string, masks: Masks | null): Promise<Float32Array> {
   const checkpoint = await openCheckpoint(folder);
   try {
     const { config } = checkpoint;
@@ -94,6 +94,7 @@ async function logitsOn(folder: string, data: string, student: Masks | null): Pr
     const { samples } = (await loadDataset({ path: data, config, tokenizer, ...options })).encode(null);
     const plan = testPlan(samples);
     const shards = { first: 0, end: plan.shards.length };
+    const student = masks && { masks, patches: [] };
     const [logits] = await runEvaluate(testContext(), { model: await localModel(folder), plan, shards, student });
     return logits.data as Float32Array;
   } finally {

@@ -4,12 +4,20 @@ import type { Masks } from '../../pruning/masks.ts';
 import type { Ops } from '../engine/ops.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
 import { type LocalModel, openLocalModel } from './local-model.ts';
+import { disposeProjection, type PatchedProjection, uploadPatch, withProjections } from './patched-weights.ts';
+import type { PatchSource } from './student.ts';
 
 interface Entry {
   readonly model: LocalModel;
   readonly weights: EncoderWeights;
   /** Pruned forms of it by the digest of their masks, oldest first. */
-  readonly pruned: Map<string, EncoderWeights>;
+  readonly pruned: Map<string, PrunedEntry>;
+}
+
+interface PrunedEntry {
+  readonly weights: EncoderWeights;
+  /** Of each step (2 · layer, +1 for the FFN), what its last patch left under these masks. */
+  readonly patched: Map<number, { readonly digest: string; readonly projection: PatchedProjection }>;
 }
 
 const MOST_MODELS = 2;
@@ -41,19 +49,32 @@ export class ModelCache {
 
   /** The model under masks; it stays the cache's, and is released when four others were asked for since. */
   async pruned(model: LocalModel, masks: Masks): Promise<EncoderWeights> {
-    const { weights, pruned } = await this.entry(model);
-    const key = masksKey(masks);
-    let found = pruned.get(key);
-    if (found === undefined) {
-      for (const [oldest, value] of pruned) {
-        if (pruned.size < MOST_PRUNED) break;
-        pruned.delete(oldest);
-        disposePruned(this.ops.engine, value);
+    return this.prunedOf(await this.entry(model), masks).weights;
+  }
+
+  /** The model under masks with patches. It stays the cache's and shares everything but patched projections with the model under
+   * these masks, with which it is released. A patch is read once; it goes when another one of its sub-layer is asked for
+   * under the same masks.
+   * @throws EspalierError "protocol" where the masks keep what a patch lacks; those of `PatchSource.load`. */
+  async student(model: LocalModel, masks: Masks, patches: readonly PatchSource[]): Promise<EncoderWeights> {
+    const entry = await this.entry(model);
+    const { weights, patched } = this.prunedOf(entry, masks);
+    const projections: PatchedProjection[] = [];
+    for (const { layer, subLayer, digest, load } of patches) {
+      const step = 2 * layer + (subLayer === 'ffn' ? 1 : 0);
+      let found = patched.get(step);
+      if (found?.digest !== digest) {
+        this.checkCancelled();
+        const patch = await load();
+        const { engine } = this.ops;
+        const projection = engine.scope(() => uploadPatch(this.ops, weights.config, patch, masks));
+        if (found !== undefined) disposeProjection(engine, found.projection);
+        found = { digest, projection };
+        patched.set(step, found);
       }
-      found = this.ops.engine.scope(() => pruneWeights(this.ops, weights, masks));
-    } else pruned.delete(key);
-    pruned.set(key, found);
-    return found;
+      projections.push(found.projection);
+    }
+    return withProjections(weights, projections);
   }
 
   /** Of the weight files of all models here, the one used last at the end. */
@@ -91,8 +112,28 @@ export class ModelCache {
     return entry;
   }
 
+  private prunedOf({ weights, pruned }: Entry, masks: Masks): PrunedEntry {
+    const key = masksKey(masks);
+    let found = pruned.get(key);
+    if (found === undefined) {
+      for (const [oldest, value] of pruned) {
+        if (pruned.size < MOST_PRUNED) break;
+        pruned.delete(oldest);
+        this.releasePruned(value);
+      }
+      found = { weights: this.ops.engine.scope(() => pruneWeights(this.ops, weights, masks)), patched: new Map() };
+    } else pruned.delete(key);
+    pruned.set(key, found);
+    return found;
+  }
+
+  private releasePruned({ weights, patched }: PrunedEntry): void {
+    for (const { projection } of patched.values()) disposeProjection(this.ops.engine, projection);
+    disposePruned(this.ops.engine, weights);
+  }
+
   private release(entry: Entry): void {
-    for (const pruned of entry.pruned.values()) disposePruned(this.ops.engine, pruned);
+    for (const pruned of entry.pruned.values()) this.releasePruned(pruned);
     disposeWeights(this.ops.engine, entry.weights);
   }
 }

@@ -1,4 +1,5 @@
 // Timed passes in the engine, as the other tasks compute them.
+import type { Patch } from '../../pruning/patch.ts';
 import { uploadBatch } from '../model/device-batch.ts';
 import {
   disposePruned,
@@ -8,6 +9,8 @@ import {
   pruneWeights,
 } from '../model/encoder-weights.ts';
 import { type LocalModel, openLocalModel } from '../model/local-model.ts';
+import { uploadPatch, withProjections } from '../model/patched-weights.ts';
+import type { Student } from '../model/student.ts';
 import { modelLogits } from '../tasks/evaluate.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
 import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
@@ -30,13 +33,13 @@ export function engineRuntime(context: TaskContext, dense: LocalModel): Runtime 
 async function openTimed(
   context: TaskContext,
   dense: LocalModel,
-  { model, masks }: TimedSource,
+  { model, student }: TimedSource,
   { batchSize, tokens }: PassShape,
 ): Promise<TimedModel> {
   const { engine, ops, models } = context;
   const { weights, release } =
-    masks !== null
-      ? await masked()
+    student !== null
+      ? await pruned(context, model, student)
       : model === dense
         ? { weights: await models.dense(model), release: () => {} }
         : await loaded(context, model);
@@ -55,12 +58,30 @@ async function openTimed(
       ),
     close: async () => release(),
   };
+}
 
-  async function masked() {
-    const whole = await models.dense(model);
-    const weights = engine.scope(() => pruneWeights(ops, whole, masks!));
-    return { weights, release: () => disposePruned(engine, weights) };
-  }
+// A form of its own: the cache keeps fewer models than are timed in turn.
+async function pruned(
+  { engine, ops, models }: TaskContext,
+  model: LocalModel,
+  { masks, patches }: Student,
+): Promise<{ weights: EncoderWeights; release: () => void }> {
+  const whole = await models.dense(model);
+  const loaded: Patch[] = [];
+  for (const patch of patches) loaded.push(await patch.load());
+  const { weights, biases } = engine.scope(() => {
+    const projections = loaded.map((patch) => uploadPatch(ops, whole.config, patch, masks));
+    // The scope releases what they stand in for.
+    const weights = withProjections(pruneWeights(ops, whole, masks), projections);
+    return { weights, biases: projections.map(({ bias }) => bias) };
+  });
+  return {
+    weights,
+    release: () => {
+      disposePruned(engine, weights);
+      for (const bias of biases) engine.dispose(bias);
+    },
+  };
 }
 
 async function loaded(

@@ -12,6 +12,7 @@ import {
 import { writeOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import { openLocalModel } from '../model/local-model.ts';
 import { withOnnxFolder } from '../model/onnx-folder.ts';
 import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
@@ -38,16 +39,18 @@ export async function onnxRuntime({ threads, checkCancelled }: OnnxRuntimeOption
 }
 
 async function writeSource(
-  { model, masks }: TimedSource,
+  { model, student }: TimedSource,
   folder: string,
 ): Promise<{ readonly file: string; readonly config: ModelConfig }> {
   const file = path.join(folder, 'model.onnx');
   const checkpoint = await openLocalModel(model);
   try {
-    if (masks === null) await writeOnnx(checkpoint, file, { dtype: 'F32' });
+    if (student === null) await writeOnnx(checkpoint, file, { dtype: 'F32' });
     else {
+      if (student.patches.length > 0)
+        throw new EspalierError('protocol', `patches: got ${student.patches.length}, expected none in ONNX Runtime`);
       const pruned = path.join(folder, 'pruned');
-      await writePrunedCheckpoint(checkpoint, masks, 'F32', pruned);
+      await writePrunedCheckpoint(checkpoint, student.masks, 'F32', pruned);
       const written = await openCheckpoint(pruned);
       try {
         await writeOnnx(written, file, { dtype: 'F32' });

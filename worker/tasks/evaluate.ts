@@ -1,6 +1,5 @@
 // Task "evaluate": outputs of a model, dense or pruned, for some shards.
 import type { Plan, Shard } from '../../dataset/plan.ts';
-import type { Masks } from '../../pruning/masks.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { PackedUpload } from '../engine/packed-upload.ts';
@@ -9,6 +8,7 @@ import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { lastQueries } from '../model/forward.ts';
 import { headForward } from '../model/head.ts';
 import type { LocalModel } from '../model/local-model.ts';
+import type { Student } from '../model/student.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface EvaluateInput {
@@ -16,14 +16,15 @@ export interface EvaluateInput {
   readonly plan: Plan;
   readonly shards: ShardRange;
   /** null: the checkpoint as it is. */
-  readonly student: Masks | null;
+  readonly student: Student | null;
 }
 
 /** @returns "logits" F32 [rows, outputs] in plan order: a row a sample, or a row an unpadded token. */
 export async function runEvaluate(context: TaskContext, input: EvaluateInput): Promise<NamedTensor[]> {
   const { models, engine } = context;
+  const { model, student } = input;
   const weights =
-    input.student === null ? await models.dense(input.model) : await models.pruned(input.model, input.student);
+    student === null ? await models.dense(model) : await models.student(model, student.masks, student.patches);
   const shards = shardsOf(input.plan, input.shards);
   const byToken = weights.headDense === null;
   const { outputs } = weights.config;

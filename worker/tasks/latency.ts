@@ -1,8 +1,8 @@
 // Task "latency": measured forward passes of several models in turn, on a device that does nothing else meanwhile.
-import type { Masks } from '../../pruning/masks.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { machineName } from '../device.ts';
 import type { LocalModel } from '../model/local-model.ts';
+import type { Student } from '../model/student.ts';
 import { engineRuntime } from '../runtimes/engine.ts';
 import { onnxRuntime } from '../runtimes/onnxruntime.ts';
 import type { Runtime, TimedModel } from '../runtimes/runtime.ts';
@@ -12,7 +12,7 @@ import type { TaskContext } from './task-context.ts';
 export interface LatencyInput {
   readonly model: LocalModel;
   /** Of `model`; null: all of it. */
-  readonly students: readonly (Masks | null)[];
+  readonly students: readonly (Student | null)[];
   /** Timed after them, as they are. */
   readonly models: readonly LocalModel[];
   readonly runtime: 'engine' | 'onnxruntime';
@@ -50,8 +50,8 @@ async function timed(
   { model, students, models, batchSize, tokens, repeats, leastSeconds }: LatencyInput,
 ): Promise<Float64Array[]> {
   const sources = [
-    ...students.map((masks) => ({ model, masks })),
-    ...models.map((own) => ({ model: own, masks: null })),
+    ...students.map((student) => ({ model, student })),
+    ...models.map((own) => ({ model: own, student: null })),
   ];
   const opened: TimedModel[] = [];
   try {

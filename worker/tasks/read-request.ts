@@ -1,24 +1,23 @@
 // Turns a RunRequest as it came over the wire into the input of a task, with everything that a peer can choose checked.
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Plan } from '../../dataset/plan.ts';
 import { decodePlan } from '../../dataset/plan-blob.ts';
-import type { Masks, SubLayer } from '../../pruning/masks.ts';
+import type { Masks } from '../../pruning/masks.ts';
 import { parseTuningSettings } from '../../pruning/tuning.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
 import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/ModelRef.ts';
-import type { ShardRange__Output } from '../../shared/rpc/generated/espalier/v1/ShardRange.ts';
 import type { SumSource__Output } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
 import type { RunRequest } from '../../shared/rpc/protocol.ts';
 import { decodeSafetensors } from '../../shared/safetensors.ts';
-import { type NamedTensor, viewAs } from '../../shared/tensor.ts';
+import type { NamedTensor } from '../../shared/tensor.ts';
 import { MOST_BATCH_TOKENS } from '../model/device-batch.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { ModelCache } from '../model/model-cache.ts';
 import { OnnxModelCache } from '../model/onnx-model-cache.ts';
+import type { Student } from '../model/student.ts';
 import { runActivations } from './activations.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runEvaluateOnnx } from './evaluate-onnx.ts';
@@ -26,11 +25,10 @@ import { runFisher } from './fisher.ts';
 import { runLatency } from './latency.ts';
 import { leaveRoom } from './leave-room.ts';
 import { runNormalEquations, type TuningInput } from './normal-equations.ts';
+import { readMasks, readStudent, requireDense } from './read-student.ts';
+import { type BlobPaths, given, model, pathOf, range, subLayer, within } from './request-fields.ts';
 import { runSolve, type SumSource } from './solve.ts';
-import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
-
-/** Where the blobs of a request lie, by digest. */
-export type BlobPaths = Readonly<Record<string, string>>;
+import { shardsOf, type TaskContext } from './task-context.ts';
 
 const MOST_REPEATS = 1000;
 const MOST_TIMED = 64;
@@ -82,7 +80,7 @@ export class RequestRunner {
       case 'evaluate': {
         const task = given(request.evaluate, 'evaluate');
         const local = model(task.model, paths);
-        const student = task.student === null ? null : await this.masks(local, task.student);
+        const student = task.student === null ? null : await this.student(local, task.student, paths);
         return runEvaluate(context, {
           model: local,
           plan: await this.plan(task.plan, paths),
@@ -138,9 +136,7 @@ export class RequestRunner {
         within('least_seconds', task.leastSeconds, 0, MOST_LEAST_SECONDS);
         within('threads', task.threads, 0, MOST_THREADS);
         const students = await Promise.all(
-          task.students.map((set) =>
-            set.headMask.length + set.neuronMask.length === 0 ? null : this.masks(local, set),
-          ),
+          task.students.map((set) => (isDense(set) ? null : this.student(local, set, paths))),
         );
         return runLatency(context, {
           model: local,
@@ -197,51 +193,17 @@ export class RequestRunner {
   }
 
   private async masks(local: LocalModel, set: MaskSet__Output): Promise<Masks> {
-    const { config } = await this.models.dense(local);
-    requireDense(config, 'masks');
-    const { layers, heads, intermediateSize } = config;
-    return {
-      layers,
-      heads,
-      neurons: intermediateSize,
-      headMask: bits('head_mask', set.headMask, layers * heads),
-      neuronMask: bits('neuron_mask', set.neuronMask, layers * intermediateSize),
-      headScales: scales('head_scales', set.headScales, layers * heads),
-      neuronScales: scales('neuron_scales', set.neuronScales, layers * intermediateSize),
-    };
+    return readMasks((await this.models.dense(local)).config, set);
+  }
+
+  private async student(local: LocalModel, set: MaskSet__Output, paths: BlobPaths): Promise<Student> {
+    return readStudent((await this.models.dense(local)).config, set, paths);
   }
 }
 
-// Masks, and gradients of them, have a place for every head and neuron.
-function requireDense(config: ModelConfig, name: string): void {
-  const { heads, intermediateSize, headsByLayer, neuronsByLayer } = config;
-  if (headsByLayer.some((count) => count !== heads) || neuronsByLayer.some((count) => count !== intermediateSize))
-    throw new EspalierError('protocol', `${name}: got a model that is already pruned, expected a dense one`);
-}
-
-function given<T>(value: T | null | undefined, name: string): T {
-  if (value === null || value === undefined)
-    throw new EspalierError('protocol', `${name}: got nothing, expected a value`);
-  return value;
-}
-
-function within(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most))
-    throw new EspalierError('protocol', `${name}: got ${value}, expected ${least} to ${most}`);
-}
-
-function pathOf(digest: string, paths: BlobPaths): string {
-  return given(paths[digest], `blob ${digest}`);
-}
-
-function model(ref: ModelRef__Output | null, paths: BlobPaths): LocalModel {
-  const { configJson, weights } = given(ref, 'model');
-  return { configJson, weights: weights.map(({ digest }) => ({ digest, path: pathOf(digest, paths) })) };
-}
-
-function range(value: ShardRange__Output | null): ShardRange {
-  const { first, end } = given(value, 'shards');
-  return { first, end };
+// As it is: what masks leave of a model that is pruned already cannot be told.
+function isDense({ headMask, neuronMask, patches }: MaskSet__Output): boolean {
+  return headMask.length + neuronMask.length + patches.length === 0;
 }
 
 function runtimeName(text: string): 'engine' | 'onnxruntime' {
@@ -256,35 +218,9 @@ function matrixType(text: string): 'F32' | 'F16' {
   return text;
 }
 
-function subLayer(text: string): SubLayer {
-  if (text !== 'attention' && text !== 'ffn')
-    throw new EspalierError('protocol', `sub_layer: got "${text}", expected "attention" or "ffn"`);
-  return text;
-}
-
 async function sums(source: SumSource__Output, paths: BlobPaths): Promise<SumSource> {
   if (source.sums === null || source.sums === undefined)
     return { kind: 'shards', shards: range(source.shards ?? null) };
   const bytes = await readFile(pathOf(source.sums.digest, paths));
   return { kind: 'sums', tensors: decodeSafetensors(bytes, 'sums').tensors };
-}
-
-function bits(name: string, bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length !== length)
-    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length}`);
-  const at = bytes.findIndex((bit) => bit > 1);
-  if (at >= 0) throw new EspalierError('protocol', `${name} ${at}: got ${bytes[at]}, expected 0 or 1`);
-  return new Uint8Array(bytes);
-}
-
-// Those that are left out at the end are 1.
-function scales(name: string, bytes: Uint8Array, length: number): Float32Array {
-  if (bytes.length > length * 4 || bytes.length % 4 !== 0)
-    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected at most ${length * 4}`);
-  const values = viewAs('F32', bytes) as Float32Array;
-  const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw new EspalierError('protocol', `${name} ${at}: got ${values[at]}, expected a finite number`);
-  const all = new Float32Array(length).fill(1);
-  all.set(values);
-  return all;
 }

@@ -69,7 +69,8 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
       'fisher rows': (context) => runFisher(context, { ...given, shards, gram: false }),
       'fisher grams': (context) => runFisher(context, { ...given, shards, gram: true }),
       'dense outputs': (context) => runEvaluate(context, { ...given, shards, student: null }),
-      'outputs of a student': (context) => runEvaluate(context, { ...given, shards, student: STUDENT }),
+      'outputs of a student': (context) =>
+        runEvaluate(context, { ...given, shards, student: { masks: STUDENT, patches: [] } }),
       sums: (context) => sums(context, given, 4, shards),
       solve: (context) => runSolve(context, { ...solve, settings: DEFAULT_TUNING_SETTINGS }),
     };

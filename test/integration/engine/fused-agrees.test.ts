@@ -46,7 +46,10 @@ for (const [architecture, head, activation] of [
       const found = {
         gradients: numbers(await runFisher(context, { model, plan, shards, gram: false }), 'rows'),
         outputs: numbers(await runEvaluate(context, { model, plan, shards, student: null }), 'logits'),
-        'outputs of a student': numbers(await runEvaluate(context, { model, plan, shards, student }), 'logits'),
+        'outputs of a student': numbers(
+          await runEvaluate(context, { model, plan, shards, student: { masks: student, patches: [] } }),
+          'logits',
+        ),
         'scales of heads': numbers(await solve(1, 'attention'), 'scales'),
         'scales of neurons': numbers(await solve(1, 'ffn'), 'scales'),
       };

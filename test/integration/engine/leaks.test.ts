@@ -76,7 +76,8 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
     fisher: (context) => runFisher(context, { model, plan, shards, gram: false }),
     'fisher grams': (context) => runFisher(context, { model, plan, shards, gram: true }),
     evaluate: (context) => runEvaluate(context, { model, plan, shards, student: null }),
-    'evaluate a student': (context) => runEvaluate(context, { model, plan, shards, student: STUDENT }),
+    'evaluate a student': (context) =>
+      runEvaluate(context, { model, plan, shards, student: { masks: STUDENT, patches: [] } }),
     'normal equations': async (context) => {
       await runNormalEquations(context, { ...tuning, layer: 0, subLayer: 'ffn', shards: { first: 0, end: 2 } });
       await runNormalEquations(context, { ...tuning, subLayer: 'attention', shards });
@@ -104,7 +105,8 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
       return runSolve(context, { ...tuning, layer: 2, subLayer: 'ffn', fit, heldOut: null, settings });
     },
     latency: (context) => {
-      const students = [null, STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];
+      const masked = [STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];
+      const students = [null, ...masked.map((masks) => ({ masks, patches: [] }))];
       const shape = { batchSize: 2, tokens: 5, repeats: 2, leastSeconds: 0, threads: 0 };
       return runLatency(context, { model, students, models: [model, { ...model }], runtime: 'engine', ...shape });
     },

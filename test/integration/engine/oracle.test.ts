@@ -238,7 +238,7 @@ for (const [what, masks] of Object.entries(REMAINS))
       const traces = samples.map((sample) => encoder.forward(encoderInput(sample), values));
       const expected = traces.flatMap((trace) => [...trace.logits]);
       const shards = wholePlan(plan);
-      const masked = await runEvaluate(context, { model, plan, shards, student: masks });
+      const masked = await runEvaluate(context, { model, plan, shards, student: { masks, patches: [] } });
       assertWithin(largestDifference(numbers(masked, 'logits'), expected), SAME_LOGITS, `${name}, masks`);
 
       const written = await writtenModel(t, tiny, masks);

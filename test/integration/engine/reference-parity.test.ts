@@ -121,7 +121,8 @@ for (const name of REFERENCE_FIXTURES) {
         );
       }
       assert.equal(left.length, 0, 'every sub-layer of the fixture was compared');
-      const logits = await runEvaluate(context, { model, plan, shards: all, student });
+      const pruned = { masks: student, patches: [] };
+      const logits = await runEvaluate(context, { model, plan, shards: all, student: pruned });
       assertWithin(largestGap(numbers(logits, 'logits'), expected.tuned_logits.flat(2)), VALUES, 'tuned logits');
       context.states.clear();
       context.models.clear();

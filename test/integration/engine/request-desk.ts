@@ -11,7 +11,8 @@ import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { RunRequest } from '../../../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
-import { type BlobPaths, RequestRunner } from '../../../worker/tasks/read-request.ts';
+import { RequestRunner } from '../../../worker/tasks/read-request.ts';
+import type { BlobPaths } from '../../../worker/tasks/request-fields.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
 import { assertSameBits } from './results.ts';
 import {

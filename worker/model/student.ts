@@ -1,0 +1,21 @@
+// A student as tasks are told it: masks, and refitted output projections in place of the dense model's (worker.proto,
+// MaskSet).
+import type { Masks, SubLayer } from '../../pruning/masks.ts';
+import type { Patch } from '../../pruning/patch.ts';
+
+/** A patch that is read when it is needed: most are on the device already. */
+export interface PatchSource {
+  readonly layer: number;
+  readonly subLayer: SubLayer;
+  /** Names its content. */
+  readonly digest: string;
+  /** @throws EspalierError "protocol" for content of another form, "not_finite". */
+  load(): Promise<Patch>;
+}
+
+/** A pruned model relative to its dense one. */
+export interface Student {
+  readonly masks: Masks;
+  /** At most one a sub-layer. */
+  readonly patches: readonly PatchSource[];
+}

@@ -1,0 +1,95 @@
+// Masks and patches of a request, with everything that a peer can choose checked.
+import { readFile } from 'node:fs/promises';
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { patchFromTensors } from '../../pruning/patch.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
+import type { Patch__Output } from '../../shared/rpc/generated/espalier/v1/Patch.ts';
+import { decodeSafetensors } from '../../shared/safetensors.ts';
+import { viewAs } from '../../shared/tensor.ts';
+import type { PatchSource, Student } from '../model/student.ts';
+import { type BlobPaths, given, pathOf, subLayer } from './request-fields.ts';
+
+/** A student of the model. Its patches are read when they are asked for, and checked then.
+ * @throws EspalierError "protocol" for a model that is pruned already, masks or scales of another form, a patch of a sub-layer
+ * that the model lacks or that has one already. */
+export function readStudent(config: ModelConfig, set: MaskSet__Output, paths: BlobPaths): Student {
+  const masks = masksOf(config, set);
+  const patches = set.patches.map((patch) => patchSource(config, patch, paths));
+  const places = new Set<string>();
+  for (const { layer, subLayer } of patches) {
+    const place = `${layer} ${subLayer}`;
+    if (places.has(place))
+      throw new EspalierError('protocol', `patches: got two of layer ${place}, expected one at most`);
+    places.add(place);
+  }
+  return { masks, patches };
+}
+
+/** A student that has no patches, of a task that knows none. @throws EspalierError "protocol", also where it has some. */
+export function readMasks(config: ModelConfig, set: MaskSet__Output): Masks {
+  if (set.patches.length > 0)
+    throw new EspalierError('protocol', `patches: got ${set.patches.length}, expected none in this kind of task`);
+  return masksOf(config, set);
+}
+
+/** Masks, and gradients of them, have a place for every head and neuron.
+ * @throws EspalierError "protocol" that begins with `name`, for a model that is pruned already. */
+export function requireDense(config: ModelConfig, name: string): void {
+  const { heads, intermediateSize, headsByLayer, neuronsByLayer } = config;
+  if (headsByLayer.some((count) => count !== heads) || neuronsByLayer.some((count) => count !== intermediateSize))
+    throw new EspalierError('protocol', `${name}: got a model that is already pruned, expected a dense one`);
+}
+
+function masksOf(config: ModelConfig, set: MaskSet__Output): Masks {
+  requireDense(config, 'masks');
+  const { layers, heads, intermediateSize } = config;
+  return {
+    layers,
+    heads,
+    neurons: intermediateSize,
+    headMask: bits('head_mask', set.headMask, layers * heads),
+    neuronMask: bits('neuron_mask', set.neuronMask, layers * intermediateSize),
+    headScales: scales('head_scales', set.headScales, layers * heads),
+    neuronScales: scales('neuron_scales', set.neuronScales, layers * intermediateSize),
+  };
+}
+
+function patchSource(config: ModelConfig, patch: Patch__Output, paths: BlobPaths): PatchSource {
+  const { layers, heads, headSize, intermediateSize, hiddenSize } = config;
+  if (!(patch.layer < layers))
+    throw new EspalierError('protocol', `layer of a patch: got ${patch.layer}, expected 0 to ${layers - 1}`);
+  const at = { layer: patch.layer, subLayer: subLayer(patch.subLayer) };
+  const sizes = at.subLayer === 'ffn' ? { variables: intermediateSize, size: 1 } : { variables: heads, size: headSize };
+  const { digest } = given(patch.blob, 'blob of a patch');
+  const path = pathOf(digest, paths);
+  return {
+    ...at,
+    digest,
+    load: async () => {
+      const name = `patch of layer ${at.layer} ${at.subLayer}`;
+      return patchFromTensors(decodeSafetensors(await readFile(path), name).tensors, at, { ...sizes, hiddenSize });
+    },
+  };
+}
+
+function bits(name: string, bytes: Uint8Array, length: number): Uint8Array {
+  if (bytes.length !== length)
+    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected ${length}`);
+  const at = bytes.findIndex((bit) => bit > 1);
+  if (at >= 0) throw new EspalierError('protocol', `${name} ${at}: got ${bytes[at]}, expected 0 or 1`);
+  return new Uint8Array(bytes);
+}
+
+// Those that are left out at the end are 1.
+function scales(name: string, bytes: Uint8Array, length: number): Float32Array {
+  if (bytes.length > length * 4 || bytes.length % 4 !== 0)
+    throw new EspalierError('protocol', `${name}: got ${bytes.length} bytes, expected at most ${length * 4}`);
+  const values = viewAs('F32', bytes) as Float32Array;
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw new EspalierError('protocol', `${name} ${at}: got ${values[at]}, expected a finite number`);
+  const all = new Float32Array(length).fill(1);
+  all.set(values);
+  return all;
+}

@@ -1,0 +1,44 @@
+// Single fields of a request as they came over the wire, checked: what several kinds of tasks have.
+import type { SubLayer } from '../../pruning/masks.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/ModelRef.ts';
+import type { ShardRange__Output } from '../../shared/rpc/generated/espalier/v1/ShardRange.ts';
+import type { LocalModel } from '../model/local-model.ts';
+import type { ShardRange } from './task-context.ts';
+
+/** Where the blobs of a request lie, by digest. */
+export type BlobPaths = Readonly<Record<string, string>>;
+
+/** @throws EspalierError "protocol" for what is missing. */
+export function given<T>(value: T | null | undefined, name: string): T {
+  if (value === null || value === undefined)
+    throw new EspalierError('protocol', `${name}: got nothing, expected a value`);
+  return value;
+}
+
+/** @throws EspalierError "protocol" outside of `least` to `most`. */
+export function within(name: string, value: number, least: number, most: number): void {
+  if (!(value >= least && value <= most))
+    throw new EspalierError('protocol', `${name}: got ${value}, expected ${least} to ${most}`);
+}
+
+/** @throws EspalierError "protocol" for a blob that did not come with the request. */
+export function pathOf(digest: string, paths: BlobPaths): string {
+  return given(paths[digest], `blob ${digest}`);
+}
+
+export function model(ref: ModelRef__Output | null, paths: BlobPaths): LocalModel {
+  const { configJson, weights } = given(ref, 'model');
+  return { configJson, weights: weights.map(({ digest }) => ({ digest, path: pathOf(digest, paths) })) };
+}
+
+export function range(value: ShardRange__Output | null): ShardRange {
+  const { first, end } = given(value, 'shards');
+  return { first, end };
+}
+
+export function subLayer(text: string): SubLayer {
+  if (text !== 'attention' && text !== 'ffn')
+    throw new EspalierError('protocol', `sub_layer: got "${text}", expected "attention" or "ffn"`);
+  return text;
+}
