@@ -142,12 +142,16 @@ export class Scheduler {
     };
   }
 
+  /** Of the one job of this scheduler: over how many workers its next sub-layer of tuning is best cut. */
+  get tuningSpread(): number {
+    return this.#onlyJob.tuningSpread;
+  }
+
   /** Runs all tasks of the one job of this scheduler and returns their results in the same order. Several runs may go on
    * at once. @throws EspalierError of the first task that failed for good; the others are cancelled. "no_workers" when the
    * source is exhausted, "cancelled" when the signal aborts. */
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]> {
-    this.#alone ??= this.join({ id: '', priority: 0, deviceClass: null, models: [] });
-    return this.#alone.runTasks(tasks, options);
+    return this.#onlyJob.runTasks(tasks, options);
   }
 
   /** Of the one job of this scheduler. */
@@ -161,6 +165,11 @@ export class Scheduler {
     this.#stragglers.close();
     this.#timers.close();
     this.#jobs.failWaiting(new EspalierError('cancelled', 'the scheduler is closed'));
+  }
+
+  get #onlyJob(): JobTasks {
+    this.#alone ??= this.join({ id: '', priority: 0, deviceClass: null, models: [] });
+    return this.#alone;
   }
 
   async #run(job: ScheduledJob, tasks: readonly TaskSpec[], options: RunOptions = {}): Promise<TaskResult[]> {

@@ -81,6 +81,9 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
     get memoryBytes() {
       return Math.min(...opened.workers.map(({ memoryBytes }) => memoryBytes));
     },
+    get tuningSpread() {
+      return scheduler.tuningSpread;
+    },
     get workerTimes() {
       return scheduler.workerTimes;
     },
