@@ -157,6 +157,20 @@ export class Ops {
     return this.engine.op('Slice', inputs, [type('T', x.dtype), type('Index', INT32)]);
   }
 
+  /** Neighbouring columns of a matrix, as many as each size says: all of them. */
+  splitColumns(x: DeviceTensor, sizes: readonly number[]): DeviceTensor[] {
+    if (sizes.length === 1) return [x];
+    const { engine } = this;
+    const attributes = [int('num_split', sizes.length), type('T', x.dtype), type('Tlen', INT32)];
+    return engine.opOutputs('SplitV', [x, engine.constant(sizes), engine.constant([1], [])], attributes, sizes.length);
+  }
+
+  /** A tensor of ones. */
+  ones(shape: readonly number[]): DeviceTensor {
+    const { engine } = this;
+    return engine.op('Fill', [engine.constant(shape), engine.scalar(1)], [T, type('index_type', INT32)]);
+  }
+
   /** Zeros around `x`: [before, after] for each axis. */
   pad(x: DeviceTensor, paddings: readonly (readonly [number, number])[]): DeviceTensor {
     const table = this.engine.constant(paddings.flat(), [paddings.length, 2]);
@@ -188,6 +202,11 @@ export class Ops {
   sum64(x: DeviceTensor, axes: readonly number[], keepAxes = false): DeviceTensor {
     const attributes = [type('T', DOUBLE), INDEX, bool('keep_dims', keepAxes)];
     return this.engine.op('Sum', [x, this.engine.constant(axes)], attributes);
+  }
+
+  /** Half the sum of the squares of a float64 tensor, []. */
+  halfSquares64(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('L2Loss', [x], [type('T', DOUBLE)]);
   }
 
   /** The diagonal of a float64 matrix. */

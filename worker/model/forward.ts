@@ -91,25 +91,11 @@ export class Forward {
     return { query: ops.slice(kernel, [0, 0], [-1, width]), keyValue: ops.slice(kernel, [0, width], [-1, 2 * width]) };
   }
 
-  /** Attention sub-layer's output before LayerNorm, [b·queries, D]: merged contexts · W + bias + residual. */
-  attentionOutput(layer: LayerWeights, contexts: DeviceTensor | null, residual: DeviceTensor): DeviceTensor {
-    const base = this.ops.biasAdd(residual, layer.attentionBias);
-    if (contexts === null || layer.attentionOutput === null) return base;
-    return this.ops.add(this.ops.matMul(contexts, layer.attentionOutput), base);
-  }
-
   /** Activations of the neurons that are left, [rows, neurons]; null where none is. */
   ffn(weights: EncoderWeights, layer: LayerWeights, x: DeviceTensor): ActivationResult | null {
     if (layer.ffnIn === null) return null;
     const product = this.ops.matMul(x, layer.ffnIn.kernel);
     return this.kernels.activation(weights.config.activation, product, layer.ffnIn.bias);
-  }
-
-  /** FFN sub-layer's output before LayerNorm, [rows, D]. */
-  ffnOutput(layer: LayerWeights, activations: DeviceTensor | null, residual: DeviceTensor): DeviceTensor {
-    const base = this.ops.biasAdd(residual, layer.ffnBias);
-    if (activations === null || layer.ffnOut === null) return base;
-    return this.ops.add(this.ops.matMul(activations, layer.ffnOut), base);
   }
 
   /** One whole layer. @returns the next hidden states [b·queries, D] and what its gradient needs. */

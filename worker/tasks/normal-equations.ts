@@ -7,22 +7,17 @@ import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
+import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import { ModelCache, masksKey } from '../model/model-cache.ts';
-import {
-  addSums,
-  type DeviceSums,
-  downloadSums,
-  foldShards,
-  makeProjection,
-  type Projection,
-  releaseSums,
-  sumPositions,
-} from '../tuning/device-sums.ts';
+import { addSums, type DeviceSums, foldShards, releaseSums, sumPositions, sumTensors } from '../tuning/device-sums.ts';
 import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
+import { makeProjection, type Projection } from '../tuning/output-projection.ts';
 import { SUM_PRECISION } from '../tuning/precision.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
-import { base, contribution, features, normalize, output, projection, stepOf } from '../tuning/sub-layer.ts';
+import { stretchesOf } from '../tuning/stretch.ts';
+import { contribution, features, nextStates, projection, stepOf } from '../tuning/sub-layer.ts';
+import { downloadSums } from '../tuning/sums-transfer.ts';
 import { restOfTeacher } from '../tuning/teacher-rest.ts';
 import { statesKey, type TuningPair } from '../tuning/tuning-pair.ts';
 import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
@@ -125,14 +120,15 @@ function shardSums(context: TaskContext, { pair, step, projection, given }: Summ
   const { engine, ops, states } = context;
   const waiting: Observations[] = [];
   const totals: DeviceSums[] = [];
-  const flush = () => {
+  let stretches = stretchesOf(pair.plan, shard).length;
+  const add = (observations: readonly Observations[]) => {
     const sums = engine.scope(() => {
       const found = engine.withPrecision(SUM_PRECISION, () =>
-        sumPositions(ops, joined(ops, waiting), projection, () => context.checkCancelled()),
+        sumPositions(ops, joined(ops, observations), projection, () => context.checkCancelled()),
       );
       return totals.length === 0 ? found : addSums(ops, totals[0], found);
     });
-    engine.keep([...sums.panels, sums.vector]);
+    engine.keep(sumTensors(sums));
     for (const before of totals.splice(0, 1, sums)) releaseSums(engine, before);
     releaseObservations(engine, waiting.splice(0));
   };
@@ -140,14 +136,14 @@ function shardSums(context: TaskContext, { pair, step, projection, given }: Summ
     const use = (state: StretchState) => {
       context.checkCancelled();
       const { observations, ahead } = observe(context, pair, state, step);
-      const { x, r } = observations;
-      engine.keep([x, r]);
-      waiting.push(observations);
-      if (waiting.reduce((sum, found) => sum + found.x.shape[0], 0) >= PRODUCT_POSITIONS) flush();
+      stretches -= 1;
+      const all = [...waiting, observations];
+      const positions = all.reduce((sum, { x }) => sum + x.shape[0], 0);
+      if (stretches === 0 || positions >= PRODUCT_POSITIONS) add(all);
+      else waiting.push(ownObservations(ops, observations, ahead));
       return ahead;
     };
     states.visit(pair, shard, step, use, given);
-    if (waiting.length > 0) flush();
     return totals.splice(0)[0];
   } finally {
     for (const sums of totals) releaseSums(engine, sums);
@@ -176,21 +172,18 @@ function observe(
     ? [student, teacher].map((x) => ops.gather(x, stretch.firstPositions))
     : [student, teacher];
   const found = present(features(forward, pair.student, step, own, stretch), step);
-  const taughtOutput = output(
-    forward,
-    pair.teacher,
-    step,
-    features(forward, pair.teacher, step, taught, stretch),
-    taught,
-  );
-  // The published target: the teacher's masks act on everything before an FFN, whose own neurons all count.
-  const rest = contribution(forward, pair.rest, step, features(forward, pair.rest, step, taught, stretch));
-  const target = rest === null ? taughtOutput : ops.add(taughtOutput, rest);
-  const r = ops.sub(target, base(forward, pair.student, step, own));
-  if (isLast) return { observations: { x: found, r }, ahead: null };
-  const ahead = { features: found, teacher: normalize(forward, pair.teacher, step, taughtOutput) };
-  // A tensor has one owner.
-  return { observations: { x: ops.copy(found), r }, ahead };
+  const added = (weights: EncoderWeights) =>
+    contribution(forward, weights, step, features(forward, weights, step, taught, stretch));
+  const ofTeacher = added(pair.teacher);
+  // The published target: the teacher's masks act on everything before an FFN, whose own neurons all count. The bias is the
+  // same on both sides.
+  const terms = [ops.sub(taught, own), ofTeacher, added(pair.rest)].filter((term) => term !== null);
+  const observations = { x: found, r: terms.length === 1 ? terms[0] : ops.addN(terms) };
+  if (isLast) return { observations, ahead: null };
+  return {
+    observations,
+    ahead: { features: found, teacher: nextStates(forward, pair.teacher, step, ofTeacher, taught) },
+  };
 }
 
 function present(found: DeviceTensor | null, step: number): DeviceTensor {
@@ -209,6 +202,13 @@ function joined(ops: Ops, waiting: readonly Observations[]): Observations {
       0,
     ),
   };
+}
+
+/** Observations that outlive every open scope. A tensor has one owner: features that go ahead are copied. */
+function ownObservations(ops: Ops, { x, r }: Observations, ahead: Ahead | null): Observations {
+  const own = { x: ahead?.features === x ? ops.copy(x) : x, r };
+  ops.engine.keep([own.x, own.r]);
+  return own;
 }
 
 function releaseObservations(engine: Engine, observations: readonly Observations[]): void {

@@ -2,10 +2,12 @@
 import { sumsFromTensors } from '../../pruning/normal-equations.ts';
 import { type ScaleSolution, solveScales, type TuningSettings } from '../../pruning/tuning.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import { type DeviceSystem, deviceAlgebra, makeSystem } from '../tuning/device-algebra.ts';
-import { releaseSums, uploadSums } from '../tuning/device-sums.ts';
+import { deviceAlgebra } from '../tuning/device-algebra.ts';
+import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
+import { type DeviceSystem, makeSystems } from '../tuning/device-system.ts';
 import { openManyStates } from '../tuning/given-states.ts';
 import { stepOf } from '../tuning/sub-layer.ts';
+import { uploadSums } from '../tuning/sums-transfer.ts';
 import { statesKey } from '../tuning/tuning-pair.ts';
 import { projectionOf, type SummedSubLayer, subLayerSums, type TuningInput, tuningPair } from './normal-equations.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
@@ -36,8 +38,8 @@ export async function runSolve(context: TaskContext, input: SolveInput): Promise
   try {
     solution = ops.engine.scope(() => {
       const summed = { pair, step, projection: projectionOf(context, pair, step), given: given.ofShard };
-      const fit = systemOf(context, summed, input.fit);
-      const heldOut = input.heldOut === null ? null : systemOf(context, summed, input.heldOut);
+      const sources = input.heldOut === null ? [input.fit] : [input.fit, input.heldOut];
+      const [fit, heldOut = null] = systemsOf(context, summed, sources);
       const algebra = deviceAlgebra(ops, { checkCancelled: () => context.checkCancelled() });
       return solveScales({ fit, heldOut, settings: input.settings, algebra });
     });
@@ -52,16 +54,19 @@ export async function runSolve(context: TaskContext, input: SolveInput): Promise
   ];
 }
 
-function systemOf(context: TaskContext, summed: SummedSubLayer, source: SumSource): DeviceSystem {
+function systemsOf(context: TaskContext, summed: SummedSubLayer, sources: readonly SumSource[]): DeviceSystem[] {
   const { ops } = context;
   const { projection } = summed;
-  const sums =
-    source.kind === 'shards'
-      ? subLayerSums(context, summed, source.shards)
-      : uploadSums(ops, sumsFromTensors(source.tensors), projection);
+  const sums: DeviceSums[] = [];
   try {
-    return makeSystem(ops, sums, projection);
+    for (const source of sources)
+      sums.push(
+        source.kind === 'shards'
+          ? subLayerSums(context, summed, source.shards)
+          : uploadSums(ops, sumsFromTensors(source.tensors), projection),
+      );
+    return makeSystems(ops, sums, projection);
   } finally {
-    releaseSums(ops.engine, sums);
+    for (const own of sums) releaseSums(ops.engine, own);
   }
 }

@@ -1,6 +1,5 @@
-// One sub-layer of a teacher and of its student, step by step: features, outputs before LayerNorm, next hidden states.
+// One sub-layer of a teacher and of its student, step by step: features, what they add to the output, next hidden states.
 import type { SubLayer } from '../../pruning/masks.ts';
-import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
@@ -26,36 +25,19 @@ export function features(
   x: DeviceTensor,
   stretch: DeviceStretch,
 ): DeviceTensor | null {
-  const { ops } = forward;
+  const { ops, kernels } = forward;
   const { layer, subLayer } = subLayerOf(step);
   const own = weights.layers[layer];
   if (subLayer === 'ffn') return forward.ffn(weights, own, x)?.a ?? null;
-  if (own.heads === 0) return null;
+  const { attentionIn, heads } = own;
+  if (attentionIn === null) return null;
+  // Query, key and value of positions alone: padding gets those of some position, not a product of its own.
+  const product = ops.matMul(x, attentionIn.kernel); // [positions, 3·heads·d]
   return overBatches(ops, stretch, ({ batch, rowPositions }) => {
-    const padded = rowPositions === null ? x : ops.gather(x, rowPositions);
-    const pass = forward.attention(own, padded, padded, batch);
-    if (pass === null)
-      throw new EspalierError('internal', `layer ${layer}: got no attention, expected ${own.heads} heads`);
-    return pass.context;
+    const query = rowPositions === null ? product : ops.gather(product, rowPositions);
+    const { samples, paddingBias } = batch;
+    return kernels.attention({ query, keyValue: null }, attentionIn.bias, paddingBias, { samples, heads }).context;
   });
-}
-
-/** Output before LayerNorm with the residual: features · W + bias + x. */
-export function output(
-  forward: Forward,
-  weights: EncoderWeights,
-  step: number,
-  found: DeviceTensor | null,
-  x: DeviceTensor,
-): DeviceTensor {
-  const { layer, subLayer } = subLayerOf(step);
-  const own = weights.layers[layer];
-  return subLayer === 'ffn' ? forward.ffnOutput(own, found, x) : forward.attentionOutput(own, found, x);
-}
-
-/** Bias and residual alone: what the student's features add to. */
-export function base(forward: Forward, weights: EncoderWeights, step: number, x: DeviceTensor): DeviceTensor {
-  return output(forward, weights, step, null, x);
 }
 
 /** What features add to the output: features · W, [rows, D]; null where there are none. */
@@ -69,11 +51,20 @@ export function contribution(
   return found === null || kernel === null ? null : forward.ops.matMul(found, kernel);
 }
 
-/** LayerNorm after the sub-layer: the next sub-layer's input. */
-export function normalize(forward: Forward, weights: EncoderWeights, step: number, y: DeviceTensor): DeviceTensor {
+/** The next sub-layer's input, LayerNorm(added + bias + x).
+ * @param added what features add, [rows, D]; null: nothing. @param x input of the sub-layer, its residual. */
+export function nextStates(
+  forward: Forward,
+  weights: EncoderWeights,
+  step: number,
+  added: DeviceTensor | null,
+  x: DeviceTensor,
+): DeviceTensor {
   const { layer, subLayer } = subLayerOf(step);
-  const own = weights.layers[layer];
-  return forward.layerNorm(y, subLayer === 'ffn' ? own.ffnNorm : own.attentionNorm, weights.config.layerNormEps);
+  const { attentionBias, attentionNorm, ffnBias, ffnNorm } = weights.layers[layer];
+  const [bias, norm] = subLayer === 'ffn' ? [ffnBias, ffnNorm] : [attentionBias, attentionNorm];
+  const [sum, residual] = added === null ? [x, null] : [added, x];
+  return forward.kernels.addNorm(sum, bias, residual, norm, weights.config.layerNormEps).y;
 }
 
 /** Kernel of the output projection, [features, D]; null where nothing is kept. */

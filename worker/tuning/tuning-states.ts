@@ -4,12 +4,12 @@
 import type { MicroBatch } from '../../dataset/plan.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Forward } from '../model/forward.ts';
-import { type Projection, projectionTensors } from './device-sums.ts';
 import type { HostStates, StatesOfShard } from './given-states.ts';
 import { Latest } from './latest.ts';
+import { type Projection, projectionTensors } from './output-projection.ts';
 import { PASS_PRECISION } from './precision.ts';
 import { type DeviceStretch, overBatches, positionsOf, stretchesOf, stretchTensors, uploadStretch } from './stretch.ts';
-import { base, features, normalize, output, projection } from './sub-layer.ts';
+import { contribution, features, nextStates, projection } from './sub-layer.ts';
 import { scaledProjection, stateKey, type TuningPair } from './tuning-pair.ts';
 
 /** A stretch of a shard before sub-layer `step`. */
@@ -226,15 +226,10 @@ export class TuningStates {
     const { forward } = this;
     const { ops } = forward;
     const found = ahead === null ? features(forward, pair.student, step, student, stretch) : ahead.features;
-    const bare = base(forward, pair.student, step, student);
+    const added = found === null || kernel === null ? null : ops.matMul(found, kernel);
     return {
       teacher: ahead?.teacher ?? nextTeacher(forward, pair, step, teacher, stretch),
-      student: normalize(
-        forward,
-        pair.student,
-        step,
-        found === null || kernel === null ? bare : ops.add(ops.matMul(found, kernel), bare),
-      ),
+      student: nextStates(forward, pair.student, step, added, student),
     };
   }
 
@@ -270,7 +265,7 @@ function nextTeacher(
   stretch: DeviceStretch,
 ): DeviceTensor {
   const found = features(forward, pair.teacher, step, teacher, stretch);
-  return normalize(forward, pair.teacher, step, output(forward, pair.teacher, step, found, teacher));
+  return nextStates(forward, pair.teacher, step, contribution(forward, pair.teacher, step, found), teacher);
 }
 
 function releaseAhead(engine: Engine, ahead: Ahead | null): void {
