@@ -10,8 +10,8 @@ import type { DeviceSystem } from './device-system.ts';
 export interface DeviceAlgebraOptions {
   /** Called between operations; throws when nobody waits for the solve any more. */
   readonly checkCancelled?: () => void;
-  /** The reference system is solved with an explicit inverse, where nothing is said on a GPU: there many small products
-   * are faster than triangular solves, which go through a matrix row after row. */
+  /** The reference system is solved with an explicit inverse, where nothing is said on a GPU: there a few large products are
+   * faster than many triangular solves, which go through a matrix row after row. */
   readonly invert?: boolean;
 }
 
