@@ -2,7 +2,8 @@
 // heads and neurons each layer kept, the tokenizer, the masks, and a loader for PyTorch.
 import { constants, copyFile, mkdir, open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { keptIndices, type Masks } from '../pruning/masks.ts';
+import { keptIndices, type Masks, type SubLayer } from '../pruning/masks.ts';
+import type { Patch } from '../pruning/patch.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { projectRoot } from '../shared/project-root.ts';
 import { type SafetensorsSource, writeSafetensors } from '../shared/safetensors.ts';
@@ -11,6 +12,7 @@ import { digestModel } from './digest-checkpoint.ts';
 import { float32ToBfloat16, float32ToFloat16 } from './half-precision.ts';
 import type { ModelConfig } from './model-config.ts';
 import type { Checkpoint, WeightDType } from './open-checkpoint.ts';
+import { checkPatches, patchedWeight, patchOf } from './patch-weight.ts';
 import { pruneWeight } from './prune-weight.ts';
 import { intermediateSizeField } from './read-config.ts';
 import { weightSpecs } from './weight-names.ts';
@@ -34,15 +36,17 @@ export type PrunedLayout = 'espalier' | 'stock';
 
 /** Writes the dense model `source`, pruned by `masks`, into `directory`, which is made where it is missing; files of
  * the same names are replaced. Not atomic: whoever needs that writes into a folder aside and renames it.
+ * @param patches refitted output projections in place of the model's own, at most one a sub-layer.
  * @returns the digest that digestCheckpoint gives for the folder, the size of model.safetensors, and its elements.
- * @throws EspalierError "model_unsupported" for a source that is pruned already, "output_exists" for its own folder, "shape_mismatch" for masks of another
- * model, "internal" for the layout "stock" of a model that no stock config can say, "not_finite" where scales or folded weights are not finite in `dtype`; errors of the file system as they are. */
+ * @throws EspalierError "model_unsupported" for a source that is pruned already, "output_exists" for its own folder, "shape_mismatch" for masks or patches of another
+ * model, "protocol" for masks that keep what a patch lacks, "internal" for the layout "stock" of a model that no stock config can say, "not_finite" where scales or folded weights are not finite in `dtype`; errors of the file system as they are. */
 export async function writePrunedCheckpoint(
   source: Checkpoint,
   masks: Masks,
   dtype: WeightDType,
   directory: string,
   layout: PrunedLayout = 'espalier',
+  patches: readonly Patch[] = [],
 ): Promise<{ digest: string; bytes: number; parameters: number }> {
   const { config } = source;
   if (config.raw.espalier !== undefined)
@@ -50,6 +54,7 @@ export async function writePrunedCheckpoint(
   if (source.directory !== null && resolve(source.directory) === resolve(directory))
     throw new EspalierError('output_exists', `${directory}: got the folder of the dense model, expected another`);
   checkMasks(config, masks);
+  checkPatches(config, masks, patches);
   const pruned = prunedConfig(config, masks);
   const configText = `${JSON.stringify(prunedRaw(pruned, dtype, layout), null, 2)}\n`;
   const sources = weightSpecs(pruned).map(
@@ -57,14 +62,21 @@ export async function writePrunedCheckpoint(
       name: storedName,
       dtype,
       shape,
-      read: async () => round(storedName, pruneWeight(name, await source.tensor(name), config, masks), dtype),
+      read: async () => {
+        const patch = patchOf(name, patches);
+        const values =
+          patch === null
+            ? pruneWeight(name, await source.tensor(name), config, masks)
+            : patchedWeight(name, patch, masks);
+        return round(storedName, values, dtype);
+      },
     }),
   );
 
   await mkdir(directory, { recursive: true });
   const { sha256, bytes } = await writeSafetensors(join(directory, 'model.safetensors'), sources, { format: 'pt' });
   await writeText(join(directory, 'config.json'), configText);
-  await writeText(join(directory, 'masks.json'), masksText(masks));
+  await writeText(join(directory, 'masks.json'), masksText(masks, patches));
   if (source.directory !== null) await copyTokenizer(source.directory, directory);
   await copyFile(join(projectRoot(), 'checkpoint', 'python', LOADER_FILE), join(directory, LOADER_FILE));
   const parameters = sources.reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -156,7 +168,9 @@ function firstNotFinite(values: Float32Array): number {
   return -1;
 }
 
-function masksText(masks: Masks): string {
+function masksText(masks: Masks, patches: readonly Patch[]): string {
+  const refitted = (subLayer: SubLayer) =>
+    patches.filter((patch) => patch.subLayer === subLayer).map(({ layer }) => layer);
   const rows = (values: Uint8Array | Float32Array, width: number) =>
     Array.from({ length: masks.layers }, (_, layer) => [...values.subarray(layer * width, (layer + 1) * width)]);
   const json = {
@@ -165,6 +179,8 @@ function masksText(masks: Masks): string {
     neurons: rows(masks.neuronMask, masks.neurons),
     head_scales: rows(masks.headScales, masks.heads),
     neuron_scales: rows(masks.neuronScales, masks.neurons),
+    // Layers whose output projections are not the dense model's.
+    ...(patches.length > 0 && { refitted: { attention: refitted('attention'), ffn: refitted('ffn') } }),
   };
   return `${JSON.stringify(json)}\n`;
 }

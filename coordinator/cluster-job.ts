@@ -167,8 +167,8 @@ export function threadCompute(
         share.release();
       }
     },
-    write: (_source, masks, dtype, directory, layout) =>
-      threads.run('write', { model, masks, dtype, directory, layout }, { signal }),
+    write: (_source, masks, dtype, directory, layout, patches) =>
+      threads.run('write', { model, masks, dtype, directory, layout, patches }, { signal }),
     writeOnnx: (directory, dtype) => threads.run('writeOnnx', { directory, dtype }, { signal }),
   };
 }

@@ -9,6 +9,7 @@ import type { Scores } from '../../dataset/metrics.ts';
 import type { Plan } from '../../dataset/plan.ts';
 import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
+import type { Patch } from '../../pruning/patch.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
 import type { LatencyTables } from '../stages/profile.ts';
@@ -71,6 +72,7 @@ export interface JobCompute {
     dtype: WeightDType,
     directory: string,
     layout: PrunedLayout,
+    patches: readonly Patch[],
   ): Promise<{ readonly bytes: number }>;
   /** Writes model.onnx beside the model in `directory`; see `writeOnnx`. */
   writeOnnx(directory: string, dtype: OnnxWeightDType): Promise<WrittenOnnx>;

@@ -3,6 +3,7 @@
 import { openCheckpoint, type WeightDType } from '../../checkpoint/open-checkpoint.ts';
 import type { JobContext } from '../job/job-context.ts';
 import { type ModelBlobs, modelBlobs } from '../job/model-blobs.ts';
+import { readPatches } from '../job/read-patches.ts';
 import type { MaxDropReport, OnnxReport } from '../prune-report.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import { measureOnnx } from './onnx.ts';
@@ -43,7 +44,8 @@ export async function exportBudget(
   const start = performance.now();
   const dtype = settings.dtype ?? checkpoint.dtype;
   const layout = settings.search === 'uniform' ? 'stock' : 'espalier';
-  const { bytes } = await compute.write(checkpoint, result.masks, dtype, directory, layout);
+  const patches = await readPatches(result.patches ?? [], checkpoint.config);
+  const { bytes } = await compute.write(checkpoint, result.masks, dtype, directory, layout, patches);
   const onnx = settings.onnx ? await compute.writeOnnx(directory, settings.onnx) : null;
   const written = await openCheckpoint(directory);
   try {

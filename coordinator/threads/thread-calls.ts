@@ -8,6 +8,7 @@ import type { PrunedLayout } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
+import type { Patch } from '../../pruning/patch.ts';
 import type { LayerMasks } from '../../pruning/rearrange.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
 import type { CheckRequest } from '../campaign/check-inputs.ts';
@@ -24,7 +25,14 @@ export interface ThreadCalls {
   readonly rearrangeLayer: { readonly input: LayerOfFile; readonly output: LayerMasks };
   readonly compileRearrange: { readonly input: null; readonly output: null };
   readonly write: {
-    readonly input: { model: string; masks: Masks; dtype: WeightDType; directory: string; layout: PrunedLayout };
+    readonly input: {
+      readonly model: string;
+      readonly masks: Masks;
+      readonly dtype: WeightDType;
+      readonly directory: string;
+      readonly layout: PrunedLayout;
+      readonly patches: readonly Patch[];
+    };
     readonly output: { readonly bytes: number };
   };
   readonly writeOnnx: {
@@ -67,12 +75,12 @@ export const THREAD_CALLS: Handlers = {
     compileRearrange();
     return null;
   },
-  async write({ model, masks, dtype, directory, layout }) {
+  async write({ model, masks, dtype, directory, layout, patches }) {
     const { openCheckpoint } = await import('../../checkpoint/open-checkpoint.ts');
     const { writePrunedCheckpoint } = await import('../../checkpoint/write-pruned.ts');
     const source = await openCheckpoint(model);
     try {
-      const { bytes } = await writePrunedCheckpoint(source, masks, dtype, directory, layout);
+      const { bytes } = await writePrunedCheckpoint(source, masks, dtype, directory, layout, patches);
       return { bytes };
     } finally {
       await source.close();

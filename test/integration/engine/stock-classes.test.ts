@@ -12,6 +12,7 @@ import { randomStream } from '../../../pruning/random.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
+import { randomPatches } from '../../support/random-patches.ts';
 import { assertWithin, largestGap, numbers } from './results.ts';
 import { HEADS, LAYERS, NEURONS, randomSamples, temporaryFolder, tinyModel, withRandomScales } from './tiny-model.ts';
 
@@ -45,12 +46,19 @@ test('every architecture and head: opened by its stock class with nothing missin
   const context = testContext();
   const requests: string[] = [];
   const expected: { name: string; logits: number[] }[] = [];
-  for (const architecture of ['Bert', 'DistilBert', 'Roberta'] as const)
-    for (const head of ['SequenceClassification', 'TokenClassification', 'QuestionAnswering'] as const) {
+  const models = (['Bert', 'DistilBert', 'Roberta'] as const).flatMap((architecture) =>
+    (['SequenceClassification', 'TokenClassification', 'QuestionAnswering'] as const).map(
+      (head) => [architecture, head] as const,
+    ),
+  );
+  for (const [architecture, head] of models)
+    for (const isRefitted of [false, true]) {
       const { folder, config } = await tinyModel(t, architecture, head);
       const target = path.join(await temporaryFolder(t), 'pruned');
       const source = await openCheckpoint(folder);
-      await writePrunedCheckpoint(source, uniformMasksWithScales(), 'F32', target, 'stock');
+      const masks = uniformMasksWithScales();
+      const patches = isRefitted ? randomPatches(source, masks) : [];
+      await writePrunedCheckpoint(source, masks, 'F32', target, 'stock', patches);
       await source.close();
       const samples = randomSamples(config, LENGTHS);
       const plan = testPlan(samples);

@@ -21,6 +21,7 @@ import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { localModel, testContext, testPlan } from '../../support/engine.ts';
 import { onnxLogits, runOnnx } from '../../support/onnx-session.ts';
+import { randomPatches } from '../../support/random-patches.ts';
 import { assertWithin, largestDifference, numbers } from '../engine/results.ts';
 import {
   HEADS,
@@ -87,8 +88,11 @@ for (const [name, model] of Object.entries(MODELS))
       const source = await openCheckpoint(folder);
       const pruned = path.join(await temporaryFolder(t), 'pruned');
       await writePrunedCheckpoint(source, masks, 'F32', pruned);
-      await source.close();
       await assertExported(t, pruned, samples, what);
+      const refitted = path.join(await temporaryFolder(t), 'refitted');
+      await writePrunedCheckpoint(source, masks, 'F32', refitted, 'espalier', randomPatches(source, masks));
+      await source.close();
+      await assertExported(t, refitted, samples, `${what}, refitted`);
     }
   });
 

@@ -1,10 +1,12 @@
 // Threads of a coordinator: the loop goes on while they compute, errors come back as they were, an abort or a call that
 // takes too much memory costs that call alone.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
+import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import { rearrangeFromFile } from '../../../coordinator/job/fisher-file.ts';
 import { openPruneInputs, type PruneInputs } from '../../../coordinator/job/prune-inputs.ts';
 import { readInputs } from '../../../coordinator/job/thread-inputs.ts';
@@ -17,8 +19,10 @@ import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
+import { projectRoot } from '../../../shared/project-root.ts';
 import { benchSettings } from '../../bench/bench-settings.ts';
 import { writeFisherFile } from '../../support/fisher-files.ts';
+import { randomPatches } from '../../support/random-patches.ts';
 import { type ToyKind, toyRows, writeRows } from '../../support/toy-data.ts';
 import { writeToyModel } from '../../support/toy-model.ts';
 import { until } from '../../support/until.ts';
@@ -53,6 +57,20 @@ async function filed(given: { fisher: FisherInformation; masks: Masks }) {
 }
 
 describe('threads', () => {
+  it('write a refitted model as this one writes it', async () => {
+    const model = path.join(projectRoot(), 'test', 'fixtures', 'hf-bert-classification');
+    const source = await openCheckpoint(model);
+    const masks = denseMasks(2, 3, 40);
+    masks.neuronMask.fill(0, 0, 60);
+    const patches = randomPatches(source, masks);
+    const here = await writePrunedCheckpoint(source, masks, 'F32', at('here'), 'espalier', patches);
+    await source.close();
+    const input = { model, masks, dtype: 'F32', directory: at('there'), layout: 'espalier', patches } as const;
+    assert.deepEqual(await threads.run('write', input), { bytes: here.bytes });
+    for (const file of ['model.safetensors', 'masks.json'])
+      assert.ok((await readFile(at(`there/${file}`))).equals(await readFile(at(`here/${file}`))), file);
+  });
+
   it('give what this one gives', async () => {
     const small = problem(2, 40, 6);
     assert.deepEqual(await threads.run('rearrange', await filed(small)), rearrangeMasks(small.fisher, small.masks));

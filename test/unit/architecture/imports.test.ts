@@ -11,7 +11,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   coordinator: ['pruning', 'checkpoint', 'dataset', 'shared'],
   worker: ['pruning', 'checkpoint', 'dataset', 'shared'],
   dataset: ['checkpoint/model-config.ts', 'shared'],
-  checkpoint: ['pruning/masks.ts', 'shared'],
+  checkpoint: ['pruning/masks.ts', 'pruning/patch.ts', 'shared'],
   pruning: ['shared'],
   shared: [],
   deploy: ['shared'],

@@ -8,6 +8,7 @@ import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
+import { randomPatches, writeWithPatches } from '../../support/random-patches.ts';
 import { fixture, readJson, temporaryFolder } from './model-folders.ts';
 
 const PYTHON = process.env.ESPALIER_PYTHON ?? 'python3';
@@ -85,6 +86,21 @@ describe('espalier_model.py', { skip: hasTorch ? false : `${PYTHON} has no PyTor
         assert.ok(largestDifference(got, tuned_logits) < 2e-5);
       }
     });
+
+  it('loads a refitted model unchanged: the logits of a dense model that has its projections', async (test) => {
+    const { inputs } = await readJson<HuggingFaceExpectation>(join(fixture('hf-bert-classification'), 'expected.json'));
+    const source = await openCheckpoint(fixture('hf-bert-classification'));
+    test.after(() => source.close());
+    const masks = denseMasks(2, 3, 40);
+    const patches = randomPatches(source, masks);
+    const [refitted, dense] = [await temporaryFolder(test), join(await temporaryFolder(test), 'dense')];
+    await writePrunedCheckpoint(source, masks, 'F32', refitted, 'espalier', patches);
+    await writeWithPatches(fixture('hf-bert-classification'), patches, dense);
+    const expected = logits(dense, LOADER, [inputs], 'float64');
+    assert.ok(largestDifference(logits(refitted, refitted, [inputs], 'float64'), expected) < 1e-12);
+    const own = logits(fixture('hf-bert-classification'), LOADER, [inputs], 'float64');
+    assert.ok(largestDifference(own, expected) > 1e-3, 'the projections matter');
+  });
 
   it('runs layers without heads and neurons, in all types of weights', async (test) => {
     const source = await openCheckpoint(fixture('hf-bert-classification'));

@@ -116,9 +116,9 @@ function world(
     },
   };
   const write = context.compute.write;
-  (context.compute as { write: typeof write }).write = (source, masks, dtype, directory, layout) => {
+  (context.compute as { write: typeof write }).write = (source, masks, dtype, directory, layout, patches) => {
     at = { share: found.get(masks) ?? assert.fail('other masks'), isWritten: true };
-    return write(source, masks, dtype, directory, layout);
+    return write(source, masks, dtype, directory, layout, patches);
   };
   return { candidates: new DropCandidates(context, parts), events, judged };
 }
