@@ -5,27 +5,21 @@ import type { Masks, SubLayer } from '../../pruning/masks.ts';
 import { sumsToTensors } from '../../pruning/normal-equations.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import type { DeviceTensor, Engine } from '../engine/engine.ts';
-import type { Ops } from '../engine/ops.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import { ModelCache, masksKey } from '../model/model-cache.ts';
-import { addSums, type DeviceSums, foldShards, releaseSums, sumPositions, sumTensors } from '../tuning/device-sums.ts';
+import { type DeviceSums, foldShards, releaseSums, sumPositions } from '../tuning/device-sums.ts';
 import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
 import { makeProjection, type Projection } from '../tuning/output-projection.ts';
-import { SUM_PRECISION } from '../tuning/precision.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
-import { stretchesOf } from '../tuning/stretch.ts';
+import { type Observations, shardSums } from '../tuning/shard-sums.ts';
 import { contribution, features, nextStates, projection, stepOf } from '../tuning/sub-layer.ts';
 import { downloadSums } from '../tuning/sums-transfer.ts';
 import { restOfTeacher } from '../tuning/teacher-rest.ts';
 import { statesKey, type TuningPair } from '../tuning/tuning-pair.ts';
 import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
-
-/** Positions that one float32 product sums over, at least: fewer would cost more in additions of float64 sums, more
- * would lose digits. Part of what makes results equal, like the plan. */
-const PRODUCT_POSITIONS = 2048;
 
 export interface TuningInput {
   readonly model: LocalModel;
@@ -93,6 +87,7 @@ export async function tuningPair(context: TaskContext, input: TuningInput): Prom
     rest: await context.models.pruned(input.model, restOfTeacher(input.teacher)),
     student: await context.models.pruned(input.model, withoutScales(input.student)),
     masks: input.student,
+    patches: [],
   };
 }
 
@@ -113,50 +108,15 @@ export function projectionOf(context: TaskContext, pair: TuningPair, step: numbe
 /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */
 export function subLayerSums(context: TaskContext, summed: SummedSubLayer, shards: ShardRange): DeviceSums {
   shardsOf(summed.pair.plan, shards);
-  return foldShards(context.ops, shards, (shard) => shardSums(context, summed, shard));
-}
-
-function shardSums(context: TaskContext, { pair, step, projection, given }: SummedSubLayer, shard: number): DeviceSums {
-  const { engine, ops, states } = context;
-  const waiting: Observations[] = [];
-  const totals: DeviceSums[] = [];
-  let stretches = stretchesOf(pair.plan, shard).length;
-  const add = (observations: readonly Observations[]) => {
-    const sums = engine.scope(() => {
-      const found = engine.withPrecision(SUM_PRECISION, () =>
-        sumPositions(ops, joined(ops, observations), projection, () => context.checkCancelled()),
-      );
-      return totals.length === 0 ? found : addSums(ops, totals[0], found);
-    });
-    engine.keep(sumTensors(sums));
-    for (const before of totals.splice(0, 1, sums)) releaseSums(engine, before);
-    releaseObservations(engine, waiting.splice(0));
-  };
-  try {
-    const use = (state: StretchState) => {
-      context.checkCancelled();
-      const { observations, ahead } = observe(context, pair, state, step);
-      stretches -= 1;
-      const all = [...waiting, observations];
-      const positions = all.reduce((sum, { x }) => sum + x.shape[0], 0);
-      if (stretches === 0 || positions >= PRODUCT_POSITIONS) add(all);
-      else waiting.push(ownObservations(ops, observations, ahead));
-      return ahead;
-    };
-    states.visit(pair, shard, step, use, given);
-    return totals.splice(0)[0];
-  } finally {
-    for (const sums of totals) releaseSums(engine, sums);
-    releaseObservations(engine, waiting);
-  }
-}
-
-/** Positions of a stretch that count. */
-interface Observations {
-  /** Student's features, [positions, features]. */
-  readonly x: DeviceTensor;
-  /** What they should add up to: the teacher's output less the student's bias and residual, [positions, D]. */
-  readonly r: DeviceTensor;
+  const { pair, step, projection, given } = summed;
+  return foldShards(context.ops, shards, (shard) =>
+    shardSums(
+      context,
+      { pair, step, shard, given },
+      (state) => observe(context, pair, state, step),
+      (observations) => sumPositions(context.ops, observations, projection, () => context.checkCancelled()),
+    ),
+  );
 }
 
 function observe(
@@ -189,28 +149,4 @@ function observe(
 function present(found: DeviceTensor | null, step: number): DeviceTensor {
   if (found === null) throw new EspalierError('internal', `sub-layer ${step}: got no features, expected some`);
   return found;
-}
-
-function joined(ops: Ops, waiting: readonly Observations[]): Observations {
-  return {
-    x: ops.concat(
-      waiting.map(({ x }) => x),
-      0,
-    ),
-    r: ops.concat(
-      waiting.map(({ r }) => r),
-      0,
-    ),
-  };
-}
-
-/** Observations that outlive every open scope. A tensor has one owner: features that go ahead are copied. */
-function ownObservations(ops: Ops, { x, r }: Observations, ahead: Ahead | null): Observations {
-  const own = { x: ahead?.features === x ? ops.copy(x) : x, r };
-  ops.engine.keep([own.x, own.r]);
-  return own;
-}
-
-function releaseObservations(engine: Engine, observations: readonly Observations[]): void {
-  for (const { x, r } of observations) for (const tensor of [x, r]) engine.dispose(tensor);
 }

@@ -1,9 +1,9 @@
 // The normal equations of a sub-layer's scales as float64 tensors that stay on the device: made from float32 products,
-// added, and folded over shards.
+// added, and folded over shards. Those of a refit are added and folded in the same way (refit-sums.ts).
 import { foldTree } from '../../pruning/fold-tree.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import type { PanelForm, Projection, TableForm } from './output-projection.ts';
+import type { PanelForm, Projection, Rows, TableForm } from './output-projection.ts';
 
 /** Sums over positions. Whoever has them releases them. */
 export interface DeviceSums {
@@ -57,20 +57,31 @@ function panelsOf(
   { rows, weight, products }: PanelForm,
   checkCancelled: () => void,
 ): DeviceTensor[] {
+  const panels = gramPanels(ops, x, rows, checkCancelled).map((gram, i) => ops.mul(products[i], gram));
+  checkCancelled();
+  const cross = ops.mul(ops.toFloat64(ops.matMul(x, r, true, false)), weight);
+  return [...panels, ops.sum64(cross, [1], true)];
+}
+
+/** XᵀX from its diagonal on: float32 products, [count, n − first] for each panel of rows, as float64.
+ * @param x X float32 [positions, n] @param checkCancelled called between operations. */
+export function gramPanels(
+  ops: Ops,
+  x: DeviceTensor,
+  rows: readonly Rows[],
+  checkCancelled: () => void = () => {},
+): DeviceTensor[] {
   const [, features] = x.shape;
   const parts = ops.splitColumns(
     x,
     rows.map(({ count }) => count),
   );
-  const panels = rows.map(({ first }, i) => {
+  return rows.map(({ first }, i) => {
     checkCancelled();
     const isLast = i === rows.length - 1;
     const rest = i === 0 ? x : isLast ? parts[i] : ops.slice(x, [0, first], [-1, features - first]);
-    return ops.mul(products[i], ops.toFloat64(ops.matMul(parts[i], rest, true, false)));
+    return ops.toFloat64(ops.matMul(parts[i], rest, true, false));
   });
-  checkCancelled();
-  const cross = ops.mul(ops.toFloat64(ops.matMul(x, r, true, false)), weight);
-  return [...panels, ops.sum64(cross, [1], true)];
 }
 
 /** a + b. */

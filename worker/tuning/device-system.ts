@@ -70,11 +70,14 @@ export function makeSystems(ops: Ops, sums: readonly DeviceSums[], projection: P
   });
 }
 
-/** A full matrix from its panels of rows from the diagonal on. */
 function fromPanels(ops: Ops, { matrices }: DeviceSums): Parts {
   const panels = matrices.slice(0, -1);
-  const right = matrices[panels.length];
-  if (panels.length === 1) return { matrix: ops.copy(panels[0]), right, offset: null };
+  return { matrix: fullMatrix(ops, panels), right: matrices[panels.length], offset: null };
+}
+
+/** A full symmetric matrix from its panels of rows from the diagonal on. */
+export function fullMatrix(ops: Ops, panels: readonly DeviceTensor[]): DeviceTensor {
+  if (panels.length === 1) return ops.copy(panels[0]);
   const firsts: number[] = [];
   let next = 0;
   for (const { shape } of panels) {
@@ -88,7 +91,7 @@ function fromPanels(ops: Ops, { matrices }: DeviceSums): Parts {
     });
     return ops.concat([...left, panel], 1);
   });
-  return { matrix: ops.concat(rows, 0), right, offset: null };
+  return ops.concat(rows, 0);
 }
 
 // The offset's row is its column, whose bits are what travels.

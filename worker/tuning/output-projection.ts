@@ -82,7 +82,7 @@ export function projectionTensors({ form }: Projection): DeviceTensor[] {
 
 function panelForm(ops: Ops, kernel: DeviceTensor, checkCancelled: () => void): PanelForm {
   const [features] = kernel.shape;
-  const rows = panelRows(features, ops.engine.binding.isUsingGpuDevice() ? PANELS.gpu : PANELS.cpu);
+  const rows = panelRows(ops, features);
   const weight = ops.toFloat64(kernel);
   const products = rows.map(({ first, count }) => {
     checkCancelled();
@@ -92,7 +92,9 @@ function panelForm(ops: Ops, kernel: DeviceTensor, checkCancelled: () => void): 
   return { kind: 'panels', rows, weight, products };
 }
 
-function panelRows(features: number, panels: number): Rows[] {
+/** How the rows of a symmetric product of so many features are cut. */
+export function panelRows({ engine }: Ops, features: number): Rows[] {
+  const panels = engine.binding.isUsingGpuDevice() ? PANELS.gpu : PANELS.cpu;
   const count = Math.max(LEAST_ROWS, Math.ceil(features / panels));
   const rows: Rows[] = [];
   for (let first = 0; first < features; first += count) rows.push({ first, count: Math.min(count, features - first) });

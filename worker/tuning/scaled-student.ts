@@ -1,7 +1,8 @@
-// The student of a tuning run: masks, and the scales of the sub-layers that are already solved.
-import { keptIndices, type Masks } from '../../pruning/masks.ts';
+// The student of a tuning run: masks, the scales of the sub-layers that are already solved, and patches.
+import { createHash } from 'node:crypto';
+import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
 import { masksKey } from '../model/model-cache.ts';
-import { subLayerOf } from './sub-layer.ts';
+import { stepOf, subLayerOf } from './sub-layer.ts';
 
 /** The same masks with all scales 1: these are the weights that the worker keeps for the whole tuning run. */
 export function withoutScales(masks: Masks): Masks {
@@ -12,14 +13,29 @@ export function withoutScales(masks: Masks): Masks {
   };
 }
 
-/** Name of everything that the hidden states before sub-layer `step` depend on: masks, and the scales before it. */
-export function prefixKey(masks: Masks, step: number): string {
+/** A patch of a student by its content. */
+export interface PatchName {
+  readonly layer: number;
+  readonly subLayer: SubLayer;
+  readonly digest: string;
+}
+
+/** Name of everything that the hidden states before sub-layer `step` depend on: masks, and the scales and patches before it. */
+export function prefixKey(masks: Masks, step: number, patches: readonly PatchName[] = []): string {
   const { layer, subLayer } = subLayerOf(step);
   const heads = new Float32Array(masks.headScales.length).fill(1);
   const neurons = new Float32Array(masks.neuronScales.length).fill(1);
   heads.set(masks.headScales.subarray(0, (layer + (subLayer === 'ffn' ? 1 : 0)) * masks.heads));
   neurons.set(masks.neuronScales.subarray(0, layer * masks.neurons));
-  return masksKey({ ...masks, headScales: heads, neuronScales: neurons });
+  const key = masksKey({ ...masks, headScales: heads, neuronScales: neurons });
+  const before = patches
+    .map((patch) => ({ at: stepOf(patch.layer, patch.subLayer), digest: patch.digest }))
+    .filter(({ at }) => at < step)
+    .sort((a, b) => a.at - b.at);
+  if (before.length === 0) return key;
+  return createHash('sha256')
+    .update([key, ...before.map(({ at, digest }) => `${at}:${digest}`)].join())
+    .digest('hex');
 }
 
 /** Scale of each feature of a sub-layer, [kept · size], a head's scale once for each of its `headSize` features; null

@@ -4,43 +4,49 @@ import type { Masks } from '../../pruning/masks.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
-import { featureScales, prefixKey } from './scaled-student.ts';
+import { featureScales, type PatchName, prefixKey } from './scaled-student.ts';
 import { projection } from './sub-layer.ts';
 
-/** What is tuned against what. */
-export interface TuningPair {
+/** What hidden states are made of. */
+export interface StatesPair {
   /** Names model, plan and teacher by content. */
   readonly key: string;
   readonly plan: Plan;
   readonly teacher: EncoderWeights;
-  /** The neurons that the teacher lacks, without any head. */
-  readonly rest: EncoderWeights;
-  /** The student without any scale. */
+  /** The student without any scale, patches in place. */
   readonly student: EncoderWeights;
   /** Masks of the student with the scales found so far. */
   readonly masks: Masks;
+  /** The student's patches by content. */
+  readonly patches: readonly PatchName[];
+}
+
+/** What is tuned against what. */
+export interface TuningPair extends StatesPair {
+  /** The neurons that the teacher lacks, without any head. */
+  readonly rest: EncoderWeights;
 }
 
 /** Name of the states of some shards before a sub-layer, the same on every worker. */
-export function statesKey(pair: TuningPair, step: number, { first, end }: { first: number; end: number }): string {
+export function statesKey(pair: StatesPair, step: number, { first, end }: { first: number; end: number }): string {
   return `${stateKey(pair, step)}/${first}-${end}`;
 }
 
-// A digest of all masks and scales, asked for by every shard of a task.
-const keysOfPairs = new WeakMap<TuningPair, Map<number, string>>();
+// A digest of all masks, scales and patches, asked for by every shard of a task.
+const keysOfPairs = new WeakMap<StatesPair, Map<number, string>>();
 
 /** Name of the states before a sub-layer. */
-export function stateKey(pair: TuningPair, step: number): string {
+export function stateKey(pair: StatesPair, step: number): string {
   const keys = keysOfPairs.get(pair) ?? new Map<number, string>();
   keysOfPairs.set(pair, keys);
-  const key = keys.get(step) ?? `${pair.key}/${step}/${prefixKey(pair.masks, step)}`;
+  const key = keys.get(step) ?? `${pair.key}/${step}/${prefixKey(pair.masks, step, pair.patches)}`;
   keys.set(step, key);
   return key;
 }
 
 /** The student's output projection, [features, D], with the scales found so far; null where nothing is kept. A new tensor of
  * the scope that is open. */
-export function scaledProjection({ ops }: Forward, pair: TuningPair, step: number): DeviceTensor | null {
+export function scaledProjection({ ops }: Forward, pair: StatesPair, step: number): DeviceTensor | null {
   const kernel = projection(pair.student, step);
   if (kernel === null) return null;
   const scales = featureScales(pair.masks, step, pair.student.config.headSize);

@@ -10,7 +10,7 @@ import { type Projection, projectionTensors } from './output-projection.ts';
 import { PASS_PRECISION } from './precision.ts';
 import { type DeviceStretch, overBatches, positionsOf, stretchesOf, stretchTensors, uploadStretch } from './stretch.ts';
 import { contribution, features, nextStates, projection } from './sub-layer.ts';
-import { scaledProjection, stateKey, type TuningPair } from './tuning-pair.ts';
+import { type StatesPair, scaledProjection, stateKey } from './tuning-pair.ts';
 
 /** A stretch of a shard before sub-layer `step`. */
 export interface StretchState {
@@ -68,7 +68,7 @@ export class TuningStates {
    * `use` runs in a scope of its own; it must not keep other tensors.
    * @param given states before this very sub-layer. */
   visit(
-    pair: TuningPair,
+    pair: StatesPair,
     shardIndex: number,
     step: number,
     use: (state: StretchState) => Ahead | null,
@@ -123,12 +123,12 @@ export class TuningStates {
 
   /** The projection of a sub-layer for all of its tasks: it stays here until that of another is asked for.
    * @param make its tensors may belong to a scope. */
-  projection(pair: TuningPair, step: number, make: () => Projection): Projection {
+  projection(pair: StatesPair, step: number, make: () => Projection): Projection {
     return this.projections.get(stateKey(pair, step), make);
   }
 
   /** True where `visit` would start from what is kept. */
-  has(pair: TuningPair, shardIndex: number, step: number): boolean {
+  has(pair: StatesPair, shardIndex: number, step: number): boolean {
     const state = this.kept.get(shardIndex);
     return state !== undefined && state.step <= step && state.key === stateKey(pair, state.step);
   }
@@ -149,7 +149,7 @@ export class TuningStates {
   }
 
   // A job that has ended, or was given to other workers, must not keep the next one from keeping anything.
-  private dropOthers(pair: TuningPair): void {
+  private dropOthers(pair: StatesPair): void {
     for (const [shard, state] of this.kept) {
       if (state.key.startsWith(`${pair.key}/`)) continue;
       this.kept.delete(shard);
@@ -159,7 +159,7 @@ export class TuningStates {
   }
 
   // The kept state of a shard, when it lies on this pair's way to `step`; one of another run is released.
-  private take(pair: TuningPair, shardIndex: number, step: number): ShardState | null {
+  private take(pair: StatesPair, shardIndex: number, step: number): ShardState | null {
     const state = this.kept.get(shardIndex);
     if (state === undefined) return null;
     this.kept.delete(shardIndex);
@@ -170,7 +170,7 @@ export class TuningStates {
   }
 
   private advance(
-    pair: TuningPair,
+    pair: StatesPair,
     begun: StretchState,
     { from, to }: { readonly from: number; readonly to: number },
   ): StretchState {
@@ -195,7 +195,7 @@ export class TuningStates {
     return state;
   }
 
-  private embed(pair: TuningPair, batches: readonly MicroBatch[]): StretchState {
+  private embed(pair: StatesPair, batches: readonly MicroBatch[]): StretchState {
     const { forward } = this;
     const { ops } = forward;
     return ops.engine.scope(() => {
@@ -205,7 +205,7 @@ export class TuningStates {
     });
   }
 
-  private upload(pair: TuningPair, batches: readonly MicroBatch[], states: readonly HostStates[]): StretchState {
+  private upload(pair: StatesPair, batches: readonly MicroBatch[], states: readonly HostStates[]): StretchState {
     const { engine } = this.forward.ops;
     return engine.scope(() => {
       const { hiddenSize } = pair.student.config;
@@ -218,7 +218,7 @@ export class TuningStates {
   }
 
   private next(
-    pair: TuningPair,
+    pair: StatesPair,
     step: number,
     kernel: DeviceTensor | null,
     { stretch, student, teacher, ahead }: StretchState,
@@ -259,7 +259,7 @@ function aheadTensors({ features: found, teacher }: Ahead): DeviceTensor[] {
 /** The teacher's hidden states after a sub-layer, under its masks. @param teacher before it, [positions, D]. */
 function nextTeacher(
   forward: Forward,
-  pair: TuningPair,
+  pair: StatesPair,
   step: number,
   teacher: DeviceTensor,
   stretch: DeviceStretch,
