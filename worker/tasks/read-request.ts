@@ -9,9 +9,7 @@ import { EspalierError } from '../../shared/errors.ts';
 import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
 import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/ModelRef.ts';
-import type { SumSource__Output } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
 import type { RunRequest } from '../../shared/rpc/protocol.ts';
-import { decodeSafetensors } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { MOST_BATCH_TOKENS } from '../model/device-batch.ts';
 import type { LocalModel } from '../model/local-model.ts';
@@ -25,9 +23,12 @@ import { runFisher } from './fisher.ts';
 import { runLatency } from './latency.ts';
 import { leaveRoom } from './leave-room.ts';
 import { runNormalEquations, type TuningInput } from './normal-equations.ts';
+import { type ReadSources, readRefit, readRefitEquations } from './read-refit.ts';
 import { readMasks, readStudent, requireDense } from './read-student.ts';
-import { type BlobPaths, given, model, pathOf, range, subLayer, within } from './request-fields.ts';
-import { runSolve, type SumSource } from './solve.ts';
+import { runRefit } from './refit.ts';
+import { runRefitEquations } from './refit-equations.ts';
+import { type BlobPaths, given, model, pathOf, range, subLayer, sums, within } from './request-fields.ts';
+import { runSolve } from './solve.ts';
 import { shardsOf, type TaskContext } from './task-context.ts';
 
 const MOST_REPEATS = 1000;
@@ -42,6 +43,10 @@ export class RequestRunner {
   private readonly onnxModels: OnnxModelCache;
   /** The plans that were used last; a job has one for calibration and one for evaluation. */
   private readonly plans = new Map<string, Plan>();
+  private readonly sources: ReadSources = {
+    plan: (ref, paths) => this.plan(ref, paths),
+    config: async (local) => (await this.models.dense(local)).config,
+  };
 
   constructor(context: TaskContext) {
     this.context = context;
@@ -125,6 +130,12 @@ export class RequestRunner {
           })),
         });
       }
+      case 'refitEquations': {
+        const task = given(request.refitEquations, 'refit_equations');
+        return runRefitEquations(context, await readRefitEquations(task, paths, this.sources));
+      }
+      case 'refit':
+        return runRefit(context, await readRefit(given(request.refit, 'refit'), paths, this.sources));
       case 'latency': {
         const task = given(request.latency, 'latency');
         const local = model(task.model, paths);
@@ -153,7 +164,7 @@ export class RequestRunner {
       default:
         throw new EspalierError(
           'protocol',
-          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, evaluate_onnx, latency, activations`,
+          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, evaluate_onnx, latency, activations, refit_equations, refit`,
         );
     }
   }
@@ -216,11 +227,4 @@ function matrixType(text: string): 'F32' | 'F16' {
   if (text !== 'F32' && text !== 'F16')
     throw new EspalierError('protocol', `dtype: got "${text}", expected "F32" or "F16"`);
   return text;
-}
-
-async function sums(source: SumSource__Output, paths: BlobPaths): Promise<SumSource> {
-  if (source.sums === null || source.sums === undefined)
-    return { kind: 'shards', shards: range(source.shards ?? null) };
-  const bytes = await readFile(pathOf(source.sums.digest, paths));
-  return { kind: 'sums', tensors: decodeSafetensors(bytes, 'sums').tensors };
 }

@@ -1,9 +1,13 @@
 // Single fields of a request as they came over the wire, checked: what several kinds of tasks have.
+import { readFile } from 'node:fs/promises';
 import type { SubLayer } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/ModelRef.ts';
 import type { ShardRange__Output } from '../../shared/rpc/generated/espalier/v1/ShardRange.ts';
+import type { SumSource__Output } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
+import { decodeSafetensors } from '../../shared/safetensors.ts';
 import type { LocalModel } from '../model/local-model.ts';
+import type { SumSource } from './solve.ts';
 import type { ShardRange } from './task-context.ts';
 
 /** Where the blobs of a request lie, by digest. */
@@ -41,4 +45,12 @@ export function subLayer(text: string): SubLayer {
   if (text !== 'attention' && text !== 'ffn')
     throw new EspalierError('protocol', `sub_layer: got "${text}", expected "attention" or "ffn"`);
   return text;
+}
+
+/** Where the sums of a solve come from; a blob of them is read. */
+export async function sums(source: SumSource__Output, paths: BlobPaths): Promise<SumSource> {
+  if (source.sums === null || source.sums === undefined)
+    return { kind: 'shards', shards: range(source.shards ?? null) };
+  const bytes = await readFile(pathOf(source.sums.digest, paths));
+  return { kind: 'sums', tensors: decodeSafetensors(bytes, 'sums').tensors };
 }

@@ -1,0 +1,96 @@
+// A refit's positions by the float64 reference encoder, samples and token gradients for it.
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
+import type { Plan } from '../../../dataset/plan.ts';
+import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import type { Patch } from '../../../pruning/patch.ts';
+import { randomStream } from '../../../pruning/random.ts';
+import { encodeSafetensors } from '../../../shared/safetensors.ts';
+import type { ShardRange } from '../../../worker/tasks/task-context.ts';
+import { stretchesOf } from '../../../worker/tuning/stretch.ts';
+import type { RefitCase } from '../../support/direct-refit.ts';
+import { keptFeatures, outputWeight, type SubLayerPlace } from '../../support/reference-sums.ts';
+import { patchedModel } from './patches.ts';
+import { encoderInput, HEADS, LAYERS, maskValues, NEURONS, type TinyModel, temporaryFolder } from './tiny-model.ts';
+
+export const STEPS = 2 * LAYERS;
+
+/** Samples of a plan's shards in the order in which tasks go through them. */
+export function samplesInOrder({ samples, shards }: Plan, { first, end }: ShardRange): EncodedSample[] {
+  return shards
+    .slice(first, end)
+    .flatMap(({ batches }) => batches.flatMap(({ members }) => Array.from(members, (member) => samples[member])));
+}
+
+/** What a refit of a place learns from shards, by the definition.
+ * @param weights of all positions of these shards in the tasks' order, also of those that do not count; null: 1. */
+export async function refitCase(
+  t: TestContext,
+  tiny: TinyModel,
+  { masks, patches }: { readonly masks: Masks; readonly patches: readonly Patch[] },
+  place: SubLayerPlace,
+  {
+    plan,
+    range,
+    weights,
+  }: { readonly plan: Plan; readonly range: ShardRange; readonly weights: ArrayLike<number> | null },
+): Promise<RefitCase> {
+  const { encoder: student } = await patchedModel(t, tiny, patches);
+  const { hiddenSize, task } = tiny.config;
+  const byToken = task === 'question-answering' || task === 'token-classification';
+  const firstOnly = !byToken && place.layer === LAYERS - 1;
+  const values = maskValues(masks);
+  const kept = keptFeatures(student, values, place);
+  const dense = maskValues(denseMasks(LAYERS, HEADS, NEURONS));
+  const [x, r, own]: [number[], number[], number[]] = [[], [], []];
+  let position = 0;
+  for (const sample of samplesInOrder(plan, range)) {
+    const input = encoderInput(sample);
+    const { output } = tiny.encoder.forward(input, dense)[place.kind][place.layer];
+    const { input: residual, features } = student.forward(input, values)[place.kind][place.layer];
+    const width = features.length / input.ids.length;
+    input.ids.forEach((_, token) => {
+      const at = position++;
+      if (firstOnly && token > 0) return;
+      x.push(...kept.map((feature) => features[token * width + feature]));
+      for (let d = 0; d < hiddenSize; d++) r.push(output[token * hiddenSize + d] - residual[token * hiddenSize + d]);
+      own.push(weights === null ? 1 : weights[at]);
+    });
+  }
+  const name = `layers.${place.layer}.${place.kind === 'ffn' ? 'ffn_out' : 'attention_output'}`;
+  const current = [...outputWeight(student, kept, place), ...student.weight(`${name}.bias`)];
+  return { features: kept.length, hiddenSize, x, r, weights: own, current };
+}
+
+/** Random squared gradients of all positions of the shards, with some that are 0, as a file for each range. */
+export async function gradientFiles(t: TestContext, plan: Plan, ranges: readonly ShardRange[]) {
+  const folder = await temporaryFolder(t);
+  const files: { readonly shards: ShardRange; readonly path: string; readonly rows: Float32Array[] }[] = [];
+  for (const shards of ranges) {
+    const positions = samplesInOrder(plan, shards).reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    const random = randomStream(19, `gradients ${shards.first}-${shards.end}`);
+    const draw = () => new Float32Array(positions).map(() => Math.max(0, random.uniform() * 4 - 1));
+    const rows = Array.from({ length: STEPS }, draw);
+    const file = path.join(folder, `${shards.first}-${shards.end}`);
+    await writeFile(file, gradientsBlob(rows));
+    files.push({ shards, path: file, rows });
+  }
+  return files;
+}
+
+export function gradientsBlob(rows: readonly Float32Array[], name = 'token_gradients'): Uint8Array {
+  const data = Float32Array.from(rows.flatMap((row) => [...row]));
+  return encodeSafetensors([{ name, dtype: 'F32', shape: [rows.length, rows[0].length], data }]);
+}
+
+/** ½ + ½·g / mean */
+export function weightsOf(gradients: readonly Float32Array[], mean: number): number[] {
+  return gradients.flatMap((row) => Array.from(row, (g) => 0.5 + (0.5 * g) / mean));
+}
+
+/** Shards of several stretches, so that weights are cut. */
+export function hasStretches(plan: Plan): boolean {
+  return plan.shards.some((_, shard) => stretchesOf(plan, shard).length > 1);
+}

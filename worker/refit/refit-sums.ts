@@ -1,0 +1,89 @@
+// The normal equations of a sub-layer's output projection on the device: made from float32 products of weighted rows, and
+// brought to the host and back. They are added and folded as those of scales are.
+import type { RefitSums } from '../../pruning/refit-equations.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
+import type { Ops } from '../engine/ops.ts';
+import { type DeviceSums, gramPanels } from '../tuning/device-sums.ts';
+import { panelRows, type Rows } from '../tuning/output-projection.ts';
+
+/** Sizes of a sub-layer's sums. Of its DeviceSums `matrices` are XᵀDX from the diagonal on, [count, n + 1 − first] for each
+ * panel of rows, and XᵀDR [n + 1, D]; `halfSquares` is ½ Σ D·R². */
+export interface RefitForm {
+  /** n; may be 0. */
+  readonly features: number;
+  /** D */
+  readonly hiddenSize: number;
+  /** Of XᵀDX. */
+  readonly rows: readonly Rows[];
+}
+
+export function refitForm(ops: Ops, features: number, hiddenSize: number): RefitForm {
+  return { features, hiddenSize, rows: panelRows(ops, features + 1) };
+}
+
+/** X with its column of ones, and R, each row times the root of its weight: plain sums of products are then the weighted ones.
+ * @param x float32 [positions, n]; null: no features. @param r float32 [positions, D]
+ * @param roots float32 [positions, 1]; null: every position counts 1. */
+export function weightedRows(
+  ops: Ops,
+  x: DeviceTensor | null,
+  r: DeviceTensor,
+  roots: DeviceTensor | null,
+): { x: DeviceTensor; r: DeviceTensor } {
+  const last = roots ?? ops.ones([r.shape[0], 1]);
+  const scaled = (tensor: DeviceTensor) => (roots === null ? tensor : ops.mul(tensor, roots));
+  return { x: x === null ? ops.copy(last) : ops.concat([scaled(x), last], 1), r: scaled(r) };
+}
+
+/** The sums of weighted rows: float32 products that are rounded once and go on in float64.
+ * @param checkCancelled called between operations. */
+export function sumRows(
+  ops: Ops,
+  { x, r }: { readonly x: DeviceTensor; readonly r: DeviceTensor },
+  { rows }: RefitForm,
+  checkCancelled: () => void = () => {},
+): DeviceSums {
+  return ops.engine.scope(() => {
+    const panels = gramPanels(ops, x, rows, checkCancelled);
+    checkCancelled();
+    const right = ops.toFloat64(ops.matMul(x, r, true, false));
+    return { matrices: [...panels, right], halfSquares: ops.halfSquares64(ops.toFloat64(r)), positions: x.shape[0] };
+  });
+}
+
+/** Brings sums to the host. */
+export function downloadRefitSums(ops: Ops, sums: DeviceSums, { features, hiddenSize }: RefitForm): RefitSums {
+  const parts = [...sums.matrices, sums.halfSquares].map((part) => ops.reshape(part, [-1]));
+  const numbers = ops.engine.downloadFloat64(ops.concat(parts, 0));
+  const rights = numbers.length - 1 - (features + 1) * hiddenSize;
+  return {
+    ...{ features, hiddenSize, gram: numbers.slice(0, rights), right: numbers.slice(rights, -1) },
+    targetSquares: 2 * numbers[numbers.length - 1],
+    positions: sums.positions,
+  };
+}
+
+/** Brings sums of this sub-layer to the device. Tensors belong to the scope that is open.
+ * @throws EspalierError "shape_mismatch" for those of another. */
+export function uploadRefitSums(ops: Ops, sums: RefitSums, { features, hiddenSize, rows }: RefitForm): DeviceSums {
+  const { engine } = ops;
+  const size = features + 1;
+  const length = rows.reduce((sum, { first, count }) => sum + count * (size - first), 0);
+  if (sums.features !== features || sums.hiddenSize !== hiddenSize || sums.gram.length !== length)
+    throw new EspalierError(
+      'shape_mismatch',
+      `refit sums: got ${sums.features} features, ${sums.gram.length} elements, expected ${features}, ${length}`,
+    );
+  let at = 0;
+  const panels = rows.map(({ first, count }) => {
+    const part = sums.gram.subarray(at, at + count * (size - first));
+    at += part.length;
+    return engine.uploadFloat64(part, [count, size - first]);
+  });
+  return {
+    matrices: [...panels, engine.uploadFloat64(sums.right, [size, hiddenSize])],
+    halfSquares: engine.uploadFloat64(Float64Array.of(sums.targetSquares / 2), []),
+    positions: sums.positions,
+  };
+}

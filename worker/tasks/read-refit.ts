@@ -1,0 +1,64 @@
+// Requests of refits, with everything that a peer can choose checked.
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { Plan } from '../../dataset/plan.ts';
+import { parseRefitSettings } from '../../pruning/refit.ts';
+import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
+import type { RefitEquationsTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
+import type { RefitTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitTask.ts';
+import type { TokenWeights__Output } from '../../shared/rpc/generated/espalier/v1/TokenWeights.ts';
+import type { LocalModel } from '../model/local-model.ts';
+import type { TokenWeightsInput } from '../refit/token-weights.ts';
+import { readStudent } from './read-student.ts';
+import type { RefitInput } from './refit.ts';
+import type { RefitEquationsInput, RefitTaskInput } from './refit-equations.ts';
+import { type BlobPaths, given, model, pathOf, range, subLayer, sums } from './request-fields.ts';
+
+/** What a runner keeps of earlier requests. */
+export interface ReadSources {
+  plan(ref: BlobRef__Output | null, paths: BlobPaths): Promise<Plan>;
+  config(local: LocalModel): Promise<ModelConfig>;
+}
+
+/** @throws EspalierError "protocol". */
+export async function readRefitEquations(
+  task: RefitEquationsTask__Output,
+  paths: BlobPaths,
+  sources: ReadSources,
+): Promise<RefitEquationsInput> {
+  return { ...(await readPlace(task, paths, sources)), shards: range(task.shards) };
+}
+
+/** @throws EspalierError "protocol". */
+export async function readRefit(task: RefitTask__Output, paths: BlobPaths, sources: ReadSources): Promise<RefitInput> {
+  return {
+    ...(await readPlace(task, paths, sources)),
+    fit: await sums(given(task.fit, 'fit'), paths),
+    heldOut: task.heldOut === null ? null : await sums(task.heldOut, paths),
+    settings: parseRefitSettings(task.settingsJson),
+  };
+}
+
+async function readPlace(
+  task: RefitEquationsTask__Output | RefitTask__Output,
+  paths: BlobPaths,
+  sources: ReadSources,
+): Promise<RefitTaskInput> {
+  const local = model(task.model, paths);
+  return {
+    model: local,
+    plan: await sources.plan(task.plan, paths),
+    planDigest: given(task.plan, 'plan').digest,
+    student: readStudent(await sources.config(local), given(task.student, 'student'), paths),
+    layer: task.layer,
+    subLayer: subLayer(task.subLayer),
+    weights: task.weights === null ? null : readWeights(task.weights, paths),
+  };
+}
+
+function readWeights({ gradients, mean }: TokenWeights__Output, paths: BlobPaths): TokenWeightsInput {
+  const files = gradients.map(({ shards, blob }) => ({
+    shards: range(shards),
+    path: pathOf(given(blob, 'token gradients').digest, paths),
+  }));
+  return { files, mean };
+}
