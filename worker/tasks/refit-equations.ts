@@ -1,5 +1,4 @@
-// Task "refit-equations": the sums of one sub-layer's output projection over some shards (method: docs/method.md, "Gradual
-// pruning").
+// Task "refit-equations": the sums of one sub-layer's output projection over some shards (equations: pruning/refit.ts).
 import { refitSumsToTensors } from '../../pruning/refit-equations.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { type RefitPlace, refitPair } from '../refit/refit-pair.ts';

@@ -1,5 +1,4 @@
-// Task "refit": one sub-layer's output projection, fitted anew to what the dense model puts out (method: docs/method.md, "Gradual
-// pruning").
+// Task "refit": one sub-layer's output projection, fitted anew to what the dense model puts out (equations: pruning/refit.ts).
 import { type RefitSettings, refitProjection } from '../../pruning/refit.ts';
 import { refitSumsFromTensors } from '../../pruning/refit-equations.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
