@@ -1,6 +1,20 @@
 // What a job tells while it runs. The command line draws progress from these; the cluster publishes them.
 
-export type Stage = 'load' | 'profile' | 'fisher' | 'search' | 'rearrange' | 'tune' | 'export' | 'evaluate' | 'latency';
+/** "gradients", "search", "refit" and "divergence" are those of a gradual step, whose `budget` is the share of the step; gradients
+ * are of the student that it starts from, of the dense model without a share. */
+export type Stage =
+  | 'load'
+  | 'profile'
+  | 'fisher'
+  | 'gradients'
+  | 'search'
+  | 'rearrange'
+  | 'tune'
+  | 'refit'
+  | 'divergence'
+  | 'export'
+  | 'evaluate'
+  | 'latency';
 
 export type JobEvent =
   /** A stage began; `budget` is absent for stages that all budgets share; `steps` is how many steps will follow. */

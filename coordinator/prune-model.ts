@@ -1,5 +1,5 @@
 // The stages of a prune job between load and commit, the same on one machine and in a cluster: plan, gradients, then every
-// budget. Each stage is stored in the job's home before the next begins (see job/job-context.ts), so that whoever calls
+// budget, by the method that was asked for. Each stage is stored in the job's home before the next begins (see job/job-context.ts), so that whoever calls
 // this again with the same home goes on after the last one.
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -18,8 +18,8 @@ import type { PruneReport } from './prune-report.ts';
 import type { Budget, PruneRequest } from './prune-settings.ts';
 import { CARD_FILE, modelCard } from './report/model-card.ts';
 import { exportBudget, type MeasuredBudget } from './stages/export.ts';
-import { type MaskSearch, macsSearch, stagesOf } from './stages/find-masks.ts';
-import { importanceByLayer, storedFisher } from './stages/fisher.ts';
+import { macsSearch, stagesOf, type Target } from './stages/find-masks.ts';
+import { importanceByLayer } from './stages/fisher.ts';
 import { latencyStage } from './stages/latency.ts';
 import {
   type LatencyParts,
@@ -28,12 +28,13 @@ import {
   latencyTarget,
   latencyVerdict,
   requireReachable,
+  timeSearch,
   timeShares,
 } from './stages/latency-budget.ts';
 import { DropCandidates, type DropSearch } from './stages/max-drop.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
 import { type FoundTable, findTable } from './stages/profile.ts';
-import { pruneToTarget } from './stages/prune-budget.ts';
+import { openPruner } from './stages/pruner.ts';
 import { storedQuality } from './stages/quality.ts';
 import type { JobHome, StageStore } from './store/stage-store.ts';
 
@@ -102,17 +103,22 @@ async function pruneAll(
   const timed = request.budgets.filter(isLatencyBudget);
   const latencyParts = timed.length === 0 && !request.fastest ? null : await openLatency(context, request);
   if (latencyParts !== null) requireReachable(context, timed, latencyParts);
-  const fisher = await storedFisher(context, `${prefix}/fisher`);
+  const searches = {
+    macs: macsSearch(config, inputs.costs, request),
+    time: latencyParts && timeSearch(context, latencyParts),
+  };
+  const pruner = await openPruner(context, { searches, costs: inputs.costs, settings: request, prefix });
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];
   // A model that is sought by what it loses is judged as written.
   const written = new Map<Budget, MeasuredBudget>();
   const latencyTargets = new Map<Budget, LatencyTarget>();
   try {
-    const search = macsSearch(config, fisher.importance, inputs.costs, request);
-    const tried = request.fastest ? timeShares(context, fisher.importance, latencyParts!) : macsShares(search, inputs);
+    const tried = request.fastest ? timeShares(context, latencyParts!) : macsShares(inputs);
+    const prune = (target: Target) => pruner.pruneUnmeasured(target);
     const candidates =
       heldOut &&
-      new DropCandidates(context, { fisher, heldOut, prefix, costs: inputs.costs, settings: request, ...tried });
+      new DropCandidates(context, { prune, heldOut, prefix, costs: inputs.costs, settings: request, ...tried });
+    const masksAt = (share: number) => pruner.masksAtTime(share);
     for (const budget of request.budgets) {
       const stages = stagesOf(prefix, budget);
       if (budget.kind === 'max-drop') {
@@ -120,14 +126,14 @@ async function pruneAll(
         continue;
       }
       const byTime = isLatencyBudget(budget)
-        ? await latencyTarget(context, fisher.importance, budget, stages, latencyParts!)
+        ? await latencyTarget(context, masksAt, budget, stages, latencyParts!)
         : null;
       if (byTime !== null) latencyTargets.set(budget, byTime);
-      const target = byTime?.target ?? { text: budget.text, fraction: budget.value, search, stages };
-      pruned.push({ budget, result: await pruneToTarget(context, fisher, inputs.costs, target, request) });
+      const target = byTime?.target ?? { text: budget.text, cost: 'macs', fraction: budget.value, stages };
+      pruned.push({ budget, result: await pruner.prune(target) });
     }
   } finally {
-    await fisher.close();
+    await pruner.close();
   }
   for (const found of pruned) {
     const name = `${stagesOf(prefix, found.budget)}/quality-result`;
@@ -149,10 +155,10 @@ async function pruneAll(
   });
   return {
     ...{ calibration, tokensPerBatch },
-    importance: importanceByLayer(fisher.importance, config),
+    importance: importanceByLayer(pruner.importance, config),
     dense: dense?.value ?? null,
     denseSeconds: dense?.seconds ?? 0,
-    fisherSeconds: fisher.seconds,
+    fisherSeconds: pruner.fisherSeconds,
     speed,
     latencyBudgets,
     budgets,
@@ -160,8 +166,8 @@ async function pruneAll(
 }
 
 /** What candidates for an allowed loss are made of, by MACs. */
-function macsShares(search: MaskSearch, { costs }: PruneInputs): Pick<DropSearch, 'over' | 'search' | 'shares'> {
-  return { over: 'macs', search, shares: sharesFrom(costs.smallest) };
+function macsShares({ costs }: PruneInputs): Pick<DropSearch, 'over' | 'shares'> {
+  return { over: 'macs', shares: sharesFrom(costs.smallest) };
 }
 
 /** The latency table of the job, stored: what was measured decides masks, and whoever goes on keeps to it. */

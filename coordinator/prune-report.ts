@@ -75,7 +75,7 @@ export interface GradualStepReport {
     readonly refit: number;
     readonly divergence: number;
   };
-  /** Of every sub-layer that keeps something, in the order in which they run. */
+  /** Of every sub-layer, in the order in which they run; one that keeps nothing has its bias refitted. */
   readonly refits: readonly RefitReport[];
 }
 

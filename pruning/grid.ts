@@ -16,9 +16,9 @@ export interface SharePath {
 }
 
 /** The steps to a share: all shares of the grid that are larger, however little, then the share.
- * @param share in (0, 1). */
+ * @param share in (0, 1]. */
 export function pathTo(share: number): SharePath {
-  if (!(share > 0 && share < 1)) throw new RangeError(`share: got ${share}, expected a number between 0 and 1`);
+  if (!(share > 0 && share <= 1)) throw new RangeError(`share: got ${share}, expected more than 0 and at most 1`);
   const trunk: number[] = [];
   for (let step = 0; gridShare(step) >= share; step++) trunk.push(gridShare(step));
   return trunk.at(-1) === share ? { trunk, branch: null } : { trunk, branch: share };

@@ -113,13 +113,16 @@ export async function storedStage<T>(
     read(): Promise<{ value: T; seconds: number } | null>;
     run(progress: (done: number) => void): Promise<T>;
     write(value: T, seconds: number): Promise<void>;
+    /** What is told of the value when the stage ends. */
+    note?(value: T): string;
   },
 ): Promise<{ value: T; seconds: number }> {
   const { budget, steps } = options;
   const label = budget === undefined ? { stage } : { stage, budget };
   const stored = await options.read();
+  const noted = (value: T) => (options.note === undefined ? {} : { note: options.note(value) });
   if (stored !== null) {
-    context.emit({ kind: 'stage-finished', ...label, seconds: stored.seconds, reused: true });
+    context.emit({ kind: 'stage-finished', ...label, seconds: stored.seconds, reused: true, ...noted(stored.value) });
     return stored;
   }
   context.emit({ kind: 'stage-started', ...label, steps });
@@ -127,6 +130,6 @@ export async function storedStage<T>(
   const value = await options.run((done) => context.emit({ kind: 'stage-progress', ...label, done, steps }));
   const seconds = (performance.now() - start) / 1000;
   await options.write(value, seconds);
-  context.emit({ kind: 'stage-finished', ...label, seconds, reused: false });
+  context.emit({ kind: 'stage-finished', ...label, seconds, reused: false, ...noted(value) });
   return { value, seconds };
 }

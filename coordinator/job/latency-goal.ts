@@ -1,7 +1,8 @@
 // What a budget of time asks for, by a table: the share of the dense model's sub-layers, and whether there is one.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { keptCounts } from '../../pruning/compact.ts';
-import { type KnapsackProblem, knapsackMasks, leastCost } from '../../pruning/knapsack.ts';
+import type { Importance } from '../../pruning/fisher.ts';
+import { knapsackMasks, leastCost } from '../../pruning/knapsack.ts';
 import { denseSeconds, type LatencyTable, latencyCosts } from '../../pruning/latency-table.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { totalCost } from '../../pruning/sub-layer-costs.ts';
@@ -20,18 +21,18 @@ export interface LatencySearch {
   readonly denseSeconds: number;
   /** Smallest share that there is. */
   readonly leastShare: number;
-  /** Masks that take at most this share by the table. @throws EspalierError "budget_out_of_range" below the least. */
-  masks(share: number): Masks;
+  /** Masks that take at most this share by the table, the least at the least. @param remaining see MaskSearch.
+   * @throws EspalierError "budget_out_of_range" where nothing of what remains takes so little. */
+  masks(share: number, importance: Importance, remaining?: Masks): Masks;
   /** Share that the table says masks take. */
   shareOf(masks: Masks): number;
 }
 
-/** @param importance left out where only shares are asked for. */
 export function latencySearch(
   table: LatencyTable,
   config: Pick<ModelConfig, 'layers' | 'heads' | 'intermediateSize'>,
   { search, neuronMultiple }: Pick<PruneRequest, 'search' | 'neuronMultiple'>,
-): Omit<LatencySearch, 'masks'> & { with(importance: KnapsackProblem['importance']): LatencySearch } {
+): LatencySearch {
   const { layers, heads, intermediateSize: neurons } = config;
   const costs = latencyCosts(table);
   const dense = denseSeconds(table);
@@ -40,18 +41,16 @@ export function latencySearch(
   const isUniform = search === 'uniform';
   const least = isUniform ? leastUniformCost(sizes) : leastCost(sizes);
   const find = isUniform ? uniformMasks : knapsackMasks;
-  const shares = {
-    denseSeconds: dense,
-    leastShare: (table.restSeconds + least) / dense,
-    shareOf: (masks: Masks) => (table.restSeconds + totalCost(costs, keptCounts(masks))) / dense,
-  };
+  const leastShare = (table.restSeconds + least) / dense;
   return {
-    ...shares,
-    with: (importance) => ({
-      ...shares,
+    denseSeconds: dense,
+    leastShare,
+    shareOf: (masks) => (table.restSeconds + totalCost(costs, keptCounts(masks))) / dense,
+    masks(share, importance, remaining) {
       // Rounding must not push the smallest share below the least cost.
-      masks: (share) => find({ importance, ...sizes, budget: Math.max(least, share * dense - table.restSeconds) }),
-    }),
+      const budget = Math.max(least, Math.max(leastShare, share) * dense - table.restSeconds);
+      return find({ importance, ...sizes, budget, ...(remaining && { remaining }) });
+    },
   };
 }
 

@@ -19,6 +19,11 @@ export interface Student {
   readonly patches: readonly PatchBlob[];
 }
 
+/** A student without refitted projections: the model under masks. */
+export function maskedStudent(masks: Masks): Student {
+  return { masks, patches: [] };
+}
+
 /** A student in a request; its blobs go with the task (`studentBlobs`). */
 export function studentSet({ masks, patches }: Student): MaskSet {
   return {

@@ -1,4 +1,4 @@
-// How a job finds the masks of a target, before they are rearranged and tuned: one kind of search for each kind of cost.
+// How a job finds the masks of a target, before anything is made of them: one search for each kind of cost.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Importance } from '../../pruning/fisher.ts';
 import { knapsackMasks } from '../../pruning/knapsack.ts';
@@ -10,17 +10,21 @@ import type { Costs } from '../job/budget.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 
 /** Masks that cost no more than a share of the dense encoder, in (0, 1], in whatever the search counts. A pure function:
- * equal shares give equal masks. It is asked for the student's masks at the target's share, and for the teacher's at the
- * square root of it. */
-export type MaskSearch = (fraction: number) => Masks | Promise<Masks>;
+ * equal arguments give equal masks.
+ * @param remaining what a student that is pruned already still has: nothing that is gone is kept, and of each layer the most
+ * important head that is left as far as the share allows; left out: everything may be kept or go. */
+export type MaskSearch = (fraction: number, importance: Importance, remaining?: Masks) => Masks;
+
+/** What a share is of: the dense encoder's MACs, or the dense model's time by the latency table. */
+export type CostKind = 'macs' | 'time';
 
 /** What masks are sought for. */
 export interface Target {
   /** As events name it. */
   readonly text: string;
-  /** Share of the dense encoder's cost that may be kept, in (0, 1), in what `search` counts. */
+  readonly cost: CostKind;
+  /** Share of the dense encoder's cost that may be kept, in (0, 1]. */
   readonly fraction: number;
-  readonly search: MaskSearch;
   /** Folder of its stages, which no other target of the job has; see `stagesOf`. */
   readonly stages: string;
 }
@@ -33,7 +37,6 @@ export function stagesOf(prefix: string, { kind, value }: { readonly kind?: stri
 /** The search that was asked for, by MACs. */
 export function macsSearch(
   config: ModelConfig,
-  importance: Importance,
   costs: Costs,
   { search, neuronMultiple }: Pick<PruneRequest, 'search' | 'neuronMultiple'>,
 ): MaskSearch {
@@ -41,8 +44,13 @@ export function macsSearch(
   const sizes = { layers, heads, neurons };
   const budgetOf = (fraction: number) => fraction * costs.totalMacs;
   if (search === 'paper')
-    return (fraction) => searchMasks({ importance, ...sizes, ...costs, budgetMacs: budgetOf(fraction) });
+    return (fraction, importance, remaining) =>
+      searchMasks({ importance, ...sizes, ...costs, budgetMacs: budgetOf(fraction), ...(remaining && { remaining }) });
   const find = search === 'knapsack' ? knapsackMasks : uniformMasks;
   const tables = macsCosts(sizes, { tokens: costs.tokens, hiddenSize, headSize });
-  return (fraction) => find({ importance, ...sizes, costs: tables, budget: budgetOf(fraction), neuronMultiple });
+  return (fraction, importance, remaining) =>
+    find({
+      ...{ importance, ...sizes, costs: tables, budget: budgetOf(fraction), neuronMultiple },
+      ...(remaining && { remaining }),
+    });
 }

@@ -1,16 +1,15 @@
 // Budgets of time: the masks that keep most importance within a share of the dense model's time, by a measured table. A
 // table adds up what whole models took; what a pruned one takes is measured before anything is made of it, and the table's
 // scale corrected by it.
-import type { Importance } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { sharesFrom } from '../../pruning/smallest-share.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
-import { goalShare, type LatencySearch, latencySearch } from '../job/latency-goal.ts';
+import { goalShare, latencySearch } from '../job/latency-goal.ts';
 import { spreadOf } from '../job/spread.ts';
 import { timeModels } from '../job/time-models.ts';
 import type { LatencyBudgetReport, LatencyRound } from '../prune-report.ts';
 import type { Budget, PruneRequest } from '../prune-settings.ts';
-import type { Target } from './find-masks.ts';
+import type { MaskSearch, Target } from './find-masks.ts';
 import type { MeasuredSpeed } from './latency.ts';
 import type { DropSearch } from './max-drop.ts';
 import type { FoundTable, ProfileRequest } from './profile.ts';
@@ -40,28 +39,30 @@ export function requireReachable(context: JobContext, budgets: readonly Budget[]
   for (const budget of budgets) goalShare(budget, search);
 }
 
-/** What candidates for an allowed loss are made of, by time as the table says. */
-export function timeShares(
-  context: JobContext,
-  importance: Importance,
-  parts: LatencyParts,
-): Pick<DropSearch, 'over' | 'search' | 'shares'> {
-  const search = searchOf(context, parts).with(importance);
-  const masks = (share: number) => search.masks(Math.max(search.leastShare, share));
-  return { over: 'time', search: masks, shares: sharesFrom(search.leastShare) };
+/** The search by time, as the table says. */
+export function timeSearch(context: JobContext, parts: LatencyParts): MaskSearch {
+  const { masks } = searchOf(context, parts);
+  return masks;
 }
+
+/** What candidates for an allowed loss are made of, by time as the table says. */
+export function timeShares(context: JobContext, parts: LatencyParts): Pick<DropSearch, 'over' | 'shares'> {
+  return { over: 'time', shares: sharesFrom(searchOf(context, parts).leastShare) };
+}
+
+/** Masks that the job's method would prune to at a share of time. */
+export type MasksAt = (share: number) => Masks | Promise<Masks>;
 
 /** The target of a budget of time: searched, measured, and searched again with the table's scale corrected until the
  * measured time is within the tolerance or nothing better comes. Stored, so that a job that goes on keeps what it found. */
 export async function latencyTarget(
   context: JobContext,
-  importance: Importance,
+  masksAt: MasksAt,
   budget: Budget,
   stages: string,
   parts: LatencyParts,
 ): Promise<LatencyTarget> {
-  const search = searchOf(context, parts).with(importance);
-  const goal = goalShare(budget, search);
+  const goal = goalShare(budget, searchOf(context, parts));
   const name = `${stages}/latency`;
   const { value } = await storedStage<{ readonly share: number; readonly rounds: readonly LatencyRound[] }>(
     context,
@@ -71,27 +72,27 @@ export async function latencyTarget(
       budget: budget.text,
       steps: MOST_ROUNDS,
       read: () => context.home.readJson(name),
-      run: (progress) => correctedShare(context, search, { goal, budget, parts }, progress),
+      run: (progress) => correctedShare(context, masksAt, { goal, budget, parts }, progress),
       write: (found, seconds) => context.home.writeJson(name, { value: found, seconds }),
     },
   );
-  const masks = (share: number) => search.masks(Math.max(search.leastShare, share));
-  return { target: { text: budget.text, fraction: value.share, search: masks, stages }, rounds: value.rounds };
+  return { target: { text: budget.text, cost: 'time', fraction: value.share, stages }, rounds: value.rounds };
 }
 
 async function correctedShare(
   context: JobContext,
-  search: LatencySearch,
+  masksAt: MasksAt,
   { goal, budget, parts }: { readonly goal: number; readonly budget: Budget; readonly parts: LatencyParts },
   progress: (done: number) => void,
 ): Promise<{ share: number; rounds: LatencyRound[] }> {
   const { found, request } = parts;
+  const search = searchOf(context, parts);
   // What another machine takes cannot be measured here: its table is taken at its word.
   if (found.table.device !== found.machine) return { share: goal, rounds: [] };
   const rounds: LatencyRound[] = [];
   const tried = new Map<number, LatencyRound>();
   for (let share = goal; rounds.length < MOST_ROUNDS; ) {
-    const masks = search.masks(share);
+    const masks = await masksAt(share);
     const predicted = search.shareOf(masks);
     if (tried.has(predicted)) break;
     const round = { share, predicted, ...(await measured(context, masks, budget, request, rounds.length)) };

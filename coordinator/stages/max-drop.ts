@@ -1,7 +1,5 @@
 // The smallest or fastest model whose loss of the task's metric is within what is allowed: candidates at shares of MACs
-// or time, each
-// searched, rearranged and tuned as a budget is, from the job's one gradient pass, and judged on samples that took part in
-// none of it. Every candidate and its judgement are stored, so that a job that goes on tries none again.
+// or time, each pruned as a budget is, and judged on samples that took part in none of it. Every candidate and its judgement are stored, so that a job that goes on tries none again.
 
 import { type DropBound, RESAMPLES } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
@@ -10,13 +8,13 @@ import { EspalierError } from '../../shared/errors.ts';
 import type { Costs } from '../job/budget.ts';
 import { type HeldOut, type JobContext, type PlannedSamples, storedStage } from '../job/job-context.ts';
 import type { ModelBlobs } from '../job/model-blobs.ts';
+import type { Student } from '../job/student.ts';
 import type { DropReport, MaxDropReport } from '../prune-report.ts';
 import type { Budget, PruneRequest } from '../prune-settings.ts';
 import { modelOutputs } from './evaluate.ts';
 import { exportBudget, type MeasuredBudget } from './export.ts';
-import { type MaskSearch, stagesOf, type Target } from './find-masks.ts';
-import type { FisherShelf } from './fisher.ts';
-import { type PrunedBudget, pruneToTarget, stageQuality } from './prune-budget.ts';
+import { type CostKind, stagesOf, type Target } from './find-masks.ts';
+import { type PrunedBudget, stageQuality } from './prune-budget.ts';
 import type { QualityStage } from './quality.ts';
 
 /** Confidence of the bounds that are told where the estimate decides. */
@@ -25,15 +23,15 @@ const TOLD_CONFIDENCE = 0.95;
 const ROUNDING = 1e-9;
 
 export interface DropSearch {
-  readonly fisher: Pick<FisherShelf, 'file'>;
   readonly costs: Costs;
   /** What shares are of: MACs for the smallest model, the dense model's time for the fastest. */
-  readonly over: 'macs' | 'time';
-  readonly search: MaskSearch;
+  readonly over: CostKind;
+  /** Prunes to a candidate's target as to that of a budget, but measures nothing on evaluation samples. */
+  readonly prune: (target: Target) => Promise<PrunedBudget>;
   /** Shares that may be tried, ascending. */
   readonly shares: readonly number[];
   readonly heldOut: HeldOut & PlannedSamples;
-  readonly settings: Pick<PruneRequest, 'method' | 'damping' | 'dtype' | 'onnx' | 'search' | 'maxDropConfidence'>;
+  readonly settings: Pick<PruneRequest, 'dtype' | 'onnx' | 'search' | 'maxDropConfidence'>;
   /** Of the job's plan. */
   readonly prefix: string;
 }
@@ -107,19 +105,23 @@ export class DropCandidates {
   }
 
   async #candidate(share: number): Promise<Candidate> {
-    const { fisher, costs, search, settings, prefix, over } = this.#parts;
+    const { prune, prefix, over } = this.#parts;
     const stages = stagesOf(prefix, over === 'time' ? { kind: 'time', value: share } : { value: share });
-    const target: Target = { text: over === 'time' ? `time ${share}` : `${share}`, fraction: share, search, stages };
-    const unmeasured = { ...this.#context, evaluation: null };
-    const result = await pruneToTarget(unmeasured, fisher, costs, target, settings);
+    const target: Target = {
+      text: over === 'time' ? `time ${share}` : `${share}`,
+      cost: over,
+      fraction: share,
+      stages,
+    };
+    const result = await prune(target);
     const { model } = this.#context;
-    const judged = await this.#judge(model, result.masks, `${stages}/held-out`, target.text);
+    const judged = await this.#judge(model, result, `${stages}/held-out`, target.text);
     const candidate = { share, target, result, judged: judged.value, seconds: judged.seconds };
     this.#tried.set(share, candidate);
     return candidate;
   }
 
-  #judge(model: ModelBlobs, masks: Masks | null, name: string, budget: string) {
+  #judge(model: ModelBlobs, student: Student | null, name: string, budget: string) {
     const context = this.#context;
     const { heldOut } = this.#parts;
     return storedStage<DropBound>(context, 'evaluate', {
@@ -127,7 +129,7 @@ export class DropCandidates {
       read: () => context.home.readJson<{ value: DropBound; seconds: number }>(name),
       run: async (progress) => {
         this.#dense ??= await modelOutputs(context, context.model, null, heldOut);
-        const pruned = await modelOutputs(context, model, masks, heldOut, progress);
+        const pruned = await modelOutputs(context, model, student, heldOut, progress);
         return heldOut.judge({ dense: this.#dense, pruned }, this.#boundConfidence);
       },
       write: (value, seconds) => context.home.writeJson(name, { value, seconds }),

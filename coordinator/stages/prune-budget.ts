@@ -1,4 +1,5 @@
 // One target of a job: search, rearrange, tune, with the quality after each. How its masks are found is the target's.
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { keptCounts, parameterCount } from '../../pruning/compact.ts';
 import { maskMacs } from '../../pruning/cost.ts';
 import type { Masks } from '../../pruning/masks.ts';
@@ -7,20 +8,19 @@ import { EspalierError } from '../../shared/errors.ts';
 import type { Costs } from '../job/budget.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import { masksFromTensors, masksToTensors } from '../job/mask-set.ts';
-import type { PatchBlob } from '../job/student.ts';
+import { maskedStudent, type Student } from '../job/student.ts';
 import type { GradualStepReport, TuningReport } from '../prune-report.ts';
 import { type LastStage, lastStage, type PruneRequest } from '../prune-settings.ts';
-import type { Target } from './find-masks.ts';
+import type { MaskSearch, Target } from './find-masks.ts';
 import type { FisherShelf } from './fisher.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
 import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
 import { tuningFromTensors, tuningToTensors } from './tune-state.ts';
 
-export interface PrunedBudget {
-  readonly masks: Masks;
+/** A student that meets its target, as its method made it. */
+export interface PrunedBudget extends Student {
   readonly tuning: readonly TuningReport[];
-  /** Of the method "gradual": what takes the place of output projections, and the steps that led there. */
-  readonly patches?: readonly PatchBlob[];
+  /** Of the method "gradual" alone: the steps that led there. */
   readonly steps?: readonly GradualStepReport[];
   readonly heads: readonly number[];
   readonly neurons: readonly number[];
@@ -43,7 +43,8 @@ const ORDER: readonly LastStage[] = ['search', 'rearrange', 'tune'];
 /** Masks and scales of one target, from the job's Fisher information. Every stage is stored under the target's folder. */
 export async function pruneToTarget(
   context: JobContext,
-  fisher: Pick<FisherShelf, 'file'>,
+  fisher: Pick<FisherShelf, 'file' | 'importance'>,
+  search: MaskSearch,
   costs: Costs,
   target: Target,
   settings: Pick<PruneRequest, 'method' | 'damping'>,
@@ -67,7 +68,9 @@ export async function pruneToTarget(
     seconds.evaluate += found.seconds;
   };
 
-  const searched = await maskStage(context, 'search', text, name('search'), async () => target.search(fraction));
+  const searched = await maskStage(context, 'search', text, name('search'), async () =>
+    search(fraction, fisher.importance),
+  );
   seconds.search = searched.seconds;
   let masks = searched.value;
   await measure('search', masks);
@@ -84,7 +87,7 @@ export async function pruneToTarget(
     // The published teacher: the search's masks at the square root of the share, not rearranged.
     const tuned = await tuneStage(
       context,
-      await target.search(Math.sqrt(fraction)),
+      search(Math.sqrt(fraction), fisher.importance),
       masks,
       { ...DEFAULT_TUNING_SETTINGS, damping: settings.damping },
       text,
@@ -94,17 +97,29 @@ export async function pruneToTarget(
     masks = tuned.value.masks;
     tuning = tuned.value.reports;
   }
-  const kept = keptCounts(masks);
   return {
-    masks,
+    ...maskedStudent(masks),
+    ...studentSizes(config, costs, masks),
     tuning,
-    heads: kept.headsByLayer,
-    neurons: kept.neuronsByLayer,
-    macs: maskMacs(masks, { tokens: costs.tokens, hiddenSize: config.hiddenSize, headSize: config.headSize }),
-    parameters: parameterCount(config, kept),
     seconds,
     before,
     scores,
+  };
+}
+
+/** What masks leave of a model. */
+export function studentSizes(
+  config: ModelConfig,
+  { tokens }: Pick<Costs, 'tokens'>,
+  masks: Masks,
+): Pick<PrunedBudget, 'heads' | 'neurons' | 'macs' | 'parameters'> {
+  const kept = keptCounts(masks);
+  const { hiddenSize, headSize } = config;
+  return {
+    heads: kept.headsByLayer,
+    neurons: kept.neuronsByLayer,
+    macs: maskMacs(masks, { tokens, hiddenSize, headSize }),
+    parameters: parameterCount(config, kept),
   };
 }
 
@@ -116,16 +131,17 @@ export function stageQuality(
   masks: Masks,
 ): Promise<{ value: StoredScores; seconds: number }> {
   const name = `${target.stages}/quality-${stage}`;
-  return storedQuality(context, context.model, masks, { name, budget: target.text });
+  return storedQuality(context, context.model, maskedStudent(masks), { name, budget: target.text });
 }
 
-function maskStage(
+/** Masks, from the state or made. */
+export function maskStage(
   context: JobContext,
   stage: 'search' | 'rearrange',
   budget: string,
   name: string,
   make: () => Promise<Masks>,
-) {
+): Promise<{ value: Masks; seconds: number }> {
   return storedStage<Masks>(context, stage, {
     name,
     budget,

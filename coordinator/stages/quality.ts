@@ -3,7 +3,7 @@ import { EspalierError } from '../../shared/errors.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
 import type { ModelBlobs } from '../job/model-blobs.ts';
 import type { LastStage } from '../prune-settings.ts';
-import { measureQuality, type Student } from './evaluate.ts';
+import { type ModelForm, measureQuality } from './evaluate.ts';
 
 export type QualityStage = 'dense' | LastStage;
 
@@ -13,11 +13,11 @@ export interface StoredScores {
   readonly values: Readonly<Record<string, number>>;
 }
 
-/** Scores of a model (under masks, where some are given), from the state or measured. */
+/** Scores of a model (as it is, or a student of it), from the state or measured. */
 export function storedQuality(
   context: JobContext,
   model: ModelBlobs,
-  student: Student,
+  form: ModelForm,
   options: { name: string; budget?: string },
 ): Promise<{ value: StoredScores; seconds: number }> {
   const { evaluation, home } = context;
@@ -26,7 +26,7 @@ export function storedQuality(
     ...options,
     steps: evaluation.plan.shards.length,
     read: () => home.readJson<{ value: StoredScores; seconds: number }>(options.name),
-    run: (progress) => measureQuality(context, model, student, evaluation, progress),
+    run: (progress) => measureQuality(context, model, form, evaluation, progress),
     write: (value, seconds) => home.writeJson(options.name, { value, seconds }),
   });
 }

@@ -1,24 +1,21 @@
 // Stage "tune": the scales of every sub-layer in order, each on the student that the ones before have made.
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { cutTree, foldCutAsync, type ShardSpan } from '../../pruning/fold-tree.ts';
+import type { ShardSpan } from '../../pruning/fold-tree.ts';
 import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
 import { addSumsTo, type ScaleSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
-import type { ScaleSolution, TuningSettings } from '../../pruning/tuning.ts';
-import { type BlobSource, blobOfParts } from '../../shared/blobs/blob-source.ts';
+import type { TuningSettings } from '../../pruning/tuning.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { MaskSet } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
-import type { NormalEquationsTask } from '../../shared/rpc/generated/espalier/v1/NormalEquationsTask.ts';
 import type { SumSource } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
-import { safetensorsParts } from '../../shared/safetensors.ts';
-import type { TensorData } from '../../shared/tensor.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../job/job-context.ts';
+import { type LadderReport, readLadderReport } from '../job/ladder-report.ts';
 import { maskSet } from '../job/mask-set.ts';
-import type { MemoryShare } from '../job/memory-room.ts';
 import { blobRef } from '../job/model-blobs.ts';
 import { resultTensor } from '../job/result-tensor.ts';
 import type { TuningReport } from '../prune-report.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
+import { foldedSums, type SumKind } from './fold-sums.ts';
+import { storeInTurns } from './store-in-turns.ts';
 
 /** The scales found so far, with what is told of them. */
 export interface TuningProgress {
@@ -34,9 +31,6 @@ export interface TuneInput {
   readonly resumed: TuningProgress | null;
 }
 
-/** Nodes of the plan's tree that each worker gets of the fitted shards: more even the load, fewer save transfers. */
-const NODES_PER_WORKER = 2;
-
 /** Sub-layers that can be tuned, in order: the published method leaves out layer 0's attention; one where nothing is
  * kept has nothing to tune. */
 export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer; kept: Int32Array }[] {
@@ -48,9 +42,7 @@ export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer;
     .filter(({ layer, subLayer, kept }) => kept.length > 0 && !(layer === 0 && subLayer === 'attention'));
 }
 
-/** What is found within this time after something was stored is stored together: on a GPU a sub-layer takes less than storing
- * it does. */
-const STORE_MS = 200;
+const SCALE_SUMS: SumKind<ScaleSums> = { read: sumsFromTensors, add: addSumsTo, write: sumsToTensors };
 
 export interface TuneObserver {
   /** Stores what there is. One call at a time, while the next sub-layers are being solved; the last call holds all. */
@@ -60,25 +52,10 @@ export interface TuneObserver {
 }
 
 /** Tunes all sub-layers. Returns, or throws, when no call of `store` goes on any more. */
-export async function runTune(context: JobContext, input: TuneInput, observer: TuneObserver): Promise<TuningProgress> {
-  let storing: Promise<void> = Promise.resolve();
-  let storedMs = Number.NEGATIVE_INFINITY;
-  try {
-    const progress = await solveAll(context, input, async (solved, isLast) => {
-      const tell = () => observer.progress?.(solved.reports.length);
-      if (!isLast && performance.now() - storedMs < STORE_MS) return tell();
-      await storing;
-      storedMs = performance.now();
-      // What is told to be done is stored, where it is stored at all.
-      storing = observer.store(solved).then(tell);
-      // Told by the next one that waits for it.
-      storing.catch(() => {});
-    });
-    await storing;
-    return progress;
-  } finally {
-    await storing.catch(() => {});
-  }
+export function runTune(context: JobContext, input: TuneInput, observer: TuneObserver): Promise<TuningProgress> {
+  const { store, progress = () => {} } = observer;
+  const tell = ({ reports }: TuningProgress) => progress(reports.length);
+  return storeInTurns({ store, tell }, (onSolved) => solveAll(context, input, onSolved));
 }
 
 async function solveAll(
@@ -114,7 +91,7 @@ async function tuneSubLayer(
   layer: number,
   subLayer: SubLayer,
   kept: number,
-): Promise<{ scales: Float64Array; report: SolveReport }> {
+): Promise<{ scales: Float64Array; report: LadderReport }> {
   const { calibration, model, workers, signal } = context;
   const { plan, blob } = calibration;
   const common = {
@@ -134,8 +111,15 @@ async function tuneSubLayer(
 
   // One worker holds the whole tree and solves in place; of several, each sums its nodes and one solves.
   const spread = workers.tuningSpread ?? workers.count;
+  const task = (node: ShardSpan): TaskSpec => ({
+    id: `normal-equations/${name}/${node.first}-${node.end}`,
+    blobs: [...model.blobs, blob],
+    request: { normalEquations: { ...common, shards: node } },
+    affinity: `${node.first}-${node.end}`,
+    deadlineMs: TASK_DEADLINE_MS,
+  });
   const sums =
-    spread > 1 ? await foldedSums(context, { name, common, spans, spread, nodeBytes: sumBytes(kept) }) : null;
+    spread > 1 ? await foldedSums(context, { spans, spread, nodeBytes: sumBytes(kept), kind: SCALE_SUMS, task }) : null;
   const [fit, heldOut = null] = sums?.sources ?? spans.map((shards): SumSource => ({ shards }));
   let result: TaskResult;
   try {
@@ -164,97 +148,12 @@ async function tuneSubLayer(
   const scales = resultTensor(result, `solve/${name}`, 'scales', { dtype: 'F64', length: kept });
   if (!scales.every((scale) => Number.isFinite(Math.fround(scale))))
     throw new EspalierError('not_finite', `solve/${name}: got a scale that no float32 holds`);
-  return { scales, report: readSolveReport(`solve/${name}`, result.get('report')?.data) };
-}
-
-interface FoldedSums {
-  /** Of each span. */
-  readonly sources: SumSource[];
-  readonly blobs: BlobSource[];
-  /** Memory that the blobs take; whoever asked for them releases it. */
-  readonly share: MemoryShare | undefined;
-}
-
-/** Sums of the spans, made by several workers and folded here. */
-async function foldedSums(
-  context: JobContext,
-  options: {
-    readonly name: string;
-    readonly common: Omit<NormalEquationsTask, 'shards'>;
-    readonly spans: readonly ShardSpan[];
-    readonly spread: number;
-    readonly nodeBytes: number;
-  },
-): Promise<FoldedSums> {
-  const { name, common, spans, spread, nodeBytes } = options;
-  const { calibration, model, workers, signal, mostSumBytes } = context;
-  const least = nodeBytes * spans.length;
-  const most = Math.min(mostSumBytes, least * spread * NODES_PER_WORKER);
-  const share = await context.memory?.take({ least, most }, signal);
-  try {
-    const nodes = Math.max(1, Math.floor((share?.bytes ?? most) / least));
-    const cuts = spans.map(({ first, end }) => cutTree(first, end, nodes));
-    const tasks = cuts.flat().map(
-      (node): TaskSpec => ({
-        id: `normal-equations/${name}/${node.first}-${node.end}`,
-        blobs: [...model.blobs, calibration.blob],
-        request: { normalEquations: { ...common, shards: node } },
-        affinity: `${node.first}-${node.end}`,
-        deadlineMs: TASK_DEADLINE_MS,
-      }),
-    );
-    const results = await workers.runTasks(tasks, { signal });
-    const sources: SumSource[] = [];
-    const blobs: BlobSource[] = [];
-    for (const cut of cuts) {
-      const sums: ScaleSums[] = [];
-      for (const result of results.splice(0, cut.length)) sums.push(await inTurn(() => sumsFromTensors(result)));
-      const folded = await foldCutAsync(cut, sums, (a, b) => inTurn(() => addSumsTo(a, b)));
-      const source = await inTurn(() => blobOfParts(safetensorsParts(sumsToTensors(folded))));
-      blobs.push(source);
-      sources.push({ sums: blobRef(source) });
-    }
-    share?.shrink(least);
-    return { sources, blobs, share };
-  } catch (caught) {
-    share?.release();
-    throw caught;
-  }
+  return { scales, report: readLadderReport(`solve/${name}`, result.get('report')?.data) };
 }
 
 /** Bytes of what a normal_equations task returns at the most of a sub-layer that keeps so many heads or neurons. */
 function sumBytes(kept: number): number {
   return Float64Array.BYTES_PER_ELEMENT * (kept ** 2 + 2 * kept + 3);
-}
-
-/** Computes in a turn of the loop of its own: sums of a large sub-layer take a tenth of a second each. */
-async function inTurn<T>(compute: () => T): Promise<T> {
-  await nextTurn();
-  return compute();
-}
-
-type SolveReport = Omit<ScaleSolution, 'scales'>;
-
-// It goes into the user's report: what has another form is refused here, not told.
-function readSolveReport(task: string, bytes: TensorData | undefined): SolveReport {
-  const refuse = (got: string, cause?: unknown) =>
-    new EspalierError('protocol', `${task}: report: got ${got}, expected JSON of a rung and what was tried`, { cause });
-  if (!(bytes instanceof Uint8Array)) throw refuse('nothing');
-  let report: Partial<SolveReport> | null;
-  try {
-    report = JSON.parse(new TextDecoder().decode(bytes)) as Partial<SolveReport> | null;
-  } catch (cause) {
-    throw refuse('no JSON', cause);
-  }
-  const isResidual = (value: unknown) => value === null || typeof value === 'number';
-  const isWhole =
-    typeof report?.rung === 'string' &&
-    isResidual(report.heldOutBefore) &&
-    isResidual(report.heldOutAfter) &&
-    Array.isArray(report.tried) &&
-    report.tried.every((tried) => typeof tried?.rung === 'string' && isResidual(tried.heldOut));
-  if (!isWhole) throw refuse('another form');
-  return report as SolveReport;
 }
 
 /** The masks with the scales of one sub-layer, in the order of `kept`. */

@@ -45,16 +45,19 @@ export interface TryOptions {
 /** Name of the task's kind, as in the oneof of RunRequest. */
 export function kindOf({ request }: Pick<TaskSpec, 'request'>): string {
   const { fisher, normalEquations, solve, evaluate, latency, activations, evaluateOnnx } = request;
-  const tasks = { fisher, normalEquations, solve, evaluate, latency, activations, evaluateOnnx };
+  const { gradients, refitEquations, refit } = request;
+  const staged = { fisher, normalEquations, solve, activations };
+  const tasks = { ...staged, gradients, refitEquations, refit, evaluate, evaluateOnnx, latency };
   return Object.entries(tasks).find(([, task]) => task)?.[0] ?? 'unknown';
 }
 
 /** What a request is made of, nearly: its masks. */
 export function requestBytes({ request }: Pick<TaskSpec, 'request'>): number {
-  const { normalEquations, solve, evaluate, latency, activations } = request;
+  const { normalEquations, solve, evaluate, latency, activations, gradients, refitEquations, refit } = request;
   const masks = [normalEquations, solve, activations].flatMap((task) => [task?.teacher, task?.student]);
+  const students = [evaluate, gradients, refitEquations, refit].map((task) => task?.student);
   let bytes = 0;
-  for (const set of [...masks, evaluate?.student, ...(latency?.students ?? [])])
+  for (const set of [...masks, ...students, ...(latency?.students ?? [])])
     for (const part of [set?.headMask, set?.neuronMask, set?.headScales, set?.neuronScales])
       bytes += part === undefined ? 0 : part.length;
   return bytes;

@@ -1,15 +1,19 @@
-// Over how many of its workers a job should cut a sub-layer of tuning. More workers share the computing; but the partial
+// Over how many of its workers a job should cut a sub-layer of tuning, or of a refit. More workers share the computing; but the partial
 // sums of each come through this coordinator and are folded here, one after the other. Only time is at stake: the cut
 // does not change the result.
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
 import { hiddenSizeOf } from './hidden-size.ts';
 import type { TaskSpec } from './task-spec.ts';
 
-/** As tune.ts cuts the tree. */
+/** As fold-sums.ts cuts the tree. */
 const NODES_PER_WORKER = 2;
-/** Tasks of Fisher pass three times through all layers of the dense model; a sub-layer of tuning takes two halves of one,
- * of a smaller model, and its products of features. */
+/** Tasks of Fisher, or of gradients, pass three times through all layers of the model; a sub-layer takes two halves of one, of
+ * a smaller model, and its products of features. */
 const FISHER_PER_SUB_LAYER = 20;
+/** By the square of the hidden size, the mean of attention and FFN at half of the usual four times hidden size neurons, in
+ * float64: of scales the upper part of a matrix, 20 in an FFN and next to nothing in attention; of a refit the right sides,
+ * too, 36 and 5. */
+const BYTES_PER_NODE = { scales: 10, refit: 20 };
 
 /** A coordinator on an idle machine (docs/adr/0014-fleet-scheduling.md). */
 const FIRST_GUESS_MS_PER_BYTE = 1000 / 3e8;
@@ -51,23 +55,27 @@ export class TuningSpread {
 
   /** Tasks of the job begin to wait, those of one kind together. */
   began(tasks: readonly Pick<TaskSpec, 'request'>[], home: number, nowMs: number): void {
-    const { fisher, normalEquations, solve } = tasks[0]?.request ?? {};
-    const model = (fisher ?? normalEquations ?? solve)?.model;
-    // Of half of the usual four times hidden size neurons the upper part of a matrix, in float64: 20 D² bytes; of attention
-    // next to nothing.
-    if (this.#bytesPerNode === 0 && model) this.#bytesPerNode = 10 * hiddenSizeOf(model.configJson ?? '') ** 2;
-    if (normalEquations) this.#step = { beganMs: nowMs, nodes: tasks.length };
-    else if (solve && this.#step !== null) this.#folded(this.#step, home, nowMs);
+    const { fisher, normalEquations, solve, gradients, refitEquations, refit } = tasks[0]?.request ?? {};
+    const scales = (fisher ?? normalEquations ?? solve)?.model;
+    const refitted = (gradients ?? refitEquations ?? refit)?.model;
+    const model = scales ?? refitted;
+    if (this.#bytesPerNode === 0 && model)
+      this.#bytesPerNode = BYTES_PER_NODE[scales ? 'scales' : 'refit'] * hiddenSizeOf(model.configJson ?? '') ** 2;
+    // Gradients come again with each step of a trajectory, of smaller students: the last pass counts.
+    if (fisher ?? gradients) [this.#fisherTasks, this.#leastFisherMs] = [0, Number.POSITIVE_INFINITY];
+    if (normalEquations ?? refitEquations) this.#step = { beganMs: nowMs, nodes: tasks.length };
+    else if ((solve ?? refit) && this.#step !== null) this.#folded(this.#step, home, nowMs);
   }
 
   /** A task of the job was done. */
-  done({ fisher, solve }: Request, ms: number): void {
-    if (fisher) {
+  done({ fisher, gradients, solve, refit }: Request, ms: number): void {
+    if (fisher ?? gradients) {
       this.#fisherTasks += 1;
       this.#leastFisherMs = Math.min(this.#leastFisherMs, ms);
     }
-    if (solve?.fit?.shards) {
-      const subLayer = solve.subLayer ?? '';
+    const inPlace = solve ?? refit;
+    if (inPlace?.fit?.shards) {
+      const subLayer = inPlace.subLayer ?? '';
       this.#leastMs.set(subLayer, Math.min(this.#leastMs.get(subLayer) ?? ms, ms));
     }
   }

@@ -15,6 +15,9 @@ export const TASK_KINDS = [
   'latency',
   'activations',
   'evaluate_onnx',
+  'gradients',
+  'refit_equations',
+  'refit',
 ] as const;
 export type TaskKind = (typeof TASK_KINDS)[number];
 

@@ -80,9 +80,9 @@ export async function runMemoryJob(
     const fisher = await storedFisher(context, 'fisher');
     const settings = { method: sizes.method, damping: 'ridge', search: 'paper', neuronMultiple: 1 } as const;
     const costs = modelCosts(config, 8, { budgets: [budget], ...settings });
-    const search = macsSearch(config, fisher.importance, costs, settings);
-    const target = { text: budget.text, fraction: budget.value, search, stages: 'job' };
-    const { masks } = await pruneToTarget(context, fisher, costs, target, settings);
+    const search = macsSearch(config, costs, settings);
+    const target = { text: budget.text, cost: 'macs', fraction: budget.value, stages: 'job' } as const;
+    const { masks } = await pruneToTarget(context, fisher, search, costs, target, settings);
     return masks.neuronMask.reduce((sum, bit) => sum + bit, 0);
   } finally {
     await workers.close();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { buildReport, type FinishedJob } from '../../../coordinator/job/build-report.ts';
 import type { PruneInputs } from '../../../coordinator/job/prune-inputs.ts';
+import { maskedStudent } from '../../../coordinator/job/student.ts';
 import type { PruneSettings } from '../../../coordinator/prune-settings.ts';
 import type { MeasuredBudget } from '../../../coordinator/stages/export.ts';
 import type { MeasuredSpeed } from '../../../coordinator/stages/latency.ts';
@@ -54,7 +55,7 @@ function measured(budget: (typeof BUDGETS)[number], accuracy: number): MeasuredB
     scores: scores(accuracy),
     seconds: 4,
     result: {
-      masks: denseMasks(2, 2, 6),
+      ...maskedStudent(denseMasks(2, 2, 6)),
       tuning: [],
       heads: [1, 2],
       neurons: [3, 0],

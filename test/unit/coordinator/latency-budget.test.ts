@@ -11,7 +11,9 @@ import {
   latencyBudgetReport,
   latencyTarget,
   latencyVerdict,
+  type MasksAt,
   requireReachable,
+  timeSearch,
 } from '../../../coordinator/stages/latency-budget.ts';
 import { type FoundTable, findTable } from '../../../coordinator/stages/profile.ts';
 import type { TaskSpec } from '../../../coordinator/workers/task-spec.ts';
@@ -28,6 +30,12 @@ const BUDGET: Budget = { kind: 'latency', text: 'latency-0.5', value: 0.5 };
 const random = randomStream(3, 'importance');
 const values = (count: number) => new Float64Array(count).map(() => random.uniform());
 const IMPORTANCE = { heads: values(LAYERS * HEADS), neurons: values(LAYERS * NEURONS) };
+
+/** What the published method would prune to. */
+function masksAt(parts: LatencyParts): MasksAt {
+  const search = timeSearch(fakeContext(fair).context, parts);
+  return (share) => search(share, IMPORTANCE);
+}
 
 /** Seconds of a pass of a model with so many heads and neurons in all. */
 type Clock = (heads: number, neurons: number) => number;
@@ -120,14 +128,14 @@ test('a search whose prediction holds is measured once; what it found is stored 
   const parts: LatencyParts = { found: await measuredTable(), request: REQUEST, settings: SETTINGS };
   const { context, tasks } = fakeContext(fair);
   requireReachable(context, [BUDGET], parts);
-  const first = await latencyTarget(context, IMPORTANCE, BUDGET, 'plan/budget', parts);
+  const first = await latencyTarget(context, masksAt(parts), BUDGET, 'plan/budget', parts);
   assert.equal(first.rounds.length, 1);
   assert.equal(first.target.fraction, 0.5);
   assert.ok(Math.abs(first.rounds[0].byGoal - 1) <= 0.05);
   assert.deepEqual(tasks, ['profile/latency-0.5/0']);
-  const again = await latencyTarget(context, IMPORTANCE, BUDGET, 'plan/budget', parts);
+  const again = await latencyTarget(context, masksAt(parts), BUDGET, 'plan/budget', parts);
   assert.deepEqual(again.rounds, first.rounds);
-  assert.deepEqual(await again.target.search(0.5), await first.target.search(0.5));
+  assert.deepEqual(again.target, first.target);
   assert.equal(tasks.length, 1);
 });
 
@@ -136,7 +144,7 @@ test('a table that is wrong for this budget is corrected until the clock agrees'
   const parts: LatencyParts = { found: await measuredTable(), request: REQUEST, settings: SETTINGS };
   const harsh: Clock = (heads, neurons) => fair(heads, neurons) + (heads < LAYERS * HEADS ? 0.002 : 0);
   const { context } = fakeContext(harsh);
-  const { target, rounds } = await latencyTarget(context, IMPORTANCE, BUDGET, 'plan/budget', parts);
+  const { target, rounds } = await latencyTarget(context, masksAt(parts), BUDGET, 'plan/budget', parts);
   assert.ok(rounds.length > 1 && rounds[0].byGoal > 1.05, JSON.stringify(rounds));
   const last = rounds.find(({ share }) => share === target.fraction)!;
   assert.ok(Math.abs(last.byGoal - 1) <= 0.05, JSON.stringify(rounds));
@@ -147,9 +155,9 @@ test('a budget that no correction meets keeps the closest, and says so in one li
   const parts: LatencyParts = { found: await measuredTable(), request: REQUEST, settings: SETTINGS };
   const stuck: Clock = (heads, neurons) => (heads === LAYERS * HEADS && neurons === LAYERS * NEURONS ? 0.01 : 0.008);
   const { context } = fakeContext(stuck);
-  const found = await latencyTarget(context, IMPORTANCE, BUDGET, 'plan/budget', parts);
+  const found = await latencyTarget(context, masksAt(parts), BUDGET, 'plan/budget', parts);
   assert.ok(found.rounds.length <= 4);
-  const masks = await found.target.search(found.target.fraction);
+  const masks = await masksAt(parts)(found.target.fraction);
   const speed: MeasuredSpeed = {
     ...{ runtime: 'onnxruntime', version: '1.30.0', provider: 'cpu', machine: 'toy, 2 cores', threads: 2 },
     ...{ batchSize: 8, tokens: 16, repeats: 15, input: 'valid token ids, no padding' },
@@ -174,9 +182,9 @@ test('the table of another machine is taken at its word, and the report names bo
   const found: FoundTable = { table: { ...table, device: 'phone, 8 cores' }, source: 'given', machine: 'toy, 2 cores' };
   const parts: LatencyParts = { found, request: REQUEST, settings: SETTINGS };
   const { context, tasks } = fakeContext(fair);
-  const sought = await latencyTarget(context, IMPORTANCE, BUDGET, 'plan/budget', parts);
+  const sought = await latencyTarget(context, masksAt(parts), BUDGET, 'plan/budget', parts);
   assert.deepEqual([sought.target.fraction, sought.rounds, tasks], [0.5, [], []]);
-  const report = latencyBudgetReport(context, BUDGET, sought, await sought.target.search(0.5), parts, []);
+  const report = latencyBudgetReport(context, BUDGET, sought, await masksAt(parts)(0.5), parts, []);
   assert.deepEqual([report.met, report.table.device, report.machine], [null, 'phone, 8 cores', 'toy, 2 cores']);
   const { attentionSeconds: attention, ffnSeconds: ffn, restSeconds: rest } = table;
   assert.deepEqual(report.table.seconds, { attention, ffn, rest });

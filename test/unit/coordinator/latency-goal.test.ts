@@ -27,17 +27,17 @@ const values = (count: number) => new Float64Array(count).map(() => random.unifo
 const IMPORTANCE = { heads: values(12), neurons: values(192) };
 
 test('masks of a share take no longer than it by the table, and nearly as long', () => {
-  const search = latencySearch(TABLE, CONFIG, KNAPSACK).with(IMPORTANCE);
+  const search = latencySearch(TABLE, CONFIG, KNAPSACK);
   assert.ok(Math.abs(search.denseSeconds - 0.037) < 1e-12);
   assert.equal(search.shareOf(denseMasks(3, 4, 64)), 1);
   for (const share of [0.1, 0.33, 0.5, 0.6, 0.8, 0.95]) {
-    const masks = search.masks(share);
+    const masks = search.masks(share, IMPORTANCE);
     const taken = search.shareOf(masks);
     // The smallest step of this table is 0.2 ms, of 8 neurons 1 ms.
     assert.ok(taken <= share + 1e-12 && taken > share - 0.03, `${taken} for ${share}`);
     assert.ok(keptCounts(masks).neuronsByLayer.every((count) => count % 8 === 0));
   }
-  const all = keptCounts(search.masks(1));
+  const all = keptCounts(search.masks(1, IMPORTANCE));
   assert.deepEqual(
     [all.headsByLayer, all.neuronsByLayer],
     [
@@ -48,9 +48,9 @@ test('masks of a share take no longer than it by the table, and nearly as long',
 });
 
 test('the smallest share keeps nothing and can be asked for', () => {
-  const search = latencySearch(TABLE, CONFIG, KNAPSACK).with(IMPORTANCE);
+  const search = latencySearch(TABLE, CONFIG, KNAPSACK);
   assert.ok(Math.abs(search.leastShare - 1 / 37) < 1e-12);
-  const none = keptCounts(search.masks(search.leastShare));
+  const none = keptCounts(search.masks(search.leastShare, IMPORTANCE));
   assert.deepEqual([none.heads, none.neurons], [0, 0]);
 });
 
@@ -68,10 +68,10 @@ test('budgets become shares; what no masks take is refused with the nearest that
 });
 
 test('uniform layers keep to the table, too', () => {
-  const search = latencySearch(TABLE, CONFIG, { search: 'uniform', neuronMultiple: 16 }).with(IMPORTANCE);
+  const search = latencySearch(TABLE, CONFIG, { search: 'uniform', neuronMultiple: 16 });
   // All heads, and at least 16 neurons a layer.
   assert.ok(Math.abs(search.leastShare - 19 / 37) < 1e-12);
-  const kept = keptCounts(search.masks(0.7));
+  const kept = keptCounts(search.masks(0.7, IMPORTANCE));
   assert.deepEqual(kept.headsByLayer, [4, 4, 4]);
   assert.deepEqual(kept.neuronsByLayer, [32, 32, 32]);
 });

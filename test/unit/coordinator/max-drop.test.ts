@@ -14,6 +14,7 @@ import type { Budget } from '../../../coordinator/prune-settings.ts';
 import { macsSearch } from '../../../coordinator/stages/find-masks.ts';
 import { DropCandidates, type DropSearch } from '../../../coordinator/stages/max-drop.ts';
 import { planSamples } from '../../../coordinator/stages/plan.ts';
+import { pruneToTarget } from '../../../coordinator/stages/prune-budget.ts';
 import type { TaskSpec } from '../../../coordinator/workers/task-spec.ts';
 import type { Masks } from '../../../pruning/masks.ts';
 import { sharesFrom } from '../../../pruning/smallest-share.ts';
@@ -96,15 +97,17 @@ function world(
     neurons: new Float64Array(config.layers * config.intermediateSize).fill(1),
   };
   const found = new Map<Masks, number>();
-  const find = macsSearch(config, importance, costs, searched);
+  const search = macsSearch(config, costs, searched);
   const parts: DropSearch = {
-    ...{ fisher: { file: '' }, costs, prefix: 'plan', shares: sharesFrom(0.05), over: options.over ?? 'macs' },
-    settings: { method: 'search', damping: 'ridge', dtype: null, search: 'paper', ...options },
-    search(share) {
-      at = { share, isWritten: false };
-      const masks = find(share) as Masks;
-      found.set(masks, share);
-      return masks;
+    ...{ costs, prefix: 'plan', shares: sharesFrom(0.05), over: options.over ?? 'macs' },
+    settings: { dtype: null, search: 'paper', ...options },
+    async prune(target) {
+      at = { share: target.fraction, isWritten: false };
+      const settings = { method: 'search', damping: 'ridge' } as const;
+      const unmeasured = { ...context, evaluation: null };
+      const result = await pruneToTarget(unmeasured, { file: '', importance }, search, costs, target, settings);
+      found.set(result.masks, target.fraction);
+      return result;
     },
     heldOut: {
       ...{ ...planned, samples, examples: 20, metric: 'accuracy' },

@@ -83,3 +83,36 @@ test('folding that turns out fast allows more', () => {
   }
   assert.ok(made.workers(64) > before);
 });
+
+test('a refit is spread as tuning is, by its own sums, and by the newest pass of gradients before the first', () => {
+  const gradients = { gradients: { model, shards: { first: 0, end: 1 } } };
+  const made = new TuningSpread(new FoldCost());
+  const pass = (ms: number) => {
+    made.began([{ request: gradients }], 8, 0);
+    for (let shard = 0; shard < 20; shard += 1) made.done(gradients, ms);
+  };
+  pass(10_000);
+  const slow = made.workers(64);
+  pass(100);
+  const quick = made.workers(64);
+  assert.ok(slow > 1 && quick < slow, `${quick} and ${slow}`);
+  const refit = { refit: { model, layer: 1, subLayer: 'ffn', fit: { shards: { first: 0, end: 4 } } } };
+  made.done(refit, 8_000);
+  const many = made.workers(64);
+  assert.ok(many > quick && many < 64, `${many}`);
+  const scales = spread();
+  scales.done(inPlace, 8_000);
+  assert.ok(many < scales.workers(64), 'sums of a refit are larger');
+  // Folding that takes no time beside its share of computing.
+  const sums = { refitEquations: { model, layer: 2, subLayer: 'ffn', shards: { first: 0, end: 1 } } };
+  const folded = { refit: { model, layer: 2, subLayer: 'ffn', fit: { sums: { digest: 'a', sizeBytes: 1 } } } };
+  for (let step = 0; step < 10; step += 1) {
+    made.began(
+      Array.from({ length: 8 }, () => ({ request: sums })),
+      4,
+      0,
+    );
+    made.began([{ request: folded }], 4, 2_000);
+  }
+  assert.ok(made.workers(64) > many);
+});

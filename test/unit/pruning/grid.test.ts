@@ -25,6 +25,7 @@ test('below 0.2 each share of the grid is 0.8 of the one before, as a user write
 
 test('another share is a branch from the last of the grid above it, however near that is', () => {
   assert.deepEqual(pathTo(0.9), { trunk: [], branch: 0.9 });
+  assert.deepEqual(pathTo(1), { trunk: [], branch: 1 });
   assert.deepEqual(pathTo(0.6), { trunk: [0.8, 0.65], branch: 0.6 });
   assert.deepEqual(pathTo(0.4999), { trunk: [0.8, 0.65, 0.5], branch: 0.4999 });
   assert.deepEqual(pathTo(0.5001), { trunk: [0.8, 0.65], branch: 0.5001 });
@@ -39,6 +40,6 @@ test('the path to a share starts with the path to every larger share of the grid
 });
 
 test('what is no share is refused', () => {
-  for (const share of [0, 1, 1.5, -0.1, Number.NaN])
-    assert.throws(() => pathTo(share), { name: 'RangeError', message: /expected a number between 0 and 1$/ });
+  for (const share of [0, 1.5, -0.1, Number.NaN])
+    assert.throws(() => pathTo(share), { name: 'RangeError', message: /expected more than 0 and at most 1$/ });
 });

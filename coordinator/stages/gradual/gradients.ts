@@ -1,0 +1,294 @@
+// Stage "gradients": what a gradual step is decided by, at the student that it starts from. Of all calibration samples the sums
+// of squared mask gradients, and of every token how much the loss depends on each sub-layer's output there. The sums are
+// stored; the token gradients stay in the scratch folder, a blob a node of the plan's tree, and whoever goes on without them
+// computes them again.
+import { hasHeadDense } from '../../../checkpoint/weight-names.ts';
+import type { Plan } from '../../../dataset/plan.ts';
+import type { Importance } from '../../../pruning/fisher.ts';
+import { cutTree, type ShardSpan, TreeFold } from '../../../pruning/fold-tree.ts';
+import type { BlobSource } from '../../../shared/blobs/blob-source.ts';
+import { EspalierError } from '../../../shared/errors.ts';
+import type { TensorSink } from '../../../shared/rpc/tensor-stream.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
+import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../../job/job-context.ts';
+import { blobRef } from '../../job/model-blobs.ts';
+import { resultSink, type SinkTarget } from '../../job/result-sink.ts';
+import { scratchBlob } from '../../job/scratch-blob.ts';
+import { type Student, studentBlobs, studentSet } from '../../job/student.ts';
+import type { StoredTensors } from '../../store/stage-store.ts';
+import type { TaskSpec } from '../../workers/task-spec.ts';
+
+/** Tasks of the fitted shards, and of those that judge, at the most: a refit names the blobs of all, and a worker takes 1,024. A
+ * shard each where there are no more. Part of what makes results equal, like the plan. */
+const MOST_NODES = { fitted: 384, judging: 128 };
+
+/** Token gradients of neighbouring shards: a safetensors blob with "token_gradients" alone (worker.proto). */
+export interface TokenGradientBlob {
+  readonly shards: ShardSpan;
+  readonly source: BlobSource;
+}
+
+/** Sums over the calibration samples at one student. */
+export interface GradientSums {
+  readonly importance: Importance;
+  /** [2 * layers], attention of a layer before its FFN: mean squared token gradient over the positions that count for the
+   * sub-layer. Those are all tokens; in the last layer of a sequence classifier the first of each sample. */
+  readonly means: Float64Array;
+}
+
+export interface StudentGradients extends GradientSums {
+  readonly seconds: number;
+  /** Blobs of all shards, in their order; computed again where they were not kept. */
+  tokens(): Promise<readonly TokenGradientBlob[]>;
+}
+
+/** Gradients of a student, from the state or computed. @param name of the stored stage. @param step what events call it.
+ * @throws EspalierError "not_finite", "protocol" for what is no sum of squares. */
+export async function storedGradients(
+  context: JobContext,
+  student: Student,
+  { name, step }: { readonly name: string; readonly step?: string },
+): Promise<StudentGradients> {
+  const { home, calibration } = context;
+  let tokens: readonly TokenGradientBlob[] | null = null;
+  const stage = { name, ...(step !== undefined && { budget: step }), steps: calibration.plan.shards.length };
+  const run = async (progress: (done: number) => void): Promise<GradientSums> => {
+    const { tokens: blobs, ...sums } = await runGradients(context, student, progress);
+    tokens = blobs;
+    return sums;
+  };
+  const { value, seconds } = await storedStage<GradientSums>(context, 'gradients', {
+    ...stage,
+    async read() {
+      const stored = await home.readTensors(name);
+      return stored && { value: sumsFromTensors(stored), seconds: Number(stored.meta.seconds) };
+    },
+    run,
+    write: (sums, took) => home.writeTensors(name, sumsToTensors(sums), { seconds: took }),
+  });
+  return {
+    ...value,
+    seconds,
+    async tokens() {
+      if (tokens === null)
+        await storedStage<GradientSums>(context, 'gradients', {
+          ...stage,
+          read: async () => null,
+          run,
+          write: async () => {},
+        });
+      return tokens!;
+    },
+  };
+}
+
+/** One node of the plan's tree. */
+interface NodeSums {
+  readonly heads: Float64Array;
+  readonly neurons: Float64Array;
+  /** [2 * layers], over the positions that count. */
+  readonly tokens: Float64Array;
+}
+
+/** A node's result as it came. */
+interface NodeResult {
+  readonly heads: Float64Array;
+  readonly neurons: Float64Array;
+  /** [2 * layers, positions] */
+  readonly tokens: Float32Array;
+}
+
+/** Computes the gradients. @param progress told of the shards that are done. */
+export async function runGradients(
+  context: JobContext,
+  student: Student,
+  progress: (done: number) => void,
+): Promise<GradientSums & { readonly tokens: readonly TokenGradientBlob[] }> {
+  const { calibration, model, workers, signal, home, checkpoint } = context;
+  const { plan } = calibration;
+  const { layers } = checkpoint.config;
+  const nodes = gradientNodes(plan);
+  const fittedNodes = nodes.filter(({ first }) => first < plan.fitShards).length;
+  const folds = [[0, fittedNodes] as const, [fittedNodes, nodes.length] as const]
+    .filter(([first, end]) => end > first)
+    .map(([first, end]) => ({ end, fold: new TreeFold<NodeSums>(first, end, addTo), sum: null as NodeSums | null }));
+  const landed = new Map<number, NodeResult>();
+  const taken = new Set<number>();
+  const writing: Promise<BlobSource>[] = [];
+  const tasks = nodes.map(
+    (shards, index): TaskSpec => ({
+      id: gradientsId(shards),
+      blobs: [...model.blobs, calibration.blob, ...studentBlobs(student)],
+      request: {
+        gradients: { model: model.ref, plan: blobRef(calibration.blob), shards, student: studentSet(student) },
+      },
+      deadlineMs: TASK_DEADLINE_MS,
+      sink: () =>
+        nodeSink(context, shards, (result) => {
+          if (!taken.has(index)) landed.set(index, result);
+        }),
+    }),
+  );
+  const indices = new Map(tasks.map(({ id }, index) => [id, index]));
+  let done = 0;
+  const onDone = ({ id }: TaskSpec) => {
+    const index = indices.get(id)!;
+    const result = landed.get(index)!;
+    landed.delete(index);
+    taken.add(index);
+    checkSquares(id, result);
+    const blob = scratchBlob(home, [tokenTensor(result.tokens, layers)]);
+    // Told when all are waited for.
+    blob.catch(() => {});
+    writing[index] = blob;
+    const part = folds.find(({ end }) => index < end)!;
+    part.sum = part.fold.take(index, sumsOf(result, countedPositions(context, nodes[index])));
+    done += nodes[index].end - nodes[index].first;
+    progress(done);
+  };
+  let sources: BlobSource[];
+  try {
+    await workers.runTasks(tasks, { signal, onDone });
+    sources = await Promise.all(writing);
+  } finally {
+    await Promise.allSettled(writing);
+  }
+  const { heads, neurons, tokens } = folds.map(({ sum }) => sum!).reduce(addTo);
+  for (const [what, values] of Object.entries({ heads, neurons, tokens })) requireFinite(what, values);
+  const positions = countedPositions(context, { first: 0, end: plan.shards.length });
+  return {
+    importance: { heads, neurons },
+    means: tokens.map((sum, subLayer) => sum / positions.of(subLayer).length),
+    tokens: nodes.map((shards, index) => ({ shards, source: sources[index] })),
+  };
+}
+
+/** A shard each, or nodes of the tree over the fitted shards and of that over those that judge. */
+function gradientNodes({ shards, fitShards }: Pick<Plan, 'shards' | 'fitShards'>): ShardSpan[] {
+  const judging = fitShards < shards.length ? cutTree(fitShards, shards.length, MOST_NODES.judging) : [];
+  return [...cutTree(0, fitShards, MOST_NODES.fitted), ...judging];
+}
+
+function gradientsId({ first, end }: ShardSpan): string {
+  return end - first === 1 ? `gradients/${first}` : `gradients/${first}-${end}`;
+}
+
+/** Takes one try of a node. Each has arrays of its own: one that comes late must not write into what is added up. */
+function nodeSink(context: JobContext, shards: ShardSpan, onWhole: (result: NodeResult) => void): TensorSink {
+  const { layers, heads, intermediateSize } = context.checkpoint.config;
+  const { plan } = context.calibration;
+  const samples = plan.shards[shards.end - 1].endSample - plan.shards[shards.first].firstSample;
+  const result: NodeResult = {
+    heads: new Float64Array(layers * heads),
+    neurons: new Float64Array(layers * intermediateSize),
+    tokens: new Float32Array(2 * layers * tokensOf(plan, shards)),
+  };
+  const into = (dtype: SinkTarget['dtype'], target: Float32Array | Float64Array): SinkTarget => ({
+    dtype,
+    length: target.length,
+    async write(bytes, at) {
+      new Uint8Array(target.buffer).set(bytes, at * target.BYTES_PER_ELEMENT);
+    },
+  });
+  const sink = resultSink(gradientsId(shards), {
+    // Checked and not kept.
+    losses: { dtype: 'F32', length: samples, write: async () => {} },
+    head_importance: into('F64', result.heads),
+    neuron_importance: into('F64', result.neurons),
+    token_gradients: into('F32', result.tokens),
+  });
+  return {
+    open: (tensor) => sink.open(tensor),
+    end() {
+      sink.end();
+      onWhole(result);
+    },
+  };
+}
+
+/** @throws EspalierError "protocol": what is below 0 is no square, and a weight from it would be none. */
+function checkSquares(task: string, result: NodeResult): void {
+  for (const [name, values] of Object.entries(result) as [string, Float64Array | Float32Array][])
+    for (let at = 0; at < values.length; at++)
+      if (values[at] < 0)
+        throw new EspalierError('protocol', `${task}: ${name} ${at}: got ${values[at]}, expected a sum of squares`);
+}
+
+function requireFinite(what: string, values: Float64Array): void {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0)
+    throw new EspalierError('not_finite', `gradients of ${what} ${at}: got ${values[at]}, expected a finite number`);
+}
+
+function tokensOf({ shards, samples }: Pick<Plan, 'shards' | 'samples'>, { first, end }: ShardSpan): number {
+  let tokens = 0;
+  for (let sample = shards[first].firstSample; sample < shards[end - 1].endSample; sample++)
+    tokens += samples[sample].tokenIds.length;
+  return tokens;
+}
+
+/** Positions that count, as numbers among the shards' tokens, by sub-layer. */
+interface CountedPositions {
+  readonly tokens: number;
+  of(subLayer: number): Int32Array;
+}
+
+function countedPositions({ calibration, checkpoint }: JobContext, span: ShardSpan): CountedPositions {
+  const { plan } = calibration;
+  const { config } = checkpoint;
+  const tokens = tokensOf(plan, span);
+  const all = Int32Array.from({ length: tokens }, (_, at) => at);
+  // The head reads nothing else of the last layer.
+  const last = hasHeadDense(config) ? firstTokens(plan, span) : all;
+  return { tokens, of: (subLayer) => (subLayer >= 2 * (config.layers - 1) ? last : all) };
+}
+
+/** Of each sample of the shards, in the order of their micro-batches. */
+function firstTokens({ shards, samples }: Pick<Plan, 'shards' | 'samples'>, { first, end }: ShardSpan): Int32Array {
+  const positions: number[] = [];
+  let at = 0;
+  for (const { batches } of shards.slice(first, end))
+    for (const { members } of batches)
+      for (const sample of members) {
+        positions.push(at);
+        at += samples[sample].tokenIds.length;
+      }
+  return Int32Array.from(positions);
+}
+
+function sumsOf({ heads, neurons, tokens }: NodeResult, counted: CountedPositions): NodeSums {
+  const sums = new Float64Array(tokens.length / Math.max(1, counted.tokens));
+  for (let subLayer = 0; subLayer < sums.length; subLayer++) {
+    const row = subLayer * counted.tokens;
+    for (const at of counted.of(subLayer)) sums[subLayer] += tokens[row + at];
+  }
+  return { heads, neurons, tokens: sums };
+}
+
+/** a + b, into the arrays of `a`. */
+function addTo(a: NodeSums, b: NodeSums): NodeSums {
+  for (const what of ['heads', 'neurons', 'tokens'] as const)
+    for (let at = 0; at < a[what].length; at++) a[what][at] += b[what][at];
+  return a;
+}
+
+function tokenTensor(data: Float32Array, layers: number): NamedTensor {
+  return { name: 'token_gradients', dtype: 'F32', shape: [2 * layers, data.length / (2 * layers)], data };
+}
+
+function sumsToTensors({ importance, means }: GradientSums): NamedTensor[] {
+  const f64 = (name: string, data: Float64Array): NamedTensor => ({ name, dtype: 'F64', shape: [data.length], data });
+  return [
+    f64('head_importance', importance.heads),
+    f64('neuron_importance', importance.neurons),
+    f64('token_means', means),
+  ];
+}
+
+function sumsFromTensors({ tensors }: StoredTensors): GradientSums {
+  const read = (name: string) => tensors.get(name)!.data as Float64Array;
+  return {
+    importance: { heads: read('head_importance'), neurons: read('neuron_importance') },
+    means: read('token_means'),
+  };
+}

@@ -1,0 +1,198 @@
+// Stage "refit": the output projection of every sub-layer in order, each on the student that the ones before have made. With
+// one worker a task a sub-layer; of several each sums its nodes of the plan's tree, and one solves.
+
+import type { ShardSpan } from '../../../pruning/fold-tree.ts';
+import { keptIndices, type Masks, type SubLayer } from '../../../pruning/masks.ts';
+import { patchToTensors } from '../../../pruning/patch.ts';
+import {
+  addRefitSumsTo,
+  type RefitSums,
+  refitSumsFromTensors,
+  refitSumsToTensors,
+} from '../../../pruning/refit-equations.ts';
+import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit-settings.ts';
+import { EspalierError } from '../../../shared/errors.ts';
+import type { RefitEquationsTask } from '../../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
+import type { SumSource } from '../../../shared/rpc/generated/espalier/v1/SumSource.ts';
+import type { TokenWeights } from '../../../shared/rpc/generated/espalier/v1/TokenWeights.ts';
+import { type JobContext, TASK_DEADLINE_MS } from '../../job/job-context.ts';
+import { readLadderReport } from '../../job/ladder-report.ts';
+import { blobRef } from '../../job/model-blobs.ts';
+import { resultTensor } from '../../job/result-tensor.ts';
+import { scratchBlob } from '../../job/scratch-blob.ts';
+import { type PatchBlob, type Student, studentBlobs, studentSet, withPatch } from '../../job/student.ts';
+import type { RefitReport } from '../../prune-report.ts';
+import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
+import { foldedSums, type SumKind } from '../fold-sums.ts';
+import { storeInTurns } from '../store-in-turns.ts';
+import type { StudentGradients, TokenGradientBlob } from './gradients.ts';
+
+/** A sub-layer's new projection, with what is told of it. */
+export interface RefittedSubLayer {
+  readonly patch: PatchBlob;
+  readonly report: RefitReport;
+}
+
+export interface RefitInput {
+  /** Masks of this step, and the projections of the student that it starts from. */
+  readonly student: Student;
+  /** At the student that the step starts from. */
+  readonly gradients: StudentGradients;
+  /** What an earlier run had finished, in order. */
+  readonly resumed: readonly RefittedSubLayer[];
+}
+
+export interface RefitObserver {
+  /** Stores what there is, all sub-layers so far. One call at a time; the last call holds all. */
+  store(refitted: readonly RefittedSubLayer[]): Promise<void>;
+  /** A sub-layer is solved. */
+  progress?(done: number): void;
+}
+
+/** Sub-layers in the order in which they run; all of them are refitted, those that keep nothing too: their bias is left. */
+export function refitSteps(masks: Masks): { layer: number; subLayer: SubLayer; kept: Int32Array }[] {
+  return Array.from({ length: masks.layers }, (_, layer) => [
+    { layer, subLayer: 'attention' as const, kept: keptIndices(masks.headMask, layer, masks.heads) },
+    { layer, subLayer: 'ffn' as const, kept: keptIndices(masks.neuronMask, layer, masks.neurons) },
+  ]).flat();
+}
+
+/** Refits all sub-layers. Returns, or throws, when no call of `store` goes on any more. @returns all of them. */
+export function runRefit(
+  context: JobContext,
+  input: RefitInput,
+  { store, progress = () => {} }: RefitObserver,
+): Promise<readonly RefittedSubLayer[]> {
+  const tell = (refitted: readonly RefittedSubLayer[]) => progress(refitted.length);
+  return storeInTurns({ store, tell }, async (onFound) => {
+    let refitted = input.resumed;
+    let student = refitted.reduce((own, { patch }) => withPatch(own, patch), input.student);
+    const steps = refitSteps(student.masks);
+    if (refitted.length === steps.length) return refitted;
+    const tokens = await input.gradients.tokens();
+    for (const step of steps.slice(refitted.length)) {
+      const found = await refitSubLayer(context, { student, tokens, means: input.gradients.means }, step);
+      student = withPatch(student, found.patch);
+      refitted = [...refitted, found];
+      await onFound(refitted, refitted.length === steps.length);
+    }
+    return refitted;
+  });
+}
+
+interface SubLayerInput {
+  readonly student: Student;
+  readonly tokens: readonly TokenGradientBlob[];
+  readonly means: Float64Array;
+}
+
+async function refitSubLayer(
+  context: JobContext,
+  input: SubLayerInput,
+  { layer, subLayer, kept }: ReturnType<typeof refitSteps>[number],
+): Promise<RefittedSubLayer> {
+  const { calibration, model, workers, signal, checkpoint, home } = context;
+  const { plan, blob } = calibration;
+  const { hiddenSize, headSize } = checkpoint.config;
+  const features = kept.length * (subLayer === 'attention' ? headSize : 1);
+  const common = {
+    model: model.ref,
+    plan: blobRef(blob),
+    student: studentSet(input.student),
+    layer,
+    subLayer,
+  } satisfies Omit<RefitEquationsTask, 'shards' | 'weights'>;
+  const blobs = [...model.blobs, blob, ...studentBlobs(input.student)];
+  const name = `${layer}.${subLayer}`;
+  const fitted = { first: 0, end: plan.fitShards };
+  const judging = { first: plan.fitShards, end: plan.shards.length };
+  const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
+  const mean = input.means[2 * layer + (subLayer === 'ffn' ? 1 : 0)];
+  const weightsOf = (span: ShardSpan) => tokenWeights(input.tokens, mean, span);
+
+  const spread = workers.tuningSpread ?? workers.count;
+  const task = (node: ShardSpan): TaskSpec => {
+    const weights = weightsOf(node);
+    return {
+      id: `refit-equations/${name}/${node.first}-${node.end}`,
+      blobs: [...blobs, ...weights.blobs],
+      request: { refitEquations: { ...common, shards: node, weights: weights.message } },
+      affinity: `${node.first}-${node.end}`,
+      deadlineMs: TASK_DEADLINE_MS,
+    };
+  };
+  const kind = refitSumKind(name, features, hiddenSize);
+  const sums =
+    spread > 1
+      ? await foldedSums(context, { spans, spread, nodeBytes: sumBytes(features, hiddenSize), kind, task })
+      : null;
+  const id = `refit/${name}`;
+  const [fit, heldOut = null] = sums?.sources ?? spans.map((shards): SumSource => ({ shards }));
+  // Sums are weighted already.
+  const weights = sums === null ? weightsOf({ first: 0, end: plan.shards.length }) : NO_WEIGHTS;
+  let result: TaskResult;
+  try {
+    [result] = await workers.runTasks(
+      [
+        {
+          id,
+          blobs: [...blobs, ...weights.blobs, ...(sums?.blobs ?? [])],
+          request: {
+            refit: {
+              ...common,
+              ...{ fit, heldOut, weights: weights.message, settingsJson: JSON.stringify(DEFAULT_REFIT_SETTINGS) },
+            },
+          },
+          affinity: 'solve',
+          deadlineMs: TASK_DEADLINE_MS,
+        },
+      ],
+      { signal },
+    );
+  } finally {
+    sums?.share?.release();
+  }
+  const weight = resultTensor(result, id, 'weight', { dtype: 'F32', length: features * hiddenSize });
+  const bias = resultTensor(result, id, 'bias', { dtype: 'F32', length: hiddenSize });
+  const { rung, heldOutBefore, heldOutAfter, tried } = readLadderReport(id, result.get('report')?.data);
+  const source = await scratchBlob(home, patchToTensors({ kept, weight, bias }));
+  return {
+    patch: { layer, subLayer, source },
+    report: { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, tried },
+  };
+}
+
+interface NamedWeights {
+  readonly message: TokenWeights | null;
+  readonly blobs: readonly TokenGradientBlob['source'][];
+}
+
+const NO_WEIGHTS: NamedWeights = { message: null, blobs: [] };
+
+/** What positions of the shards count by; where the loss depends on no output of the sub-layer all count alike. */
+function tokenWeights(tokens: readonly TokenGradientBlob[], mean: number, { first, end }: ShardSpan): NamedWeights {
+  if (mean === 0) return NO_WEIGHTS;
+  const own = tokens.filter(({ shards }) => shards.first < end && shards.end > first);
+  const gradients = own.map(({ shards, source }) => ({ shards, blob: blobRef(source) }));
+  return { message: { gradients, mean }, blobs: own.map(({ source }) => source) };
+}
+
+function refitSumKind(name: string, features: number, hiddenSize: number): SumKind<RefitSums> {
+  return {
+    read(tensors) {
+      const sums = refitSumsFromTensors(tensors, hiddenSize);
+      if (sums.features === features) return sums;
+      throw new EspalierError(
+        'protocol',
+        `refit-equations/${name}: got sums of ${sums.features} features, expected ${features}`,
+      );
+    },
+    add: addRefitSumsTo,
+    write: refitSumsToTensors,
+  };
+}
+
+/** Bytes of what a refit_equations task returns at the most. */
+function sumBytes(features: number, hiddenSize: number): number {
+  return Float64Array.BYTES_PER_ELEMENT * ((features + 1) ** 2 + (features + 1) * hiddenSize + 2);
+}

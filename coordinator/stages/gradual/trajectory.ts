@@ -1,0 +1,197 @@
+// A trajectory of gradual pruning: students along the grid of shares (pruning/grid.ts), each made from the one before by fresh
+// gradients, a search among what remains, removal, and a refit of every sub-layer; and branches to shares between. Everything
+// is stored under the share that it belongs to, so that all budgets of a job, all candidates for an allowed loss and whoever
+// goes on share it.
+import { pathTo } from '../../../pruning/grid.ts';
+import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import type { Costs } from '../../job/budget.ts';
+import type { JobContext } from '../../job/job-context.ts';
+import { maskedStudent, type Student, withPatch } from '../../job/student.ts';
+import type { GradualStepReport } from '../../prune-report.ts';
+import type { CostKind, MaskSearch } from '../find-masks.ts';
+import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
+import { DenseOutputs, storedDivergence } from './divergence.ts';
+import { type StudentGradients, storedGradients } from './gradients.ts';
+import { type RefittedSubLayer, refitSteps, runRefit } from './refit.ts';
+import { readRefit, storeRefit } from './refit-state.ts';
+
+/** What all trajectories of a job share: what is known of the dense model. */
+export class DenseModel {
+  readonly student: Student;
+  readonly outputs: DenseOutputs;
+  readonly #gradients: () => Promise<StudentGradients>;
+  #known: StudentGradients | null = null;
+
+  /** @param prefix folder of the plan's stages. */
+  constructor(context: JobContext, prefix: string) {
+    const { layers, heads, intermediateSize } = context.checkpoint.config;
+    this.student = maskedStudent(denseMasks(layers, heads, intermediateSize));
+    this.outputs = new DenseOutputs(context);
+    this.#gradients = () => storedGradients(context, this.student, { name: `${prefix}/gradual/gradients` });
+  }
+
+  async gradients(): Promise<StudentGradients> {
+    this.#known ??= await this.#gradients();
+    return this.#known;
+  }
+}
+
+/** A student of the trajectory, and the step that made it. */
+interface ReachedStudent {
+  readonly student: Student;
+  /** Of all steps that led to it. */
+  readonly steps: readonly GradualStepReport[];
+}
+
+export interface TrajectoryParts {
+  /** What its shares are of. */
+  readonly cost: CostKind;
+  readonly search: MaskSearch;
+  readonly costs: Pick<Costs, 'tokens'>;
+  readonly dense: DenseModel;
+  /** Folder of the plan's stages. */
+  readonly prefix: string;
+}
+
+export class Trajectory {
+  readonly #context: JobContext;
+  readonly #parts: TrajectoryParts;
+  readonly #reached = new Map<number, ReachedStudent>();
+  readonly #gradients = new Map<number, StudentGradients>();
+  readonly #masks = new Map<number, { readonly value: Masks; readonly seconds: number }>();
+
+  constructor(context: JobContext, parts: TrajectoryParts) {
+    this.#context = context;
+    this.#parts = parts;
+  }
+
+  /** The student of a share, in (0, 1], with all steps that led to it. */
+  async prune(share: number): Promise<PrunedBudget> {
+    const { student, steps } = await this.#reach(share);
+    const { config } = this.#context.checkpoint;
+    return {
+      ...student,
+      ...studentSizes(config, this.#parts.costs, student.masks),
+      ...{ tuning: [], steps, before: {}, scores: {} },
+      // What the steps took, they tell.
+      seconds: { search: 0, rearrange: 0, tune: 0, evaluate: 0 },
+    };
+  }
+
+  /** Masks of the student of a share, before it is refitted. */
+  async masks(share: number): Promise<Masks> {
+    return (await this.#search(share)).value;
+  }
+
+  async #reach(share: number): Promise<ReachedStudent> {
+    const known = this.#reached.get(share);
+    if (known !== undefined) return known;
+    const base = baseOf(share);
+    const from = base === null ? { student: this.#parts.dense.student, steps: [] } : await this.#reach(base);
+    const reached = await this.#step(from, share);
+    this.#reached.set(share, reached);
+    return reached;
+  }
+
+  async #step(from: ReachedStudent, share: number): Promise<ReachedStudent> {
+    const { dense, costs } = this.#parts;
+    const gradients = await this.#gradientsAt(baseOf(share));
+    const searched = await this.#search(share);
+    const start: Student = { masks: searched.value, patches: from.student.patches };
+    const refit = await this.#refit(share, start, gradients);
+    const student = refit.refitted.reduce((own, { patch }) => withPatch(own, patch), start);
+    const named = { step: this.#label(share), name: this.#name(share, 'divergence') };
+    const divergence = await storedDivergence(this.#context, dense.outputs, student, named);
+    const { heads, neurons, macs } = studentSizes(this.#context.checkpoint.config, costs, student.masks);
+    const report: GradualStepReport = {
+      ...{ share, macs, heads, neurons, divergence: divergence.value },
+      seconds: {
+        gradients: gradients.seconds,
+        search: searched.seconds,
+        refit: refit.seconds,
+        divergence: divergence.seconds,
+      },
+      refits: refit.refitted.map((found) => found.report),
+    };
+    return { student, steps: [...from.steps, report] };
+  }
+
+  /** At the student of a share of the grid, or the dense one: all steps that start there share them. */
+  async #gradientsAt(share: number | null): Promise<StudentGradients> {
+    if (share === null) return this.#parts.dense.gradients();
+    const known = this.#gradients.get(share);
+    if (known !== undefined) return known;
+    const { student } = await this.#reach(share);
+    const named = { step: this.#label(share), name: this.#name(share, 'gradients') };
+    const found = await storedGradients(this.#context, student, named);
+    this.#gradients.set(share, found);
+    return found;
+  }
+
+  async #search(share: number): Promise<{ readonly value: Masks; readonly seconds: number }> {
+    const known = this.#masks.get(share);
+    if (known !== undefined) return known;
+    const base = baseOf(share);
+    const { importance } = await this.#gradientsAt(base);
+    const remaining = base === null ? this.#parts.dense.student.masks : (await this.#reach(base)).student.masks;
+    const found = await maskStage(this.#context, 'search', this.#label(share), this.#name(share, 'masks'), async () =>
+      this.#parts.search(share, importance, remaining),
+    );
+    this.#masks.set(share, found);
+    return found;
+  }
+
+  // Stored sub-layer by sub-layer, so that a run that was killed goes on with the next one.
+  async #refit(share: number, student: Student, gradients: StudentGradients) {
+    const context = this.#context;
+    const name = this.#name(share, 'refit');
+    const stage = { stage: 'refit', budget: this.#label(share) } as const;
+    const steps = refitSteps(student.masks).length;
+    const resumed = await readRefit(context, name, student);
+    if (resumed.refitted.length === steps) {
+      context.emit({ kind: 'stage-finished', ...stage, seconds: resumed.seconds, reused: true });
+      return resumed;
+    }
+    context.emit({ kind: 'stage-started', ...stage, steps });
+    const start = performance.now();
+    const elapsed = () => resumed.seconds + (performance.now() - start) / 1000;
+    let stored = resumed.refitted.length;
+    const refitted = await runRefit(
+      context,
+      { student, gradients, resumed: resumed.refitted },
+      {
+        async store(found) {
+          await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);
+          stored = found.length;
+        },
+        progress: (done) => context.emit({ kind: 'stage-progress', ...stage, done, steps }),
+      },
+    );
+    const seconds = elapsed();
+    context.emit({ kind: 'stage-finished', ...stage, seconds, reused: false, ...unchanged(refitted) });
+    return { refitted, seconds };
+  }
+
+  #label(share: number): string {
+    return this.#parts.cost === 'time' ? `time ${share}` : `${share}`;
+  }
+
+  #name(share: number, stage: string): string {
+    return `${this.#parts.prefix}/gradual-${this.#parts.cost}/${share}/${stage}`;
+  }
+}
+
+/** The share of the grid that the step to this one starts from; null: the dense model. */
+function baseOf(share: number): number | null {
+  const { trunk, branch } = pathTo(share);
+  return trunk.at(branch === null ? -2 : -1) ?? null;
+}
+
+function unchanged(refitted: readonly RefittedSubLayer[]): { note?: string } {
+  const left = refitted
+    .filter(({ report }) => report.rung === 'unchanged')
+    .map(({ report }) => `layer ${report.layer} ${report.subLayer}`);
+  return left.length === 0
+    ? {}
+    : { note: `no lambda lowered the held-out error of ${left.join(', ')}: left as it was` };
+}

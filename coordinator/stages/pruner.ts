@@ -1,0 +1,80 @@
+// How a job prunes: one interface over its two methods, the published one in stages and the gradual one in steps.
+import type { Importance } from '../../pruning/fisher.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { Costs } from '../job/budget.ts';
+import type { JobContext } from '../job/job-context.ts';
+import type { PruneRequest } from '../prune-settings.ts';
+import type { CostKind, MaskSearch, Target } from './find-masks.ts';
+import { storedFisher } from './fisher.ts';
+import { DenseModel, Trajectory } from './gradual/trajectory.ts';
+import { type PrunedBudget, pruneToTarget } from './prune-budget.ts';
+
+export interface Pruner {
+  /** Of the dense model. */
+  readonly importance: Importance;
+  /** Seconds that the published method's gradients took. */
+  readonly fisherSeconds: number;
+  /** Masks that are pruned to at a share of time, before anything is made of them. */
+  masksAtTime(share: number): Promise<Masks>;
+  prune(target: Target): Promise<PrunedBudget>;
+  /** The same without any measuring on evaluation samples. */
+  pruneUnmeasured(target: Target): Promise<PrunedBudget>;
+  close(): Promise<void>;
+}
+
+export interface PrunerParts {
+  /** A search by time only where a budget asks for one. */
+  readonly searches: { readonly macs: MaskSearch; readonly time: MaskSearch | null };
+  readonly costs: Costs;
+  readonly settings: Pick<PruneRequest, 'method' | 'damping'>;
+  /** Folder of the plan's stages. */
+  readonly prefix: string;
+}
+
+/** Computes the gradients that the method starts with, or takes them from the state. Whoever opened it closes it. */
+export function openPruner(context: JobContext, parts: PrunerParts): Promise<Pruner> {
+  return parts.settings.method === 'gradual' ? openGradual(context, parts) : openStaged(context, parts);
+}
+
+async function openStaged(context: JobContext, parts: PrunerParts): Promise<Pruner> {
+  const { costs, settings, prefix } = parts;
+  const fisher = await storedFisher(context, `${prefix}/fisher`);
+  const prune = (own: JobContext) => (target: Target) =>
+    pruneToTarget(own, fisher, searchOf(parts, target.cost), costs, target, settings);
+  return {
+    importance: fisher.importance,
+    fisherSeconds: fisher.seconds,
+    masksAtTime: async (share) => searchOf(parts, 'time')(share, fisher.importance),
+    prune: prune(context),
+    pruneUnmeasured: prune({ ...context, evaluation: null }),
+    close: () => fisher.close(),
+  };
+}
+
+async function openGradual(context: JobContext, parts: PrunerParts): Promise<Pruner> {
+  const { costs, prefix } = parts;
+  const dense = new DenseModel(context, prefix);
+  const trajectory = (cost: CostKind) =>
+    new Trajectory(context, { cost, search: searchOf(parts, cost), costs, dense, prefix });
+  const byCost = { macs: trajectory('macs'), time: parts.searches.time && trajectory('time') };
+  const of = (cost: CostKind) => byCost[cost] ?? missing(cost);
+  // No student on the way is measured: each step tells its divergence.
+  const prune = ({ cost, fraction }: Target) => of(cost).prune(fraction);
+  return {
+    importance: (await dense.gradients()).importance,
+    fisherSeconds: 0,
+    masksAtTime: (share) => of('time').masks(share),
+    prune,
+    pruneUnmeasured: prune,
+    close: async () => {},
+  };
+}
+
+function searchOf({ searches }: Pick<PrunerParts, 'searches'>, cost: CostKind): MaskSearch {
+  return searches[cost] ?? missing(cost);
+}
+
+function missing(cost: CostKind): never {
+  throw new EspalierError('internal', `search: got a target of ${cost}, expected one of the kinds of the job`);
+}
