@@ -1,9 +1,10 @@
 // What a refit has found so far, as it is stored: in parts, each with the sub-layers that were found since the one before, so
 // that nothing is written twice. A part is named by its first sub-layer, and says how many it has.
-import { type Patch, patchFromTensors } from '../../../pruning/patch.ts';
+import { type Patch, patchFromTensors, patchToTensors } from '../../../pruning/patch.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { JobContext } from '../../job/job-context.ts';
-import { blobTensors, scratchBlob } from '../../job/scratch-blob.ts';
+import { patchSizes, readPatches } from '../../job/read-patches.ts';
+import { scratchBlob } from '../../job/scratch-blob.ts';
 import type { Student } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
 import { type RefittedSubLayer, refitSteps } from './refit.ts';
@@ -18,17 +19,19 @@ export interface StoredRefit {
 
 /** Stores what `stored` does not hold yet. */
 export async function storeRefit(
-  { home }: Pick<JobContext, 'home'>,
+  { home, checkpoint }: Pick<JobContext, 'home' | 'checkpoint'>,
   name: string,
   found: StoredRefit,
   stored: number,
 ): Promise<void> {
   const added = found.refitted.slice(stored);
-  const tensors: NamedTensor[] = [];
-  for (const { patch } of added) {
-    const own = await blobTensors(patch.source, patchName(patch));
-    for (const part of PARTS) tensors.push({ ...own.get(part)!, name: `${patchName(patch)}.${part}` });
-  }
+  const patches = await readPatches(
+    added.map(({ patch }) => patch),
+    checkpoint.config,
+  );
+  const tensors = patches.flatMap((patch) =>
+    patchToTensors(patch).map((tensor): NamedTensor => ({ ...tensor, name: `${patchName(patch)}.${tensor.name}` })),
+  );
   const reports = added.map(({ report }) => report);
   await home.writeTensors(partName(name, stored), tensors, { seconds: found.seconds, reports });
 }
@@ -39,7 +42,6 @@ export async function readRefit(
   name: string,
   { masks }: Student,
 ): Promise<StoredRefit> {
-  const { hiddenSize, headSize, heads, intermediateSize } = checkpoint.config;
   const steps = refitSteps(masks);
   const refitted: RefittedSubLayer[] = [];
   let seconds = 0;
@@ -49,13 +51,10 @@ export async function readRefit(
     if (part === null || reports.length === 0) break;
     for (const report of reports) {
       const step = steps[refitted.length];
-      const own = new Map(PARTS.map((field) => [field as string, part.tensors.get(`${patchName(report)}.${field}`)!]));
-      const ffn = step.subLayer === 'ffn';
-      const sizes = { variables: ffn ? intermediateSize : heads, size: ffn ? 1 : headSize, hiddenSize };
-      const patch = patchFromTensors(own, step, sizes);
-      if (patchName(report) !== patchName(step) || !isFor(patch, step.kept)) return { refitted, seconds };
-      const tensors = PARTS.map((field) => ({ ...own.get(field)!, name: field }));
-      const source = await scratchBlob(home, tensors);
+      const own = new Map(PARTS.map((field) => [field as string, part.tensors.get(`${patchName(step)}.${field}`)!]));
+      const patch = patchFromTensors(own, step, patchSizes(checkpoint.config, step.subLayer));
+      if (!isFor(patch, step.kept)) return { refitted, seconds };
+      const source = await scratchBlob(home, patchToTensors(patch));
       refitted.push({ patch: { layer: step.layer, subLayer: step.subLayer, source }, report });
     }
     seconds = Number(part.meta.seconds);
