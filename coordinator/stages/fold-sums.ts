@@ -11,7 +11,7 @@ import { blobRef } from '../job/model-blobs.ts';
 import type { TaskSpec } from '../workers/task-spec.ts';
 
 /** Nodes of the plan's tree that each worker gets of the fitted shards: more even the load, fewer save transfers. */
-const NODES_PER_WORKER = 2;
+export const NODES_PER_WORKER = 2;
 
 /** One kind of sums: how they travel, and how they are added. */
 export interface SumKind<Sums> {

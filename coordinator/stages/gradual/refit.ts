@@ -23,9 +23,9 @@ import { scratchBlob } from '../../job/scratch-blob.ts';
 import { type PatchBlob, type Student, studentBlobs, studentSet, withPatch } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
 import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
-import { foldedSums, type SumKind } from '../fold-sums.ts';
+import { foldedSums, NODES_PER_WORKER, type SumKind } from '../fold-sums.ts';
 import { storeInTurns } from '../store-in-turns.ts';
-import type { StudentGradients, TokenGradientBlob } from './gradients.ts';
+import { MOST_NODES, type StudentGradients, type TokenGradientBlob } from './gradients.ts';
 
 /** A sub-layer's new projection, with what is told of it. */
 export interface RefittedSubLayer {
@@ -80,6 +80,9 @@ export function runRefit(
   });
 }
 
+/** Workers that share a sub-layer: a node that more would cut could be a part of what one gradients task has. */
+const MOST_SPREAD = MOST_NODES.judging / NODES_PER_WORKER;
+
 interface SubLayerInput {
   readonly student: Student;
   readonly tokens: readonly TokenGradientBlob[];
@@ -110,7 +113,7 @@ async function refitSubLayer(
   const mean = input.means[2 * layer + (subLayer === 'ffn' ? 1 : 0)];
   const weightsOf = (span: ShardSpan) => tokenWeights(input.tokens, mean, span);
 
-  const spread = workers.tuningSpread ?? workers.count;
+  const spread = Math.min(workers.tuningSpread ?? workers.count, MOST_SPREAD);
   const task = (node: ShardSpan): TaskSpec => {
     const weights = weightsOf(node);
     return {
