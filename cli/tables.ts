@@ -39,6 +39,7 @@ export function renderPruneReports(
     ],
     ['size', formatBytes(first.bytes.dense), ...reports.map(({ bytes }) => formatBytes(bytes.pruned))],
     ...qualityRows(reports, first),
+    ...divergenceRows(reports),
     ...speedRows(reports),
   ];
   const times = reports.flatMap(({ latencyBudget }, i) =>
@@ -86,6 +87,13 @@ function qualityRows(reports: readonly PruneReport[], first: PruneReport): strin
   const onnx = reports.map((report) => report.onnx?.scores?.[metric] ?? null);
   if (onnx.some((score) => score !== null)) rows.push([`${metric}, ONNX`, '-', ...onnx.map(formatScore)]);
   return rows;
+}
+
+/** How far the outputs of gradual results are from the dense model's, where that was measured. */
+function divergenceRows(reports: readonly PruneReport[]): string[][] {
+  const found = reports.map(({ steps = [] }) => steps.at(-1)?.divergence ?? null);
+  if (found.every((divergence) => divergence === null)) return [];
+  return [['divergence', '-', ...found.map((divergence) => (divergence === null ? '-' : divergence.toPrecision(3)))]];
 }
 
 /** Three rows a runtime and shape: medians, spreads, and the share of the dense model's median. */

@@ -66,12 +66,12 @@ ${renderTable({
 })}`;
 }
 
-const RESULT_HEAD = ['MACs kept', 'parameters', 'metric', 'dense', 'pruned', 'change', 'speed-up'];
+const RESULT_HEAD = ['method', 'MACs kept', 'parameters', 'metric', 'dense', 'pruned', 'change', 'speed-up'];
 
 function resultOf(report: PruneReport): string[] {
   const [score, dense, pass] = [finalQuality(report), report.quality.dense, timedPasses(report)[0]];
   return [
-    ...[showShare(macsShare(report)), showCount(report.parameters.pruned)],
+    ...[report.method, showShare(macsShare(report)), showCount(report.parameters.pruned)],
     ...(score === null || dense === null
       ? ['–', '–', '–', '–']
       : [report.metric ?? '–', showScore(dense), showScore(score), showChange(score - dense)]),

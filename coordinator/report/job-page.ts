@@ -5,11 +5,13 @@ import { allowedLoss, budgetsOfTime } from './asked-budgets.ts';
 import { commandLines } from './command-words.ts';
 import { type Figure, renderFigure, renderTable } from './figure.ts';
 import { showBytes, showChange, showCount, showMilliseconds, showRatio, showScore, showShare } from './figures.ts';
+import { divergenceBySteps } from './gradual-figures.ts';
 import { type Html, html } from './html.ts';
 import { renderPage, type Section } from './page.ts';
 import { qualityByMacs, qualityByStage, qualityByTime } from './quality-figures.ts';
 import { finalQuality, macsShare, mainPass, type ReportedJob } from './reported-job.ts';
-import { importanceByLayer, keptByLayer, tuningByLayer } from './structure-figures.ts';
+import { refitByLayer, tuningByLayer } from './residual-figures.ts';
+import { importanceByLayer, keptByLayer } from './structure-figures.ts';
 import { speedFigure, stageTimes, workerTimes } from './time-figures.ts';
 
 /** The page's HTML. Equal reports give equal bytes. */
@@ -35,15 +37,28 @@ export function jobPage(job: ReportedJob): string {
       title: 'Speed',
       content: figureOf(speedFigure(job)) ?? html`<p>No forward pass was timed.</p>`,
     },
-    {
-      id: 'tuning',
-      title: 'Tuning',
-      content: figureOf(tuningByLayer(job)) ?? html`<p>Nothing was tuned: the job ended after ${first.method}.</p>`,
-    },
+    first.method === 'gradual' ? steps(job) : tuning(job),
     { id: 'time', title: 'Time', content: html`${[stageTimes(job), workerTimes(job)].map(figureOf)}` },
     { id: 'reproduce', title: 'Do it again', content: reproduce(job) },
   ];
   return renderPage({ title: `${job.name}, pruned`, lead: lead(job), sections });
+}
+
+function steps(job: ReportedJob): Section {
+  return {
+    id: 'steps',
+    title: 'Steps',
+    content: html`${[divergenceBySteps(job), refitByLayer(job)].map(figureOf)}`,
+  };
+}
+
+function tuning(job: ReportedJob): Section {
+  const [{ report }] = job.budgets;
+  return {
+    id: 'tuning',
+    title: 'Tuning',
+    content: figureOf(tuningByLayer(job)) ?? html`<p>Nothing was tuned: the job ended after ${report.method}.</p>`,
+  };
 }
 
 function figureOf(figure: Figure | null): Html | null {
@@ -138,8 +153,7 @@ function reproduce({ budgets }: ReportedJob): Html {
       'samples',
       `${report.samples}, ${report.replacement ? 'with' : 'without'} replacement, labels of the ${report.labels}`,
     ],
-    ['samples a Fisher row', report.fisherGroup],
-    ['method', `${report.method}, damping ${report.damping}`],
+    ...methodOf(report),
     ...searchOf(report),
     ['plan', report.plan],
     [
@@ -185,6 +199,15 @@ function onnxFiles(budgets: ReportedJob['budgets']): Html | null {
   const head = ['budget', 'file', 'type', 'size', 'quality in ONNX Runtime', 'SHA-256'];
   return html`${renderTable({ caption: 'ONNX files that were written', head, rows })}
 `;
+}
+
+/** With what is of the paper's method alone. */
+function methodOf({ method, damping, fisherGroup }: PruneReport): [string, string | number][] {
+  if (method === 'gradual') return [['method', method]];
+  return [
+    ['samples a Fisher row', fisherGroup],
+    ['method', `${method}, damping ${damping}`],
+  ];
 }
 
 /** What older reports do not tell. */

@@ -43,6 +43,8 @@ export interface LineChart {
   /** A horizontal line. */
   readonly reference?: { readonly value: number; readonly text: string };
   readonly height?: number;
+  /** Positive values over several powers of ten. */
+  readonly isLogarithmic?: boolean;
 }
 
 const SYMBOL_BOX = 14;
@@ -58,9 +60,7 @@ export function drawLineChart(chart: LineChart, width: number): Html {
 
 function optionsOf(chart: LineChart, width: number): Plot.PlotOptions {
   const { x, y, series, reference } = chart;
-  const domain = y.domain ?? padded(extent(valuesY(chart)), 0.08);
-  const ticks = y.ticks ?? niceTicks(domain, 5);
-  const show = y.show ?? ((value: number) => showTick(value, ticks));
+  const { domain, ticks, show, type } = chart.isLogarithmic ? logarithmic(chart) : linear(chart);
   const marginLeft = marginFor(ticks.map(show));
   return {
     ...{ width, height: chart.height ?? 300, marginLeft },
@@ -73,13 +73,27 @@ function optionsOf(chart: LineChart, width: number): Plot.PlotOptions {
     },
     y: {
       ...{ label: y.title, labelAnchor: 'top', labelArrow: 'none', labelOffset: marginLeft },
-      ...{ domain, ticks, tickFormat: show, grid: true },
+      ...{ domain, ticks, type, tickFormat: show, grid: true },
     },
     marks: [
       ...(reference ? [Plot.ruleY([reference.value], { stroke: 'var(--reference)', strokeDasharray: '4 4' })] : []),
       ...series.flatMap((found) => seriesMarks(found, chart.scattered ?? false)),
     ],
   };
+}
+
+function linear(chart: LineChart) {
+  const { y } = chart;
+  const domain = y.domain ?? padded(extent(valuesY(chart)), 0.08);
+  const ticks = y.ticks ?? niceTicks(domain, 5);
+  return { domain, ticks, show: y.show ?? ((value: number) => showTick(value, ticks)), type: 'linear' as const };
+}
+
+function logarithmic(chart: LineChart) {
+  const [low, high] = extent(valuesY(chart));
+  const domain: readonly [number, number] = [low / 1.4, high * 1.4];
+  const show = (value: number) => (value < 1e-3 ? value.toExponential(0) : String(value));
+  return { domain, ticks: powerTicks(domain), show, type: 'log' as const };
 }
 
 /** An axis's title under the middle of it, or at its right end where it would leave the drawing there. */
@@ -179,6 +193,16 @@ export function niceTicks([low, high]: readonly [number, number], count: number)
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+/** Powers of ten in a domain, with twice and five times each where these are few. */
+function powerTicks([low, high]: readonly [number, number]): number[] {
+  const first = Math.floor(Math.log10(low));
+  const powers = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, i) => first + i);
+  const isFew = high / low < 1000;
+  return powers
+    .flatMap((power) => (isFew ? [1, 2, 5] : [1]).map((factor) => Number(`${factor}e${power}`)))
+    .filter((tick) => tick >= low && tick <= high);
 }
 
 /** As many places as tell neighbouring ticks apart. */

@@ -5,7 +5,7 @@ import { shownTime, tableSource } from './asked-time.ts';
 import { loadingSections } from './card-loading.ts';
 import { type CardFacts, cardMetadata, isOnnx, metricNames } from './card-metadata.ts';
 import { commandLines } from './command-words.ts';
-import { showBytes, showCount, showMilliseconds, showRatio, showScore, showShare } from './figures.ts';
+import { showBytes, showCount, showMilliseconds, showNumber, showRatio, showScore, showShare } from './figures.ts';
 import { escapeText } from './html.ts';
 import { macsShare, runtimeName, timedPasses } from './reported-job.ts';
 
@@ -32,25 +32,29 @@ export function modelCard(report: PruneReport, budget: string, files: readonly s
 function introduction(report: PruneReport): string {
   const { model, task, samples, method } = report;
   const paper = 'The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).';
-  const { what, after } = {
-    search: { what: 'what stays was found from gradients (diagonal Fisher information)', after: paper },
-    rearrange: { what: 'what stays was found from gradients (Fisher information, with its cross terms)', after: paper },
+  const gradual = [
+    `what stays was found in ${showSteps(report)} from gradients (diagonal Fisher information), with a refit of the output`,
+    "projections to the dense model's outputs (ridge regression) after each",
+  ].join('\n');
+  const { how, follows } = {
+    search: { how: 'what stays was found from gradients (diagonal Fisher information)', follows: paper },
+    rearrange: {
+      how: 'what stays was found from gradients (Fisher information, with its cross terms)',
+      follows: paper,
+    },
     paper: {
-      what: 'what stays was found from gradients (Fisher information) and scaled by least squares',
-      after: paper,
+      how: 'what stays was found from gradients (Fisher information) and scaled by least squares',
+      follows: paper,
     },
-    gradual: {
-      what: `what stays was found in ${showSteps(report)} from gradients (diagonal Fisher information), each followed by a refit of the output projections to the dense model's outputs (ridge regression)`,
-      after:
-        'The search is that of [Kwon et al. 2022](https://arxiv.org/abs/2204.09656); steps and refits take the place of its rearrangement and scales.',
-    },
+    gradual: { how: gradual, follows: 'The search is that of [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).' },
   }[method];
   return [
     `A ${inline(model.type)} model for ${inline(task.replaceAll('-', ' '))}, made smaller from ${inline(model.name)} by Espalier`,
     `${inline(report.espalier)} without any training: whole attention heads and FFN neurons are gone,`,
-    `and ${what}, on ${samples} calibration samples.`,
-    after,
+    `and ${how}, on ${samples} calibration samples.`,
+    follows,
     `It keeps ${showShare(macsShare(report))} of the encoder's multiply-accumulates (MACs).`,
+    ...divergence(report),
     ...timeBudget(report),
     ...allowedLoss(report),
   ].join('\n');
@@ -58,6 +62,17 @@ function introduction(report: PruneReport): string {
 
 function showSteps({ steps = [] }: PruneReport): string {
   return steps.length === 1 ? 'one step' : `${steps.length} steps`;
+}
+
+/** Of the last step, where one was measured. */
+function divergence({ steps = [], task }: PruneReport): string[] {
+  const last = steps.at(-1)?.divergence ?? null;
+  if (last === null) return [];
+  const what = task === 'regression' ? 'a mean squared difference' : 'a mean Kullback-Leibler divergence in nats';
+  return [
+    `On calibration samples that judged the refits its outputs differ from the dense model's by ${showNumber(last)},`,
+    `${what}.`,
+  ];
 }
 
 /** What a budget of time asked for, and what came of it. */
@@ -180,7 +195,7 @@ ${command}On workers of the same device class (${inline(classOf(report))}) the w
 
 ${table([['', 'SHA-256'], ...digests.map(([name, digest]) => [name, inline(digest)])])}
 
-\`report.json\` has every setting, the heads and neurons kept in each layer, and how the tuning of each went.
+\`report.json\` has every setting, the heads and neurons kept in each layer, and how ${report.method === 'gradual' ? 'each step and the refit of each sub-layer' : 'the tuning of each'} went.
 `;
 }
 

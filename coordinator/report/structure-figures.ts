@@ -1,12 +1,11 @@
-// What was kept where, how important it was, and how the tuning of what was kept went.
+// What was kept where, and how important it was.
 
 import { drawBarChart } from './bar-chart.ts';
 import type { Figure } from './figure.ts';
 import { showNumber, showShare } from './figures.ts';
 import { drawGridChart } from './grid-chart.ts';
 import { html } from './html.ts';
-import { type ChartSeries, drawLineChart } from './line-chart.ts';
-import type { ReportedBudget, ReportedJob } from './reported-job.ts';
+import type { ReportedJob } from './reported-job.ts';
 
 /** Heads or neurons kept, a row a budget.
  * @param dense how many a layer of the dense model has; null: not known, the fullest layer counts as whole. */
@@ -79,69 +78,4 @@ much the loss depends on what the layer holds. The search keeps what has most of
       ]),
     },
   };
-}
-
-/** Residual of the tuning at held-out positions, with scales over without; null where nothing was tuned. */
-export function tuningByLayer({ budgets }: ReportedJob): Figure | null {
-  if (budgets.every(({ report }) => report.tuning.length === 0)) return null;
-  const kinds = [
-    { kind: 'attention', title: 'Attention' },
-    { kind: 'ffn', title: 'FFN' },
-  ] as const;
-  const panels = kinds.map(({ kind, title }) => ({
-    title,
-    series: budgets.map((budget, style) => tuningSeries(budget, style, kind)).filter(({ points }) => points.length > 0),
-  }));
-  const layers = Math.max(...budgets.map(({ report }) => report.heads.length));
-  return {
-    title: 'Residual by layer',
-    text: html`Squared residual at held-out positions after the tuning of each sub-layer, in percent of that before: 100\u00a0% is no gain.
-The table has the rung of the damping ladder that was taken.`,
-    legend: budgets.map(({ name }, style) => ({ name: `budget ${name}`, style })),
-    panels: panels
-      .filter(({ series }) => series.length > 0)
-      .map(({ title, series }) => ({
-        ...{ title, size: 'half' as const },
-        draw: (width: number) =>
-          drawLineChart(
-            {
-              name: `Residual after tuning of ${title} sub-layers, by layer and budget`,
-              x: {
-                ...{ title: 'layer (number, from 0)', domain: [-0.3, layers - 0.7], show: String },
-                ticks: layerTicks(layers),
-              },
-              y: { title: 'residual after tuning (% of before)' },
-              ...{ series, height: 260 },
-            },
-            width,
-          ),
-      })),
-    table: {
-      caption: 'Tuning of each sub-layer',
-      head: ['sub-layer', 'budget', 'kept', 'rung taken', 'rungs tried', 'residual before', 'after', 'largest scale'],
-      rows: budgets.flatMap(({ name, report }) =>
-        report.tuning.map(({ layer, subLayer, kept, rung, tried, heldOutBefore, heldOutAfter, largestScale }) => [
-          ...[`layer ${layer} ${subLayer}`, name, String(kept), rung, String(tried.length)],
-          ...[heldOutBefore, heldOutAfter].map((value) => (value === null ? 'not held out' : showNumber(value))),
-          showNumber(largestScale),
-        ]),
-      ),
-    },
-  };
-}
-
-function tuningSeries({ name, report }: ReportedBudget, style: number, kind: 'attention' | 'ffn'): ChartSeries {
-  return {
-    ...{ name: `budget ${name}`, style },
-    points: report.tuning.flatMap(({ layer, subLayer, heldOutBefore, heldOutAfter }) =>
-      subLayer === kind && heldOutBefore !== null && heldOutAfter !== null && heldOutBefore > 0
-        ? [{ x: layer, y: (100 * heldOutAfter) / heldOutBefore }]
-        : [],
-    ),
-  };
-}
-
-function layerTicks(layers: number): number[] {
-  const every = Math.ceil(layers / 12);
-  return Array.from({ length: Math.ceil(layers / every) }, (_, i) => i * every);
 }

@@ -3,6 +3,7 @@ import type { PruneReport } from '../prune-report.ts';
 import { type Bar, drawBarChart } from './bar-chart.ts';
 import type { Figure } from './figure.ts';
 import { showMilliseconds, showRatio, showSeconds } from './figures.ts';
+import { distinctSteps } from './gradual-figures.ts';
 import { html } from './html.ts';
 import { type ReportedJob, runtimeName, type Timing, timedPasses } from './reported-job.ts';
 
@@ -76,9 +77,53 @@ function showTiming({ median, p10, p90 }: Timing): string {
 const STAGES = ['load', 'fisher', 'search', 'rearrange', 'tune', 'evaluate'] as const;
 /** Done once, whatever the number of budgets. */
 const SHARED = ['load', 'fisher'];
+/** Of a gradual job, whose steps serve every budget below them. */
+const STEP_STAGES = ['gradients', 'search', 'refit', 'divergence'] as const;
 
 /** Seconds by stage. */
-export function stageTimes({ budgets }: ReportedJob): Figure {
+export function stageTimes(job: ReportedJob): Figure {
+  return job.budgets[0].report.method === 'gradual' ? gradualTimes(job) : paperTimes(job);
+}
+
+function gradualTimes(job: ReportedJob): Figure {
+  const { budgets } = job;
+  const steps = distinctSteps(job);
+  const slowest = (stage: 'load' | 'evaluate' | 'total') =>
+    Math.max(...budgets.map(({ report }) => report.seconds[stage]));
+  const bars = [
+    ['load', slowest('load')] as const,
+    ...STEP_STAGES.map((stage) => [stage, steps.reduce((sum, { step }) => sum + step.seconds[stage], 0)] as const),
+    ['evaluate', slowest('evaluate')] as const,
+  ];
+  return {
+    title: 'Time by stage',
+    text: html`Of the whole job, ${showSeconds(slowest('total'))} in all. Gradients, search, refit and divergence are summed over the
+${steps.length === 1 ? 'one step' : `${steps.length} steps`}, which serve all budgets below them; evaluate is that of the slowest budget with the dense model's, which they share.`,
+    panels: [
+      {
+        ...{ title: null, size: 'full' },
+        draw: (width) =>
+          drawBarChart(
+            {
+              ...{ name: 'Seconds by stage', valueTitle: 'time (s)', nameTitle: 'stage (in order)' },
+              bars: bars.map(([name, value]) => ({ name, value, text: showSeconds(value) })),
+            },
+            width,
+          ),
+      },
+    ],
+    table: {
+      caption: 'Seconds by stage and budget',
+      head: ['budget', 'load', 'its steps', 'evaluate', 'whole job'],
+      rows: budgets.map(({ name, report: { seconds } }) => [
+        name,
+        ...[seconds.load, seconds.gradual ?? 0, seconds.evaluate, seconds.total].map(showSeconds),
+      ]),
+    },
+  };
+}
+
+function paperTimes({ budgets }: ReportedJob): Figure {
   const seconds = (stage: (typeof STAGES)[number]) => {
     const values = budgets.map(({ report }) => report.seconds[stage]);
     return SHARED.includes(stage) || stage === 'evaluate'

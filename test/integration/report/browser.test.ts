@@ -9,7 +9,7 @@ import type { Page } from 'playwright-core';
 import { campaignPage } from '../../../coordinator/report/campaign-page.ts';
 import { jobPage } from '../../../coordinator/report/job-page.ts';
 import { findChromium, type OpenBrowser, openChromium } from '../../support/chromium.ts';
-import { BARE, jobOfAllKinds, sampleJob } from '../../unit/report/sample-reports.ts';
+import { BARE, jobOfAllKinds, sampleGradualJob, sampleJob } from '../../unit/report/sample-reports.ts';
 
 const LONG = 'a-model-with-a-name-that-goes-on-and-on-and-is-finetuned-for-everything-at-once-2024-final-2';
 const SIX = ['0.9', '0.75', '0.6', '0.5', '0.4', '0.3'];
@@ -29,9 +29,18 @@ const PAGES: Readonly<Record<string, string>> = {
   'six budgets, 24 layers': jobPage(sampleJob({ budgets: SIX, layers: 24 })),
   'a long name': jobPage(sampleJob({ budgets: ['0.5', '0.3'], layers: 2, changes: named(LONG.repeat(2)) })),
   'budgets of all kinds': jobPage(jobOfAllKinds()),
+  'gradual, three budgets, 24 layers': jobPage(sampleGradualJob({ budgets: ['0.5', '0.45', '0.2'], layers: 24 })),
+  'gradual, one budget': jobPage(sampleGradualJob({ budgets: ['0.8'] })),
   'nothing measured': jobPage(sampleJob({ changes: BARE })),
   'markup for names': jobPage(sampleJob({ changes: named('<script>alert(1)</script>"\'&') })),
   'a campaign of 30 jobs': campaignPage('thirty <jobs>', campaign),
+  'methods, compared': campaignPage(
+    'methods',
+    ['one', 'two'].flatMap((name) => [
+      { name: `${name}-paper`, job: sampleJob({ budgets: ['0.5', '0.3'], changes: named(name) }), page: null },
+      { name: `${name}-gradual`, job: sampleGradualJob({ budgets: ['0.5', '0.3'], changes: named(name) }), page: null },
+    ]),
+  ),
   'budgets of all kinds, compared': campaignPage(
     'kinds',
     [0, 1].map((i) => ({ name: `kinds-${i}`, job: jobOfAllKinds(), page: null })),

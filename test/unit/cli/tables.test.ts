@@ -2,10 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatLatency, formatSeconds } from '../../../cli/quantities.ts';
 import { emphasisFor, renderDescription, renderEvaluateReport, renderPruneReports } from '../../../cli/tables.ts';
+import type { GradualStepReport } from '../../../coordinator/prune-report.ts';
 import { formatBytes, formatCount } from '../../../shared/quantities.ts';
 import { measuredSpeed, pruneReport } from './reports.ts';
 
 const plain = (text: string) => text;
+
+const STEP: GradualStepReport = {
+  ...{ share: 0.5, macs: 1, heads: [1], neurons: [1], divergence: null, refits: [] },
+  seconds: { gradients: 1, search: 1, refit: 1, divergence: 1 },
+};
 
 describe('renderPruneReports', () => {
   it('sets one budget against the dense model', () => {
@@ -65,7 +71,21 @@ Result: pruned/0.5
     const text = renderPruneReports([bare], ['0.5'], 'out', plain);
     assert.doesNotMatch(text, /accuracy|Speed|p10|quality/);
     const quality = { dense: 0.9, search: 0.8, rearrange: null, tune: null };
-    assert.match(renderPruneReports([pruneReport({ quality })], ['0.5'], 'o', plain), /^accuracy +0\.9000 +0\.8000$/m);
+    const searched = pruneReport({ method: 'search', quality });
+    assert.match(renderPruneReports([searched], ['0.5'], 'o', plain), /^accuracy +0\.9000 +0\.8000$/m);
+  });
+
+  it('of gradual results shows their quality, and how far their outputs are from the dense ones', () => {
+    const step = { ...STEP, divergence: 0.0123456 };
+    const quality = { dense: 0.9, search: null, rearrange: null, tune: null, gradual: 0.88 };
+    const reports = [
+      pruneReport({ method: 'gradual', quality, steps: [{ ...STEP, divergence: 0.5 }, step] }),
+      pruneReport({ method: 'gradual', quality, steps: [{ ...STEP, divergence: null }] }),
+    ];
+    const text = renderPruneReports(reports, ['0.5', '0.8'], 'o', plain);
+    assert.match(text, /^accuracy +0\.9000 +0\.8800 +0\.8800$/m);
+    assert.match(text, /^divergence +- +0\.0123 +-$/m);
+    assert.doesNotMatch(renderPruneReports([pruneReport({})], ['0.5'], 'o', plain), /divergence/);
   });
 });
 

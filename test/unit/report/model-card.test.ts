@@ -4,7 +4,7 @@ import test from 'node:test';
 import { parse } from 'yaml';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
 import { modelCard } from '../../../coordinator/report/model-card.ts';
-import { BARE, sampleLatencyBudget, sampleMaxDrop, sampleReport } from './sample-reports.ts';
+import { BARE, sampleGradualReport, sampleLatencyBudget, sampleMaxDrop, sampleReport } from './sample-reports.ts';
 
 const FILES = ['config.json', 'espalier_model.py', 'masks.json', 'model.safetensors', 'report.json', 'tokenizer.json'];
 
@@ -49,6 +49,18 @@ test('front matter as the Hub reads it, with the report’s own numbers', () => 
       },
     ],
   });
+});
+
+test('of a gradual result: how it was made, how far its outputs are from the dense ones, its own stage as quality', () => {
+  const report = sampleGradualReport(0.5);
+  const card = modelCard(report, '0.5', FILES);
+  assert.match(card, /found in 3 steps from gradients/);
+  assert.match(card, /differ from the dense model's by 0\.0104,\na mean Kullback-Leibler divergence in nats/);
+  assert.match(card, /how each step and the refit of each sub-layer went/);
+  assert.deepEqual(rowsOf(card, 'Quality').accuracy[1], report.scores.gradual.accuracy.toFixed(4));
+  const entry = metadataOf(card)['model-index'] as { results: { metrics: { value: number }[] }[] }[];
+  assert.equal(entry[0].results[0].metrics[0].value, report.scores.gradual.accuracy);
+  assert.ok(Math.max(...card.split('\n').map((line) => line.length)) <= 180, 'lines as long as the others');
 });
 
 test('tables say what the report says', () => {

@@ -11,6 +11,7 @@ import {
   showNumber,
   showSeconds,
 } from '../../../coordinator/report/figures.ts';
+import { distinctSteps, divergenceBySteps } from '../../../coordinator/report/gradual-figures.ts';
 import { escapeText, html } from '../../../coordinator/report/html.ts';
 import { jobPage } from '../../../coordinator/report/job-page.ts';
 import { niceTicks } from '../../../coordinator/report/line-chart.ts';
@@ -19,13 +20,15 @@ import { boxAround, placeLabels } from '../../../coordinator/report/place-labels
 import { qualityByMacs, qualityByStage, qualityByTime } from '../../../coordinator/report/quality-figures.ts';
 import { parseReport } from '../../../coordinator/report/read-report.ts';
 import { reportedJob, scoreInterval, timedPasses } from '../../../coordinator/report/reported-job.ts';
+import { refitByLayer, tuningByLayer } from '../../../coordinator/report/residual-figures.ts';
 import { COLOURS, seriesStyle } from '../../../coordinator/report/series-style.ts';
-import { importanceByLayer, keptByLayer, tuningByLayer } from '../../../coordinator/report/structure-figures.ts';
+import { importanceByLayer, keptByLayer } from '../../../coordinator/report/structure-figures.ts';
 import { speedFigure, stageTimes, workerTimes } from '../../../coordinator/report/time-figures.ts';
 import {
   BARE,
   jobOfAllKinds,
   olderReport,
+  sampleGradualJob,
   sampleJob,
   sampleLatencyBudget,
   sampleMaxDrop,
@@ -125,6 +128,50 @@ describe('data behind the charts', () => {
       '75.8\u00a0s',
     ]);
     assert.equal(stageTimes(job).table.rows.length, 2);
+  });
+
+  it('has every step of a gradual job once, with the budgets that end there', () => {
+    const gradual = sampleGradualJob({ budgets: ['0.45', '0.5', '0.3'] });
+    assert.deepEqual(
+      distinctSteps(gradual).map(({ step, budgets }) => [step.share, budgets.join()]),
+      [
+        ...[0.8, 0.65].map((share) => [share, '']),
+        ...[0.5, 0.45].map((share) => [share, String(share)]),
+        ...[0.4, 0.35].map((share) => [share, '']),
+        [0.3, '0.3'],
+      ],
+    );
+    const { table, legend, text } = divergenceBySteps(gradual)!;
+    assert.equal(legend?.length, 1);
+    assert.match(text.text, /Kullback-Leibler divergence .* logarithmic/s);
+    const [name, budget, kept, , , divergence, gradients, search, refit, , whole] = table.rows[3];
+    assert.deepEqual([name, kept, divergence], ['45.0\u00a0% of MACs', '45.0\u00a0%', '0.0168']);
+    assert.deepEqual([gradients, search, refit], ['1.3\u00a0s', '2\u00a0ms', '2.5\u00a0s']);
+    assert.deepEqual([whole, budget, table.rows[4][1]], ['4.0\u00a0s', '0.45', '–']);
+    assert.equal(refitByLayer(gradual)!.table.rows.length, 3 * 24);
+    assert.deepEqual(refitByLayer(gradual)!.table.rows[1], [
+      ...['layer 0 ffn', '0.5', '1536', '0.01', '2', '0.6', '0.27'],
+    ]);
+    assert.deepEqual(
+      qualityByMacs(gradual)!.legend?.map(({ name: series }) => series),
+      ['pruned gradually'],
+    );
+    assert.equal(qualityByStage(gradual), null);
+    assert.equal(tuningByLayer(gradual), null);
+    // Seven steps, and not the 3 + 4 + 6 that the budgets have one by one.
+    assert.match(stageTimes(gradual).text.text, /summed over the\n7 steps/);
+    assert.deepEqual(stageTimes(gradual).table.rows[0].slice(0, 3), ['0.5', '1.0\u00a0s', '12.0\u00a0s']);
+  });
+
+  it('of a gradual regression tells of squared differences, and of nothing held out what it is', () => {
+    const [{ name, report }] = sampleGradualJob({ budgets: ['0.5'], changes: { task: 'regression' } }).budgets;
+    const steps = report.steps!.map((step) => ({ ...step, divergence: null }));
+    const figure = divergenceBySteps(reportedJob(name, [{ name, report: { ...report, steps } }]))!;
+    assert.match(figure.text.text, /Mean squared difference/);
+    assert.equal(figure.panels.length, 0);
+    assert.equal(figure.table.rows[0][5], 'nothing held out');
+    assert.equal(divergenceBySteps(sampleJob()), null);
+    assert.equal(refitByLayer(sampleJob()), null);
   });
 
   it('joins jobs that differ in their seed alone, and tells apart by what differs otherwise', () => {

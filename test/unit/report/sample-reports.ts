@@ -1,5 +1,6 @@
 // Reports for pages and cards: numbers that were made up, in the shapes that matter.
 import type {
+  GradualStepReport,
   LatencyBudgetReport,
   MaxDropReport,
   PruneReport,
@@ -139,6 +140,56 @@ export function jobOfAllKinds(): ReportedJob {
     },
     { name: 'max-drop-0.01', report: sampleReport(0.7, { changes: { maxDrop: sampleMaxDrop() } }) },
   ]);
+}
+
+const GRID = [0.8, 0.65, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2];
+
+/** A gradual job: every budget below its steps of the grid. */
+export function sampleGradualJob({ layers = 12, budgets = ['0.5'], changes = {} }: SampleOptions = {}): ReportedJob {
+  const found = budgets.map((name) => ({
+    name,
+    report: sampleGradualReport(Number(name), { layers, budgets, changes }),
+  }));
+  return reportedJob(found[0].report.model.name, found);
+}
+
+export function sampleGradualReport(
+  budget: number,
+  { layers = 12, budgets = [String(budget)], changes = {} }: SampleOptions = {},
+): PruneReport {
+  const paper = sampleReport(budget, { layers, budgets });
+  const { dense, tune: gradual } = paper.scores;
+  const steps = [...GRID.filter((share) => share > budget), budget].map((share) => stepOf(share, layers, paper));
+  return {
+    ...paper,
+    method: 'gradual',
+    command: ['prune', 'bert-base-sst2', '--data', 'train.jsonl', '--budget', String(budget), '--method', 'gradual'],
+    quality: { dense: dense.accuracy, search: null, rearrange: null, tune: null, gradual: gradual.accuracy },
+    scores: { dense, gradual },
+    tuning: [],
+    steps,
+    seconds: { ...paper.seconds, fisher: 0, search: 0, rearrange: 0, tune: 0, gradual: steps.length * 4 },
+    workerTimes: [
+      { worker: 1, tasks: 40, seconds: { evaluate: 10.5, gradients: 21.25, refit_equations: 44, refit: 8 } },
+    ],
+    ...changes,
+  };
+}
+
+function stepOf(share: number, layers: number, { macs }: PruneReport): GradualStepReport {
+  const { heads, neurons } = sampleReport(share, { layers });
+  return {
+    ...{ share, macs: Math.round(macs.dense * share) - 7, heads, neurons, divergence: (1 - share) ** 5 / 3 },
+    seconds: { gradients: 1.25, search: 0.002, refit: 2.5, divergence: 0.248 },
+    refits: Array.from({ length: 2 * layers }, (_, at) => ({
+      ...{ layer: Math.floor(at / 2), subLayer: at % 2 === 0 ? 'attention' : 'ffn', kept: at % 2 === 0 ? 6 : 1536 },
+      ...{ rung: '0.01', heldOutBefore: 0.5 + at / 10, heldOutAfter: (0.5 + at / 10) * (0.2 + share / 2) },
+      tried: [
+        { rung: '0.001', heldOut: 0.6 },
+        { rung: '0.01', heldOut: 0.4 },
+      ],
+    })),
+  };
 }
 
 /** What a job has that measured nothing and was stored by an older version. */
