@@ -93,10 +93,10 @@ export class StageTasks {
       { first: 0, end: plan.fitShards },
       { first: plan.fitShards, end: plan.shards.length },
     ].filter(({ first, end }) => end > first);
-    const teacher = maskSet(masks.teacher);
+    const teacher = decodedMasks(masks.teacher);
     let { student } = masks;
     for (const { layer, subLayer, kept } of tunableSteps(student)) {
-      const solved = await solve({ ...this.#common, teacher, student: maskSet(student), layer, subLayer }, spans);
+      const solved = await solve({ ...this.#common, teacher, student: decodedMasks(student), layer, subLayer }, spans);
       const scales = solved.find(({ name }) => name === 'scales')?.data as Float64Array;
       student = withScales(student, layer, subLayer, kept, scales);
     }
@@ -107,4 +107,8 @@ export class StageTasks {
     const request = { taskId: `bench/${task}`, task, [task]: body } as RunRequest;
     return this.#options.executor.run(request, new AbortController().signal);
   }
+}
+
+function decodedMasks(masks: Masks) {
+  return { ...maskSet(masks), patches: [] };
 }
