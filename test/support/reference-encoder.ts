@@ -28,6 +28,11 @@ export interface MaskValues {
   readonly neurons: Float64Array;
 }
 
+export interface EncoderGradients extends MaskValues {
+  /** Of every sub-layer's output before its LayerNorm, [tokens, D]; attention of a layer before its FFN. */
+  readonly outputs: readonly Float64Array[];
+}
+
 /** What one sub-layer computed. */
 export interface SubLayerTrace {
   /** Input, which is also the residual: [tokens, D]. */
@@ -111,17 +116,26 @@ export class ReferenceEncoder {
 
   /** Gradients of a loss with respect to the masks. @param logitGradient dloss / dlogits at `trace`. */
   maskGradients(trace: EncoderTrace, logitGradient: Float64Array, masks: MaskValues = this.openMasks()): MaskValues {
+    const { heads, neurons } = this.gradients(trace, logitGradient, masks);
+    return { heads, neurons };
+  }
+
+  /** Gradients of a loss with respect to the masks and to every sub-layer's output. */
+  gradients(trace: EncoderTrace, logitGradient: Float64Array, masks: MaskValues = this.openMasks()): EncoderGradients {
     const { layers } = this.config;
     const gradients: MaskValues = { heads: masks.heads.map(() => 0), neurons: masks.neurons.map(() => 0) };
+    const outputs: Float64Array[] = [];
     let dHidden = this.headBackward(trace, logitGradient);
     for (let layer = layers - 1; layer >= 0; layer--) {
       const { output } = trace.ffn[layer];
       dHidden = layerNormBackward(dHidden, output, this.norm(`layers.${layer}.ffn_norm`));
+      outputs.unshift(dHidden);
       dHidden = this.ffnBackward(layer, trace.ffn[layer], dHidden, masks, gradients);
       dHidden = layerNormBackward(dHidden, trace.attention[layer].output, this.norm(`layers.${layer}.attention_norm`));
+      outputs.unshift(dHidden);
       dHidden = this.attentionBackward(layer, trace.attention[layer], dHidden, masks, gradients);
     }
-    return gradients;
+    return { ...gradients, outputs };
   }
 
   private embed(input: EncoderInput): Float64Array {

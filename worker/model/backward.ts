@@ -13,11 +13,15 @@ export interface LayerGradients {
   readonly neurons: DeviceTensor | null;
   /** Gradient of the layer's input [b·n, D]; null for layer 0, where nobody reads it. */
   readonly input: DeviceTensor | null;
+  /** Of the outputs of attention and FFN before their LayerNorm, |∂loss/∂output|² of each row, [b·queries]; null unless asked
+   * for. */
+  readonly squaredLengths: readonly [attention: DeviceTensor, ffn: DeviceTensor] | null;
 }
 
 /** Backward pass of one layer.
  * @param gradient of the layer's output, [b·queries, D].
  * @param batch the micro-batch that the pass was made of.
+ * @param wantsLengths make `squaredLengths`.
  * @returns tensors of the scope that is open. */
 export function layerBackward(
   forward: Forward,
@@ -26,6 +30,7 @@ export function layerBackward(
   pass: LayerPass,
   gradient: DeviceTensor,
   batch: DeviceBatch,
+  wantsLengths = false,
 ): LayerGradients {
   const { ops, kernels } = forward;
   const layer = weights.layers[index]!;
@@ -44,6 +49,8 @@ export function layerBackward(
 
   // Attention: y = LN(c·W + b + x), the mask multiplies a head's context c.
   const d1 = kernels.addNormGrad(beforeNorm, throughFfn, layer.attentionNorm, pass.attentionNorm); // [b·queries, D]
+  const squared = (x: DeviceTensor) => ops.sum(ops.square(x), [1]);
+  const squaredLengths = wantsLengths ? ([squared(d1), squared(beforeNorm)] as const) : null;
   const wantsInput = index > 0;
   let heads: DeviceTensor | null = null;
   let products: AttentionProducts | null = null;
@@ -54,17 +61,18 @@ export function layerBackward(
     heads = found.mask;
     products = found.products;
   }
-  if (!wantsInput) return { heads, neurons, input: null };
+  if (!wantsInput) return { heads, neurons, squaredLengths, input: null };
   const spread = (x: DeviceTensor) => (x.shape[0] === samples * tokens ? x : spreadFirst(forward, x, samples, tokens));
-  if (products === null || layer.attentionIn === null) return { heads, neurons, input: spread(d1) };
+  if (products === null || layer.attentionIn === null) return { heads, neurons, squaredLengths, input: spread(d1) };
   const { kernel } = layer.attentionIn;
   if (products.keyValue === null)
-    return { heads, neurons, input: ops.add(ops.matMul(products.query, kernel, false, true), d1) };
+    return { heads, neurons, squaredLengths, input: ops.add(ops.matMul(products.query, kernel, false, true), d1) };
   const own = forward.attentionKernels(kernel);
   const asked = ops.add(ops.matMul(products.query, own.query, false, true), d1);
   return {
     heads,
     neurons,
+    squaredLengths,
     input: ops.add(ops.matMul(products.keyValue, own.keyValue, false, true), spread(asked)),
   };
 }

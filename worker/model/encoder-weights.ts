@@ -9,6 +9,7 @@ import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { NormWeights } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
+import { type PackedPart, PackedUpload, unpack } from '../engine/packed-upload.ts';
 import { WeightUpload } from './weight-upload.ts';
 
 export interface Linear {
@@ -110,14 +111,36 @@ export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => 
 }
 
 /** The model with only its kept heads and neurons, scaled: what a mask leaves, as smaller matrices. Layers are new
- * tensors that the caller owns (`disposeLayers`); embeddings and head are shared with `dense`. */
+ * tensors that the caller owns (`disposePruned`); embeddings and head are shared with `dense`. */
 export function pruneWeights(ops: Ops, dense: EncoderWeights, masks: Masks): EncoderWeights {
-  const layers = dense.layers.map((layer, l) => ops.engine.scope(() => pruneLayer(ops, dense.config, layer, masks, l)));
-  return { ...dense, layers };
+  const { engine } = ops;
+  return engine.scope(() => {
+    const upload = new PackedUpload();
+    const packed = dense.layers.map((layer, l) => packKept(upload, dense.config, layer, masks, l));
+    const sent = upload.send(engine);
+    const layers = dense.layers.map((layer, l) => engine.scope(() => pruneLayer(ops, layer, sent, packed[l]!)));
+    return { ...dense, layers };
+  });
 }
 
-function pruneLayer(ops: Ops, config: ModelConfig, layer: LayerWeights, masks: Masks, l: number): LayerWeights {
-  const { engine } = ops;
+/** Which rows and columns of a layer's kernels are kept; null where none is. */
+interface KeptParts {
+  readonly heads: number;
+  readonly neurons: number;
+  /** Columns of query, key and value side by side. */
+  readonly attentionColumns: PackedPart | null;
+  readonly contexts: KeptRows | null;
+  readonly neuronColumns: PackedPart | null;
+  readonly activations: KeptRows | null;
+}
+
+interface KeptRows {
+  readonly rows: PackedPart;
+  /** [rows, 1]; null where all are 1. */
+  readonly scales: PackedPart | null;
+}
+
+function packKept(upload: PackedUpload, config: ModelConfig, layer: LayerWeights, masks: Masks, l: number): KeptParts {
   const heads = keptIndices(masks.headMask, l, masks.heads);
   const neurons = keptIndices(masks.neuronMask, l, masks.neurons);
   const d = config.headSize;
@@ -134,23 +157,38 @@ function pruneLayer(ops: Ops, config: ModelConfig, layer: LayerWeights, masks: M
     return part * layer.heads * d + columns[i - part * columns.length]!;
   });
   const neuronScales = Float32Array.from(neurons, (i) => masks.neuronScales[l * masks.neurons + i]!);
-  const select = (linear: Linear | null, indices: Int32Array): Linear | null =>
-    linear === null || indices.length === 0
-      ? null
-      : selectColumns(ops, linear, engine.upload(indices, [indices.length]));
-  const rows = (kernel: DeviceTensor | null, indices: Int32Array, scales: Float32Array): DeviceTensor | null => {
-    if (kernel === null || indices.length === 0) return null;
-    const kept = ops.gather(kernel, engine.upload(indices, [indices.length]));
-    return scales.every((scale) => scale === 1) ? kept : ops.mul(kept, engine.upload(scales, [scales.length, 1]));
+  const pack = (indices: Int32Array) => (indices.length === 0 ? null : upload.add(indices, [indices.length]));
+  const packRows = (indices: Int32Array, scales: Float32Array): KeptRows | null => {
+    const rows = pack(indices);
+    if (rows === null) return null;
+    return { rows, scales: scales.every((scale) => scale === 1) ? null : upload.add(scales, [scales.length, 1]) };
+  };
+  return {
+    heads: heads.length,
+    neurons: neurons.length,
+    attentionColumns: pack(columnsOfAll),
+    contexts: packRows(columns, headScales),
+    neuronColumns: pack(neurons),
+    activations: packRows(neurons, neuronScales),
+  };
+}
+
+function pruneLayer(ops: Ops, layer: LayerWeights, sent: DeviceTensor, kept: KeptParts): LayerWeights {
+  const select = (linear: Linear | null, indices: PackedPart | null): Linear | null =>
+    linear === null || indices === null ? null : selectColumns(ops, linear, unpack(ops, sent, indices));
+  const rows = (kernel: DeviceTensor | null, part: KeptRows | null): DeviceTensor | null => {
+    if (kernel === null || part === null) return null;
+    const own = ops.gather(kernel, unpack(ops, sent, part.rows));
+    return part.scales === null ? own : ops.mul(own, unpack(ops, sent, part.scales));
   };
   return {
     ...layer,
-    heads: heads.length,
-    neurons: neurons.length,
-    attentionIn: select(layer.attentionIn, columnsOfAll),
-    attentionOutput: rows(layer.attentionOutput, columns, headScales),
-    ffnIn: select(layer.ffnIn, neurons),
-    ffnOut: rows(layer.ffnOut, neurons, neuronScales),
+    heads: kept.heads,
+    neurons: kept.neurons,
+    attentionIn: select(layer.attentionIn, kept.attentionColumns),
+    attentionOutput: rows(layer.attentionOutput, kept.contexts),
+    ffnIn: select(layer.ffnIn, kept.neuronColumns),
+    ffnOut: rows(layer.ffnOut, kept.activations),
   };
 }
 

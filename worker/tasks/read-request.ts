@@ -20,6 +20,7 @@ import { runActivations } from './activations.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runEvaluateOnnx } from './evaluate-onnx.ts';
 import { runFisher } from './fisher.ts';
+import { runGradients } from './gradients.ts';
 import { runLatency } from './latency.ts';
 import { leaveRoom } from './leave-room.ts';
 import { runNormalEquations, type TuningInput } from './normal-equations.ts';
@@ -81,6 +82,16 @@ export class RequestRunner {
         const shards = range(task.shards);
         leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards));
         return runFisher(context, { model: local, plan, shards, gram: task.gram });
+      }
+      case 'gradients': {
+        const task = given(request.gradients, 'gradients');
+        const local = model(task.model, paths);
+        const student = await this.student(local, given(task.student, 'student'), paths);
+        const plan = await this.plan(task.plan, paths);
+        const shards = range(task.shards);
+        const { config } = await this.models.dense(local);
+        leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards));
+        return runGradients(context, { model: local, plan, shards, student });
       }
       case 'evaluate': {
         const task = given(request.evaluate, 'evaluate');
@@ -164,7 +175,7 @@ export class RequestRunner {
       default:
         throw new EspalierError(
           'protocol',
-          `${request.taskId}: got no task, expected one of fisher, normal_equations, solve, evaluate, evaluate_onnx, latency, activations, refit_equations, refit`,
+          `${request.taskId}: got no task, expected one of fisher, gradients, normal_equations, solve, refit_equations, refit, evaluate, evaluate_onnx, latency, activations`,
         );
     }
   }

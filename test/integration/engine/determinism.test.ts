@@ -10,6 +10,7 @@ import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { LocalModel } from '../../../worker/model/local-model.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
+import { runGradients } from '../../../worker/tasks/gradients.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
@@ -71,6 +72,7 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
       'dense outputs': (context) => runEvaluate(context, { ...given, shards, student: null }),
       'outputs of a student': (context) =>
         runEvaluate(context, { ...given, shards, student: { masks: STUDENT, patches: [] } }),
+      gradients: (context) => runGradients(context, { ...given, shards, student: { masks: STUDENT, patches: [] } }),
       sums: (context) => sums(context, given, 4, shards),
       solve: (context) => runSolve(context, { ...solve, settings: DEFAULT_TUNING_SETTINGS }),
     };

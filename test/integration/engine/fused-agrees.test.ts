@@ -8,9 +8,11 @@ import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import { loadOps } from '../../../worker/engine/binding.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
+import { runGradients } from '../../../worker/tasks/gradients.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
+import { patchSource, randomPatch } from './patches.ts';
 import { assertWithin, largestGap, numbers } from './results.ts';
 import { halfMasks, randomSamples, tinyModel } from './tiny-model.ts';
 
@@ -43,6 +45,8 @@ for (const [architecture, head, activation] of [
           ...{ model, plan, planDigest: head, teacher, student, layer, subLayer, ...parts },
           settings: DEFAULT_TUNING_SETTINGS,
         });
+      const patched = { masks: student, patches: [patchSource(randomPatch(config, student, 1, 'ffn'))] };
+      const squares = await runGradients(context, { model, plan, shards, student: patched });
       const found = {
         gradients: numbers(await runFisher(context, { model, plan, shards, gram: false }), 'rows'),
         outputs: numbers(await runEvaluate(context, { model, plan, shards, student: null }), 'logits'),
@@ -50,6 +54,9 @@ for (const [architecture, head, activation] of [
           await runEvaluate(context, { model, plan, shards, student: { masks: student, patches: [] } }),
           'logits',
         ),
+        'importance of heads': numbers(squares, 'head_importance'),
+        'importance of neurons': numbers(squares, 'neuron_importance'),
+        'token gradients': numbers(squares, 'token_gradients'),
         'scales of heads': numbers(await solve(1, 'attention'), 'scales'),
         'scales of neurons': numbers(await solve(1, 'ffn'), 'scales'),
       };

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
+import type { ModelConfig } from '../../../checkpoint/model-config.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import { EspalierError } from '../../../shared/errors.ts';
@@ -16,6 +17,7 @@ import { ModelCache } from '../../../worker/model/model-cache.ts';
 import { runActivations } from '../../../worker/tasks/activations.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
+import { runGradients } from '../../../worker/tasks/gradients.ts';
 import { runLatency } from '../../../worker/tasks/latency.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
@@ -23,12 +25,23 @@ import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
 import { bindingWith } from '../../support/binding-with.ts';
 import { testBinding, testKernels, testPlan } from '../../support/engine.ts';
+import { patchSource, randomPatch } from './patches.ts';
 import { byName } from './results.ts';
-import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, type TinyModel, tinyModel } from './tiny-model.ts';
+import { HEADS, halfMasks, keeping, LAYERS, NEURONS, randomSamples, type TinyModel, tinyModel } from './tiny-model.ts';
 
 const LENGTHS = [12, 5, 1, 7, 9, 3, 12, 8, 4, 11, 6];
 const TEACHER = halfMasks('teacher');
 const STUDENT: Masks = { ...halfMasks('student'), headScales: new Float32Array(LAYERS * HEADS).fill(0.9) };
+
+/** With patches of which the first was fitted where more was kept. */
+function patchedStudent(config: ModelConfig) {
+  const masks = keeping([[0, 2], [], [1]], [[], [2, 3, 7], [5]]);
+  const patches = [
+    randomPatch(config, denseMasks(LAYERS, HEADS, NEURONS), 0, 'attention'),
+    ...([0, 1, 2] as const).map((layer) => randomPatch(config, masks, layer, 'ffn')),
+  ];
+  return { masks, patches: patches.map(patchSource) };
+}
 
 /** A binding of which the n-th call that makes tensors fails, and a context that uses it. */
 function fragileContext(stateBytes: number) {
@@ -78,6 +91,9 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
     evaluate: (context) => runEvaluate(context, { model, plan, shards, student: null }),
     'evaluate a student': (context) =>
       runEvaluate(context, { model, plan, shards, student: { masks: STUDENT, patches: [] } }),
+    gradients: (context) => runGradients(context, { model, plan, shards, student: patchedStudent(config) }),
+    'evaluate a patched student': (context) =>
+      runEvaluate(context, { model, plan, shards, student: patchedStudent(config) }),
     'normal equations': async (context) => {
       await runNormalEquations(context, { ...tuning, layer: 0, subLayer: 'ffn', shards: { first: 0, end: 2 } });
       await runNormalEquations(context, { ...tuning, subLayer: 'attention', shards });
@@ -106,7 +122,7 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
     },
     latency: (context) => {
       const masked = [STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];
-      const students = [null, ...masked.map((masks) => ({ masks, patches: [] }))];
+      const students = [null, patchedStudent(config), ...masked.map((masks) => ({ masks, patches: [] }))];
       const shape = { batchSize: 2, tokens: 5, repeats: 2, leastSeconds: 0, threads: 0 };
       return runLatency(context, { model, students, models: [model, { ...model }], runtime: 'engine', ...shape });
     },

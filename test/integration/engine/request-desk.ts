@@ -27,10 +27,12 @@ import {
 } from './tiny-model.ts';
 
 type Fisher = NonNullable<RunRequest['fisher']>;
+type Gradients = NonNullable<RunRequest['gradients']>;
 type Evaluate = NonNullable<RunRequest['evaluate']>;
 type EvaluateOnnx = NonNullable<RunRequest['evaluateOnnx']>;
 type NormalEquations = NonNullable<RunRequest['normalEquations']>;
 type Solve = NonNullable<RunRequest['solve']>;
+type Activations = NonNullable<RunRequest['activations']>;
 type Latency = NonNullable<RunRequest['latency']>;
 export type MaskSet = NonNullable<Evaluate['student']>;
 type BlobRef = NonNullable<Fisher['plan']>;
@@ -84,6 +86,13 @@ export class Desk {
     return { taskId: 'fisher', task: 'fisher', fisher };
   }
 
+  gradients(changes: Partial<Gradients> = {}): RunRequest {
+    const shards = { first: 0, end: 2 };
+    const student = maskSet(halfMasks('student'));
+    const gradients = { model: this.model, plan: this.plan, shards, student, ...changes };
+    return { taskId: 'gradients', task: 'gradients', gradients };
+  }
+
   evaluate(changes: Partial<Evaluate> = {}): RunRequest {
     const shards = { first: 0, end: 2 };
     const evaluate = { model: this.model, plan: this.plan, shards, student: maskSet(halfMasks('student')), ...changes };
@@ -99,6 +108,11 @@ export class Desk {
   normalEquations(changes: Partial<NormalEquations> = {}): RunRequest {
     const normalEquations = { ...this.tuning(), shards: { first: 0, end: 2 }, states: null, ...changes };
     return { taskId: 'normal-equations', task: 'normalEquations', normalEquations };
+  }
+
+  activations(changes: Partial<Activations> = {}): RunRequest {
+    const activations = { ...this.tuning(), shards: { first: 0, end: 2 }, heldOnly: false, ...changes };
+    return { taskId: 'activations', task: 'activations', activations };
   }
 
   solve(changes: Partial<Solve> = {}): RunRequest {

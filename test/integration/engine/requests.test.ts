@@ -26,6 +26,10 @@ test('well-formed requests of every kind are answered', async (t) => {
   for (const [request, shapes] of [
     [desk.fisher(), { rows: [2, width], losses: [6] }],
     [desk.fisher({ gram: true }), { head_gram: [3, 6], neuron_gram: [3, 210], losses: [6] }],
+    [
+      desk.gradients(),
+      { losses: [6], head_importance: [9], neuron_importance: [60], token_gradients: [2 * LAYERS, 27] },
+    ],
     [desk.evaluate(), { logits: [6, 3] }],
     [desk.evaluate({ student: null }), { logits: [6, 3] }],
     [
@@ -78,6 +82,7 @@ test('requests without a task or without a part of one', async (t) => {
   await desk.refuses(desk.fisher({ model: null }), /^model: got nothing/);
   await desk.refuses(desk.fisher({ plan: null }), /^plan: got nothing/);
   await desk.refuses(desk.fisher({ shards: null }), /^shards: got nothing/);
+  await desk.refuses(desk.gradients({ student: null }), /^student: got nothing/);
   await desk.refuses(desk.normalEquations({ teacher: null }), /^teacher: got nothing/);
   await desk.refuses(desk.normalEquations({ student: null }), /^student: got nothing/);
   await desk.refuses(desk.solve({ fit: null }), /^fit: got nothing/);
@@ -116,6 +121,7 @@ test('masks and scales', async (t) => {
   for (const [changes, text] of wrong) {
     const spoiled = { ...good, ...changes };
     await desk.refuses(desk.evaluate({ student: spoiled }), text);
+    await desk.refuses(desk.gradients({ student: spoiled }), text);
     await desk.refuses(desk.normalEquations({ teacher: spoiled }), text);
     await desk.refuses(desk.solve({ student: spoiled }), text);
   }
@@ -133,6 +139,7 @@ test('shards, layers and sub-layers', async (t) => {
     const shards = { first, end };
     const text = new RegExp(`^shards: got ${first} to ${end}, expected a range within 0 to 2$`);
     await desk.refuses(desk.fisher({ shards }), text);
+    await desk.refuses(desk.gradients({ shards }), text);
     await desk.refuses(desk.evaluate({ shards }), text);
     await desk.refuses(desk.normalEquations({ shards }), text);
     await desk.refuses(desk.solve({ fit: { shards, source: 'shards' } }), text);
@@ -252,6 +259,7 @@ test('plans whose samples do not fit the model: in every task that reads samples
     const plan = await desk.put(encodePlan(planOf(samples)));
     for (const request of [
       desk.fisher({ plan }),
+      desk.gradients({ plan }),
       desk.evaluate({ plan }),
       desk.evaluateOnnx({ plan, digests }),
       desk.normalEquations({ plan }),
@@ -261,7 +269,7 @@ test('plans whose samples do not fit the model: in every task that reads samples
   }
 });
 
-test('fisher: targets that are missing or that the model cannot have', async (t) => {
+test('fisher and gradients: targets that are missing or that the model cannot have', async (t) => {
   const cases: [Parameters<typeof Desk.open>[1], Parameters<typeof Desk.open>[2], [number[], RegExp][]][] = [
     [
       'SequenceClassification',
@@ -316,6 +324,7 @@ test('fisher: targets that are missing or that the model cannot have', async (t)
       const samples = desk.samples.with(1, { ...desk.samples[1], target: Float32Array.from(target) });
       const plan = await desk.put(encodePlan(planOf(samples)));
       await desk.refuses(desk.fisher({ plan }), text);
+      await desk.refuses(desk.gradients({ plan }), text);
       // Outputs need no labels.
       assertSameBits(await desk.run(desk.evaluate({ plan })), await desk.run(desk.evaluate()), 'outputs');
     }
@@ -333,6 +342,7 @@ test('a checkpoint that is pruned already takes no masks', async (t) => {
   const model = { configJson, weights };
   assert.equal((await desk.run(desk.evaluate({ model, student: null }))).length, 1);
   await desk.refuses(desk.evaluate({ model }), /^masks: got a model that is already pruned, expected a dense one$/);
+  await desk.refuses(desk.gradients({ model }), /^masks: got a model that is already pruned/);
   await desk.refuses(desk.normalEquations({ model }), /^masks: got a model that is already pruned/);
   await desk.refuses(desk.fisher({ model }), /^fisher: got a model that is already pruned, expected a dense one$/);
 });

@@ -8,11 +8,13 @@ import { Forward } from '../../../worker/model/forward.ts';
 import { ModelCache } from '../../../worker/model/model-cache.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
+import { runGradients } from '../../../worker/tasks/gradients.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
 import { bindingWith } from '../../support/binding-with.ts';
 import { testBinding, testKernels, testPlan } from '../../support/engine.ts';
-import { LAYERS, randomSamples, tinyModel } from './tiny-model.ts';
+import { patchSource, randomPatch } from './patches.ts';
+import { halfMasks, LAYERS, randomSamples, tinyModel } from './tiny-model.ts';
 
 /** Inputs that a GPU's kernels read on the GPU, by operation: int32 ones from the host would be copied there, with a wait. */
 const DEVICE_INPUTS: Readonly<Record<string, number>> = { GatherV2: 1, OneHot: 0, Bitcast: 0, Cast: 0 };
@@ -74,6 +76,12 @@ for (const head of ['SequenceClassification', 'TokenClassification', 'QuestionAn
     assert.deepEqual(await fisher(false), { up: length, down: 2 }, 'rows and losses');
     // A layer's Gram at a time, beside the places of a triangle for each kind.
     assert.deepEqual(await fisher(true), { up: length + 2, down: 1 + 2 * LAYERS }, 'Grams and losses');
+    const masks = halfMasks('student');
+    const patches = [patchSource(randomPatch(config, masks, 1, 'ffn'))];
+    const gradients = await transfers(() =>
+      runGradients(context, { model, plan, shards, student: { masks, patches } }),
+    );
+    assert.deepEqual(gradients, { up: length, down: 2 }, 'importance with losses, and token gradients');
     const outputs = await transfers(() => runEvaluate(context, { model, plan, shards, student: null }));
     assert.deepEqual(outputs, { up: length, down: length }, 'outputs');
     context.models.clear();
