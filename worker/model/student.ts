@@ -19,3 +19,10 @@ export interface Student {
   /** At most one a sub-layer. */
   readonly patches: readonly PatchSource[];
 }
+
+/** Its patches, all of them in memory. @throws EspalierError of `PatchSource.load`. */
+export async function loadPatches({ patches }: Student): Promise<Patch[]> {
+  const loaded: Patch[] = [];
+  for (const patch of patches) loaded.push(await patch.load());
+  return loaded;
+}

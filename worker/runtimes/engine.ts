@@ -1,5 +1,4 @@
 // Timed passes in the engine, as the other tasks compute them.
-import type { Patch } from '../../pruning/patch.ts';
 import { uploadBatch } from '../model/device-batch.ts';
 import {
   disposePruned,
@@ -10,7 +9,7 @@ import {
 } from '../model/encoder-weights.ts';
 import { type LocalModel, openLocalModel } from '../model/local-model.ts';
 import { uploadPatch, withProjections } from '../model/patched-weights.ts';
-import type { Student } from '../model/student.ts';
+import { loadPatches, type Student } from '../model/student.ts';
 import { modelLogits } from '../tasks/evaluate.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
 import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
@@ -64,13 +63,13 @@ async function openTimed(
 async function pruned(
   { engine, ops, models }: TaskContext,
   model: LocalModel,
-  { masks, patches }: Student,
+  student: Student,
 ): Promise<{ weights: EncoderWeights; release: () => void }> {
   const whole = await models.dense(model);
-  const loaded: Patch[] = [];
-  for (const patch of patches) loaded.push(await patch.load());
+  const { masks } = student;
+  const patches = await loadPatches(student);
   const { weights, biases } = engine.scope(() => {
-    const projections = loaded.map((patch) => uploadPatch(ops, whole.config, patch, masks));
+    const projections = patches.map((patch) => uploadPatch(ops, whole.config, patch, masks));
     // The scope releases what they stand in for.
     const weights = withProjections(pruneWeights(ops, whole, masks), projections);
     return { weights, biases: projections.map(({ bias }) => bias) };

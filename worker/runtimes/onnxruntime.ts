@@ -12,9 +12,9 @@ import {
 import { writeOnnx } from '../../checkpoint/onnx/write-onnx.ts';
 import { openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../../checkpoint/write-pruned.ts';
-import { EspalierError } from '../../shared/errors.ts';
 import { openLocalModel } from '../model/local-model.ts';
 import { withOnnxFolder } from '../model/onnx-folder.ts';
+import { loadPatches } from '../model/student.ts';
 import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
 
 export interface OnnxRuntimeOptions {
@@ -47,10 +47,8 @@ async function writeSource(
   try {
     if (student === null) await writeOnnx(checkpoint, file, { dtype: 'F32' });
     else {
-      if (student.patches.length > 0)
-        throw new EspalierError('protocol', `patches: got ${student.patches.length}, expected none in ONNX Runtime`);
       const pruned = path.join(folder, 'pruned');
-      await writePrunedCheckpoint(checkpoint, student.masks, 'F32', pruned);
+      await writePrunedCheckpoint(checkpoint, student.masks, 'F32', pruned, 'espalier', await loadPatches(student));
       const written = await openCheckpoint(pruned);
       try {
         await writeOnnx(written, file, { dtype: 'F32' });

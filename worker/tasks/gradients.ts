@@ -1,5 +1,5 @@
 // Task "gradients": what a gradual step is decided by, at a student: importance of what it keeps, and how much the loss moves
-// with each token of each sub-layer's output (method: docs/method.md, "Gradual pruning").
+// with each token of each sub-layer's output (docs/adr/0028-gradual.md).
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Plan, Shard } from '../../dataset/plan.ts';
 import { MOST_TASK_GRADIENTS } from '../../pruning/fisher.ts';

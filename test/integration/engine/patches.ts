@@ -1,17 +1,16 @@
 // Random patches of tiny models, and checkpoints that have the same weights.
 import { createHash } from 'node:crypto';
-import { cp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { ModelConfig } from '../../../checkpoint/model-config.ts';
-import { weightSpecs } from '../../../checkpoint/weight-names.ts';
 import { keptIndices, type Masks, type SubLayer } from '../../../pruning/masks.ts';
 import { type Patch, patchToTensors } from '../../../pruning/patch.ts';
 import { randomStream } from '../../../pruning/random.ts';
-import { decodeSafetensors, encodeSafetensors } from '../../../shared/safetensors.ts';
+import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { LocalModel } from '../../../worker/model/local-model.ts';
 import type { PatchSource } from '../../../worker/model/student.ts';
 import { localModel } from '../../support/engine.ts';
+import { writeWithPatches } from '../../support/random-patches.ts';
 import { ReferenceEncoder } from '../../support/reference-encoder.ts';
 import { type TinyModel, temporaryFolder } from './tiny-model.ts';
 
@@ -44,31 +43,13 @@ export function patchSource(patch: Patch): PatchSource & { reads: number } {
   return source;
 }
 
-/** A dense checkpoint like `tiny`, but for the projections of the patches; what they lack stays. */
+/** A dense checkpoint like `tiny`, but for the projections of the patches; what they lack is 0. */
 export async function patchedModel(
   t: TestContext,
-  { folder, config }: TinyModel,
+  { folder }: TinyModel,
   patches: readonly Patch[],
-): Promise<{ readonly folder: string; readonly model: LocalModel; readonly encoder: ReferenceEncoder }> {
+): Promise<{ readonly model: LocalModel; readonly encoder: ReferenceEncoder }> {
   const target = path.join(await temporaryFolder(t), 'patched');
-  await cp(folder, target, { recursive: true });
-  const file = path.join(target, 'model.safetensors');
-  const { tensors } = decodeSafetensors(await readFile(file), file);
-  const stored = new Map(weightSpecs(config).map(({ name, storedName }) => [name, storedName]));
-  const valuesOf = (name: string) => tensors.get(stored.get(name) ?? '')?.data as Float32Array;
-  for (const { layer, subLayer, kept, weight, bias } of patches) {
-    const name = `layers.${layer}.${subLayer === 'ffn' ? 'ffn_out' : 'attention_output'}`;
-    const size = subLayer === 'ffn' ? 1 : config.headSize;
-    // Stored [D, features].
-    const dense = valuesOf(`${name}.weight`);
-    const features = dense.length / bias.length;
-    kept.forEach((variable, i) => {
-      for (let part = 0; part < size; part++)
-        for (let out = 0; out < bias.length; out++)
-          dense[out * features + variable * size + part] = weight[(i * size + part) * bias.length + out];
-    });
-    valuesOf(`${name}.bias`).set(bias);
-  }
-  await writeFile(file, encodeSafetensors([...tensors.values()]));
-  return { folder: target, model: await localModel(target), encoder: await ReferenceEncoder.load(target) };
+  await writeWithPatches(folder, patches, target);
+  return { model: await localModel(target), encoder: await ReferenceEncoder.load(target) };
 }

@@ -1,4 +1,4 @@
-// What is timed computes the same in both runtimes: a model as it is, under masks, and written pruned.
+// What is timed computes the same in both runtimes: a model as it is, under masks, with patches, and written pruned.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { openCheckpoint } from '../../../checkpoint/open-checkpoint.ts';
@@ -7,6 +7,7 @@ import { engineRuntime } from '../../../worker/runtimes/engine.ts';
 import { onnxRuntime } from '../../../worker/runtimes/onnxruntime.ts';
 import type { Runtime, TimedSource } from '../../../worker/runtimes/runtime.ts';
 import { localModel, testContext } from '../../support/engine.ts';
+import { patchSource, randomPatch } from './patches.ts';
 import { halfMasks, temporaryFolder, tinyModel } from './tiny-model.ts';
 
 const SHAPE = { batchSize: 3, tokens: 5 };
@@ -31,7 +32,7 @@ for (const [architecture, head] of [
   ['Roberta', 'TokenClassification'],
 ] as const)
   test(`${architecture}For${head}: equal logits in the engine and in ONNX Runtime`, async (t) => {
-    const { folder, model } = await tinyModel(t, architecture, head);
+    const { folder, model, config } = await tinyModel(t, architecture, head);
     const masks = halfMasks('student');
     const prunedFolder = await temporaryFolder(t);
     const dense = await openCheckpoint(folder);
@@ -47,7 +48,12 @@ for (const [architecture, head] of [
     const masked = await Promise.all(
       runtimes.map((runtime) => logits(runtime, { model, student: { masks, patches: [] } })),
     );
+    const patches = [randomPatch(config, masks, 1, 'attention'), randomPatch(config, masks, 2, 'ffn')];
+    const student = { masks, patches: patches.map(patchSource) };
+    const patched = await Promise.all(runtimes.map((runtime) => logits(runtime, { model, student })));
     // Sums of float32 in another order: logits of these models are below 10.
-    for (const [a, b] of [whole, small, masked, [small[0], masked[0]]]) assert.ok(largestDifference(a, b) < 1e-4);
+    for (const [a, b] of [whole, small, masked, patched, [small[0], masked[0]]])
+      assert.ok(largestDifference(a, b) < 1e-4);
     assert.ok(largestDifference(whole[0], small[0]) > 1e-3, 'pruning changes something');
+    assert.ok(largestDifference(masked[0], patched[0]) > 1e-3, 'so do patches');
   });
