@@ -11,6 +11,7 @@ export function maskSet(masks: Masks): MaskSet {
     neuronMask: viewOf(masks.neuronMask),
     headScales: scaleBytes(masks.headScales),
     neuronScales: scaleBytes(masks.neuronScales),
+    patches: [],
   };
 }
 

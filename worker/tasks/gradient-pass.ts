@@ -11,9 +11,10 @@ import { headBackward, headForward } from '../model/head.ts';
 import { batchLosses, packTargets } from '../model/losses.ts';
 import type { TaskContext } from './task-context.ts';
 
-/** Of the products of forward and backward pass. TF32 rounds their inputs to 10 bits; losses and sums of gradients are
+/** Of the products of forward and backward pass. TF32 rounds their inputs to 10 bits, which moves neither
+ * masks nor quality by more than another seed does (docs/performance.md); losses and sums of gradients are
  * float64 in any case. */
-export const GRADIENT_PRECISION: Precision = 'float32';
+export const GRADIENT_PRECISION: Precision = 'tf32';
 
 /** A micro-batch with its targets in an upload. */
 export interface LabelledBatch {
