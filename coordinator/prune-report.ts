@@ -47,7 +47,7 @@ export interface RefitReport {
   readonly subLayer: 'attention' | 'ffn';
   /** Heads or neurons that feed it. */
   readonly kept: number;
-  /** Lambda of the ridge that was taken, or a word where the projection was left as it was. */
+  /** Lambda of the ridge that was taken, such as "ridge 0.01", or "unchanged". */
   readonly rung: string;
   /** Mean weighted squared error of an output coordinate at held-out positions, with the projection as the step found it and
    * as it left it; null where nothing is held out. */

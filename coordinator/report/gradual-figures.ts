@@ -20,8 +20,9 @@ export interface DistinctStep {
 export function distinctSteps({ budgets }: ReportedJob): DistinctStep[] {
   const found = new Map<string, { kind: CostKind; step: GradualStepReport; budgets: string[] }>();
   for (const { name, report } of budgets) {
-    const { steps = [], latencyBudget } = report;
-    const kind = latencyBudget === undefined ? 'MACs' : 'time';
+    const { steps = [], latencyBudget, maxDrop } = report;
+    const isOfTime = latencyBudget !== undefined || maxDrop?.written.time !== undefined;
+    const kind = isOfTime ? 'time' : 'MACs';
     for (const [at, step] of steps.entries()) {
       const key = `${kind} ${step.share}`;
       const known = found.get(key) ?? { kind, step, budgets: [] };

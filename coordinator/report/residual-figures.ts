@@ -49,12 +49,12 @@ export function refitByLayer(job: ReportedJob): Figure | null {
     title: 'Error by layer',
     text: html`Squared error at held-out positions, weighted by position, after the last step's refit of each sub-layer's output
 projection, in percent of that before, when the step's heads and neurons were gone and the projection was as the step before had
-left it: 100\u00a0% is no gain. The table has the lambda that was taken.`,
+left it: 100\u00a0% is no gain. The table has the rung of the ridge that was taken.`,
     after: 'the refit',
     fits: refits,
     table: {
       caption: 'Refit of each sub-layer in the last step of each budget',
-      head: ['sub-layer', 'budget', 'kept', 'lambda taken', 'rungs tried', 'error before', 'after'],
+      head: ['sub-layer', 'budget', 'kept', 'rung taken', 'rungs tried', 'error before', 'after'],
       rows: job.budgets.flatMap((budget) =>
         refits(budget).map((fit) => [
           ...[placeOf(fit), budget.name, String(fit.kept), fit.rung, String(fit.tried.length)],

@@ -150,7 +150,7 @@ describe('data behind the charts', () => {
     assert.deepEqual([whole, budget, table.rows[4][1]], ['4.0\u00a0s', '0.45', '–']);
     assert.equal(refitByLayer(gradual)!.table.rows.length, 3 * 24);
     assert.deepEqual(refitByLayer(gradual)!.table.rows[1], [
-      ...['layer 0 ffn', '0.5', '1536', '0.01', '2', '0.6', '0.27'],
+      ...['layer 0 ffn', '0.5', '1536', 'ridge 0.01', '2', '0.6', '0.27'],
     ]);
     assert.deepEqual(
       qualityByMacs(gradual)!.legend?.map(({ name: series }) => series),

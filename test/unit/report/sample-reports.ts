@@ -183,10 +183,10 @@ function stepOf(share: number, layers: number, { macs }: PruneReport): GradualSt
     seconds: { gradients: 1.25, search: 0.002, refit: 2.5, divergence: 0.248 },
     refits: Array.from({ length: 2 * layers }, (_, at) => ({
       ...{ layer: Math.floor(at / 2), subLayer: at % 2 === 0 ? 'attention' : 'ffn', kept: at % 2 === 0 ? 6 : 1536 },
-      ...{ rung: '0.01', heldOutBefore: 0.5 + at / 10, heldOutAfter: (0.5 + at / 10) * (0.2 + share / 2) },
+      ...{ rung: 'ridge 0.01', heldOutBefore: 0.5 + at / 10, heldOutAfter: (0.5 + at / 10) * (0.2 + share / 2) },
       tried: [
-        { rung: '0.001', heldOut: 0.6 },
-        { rung: '0.01', heldOut: 0.4 },
+        { rung: 'ridge 0.001', heldOut: 0.6 },
+        { rung: 'ridge 0.01', heldOut: 0.4 },
       ],
     })),
   };
