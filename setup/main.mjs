@@ -24,6 +24,7 @@ const PROGRAMS = {
   'bench-growth': compiled('test/bench/growth.js'),
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
+  methods: compiled('test/bench/methods.js'),
   rules: compiled('deploy/prometheus/test-rules.js'),
   'watching-generate': compiled('deploy/watching/generate-watching.js'),
 };

@@ -1,18 +1,12 @@
 // The quality study as Markdown: every cell beside the published method, and the two criteria that it must meet.
 import { PUBLISHED } from './published-quality.ts';
 import type { QualityRecord } from './quality.ts';
+import { summary } from './summary.ts';
 
 const DEV_ROWS: Readonly<Record<string, number>> = { sst2: 872, mrpc: 408, stsb: 1500, mnli: 6238, squad: 1638 };
 
 /** Seeds that a published cell is the mean of. */
 const PUBLISHED_SEEDS = 5;
-
-/** Mean and sample standard deviation. */
-function summary(values: readonly number[]): { mean: number; deviation: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
-}
 
 /** One table a model, then the verdict. A cell holds when our mean is at least the published mean less twice the
  * standard error of the difference, less one row of the evaluation data. */

@@ -5,10 +5,11 @@
 //     [--searches paper,knapsack,knapsack-32,…]
 // Of one search alone the table is the study beside the published method; of several it compares them. A table replaces
 // its own part of FILE and leaves the rest.
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { USUAL_TIMING } from '../../coordinator/job/timing-settings.ts';
 import { runPruneJob } from '../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
 import type { PruneSettings } from '../../coordinator/prune-settings.ts';
@@ -16,6 +17,7 @@ import { benchSettings } from './bench-settings.ts';
 import { PUBLISHED } from './published-quality.ts';
 import { qualityTable } from './quality-table.ts';
 import { SEARCHES_HEADING, searchOf, searchTable } from './search-table.ts';
+import { readRecords, textOfRecords, withBeginning, withSection, writeAside } from './study-file.ts';
 
 /** One pruned model of the study. */
 export interface QualityRecord {
@@ -59,7 +61,7 @@ if (!flags.models || !flags.data || !flags.results) throw new Error('quality: ex
 const { damping } = flags;
 if (damping !== 'ridge' && damping !== 'reference')
   throw new Error(`--damping: got ${damping}, expected ridge or reference`);
-const records = await readRecords(flags.results);
+const records = await readRecords<QualityRecord>(flags.results);
 if (records.some((record) => record.damping !== damping))
   throw new Error(`${flags.results}: holds runs with another damping, expected ${damping} alone`);
 const searches = flags.searches.split(',');
@@ -71,25 +73,21 @@ for (const model of flags.only.split(',').filter((name) => name !== '')) {
       if (records.some(isDone)) continue;
       const start = performance.now();
       records.push(...(await run(model, seed, damping, search)));
-      await writeAside(flags.results, textOf(records));
+      await writeAside(flags.results, textOfRecords(records, byRun));
       const seconds = ((performance.now() - start) / 1000).toFixed(0);
       process.stdout.write(`${model} seed ${seed} ${search}: ${seconds} s\n`);
     }
   }
 }
 const table = searches.length > 1 ? searchTable(records, searches) : qualityTable(records);
-if (flags.table) await writeAside(flags.table, await withTable(flags.table, table));
-process.stdout.write(table);
-
-/** The text of a file whose part is replaced: the study is what stands before the first heading of the second level, the
- * comparison what begins at its own. */
-async function withTable(file: string, table: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  const [study, ...sections] = text.split(/^(?=## )/m);
-  const others = sections.filter((section) => !section.startsWith(SEARCHES_HEADING));
-  const parts = table.startsWith(SEARCHES_HEADING) ? [study, ...others, table] : [table, ...sections];
-  return `${parts.map((part) => part.trimEnd()).join('\n\n')}\n`;
+if (flags.table) {
+  const isComparison = table.startsWith(SEARCHES_HEADING);
+  const text = isComparison
+    ? await withSection(flags.table, SEARCHES_HEADING, table)
+    : await withBeginning(flags.table, table);
+  await writeAside(flags.table, text);
 }
+process.stdout.write(table);
 
 async function run(
   model: string,
@@ -117,6 +115,7 @@ async function run(
     neuronMultiple: Number(multiple),
     seed,
     damping,
+    timing: { ...USUAL_TIMING, batchSizes: [] },
   };
   try {
     const reports = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
@@ -152,28 +151,8 @@ function recordOf(model: string, report: PruneReport, search: string): QualityRe
   };
 }
 
-async function readRecords(file: string): Promise<QualityRecord[]> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8')) as QualityRecord[];
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-// A line a record, in a fixed order, whatever the order of the runs.
-function textOf(list: readonly QualityRecord[]): string {
-  const sorted = [...list].sort(
-    (a, b) =>
-      a.model.localeCompare(b.model) ||
-      a.seed - b.seed ||
-      b.budget - a.budget ||
-      searchOf(a).localeCompare(searchOf(b)),
+function byRun(a: QualityRecord, b: QualityRecord): number {
+  return (
+    a.model.localeCompare(b.model) || a.seed - b.seed || b.budget - a.budget || searchOf(a).localeCompare(searchOf(b))
   );
-  return `[\n${sorted.map((record) => JSON.stringify(record)).join(',\n')}\n]\n`;
-}
-
-async function writeAside(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.part`, text);
-  await rename(`${file}.part`, file);
 }

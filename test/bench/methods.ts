@@ -1,0 +1,105 @@
+// Methods beside each other: every development model, seed and budget, each method's budgets of a seed from one job.
+// Resumable: a model, seed and method that is done is not run again.
+//   node dist/test/bench/methods.js --models FOLDER --data FOLDER --results FILE [--methods paper,gradual]
+//     [--seeds 0,1,2,3,4] [--only MODEL,…] [--budgets 0.5,0.4,0.3,0.2] [--samples 2048] [--device cpu|gpu] [--workers N]
+//     [--table FILE]
+// The evaluation data only reports: nothing is chosen by it.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { USUAL_TIMING } from '../../coordinator/job/timing-settings.ts';
+import { runPruneJob } from '../../coordinator/prune-job.ts';
+import type { PruneReport } from '../../coordinator/prune-report.ts';
+import { benchSettings } from './bench-settings.ts';
+import { METHODS_HEADING, type MethodRecord, methodsTable } from './methods-table.ts';
+import { PUBLISHED } from './published-quality.ts';
+import { readRecords, textOfRecords, withSection, writeAside } from './study-file.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    models: { type: 'string' },
+    data: { type: 'string' },
+    results: { type: 'string' },
+    table: { type: 'string' },
+    methods: { type: 'string', default: 'paper,gradual' },
+    seeds: { type: 'string', default: '0,1,2,3,4' },
+    only: { type: 'string', default: Object.keys(PUBLISHED).join(',') },
+    budgets: { type: 'string', default: '0.5,0.4,0.3,0.2' },
+    samples: { type: 'string', default: '2048' },
+    device: { type: 'string', default: 'auto' },
+    workers: { type: 'string' },
+  },
+});
+if (!flags.models || !flags.data || !flags.results) throw new Error('methods: expected --models, --data and --results');
+
+const samples = Number(flags.samples);
+const methods = flags.methods.split(',').map((method) => {
+  if (method !== 'paper' && method !== 'gradual') throw new Error(`--methods: got ${method}, expected paper, gradual`);
+  return method;
+});
+const records = await readRecords<MethodRecord>(flags.results);
+for (const model of flags.only.split(',')) {
+  for (const seed of flags.seeds.split(',').map(Number)) {
+    for (const method of methods) {
+      const isDone = (record: MethodRecord) =>
+        record.model === model && record.seed === seed && record.method === method && record.samples === samples;
+      if (records.some(isDone)) continue;
+      const start = performance.now();
+      records.push(...(await run(model, seed, method)));
+      await writeAside(flags.results, textOfRecords(records, byRun));
+      const seconds = ((performance.now() - start) / 1000).toFixed(0);
+      process.stdout.write(`${model} seed ${seed} ${method}: ${seconds} s\n`);
+    }
+  }
+}
+const table = methodsTable(records, methods);
+if (flags.table) await writeAside(flags.table, await withSection(flags.table, METHODS_HEADING, table));
+process.stdout.write(table);
+
+async function run(model: string, seed: number, method: 'paper' | 'gradual'): Promise<MethodRecord[]> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-methods-'));
+  const data = path.join(flags.data!, model.split('-')[1]);
+  const { workers, device } = flags;
+  const settings = {
+    ...benchSettings({
+      model: path.join(flags.models!, model),
+      data: path.join(data, 'train.jsonl'),
+      out: path.join(folder, 'out'),
+      ...{ samples, workers, device },
+    }),
+    evaluation: path.join(data, 'dev.jsonl'),
+    budgets: flags.budgets.split(',').map((text) => ({ text, value: Number(text) })),
+    ...{ seed, method },
+    timing: { ...USUAL_TIMING, batchSizes: [] },
+  };
+  try {
+    const reports = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
+    return reports.map((report) => recordOf(model, report));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function recordOf(model: string, report: PruneReport): MethodRecord {
+  const { seed, budget, quality, macs, heads, neurons, seconds, method, steps, deviceClass } = report;
+  const score = method === 'gradual' ? quality.gradual : quality.tune;
+  return {
+    ...{ model, seed, budget, method, samples: report.samples },
+    ...{ metric: report.metric ?? '', dense: quality.dense ?? Number.NaN, score: score ?? Number.NaN },
+    ...{ macs: macs.pruned / macs.dense, heads, neurons },
+    divergence: steps?.at(-1)?.divergence ?? null,
+    seconds: seconds.total,
+    device: `${deviceClass.kind} ${deviceClass.model}`,
+  };
+}
+
+function byRun(a: MethodRecord, b: MethodRecord): number {
+  return (
+    a.model.localeCompare(b.model) ||
+    a.method.localeCompare(b.method) ||
+    a.samples - b.samples ||
+    a.seed - b.seed ||
+    b.budget - a.budget
+  );
+}

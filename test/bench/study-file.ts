@@ -1,0 +1,47 @@
+// The files of a quality study: records as JSON, and Markdown of which a part is a table.
+import { readFile, rename, writeFile } from 'node:fs/promises';
+
+/** Records of a study, or none where there is no file. */
+export async function readRecords<T>(file: string): Promise<T[]> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as T[];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** A line a record. @param order of two records, the same whatever the order of the runs. */
+export function textOfRecords<T>(records: readonly T[], order: (a: T, b: T) => number): string {
+  return `[\n${[...records]
+    .sort(order)
+    .map((record) => JSON.stringify(record))
+    .join(',\n')}\n]\n`;
+}
+
+export async function writeAside(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.part`, text);
+  await rename(`${file}.part`, file);
+}
+
+/** The text of a file of which one section of the second level is replaced, or added at the end. */
+export async function withSection(file: string, heading: string, section: string): Promise<string> {
+  const { before, others } = await sectionsOf(file, heading);
+  return joined([before, ...others, section]);
+}
+
+/** The text of a file of which everything before the first heading of the second level is replaced. */
+export async function withBeginning(file: string, beginning: string): Promise<string> {
+  const { others } = await sectionsOf(file, null);
+  return joined([beginning, ...others]);
+}
+
+async function sectionsOf(file: string, without: string | null) {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const [before, ...sections] = text.split(/^(?=## )/m);
+  return { before, others: sections.filter((section) => without === null || !section.startsWith(without)) };
+}
+
+function joined(parts: readonly string[]): string {
+  return `${parts.map((part) => part.trimEnd()).join('\n\n')}\n`;
+}
