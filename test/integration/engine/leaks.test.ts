@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import type { ModelConfig } from '../../../checkpoint/model-config.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
@@ -20,18 +21,23 @@ import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runGradients } from '../../../worker/tasks/gradients.ts';
 import { runLatency } from '../../../worker/tasks/latency.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
+import { runRefit } from '../../../worker/tasks/refit.ts';
+import { runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
 import { bindingWith } from '../../support/binding-with.ts';
 import { testBinding, testKernels, testPlan } from '../../support/engine.ts';
 import { patchSource, randomPatch } from './patches.ts';
+import { gradientFiles } from './refit-cases.ts';
 import { byName } from './results.ts';
 import { HEADS, halfMasks, keeping, LAYERS, NEURONS, randomSamples, type TinyModel, tinyModel } from './tiny-model.ts';
 
 const LENGTHS = [12, 5, 1, 7, 9, 3, 12, 8, 4, 11, 6];
 const TEACHER = halfMasks('teacher');
 const STUDENT: Masks = { ...halfMasks('student'), headScales: new Float32Array(LAYERS * HEADS).fill(0.9) };
+/** The same without scales, which a sub-layer that is refitted must not have. */
+const REFITTED = halfMasks('student');
 
 /** With patches of which the first was fitted where more was kept. */
 function patchedStudent(config: ModelConfig) {
@@ -119,6 +125,27 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
       const sums = await runNormalEquations(context, { ...tuning, layer: 2, subLayer: 'ffn', shards });
       const fit = { kind: 'sums', tensors: byName(sums) } as const;
       return runSolve(context, { ...tuning, layer: 2, subLayer: 'ffn', fit, heldOut: null, settings });
+    },
+    refits: async (context) => {
+      const patches = [patchSource(randomPatch(config, STUDENT, 0, 'ffn'))];
+      const place = { model, plan, planDigest: 'plan', student: { masks: REFITTED, patches }, layer: 1 };
+      const [fitted, judging] = [
+        { first: 0, end: 2 },
+        { first: 2, end: shards.end },
+      ];
+      const weights = { mean: 1, files: await gradientFiles(folder, plan, [fitted, judging]) };
+      const fit = { kind: 'shards', shards: fitted } as const;
+      await runRefit(context, {
+        ...{ ...place, subLayer: 'attention', weights, fit },
+        ...{ heldOut: { kind: 'shards', shards: judging }, settings: DEFAULT_REFIT_SETTINGS },
+      });
+      const own = { ...place, subLayer: 'ffn' } as const;
+      const files = weights.files.slice(0, 1);
+      const sums = await runRefitEquations(context, { ...own, weights: { mean: 1, files }, shards: fitted });
+      return runRefit(context, {
+        ...{ ...own, weights: null, fit: { kind: 'sums', tensors: byName(sums) }, heldOut: null },
+        settings: DEFAULT_REFIT_SETTINGS,
+      });
     },
     latency: (context) => {
       const masked = [STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];

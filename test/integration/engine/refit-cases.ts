@@ -1,19 +1,17 @@
 // A refit's positions by the float64 reference encoder, samples and token gradients for it.
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import type { Plan } from '../../../dataset/plan.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
-import type { Patch } from '../../../pruning/patch.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { ShardRange } from '../../../worker/tasks/task-context.ts';
 import { stretchesOf } from '../../../worker/tuning/stretch.ts';
 import type { RefitCase } from '../../support/direct-refit.ts';
+import type { ReferenceEncoder } from '../../support/reference-encoder.ts';
 import { keptFeatures, outputWeight, type SubLayerPlace } from '../../support/reference-sums.ts';
-import { patchedModel } from './patches.ts';
-import { encoderInput, HEADS, LAYERS, maskValues, NEURONS, type TinyModel, temporaryFolder } from './tiny-model.ts';
+import { encoderInput, HEADS, LAYERS, maskValues, NEURONS } from './tiny-model.ts';
 
 export const STEPS = 2 * LAYERS;
 
@@ -25,20 +23,22 @@ export function samplesInOrder({ samples, shards }: Plan, { first, end }: ShardR
 }
 
 /** What a refit of a place learns from shards, by the definition.
+ * @param student the model with the student's patches in place (patches.ts), of which masks leave a part.
  * @param weights of all positions of these shards in the tasks' order, also of those that do not count; null: 1. */
-export async function refitCase(
-  t: TestContext,
-  tiny: TinyModel,
-  { masks, patches }: { readonly masks: Masks; readonly patches: readonly Patch[] },
+export function refitCase(
+  {
+    dense: teacher,
+    student,
+    masks,
+  }: Readonly<Record<'dense' | 'student', ReferenceEncoder>> & { readonly masks: Masks },
   place: SubLayerPlace,
   {
     plan,
     range,
     weights,
   }: { readonly plan: Plan; readonly range: ShardRange; readonly weights: ArrayLike<number> | null },
-): Promise<RefitCase> {
-  const { encoder: student } = await patchedModel(t, tiny, patches);
-  const { hiddenSize, task } = tiny.config;
+): RefitCase {
+  const { hiddenSize, task } = teacher.config;
   const byToken = task === 'question-answering' || task === 'token-classification';
   const firstOnly = !byToken && place.layer === LAYERS - 1;
   const values = maskValues(masks);
@@ -48,7 +48,7 @@ export async function refitCase(
   let position = 0;
   for (const sample of samplesInOrder(plan, range)) {
     const input = encoderInput(sample);
-    const { output } = tiny.encoder.forward(input, dense)[place.kind][place.layer];
+    const { output } = teacher.forward(input, dense)[place.kind][place.layer];
     const { input: residual, features } = student.forward(input, values)[place.kind][place.layer];
     const width = features.length / input.ids.length;
     input.ids.forEach((_, token) => {
@@ -65,15 +65,14 @@ export async function refitCase(
 }
 
 /** Random squared gradients of all positions of the shards, with some that are 0, as a file for each range. */
-export async function gradientFiles(t: TestContext, plan: Plan, ranges: readonly ShardRange[]) {
-  const folder = await temporaryFolder(t);
+export async function gradientFiles(folder: string, plan: Plan, ranges: readonly ShardRange[]) {
   const files: { readonly shards: ShardRange; readonly path: string; readonly rows: Float32Array[] }[] = [];
   for (const shards of ranges) {
     const positions = samplesInOrder(plan, shards).reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
     const random = randomStream(19, `gradients ${shards.first}-${shards.end}`);
     const draw = () => new Float32Array(positions).map(() => Math.max(0, random.uniform() * 4 - 1));
     const rows = Array.from({ length: STEPS }, draw);
-    const file = path.join(folder, `${shards.first}-${shards.end}`);
+    const file = path.join(folder, `gradients-${shards.first}-${shards.end}`);
     await writeFile(file, gradientsBlob(rows));
     files.push({ shards, path: file, rows });
   }

@@ -13,7 +13,7 @@ import { runRefit } from '../../../worker/tasks/refit.ts';
 import { directError, directRefit, joinCases } from '../../support/direct-refit.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
 import { tolerance } from '../../support/engine-under-test.ts';
-import { patchSource, randomPatch } from './patches.ts';
+import { patchedModel, patchSource, randomPatch } from './patches.ts';
 import { gradientFiles, hasStretches, refitCase, weightsOf } from './refit-cases.ts';
 import { assertWithin, largestGap, numbers, tensorOf } from './results.ts';
 import { halfMasks, keeping, LAYERS, NEURONS, randomSamples, tinyModel } from './tiny-model.ts';
@@ -55,27 +55,27 @@ for (const [name, [architecture, head, fields]] of Object.entries(MODELS))
         { first: 0, end: plan.shards.length - 1 },
         { first: plan.shards.length - 1, end: plan.shards.length },
       ];
-      const files = await gradientFiles(t, plan, [{ first: 0, end: 2 }, { first: 2, end: fit.end }, heldOut]);
+      const files = await gradientFiles(tiny.folder, plan, [{ first: 0, end: 2 }, { first: 2, end: fit.end }, heldOut]);
       const context = testContext();
       for (let layer = 0; layer < LAYERS; layer++)
         for (const kind of ['attention', 'ffn'] as const) {
           const step = 2 * layer + (kind === 'ffn' ? 1 : 0);
           const patches = PLACES.slice(0, step).map(([at, own]) => randomPatch(config, masks, at, own));
-          const student = { masks, patches };
-          for (const mean of [null, 1.3]) {
+          const { encoder } = await patchedModel(t, tiny, patches);
+          const encoders = { dense: tiny.encoder, student: encoder, masks };
+          for (const mean of kept === 'halves' ? [null, 1.3] : [1.3]) {
             const what = `${layer} ${kind}, mean ${mean}`;
-            const rows = (of: typeof files) => of.map((file) => file.rows[step]);
-            const caseOf = (range: typeof fit, of: typeof files) =>
-              refitCase(
-                t,
-                tiny,
-                student,
-                { layer, kind },
-                {
-                  ...{ plan, range, weights: mean === null ? null : weightsOf(rows(of), mean) },
-                },
-              );
-            const [fitted, judge] = [await caseOf(fit, files.slice(0, 2)), await caseOf(heldOut, files.slice(2))];
+            const caseOf = (range: typeof fit, of: typeof files) => {
+              const weights =
+                mean === null
+                  ? null
+                  : weightsOf(
+                      of.map(({ rows }) => rows[step]),
+                      mean,
+                    );
+              return refitCase(encoders, { layer, kind }, { plan, range, weights });
+            };
+            const [fitted, judge] = [caseOf(fit, files.slice(0, 2)), caseOf(heldOut, files.slice(2))];
             const found = await runRefit(context, {
               ...{ model, plan, planDigest: name, student: { masks, patches: patches.map(patchSource) } },
               ...{ layer, subLayer: kind, weights: mean === null ? null : { files, mean } },

@@ -8,6 +8,7 @@ import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import type { Plan } from '../../../dataset/plan.ts';
 import { encodePlan } from '../../../dataset/plan-blob.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { RunRequest } from '../../../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
@@ -33,6 +34,8 @@ type EvaluateOnnx = NonNullable<RunRequest['evaluateOnnx']>;
 type NormalEquations = NonNullable<RunRequest['normalEquations']>;
 type Solve = NonNullable<RunRequest['solve']>;
 type Activations = NonNullable<RunRequest['activations']>;
+type RefitEquations = NonNullable<RunRequest['refitEquations']>;
+type Refit = NonNullable<RunRequest['refit']>;
 type Latency = NonNullable<RunRequest['latency']>;
 export type MaskSet = NonNullable<Evaluate['student']>;
 type BlobRef = NonNullable<Fisher['plan']>;
@@ -122,6 +125,23 @@ export class Desk {
       taskId: 'solve',
       task: 'solve',
       solve: { ...this.tuning(), fit, heldOut: null, settingsJson, states: [], ...changes },
+    };
+  }
+
+  refitEquations(changes: Partial<RefitEquations> = {}): RunRequest {
+    const { teacher: _, ...place } = this.tuning();
+    const refitEquations = { ...place, shards: { first: 0, end: 2 }, weights: null, ...changes };
+    return { taskId: 'refit-equations', task: 'refitEquations', refitEquations };
+  }
+
+  refit(changes: Partial<Refit> = {}): RunRequest {
+    const { teacher: _, ...place } = this.tuning();
+    const fit = { shards: { first: 0, end: 2 }, source: 'shards' } as const;
+    const settingsJson = JSON.stringify(DEFAULT_REFIT_SETTINGS);
+    return {
+      taskId: 'refit',
+      task: 'refit',
+      refit: { ...place, fit, heldOut: null, weights: null, settingsJson, ...changes },
     };
   }
 

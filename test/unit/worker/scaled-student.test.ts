@@ -45,6 +45,20 @@ test('the key before a step changes with every scale before it, and with none of
   }
 });
 
+test('the key before a step changes with every patch before it, in any order, and with none of it or after it', () => {
+  const patches = Array.from({ length: STEPS }, (_, step) => ({ ...subLayerOf(step), digest: `digest ${step}` }));
+  for (let changed = 0; changed < STEPS; changed++)
+    for (let step = 0; step < STEPS; step++) {
+      const own = prefixKey(MASKS, step, patches);
+      assert.equal(prefixKey(MASKS, step, patches.toReversed()), own);
+      const other = prefixKey(MASKS, step, patches.with(changed, { ...patches[changed], digest: 'another' }));
+      assert.equal(other === own, changed >= step, `patch ${changed}, key before step ${step}`);
+      const less = prefixKey(MASKS, step, patches.toSpliced(changed, 1));
+      assert.equal(less === own, changed >= step, `without patch ${changed}, key before step ${step}`);
+    }
+  assert.equal(prefixKey(MASKS, 0, patches), prefixKey(MASKS, 0));
+});
+
 test('the key changes with every mask, also with later ones: states of another student are never taken', () => {
   const others: Masks[] = [];
   for (let i = 0; i < LAYERS * HEADS; i++)

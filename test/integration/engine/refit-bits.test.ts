@@ -1,0 +1,190 @@
+// The same refit gives the same bits: again, from the parts of any cut, with any amount of memory for hidden states, and while
+// patches come one after the other; and what depends on another patch is never taken for it.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { cutTree, foldCut, type ShardSpan } from '../../../pruning/fold-tree.ts';
+import { keptIndices, type SubLayer } from '../../../pruning/masks.ts';
+import type { Patch } from '../../../pruning/patch.ts';
+import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
+import { addRefitSumsTo, refitSumsFromTensors, refitSumsToTensors } from '../../../pruning/refit-equations.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
+import { type RefitInput, runRefit } from '../../../worker/tasks/refit.ts';
+import { type RefitTaskInput, runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
+import type { TaskContext } from '../../../worker/tasks/task-context.ts';
+import { projection } from '../../../worker/tuning/sub-layer.ts';
+import { testContext, testPlan } from '../../support/engine.ts';
+import { patchSource, randomPatch } from './patches.ts';
+import { gradientFiles, hasStretches, STEPS } from './refit-cases.ts';
+import { assertSameBits, byName, numbers, tensorOf } from './results.ts';
+import { halfMasks, keeping, NEURONS, randomSamples, tinyModel } from './tiny-model.ts';
+
+const LENGTHS = [12, 5, 1, 7, 9, 3, 12, 8, 4, 11, 6, 6, 2, 10, 10, 3, 7, 12, 1, 4, 9, 8];
+const MEAN = 1.3;
+const MASKS = halfMasks('student');
+
+const placeOf = (step: number): { layer: number; subLayer: SubLayer } => ({
+  layer: Math.floor(step / 2),
+  subLayer: step % 2 === 0 ? 'attention' : 'ffn',
+});
+
+async function setting(t: test.TestContext, head: 'SequenceClassification' | 'QuestionAnswering') {
+  const tiny = await tinyModel(t, 'Bert', head);
+  const { config, model } = tiny;
+  const plan = testPlan(randomSamples(config, LENGTHS), { groupSize: 2, tokensPerBatch: 20, tokensPerShard: 22 });
+  assert.ok(plan.shards.length >= 7 && hasStretches(plan));
+  const whole: ShardSpan = { first: 0, end: plan.shards.length };
+  const shards = Array.from({ length: whole.end }, (_, first) => ({ first, end: first + 1 }));
+  const files = await gradientFiles(tiny.folder, plan, shards);
+  const patches = Array.from({ length: STEPS }, (_, step) => {
+    const { layer, subLayer } = placeOf(step);
+    return randomPatch(config, MASKS, layer, subLayer);
+  });
+  /** A task at a step, with some of the patches, and the gradients of some shards. */
+  const task = (step: number, own: readonly Patch[], summed: readonly ShardSpan[]): RefitTaskInput => ({
+    ...{ model, plan, planDigest: head, student: { masks: MASKS, patches: own.map(patchSource) } },
+    ...placeOf(step),
+    weights: { mean: MEAN, files: files.filter(({ shards: { first } }) => summed.some((range) => has(range, first))) },
+  });
+  const sums = (context: TaskContext, step: number, own: readonly Patch[], range: ShardSpan) =>
+    runRefitEquations(context, { ...task(step, own, [range]), shards: range });
+  return { ...{ tiny, plan, whole, patches, task, sums }, hiddenSize: config.hiddenSize };
+}
+
+function has({ first, end }: ShardSpan, shard: number): boolean {
+  return shard >= first && shard < end;
+}
+
+/** With a context of its own: a worker that has seen nothing. */
+async function fresh<T>(use: (context: TaskContext) => Promise<T>, stateBytes?: number): Promise<T> {
+  const context = testContext(stateBytes === undefined ? {} : { stateBytes });
+  try {
+    return await use(context);
+  } finally {
+    context.states.clear();
+    context.models.clear();
+  }
+}
+
+for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
+  test(`${head}: parts of any cut fold to the sums of the whole`, async (t) => {
+    const { whole, patches, sums, hiddenSize } = await setting(t, head);
+    for (const range of [whole, { first: 2, end: whole.end }])
+      for (const step of [0, 3, 4, 5]) {
+        const expected = await fresh((context) => sums(context, step, patches, range));
+        for (const parts of [2, 3, range.end - range.first]) {
+          const nodes = cutTree(range.first, range.end, parts);
+          const results = [];
+          for (const node of nodes) {
+            const own = await fresh((context) => sums(context, step, patches, node));
+            results.push(refitSumsFromTensors(byName(own), hiddenSize));
+          }
+          const folded = refitSumsToTensors(foldCut(nodes, results, addRefitSumsTo));
+          assertSameBits(folded, expected, `step ${step} in ${parts} parts`);
+        }
+      }
+  });
+
+  test(`${head}: a refit of shards, of their sums, and of either has the same bits`, async (t) => {
+    const { whole, patches, task, sums } = await setting(t, head);
+    const ranges = { fit: { first: 0, end: whole.end - 2 }, heldOut: { first: whole.end - 2, end: whole.end } };
+    for (const step of [0, 1, 4, 5]) {
+      const source = async (name: 'fit' | 'heldOut', kind: 'shards' | 'sums'): Promise<RefitInput['fit']> => {
+        if (kind === 'shards') return { kind, shards: ranges[name] };
+        return { kind, tensors: byName(await fresh((context) => sums(context, step, patches, ranges[name]))) };
+      };
+      const results: NamedTensor[][] = [];
+      for (const fit of ['shards', 'sums'] as const)
+        for (const heldOut of ['shards', 'sums'] as const) {
+          const summed = [fit === 'shards' ? [ranges.fit] : [], heldOut === 'shards' ? [ranges.heldOut] : []].flat();
+          const input = {
+            ...task(step, patches, summed),
+            ...{ fit: await source('fit', fit), heldOut: await source('heldOut', heldOut) },
+            settings: DEFAULT_REFIT_SETTINGS,
+          };
+          results.push(await fresh((context) => runRefit(context, input)));
+        }
+      for (const other of results.slice(1)) assertSameBits(other, results[0], `step ${step}`);
+    }
+  });
+
+  test(`${head}: hidden states that are kept, kept in part or made again, while patches come one after the other`, async (t) => {
+    const { tiny, whole, patches: before, sums } = await setting(t, head);
+    const run = (stateBytes: number) =>
+      fresh(async (context) => {
+        const results: NamedTensor[][] = [];
+        const patches = [...before];
+        for (let step = 0; step < STEPS; step++) {
+          results.push(await sums(context, step, patches, whole));
+          const { layer, subLayer } = placeOf(step);
+          patches[step] = randomPatch(tiny.config, MASKS, layer, subLayer, 'new');
+        }
+        return results;
+      }, stateBytes);
+    const expected = await run(0);
+    for (const stateBytes of [1e9, 20_000, 9_000])
+      for (const [step, found] of (await run(stateBytes)).entries())
+        assertSameBits(found, expected[step], `step ${step} with ${stateBytes} bytes of states`);
+  });
+
+  test(`${head}: sums depend on the patches before their sub-layer, whose states are not taken for others'`, async (t) => {
+    const { tiny, whole, patches, sums } = await setting(t, head);
+    const changed = (at: number) => {
+      const { layer, subLayer } = placeOf(at);
+      return patches.with(at, randomPatch(tiny.config, MASKS, layer, subLayer, 'other'));
+    };
+    const step = 3;
+    const expected = await fresh((context) => sums(context, step, patches, whole));
+    await fresh(async (context) => {
+      for (let at = 0; at < STEPS; at++) {
+        const [found, again] = [
+          await sums(context, step, changed(at), whole),
+          await sums(context, step, patches, whole),
+        ];
+        assertSameBits(again, expected, `after patch ${at}`);
+        if (at >= step) assertSameBits(found, expected, `patch ${at}`);
+        else assert.notDeepEqual(numbers(found, 'gram'), numbers(expected, 'gram'), `patch ${at}`);
+      }
+    });
+  });
+}
+
+test('a projection that stays as it is loads as what the student has, with and without a patch', async (t) => {
+  // Of these the factor in an FFN's weights rounds.
+  const tiny = await tinyModel(t, 'Bert', 'SequenceClassification', { activation: 'gelu' });
+  const { config, model } = tiny;
+  const plan = testPlan(randomSamples(config, LENGTHS), { groupSize: 2, tokensPerBatch: 20, tokensPerShard: 22 });
+  const shards = { first: 0, end: plan.shards.length };
+  for (const masks of [MASKS, keeping([[], [], []], [[], [], []])])
+    for (const step of [2, 3]) {
+      const { layer, subLayer } = placeOf(step);
+      for (const patches of [[], [randomPatch(config, masks, layer, subLayer)]]) {
+        const student = { masks, patches: patches.map(patchSource) };
+        const place = { ...{ model, plan, planDigest: 'plan', student, layer, subLayer }, weights: null };
+        await fresh(async (context) => {
+          const sums = byName(await runRefitEquations(context, { ...place, shards }));
+          // What is fitted asks for something else than what judges.
+          const right = numbers([...sums.values()], 'right').map((value) => value * 1e4);
+          sums.set('right', { ...tensorOf([...sums.values()], 'right'), data: Float64Array.from(right) });
+          const found = await runRefit(context, {
+            ...{ ...place, fit: { kind: 'sums', tensors: sums }, heldOut: { kind: 'shards', shards } },
+            settings: DEFAULT_REFIT_SETTINGS,
+          });
+          assert.match(new TextDecoder().decode(tensorOf(found, 'report').data as Uint8Array), /"rung":"unchanged"/);
+          const { engine } = context;
+          const told = async (own: typeof student) => {
+            const weights = await context.models.student(model, masks, own.patches);
+            const { attentionBias, ffnBias } = weights.layers[layer];
+            const kernel = projection(weights, step);
+            const bias = engine.downloadFloat32(subLayer === 'ffn' ? ffnBias : attentionBias);
+            return [...(kernel === null ? [] : engine.downloadFloat32(kernel)), ...bias];
+          };
+          const before = await told(student);
+          const [mask, perLayer] = subLayer === 'ffn' ? [masks.neuronMask, NEURONS] : [masks.headMask, config.heads];
+          const kept = keptIndices(mask, layer, perLayer);
+          const [weight, bias] = ['weight', 'bias'].map((name) => tensorOf(found, name).data as Float32Array);
+          const after = await told({ masks, patches: [patchSource({ layer, subLayer, kept, weight, bias })] });
+          assert.deepEqual(after, before, `step ${step}, ${patches.length} patches`);
+        });
+      }
+    }
+});
