@@ -179,7 +179,7 @@ function masksText(masks: Masks, patches: readonly Patch[]): string {
     neurons: rows(masks.neuronMask, masks.neurons),
     head_scales: rows(masks.headScales, masks.heads),
     neuron_scales: rows(masks.neuronScales, masks.neurons),
-    // Layers whose output projections are not the dense model's.
+    // Layers whose output projections are those of patches.
     ...(patches.length > 0 && { refitted: { attention: refitted('attention'), ffn: refitted('ffn') } }),
   };
   return `${JSON.stringify(json)}\n`;

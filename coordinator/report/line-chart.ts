@@ -43,7 +43,7 @@ export interface LineChart {
   /** A horizontal line. */
   readonly reference?: { readonly value: number; readonly text: string };
   readonly height?: number;
-  /** Positive values over several powers of ten. */
+  /** Of y; values are positive, without whiskers and reference. */
   readonly isLogarithmic?: boolean;
 }
 
@@ -52,7 +52,8 @@ const LINE_HEIGHT = FONT_SIZE * 1.3;
 const MARGIN = { top: 34, right: 22, bottom: 48 } as const;
 
 /** @param width of the drawing in pixels, at which text has its size. */
-export function drawLineChart(chart: LineChart, width: number): Html {
+export function drawLineChart(given: LineChart, width: number): Html {
+  const chart = given.isLogarithmic ? logarithmic(given) : given;
   const options = optionsOf(chart, width);
   const labels = labelMarks(chart, options, width);
   return drawSvg(chart.name, { ...options, marks: [...(options.marks ?? []), ...labels] });
@@ -60,7 +61,9 @@ export function drawLineChart(chart: LineChart, width: number): Html {
 
 function optionsOf(chart: LineChart, width: number): Plot.PlotOptions {
   const { x, y, series, reference } = chart;
-  const { domain, ticks, show, type } = chart.isLogarithmic ? logarithmic(chart) : linear(chart);
+  const domain = y.domain ?? padded(extent(valuesY(chart)), 0.08);
+  const ticks = y.ticks ?? niceTicks(domain, 5);
+  const show = y.show ?? ((value: number) => showTick(value, ticks));
   const marginLeft = marginFor(ticks.map(show));
   return {
     ...{ width, height: chart.height ?? 300, marginLeft },
@@ -73,7 +76,7 @@ function optionsOf(chart: LineChart, width: number): Plot.PlotOptions {
     },
     y: {
       ...{ label: y.title, labelAnchor: 'top', labelArrow: 'none', labelOffset: marginLeft },
-      ...{ domain, ticks, type, tickFormat: show, grid: true },
+      ...{ domain, ticks, tickFormat: show, grid: true },
     },
     marks: [
       ...(reference ? [Plot.ruleY([reference.value], { stroke: 'var(--reference)', strokeDasharray: '4 4' })] : []),
@@ -82,18 +85,27 @@ function optionsOf(chart: LineChart, width: number): Plot.PlotOptions {
   };
 }
 
-function linear(chart: LineChart) {
-  const { y } = chart;
-  const domain = y.domain ?? padded(extent(valuesY(chart)), 0.08);
-  const ticks = y.ticks ?? niceTicks(domain, 5);
-  return { domain, ticks, show: y.show ?? ((value: number) => showTick(value, ticks)), type: 'linear' as const };
-}
-
-function logarithmic(chart: LineChart) {
+/** The same chart over logarithms, with ticks that show what they are of: labels and obstacles then lie as everywhere. */
+function logarithmic(chart: LineChart): LineChart {
   const [low, high] = extent(valuesY(chart));
   const domain: readonly [number, number] = [low / 1.4, high * 1.4];
-  const show = (value: number) => (value < 1e-3 ? value.toExponential(0) : String(value));
-  return { domain, ticks: powerTicks(domain), show, type: 'log' as const };
+  const show = (exponent: number) => {
+    const value = Number((10 ** exponent).toPrecision(3));
+    return value < 1e-3 ? value.toExponential(0) : String(value);
+  };
+  return {
+    ...chart,
+    y: {
+      title: chart.y.title,
+      domain: [Math.log10(domain[0]), Math.log10(domain[1])],
+      ticks: powerTicks(domain).map(Math.log10),
+      show,
+    },
+    series: chart.series.map((series) => ({
+      ...series,
+      points: series.points.map((point) => ({ ...point, y: Math.log10(point.y) })),
+    })),
+  };
 }
 
 /** An axis's title under the middle of it, or at its right end where it would leave the drawing there. */

@@ -14,7 +14,7 @@ import {
 import { distinctSteps, divergenceBySteps } from '../../../coordinator/report/gradual-figures.ts';
 import { escapeText, html } from '../../../coordinator/report/html.ts';
 import { jobPage } from '../../../coordinator/report/job-page.ts';
-import { niceTicks } from '../../../coordinator/report/line-chart.ts';
+import { drawLineChart, niceTicks } from '../../../coordinator/report/line-chart.ts';
 import { PAGE_MARK } from '../../../coordinator/report/page-mark.ts';
 import { boxAround, placeLabels } from '../../../coordinator/report/place-labels.ts';
 import { qualityByMacs, qualityByStage, qualityByTime } from '../../../coordinator/report/quality-figures.ts';
@@ -189,6 +189,20 @@ describe('data behind the charts', () => {
 });
 
 describe('parts of charts', () => {
+  it('name every line of a logarithmic axis', () => {
+    const points = [0.00002, 0.0004, 0.009].map((y, x) => ({ x, y }));
+    const axes = { x: { title: 'x (1)' }, y: { title: 'y (nats)' } };
+    const { text } = drawLineChart(
+      { name: 'n', ...axes, series: [{ name: 's', style: 0, points }], isLogarithmic: true },
+      780,
+    );
+    const [, ticks = ''] = /aria-label="y-axis tick label"[^>]*>(.*?)<\/g>/s.exec(text) ?? [];
+    assert.deepEqual(
+      [...ticks.matchAll(/<text[^>]*>([^<]*)</g)].map(([, label]) => label),
+      ['2e-5', '5e-5', '1e-4', '2e-4', '5e-4', '0.001', '0.002', '0.005', '0.01'],
+    );
+  });
+
   it('have round ticks within their domain', () => {
     assert.deepEqual(niceTicks([0.8123, 0.9311], 5), [0.82, 0.84, 0.86, 0.88, 0.9, 0.92]);
     assert.deepEqual(niceTicks([-3, 107], 5), [0, 20, 40, 60, 80, 100]);
