@@ -11,17 +11,23 @@ const DEADLINE_MS = 60_000;
 
 /** Words of a command line that prunes the example model to one half; generates its data on the first call. */
 export async function exampleRun(workspace: Workspace, out: string, ...flags: string[]): Promise<string[]> {
+  const { data, dev } = await exampleData(workspace);
+  const model = path.join(projectRoot(), 'examples/mini-sst2');
+  return [
+    ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5', '--samples', '512'],
+    ...['--out', workspace.path(out), '--json', ...flags],
+  ];
+}
+
+/** Labelled sentences to prune the example with and to measure it on; generated on the first call. */
+export async function exampleData(workspace: Workspace): Promise<{ data: string; dev: string }> {
   const data = workspace.path('reviews.jsonl');
   const dev = workspace.path('reviews-dev.jsonl');
   if (!existsSync(dev)) {
     await generateReviews(data, 800, 1);
     await generateReviews(dev, 200, 2);
   }
-  const model = path.join(projectRoot(), 'examples/mini-sst2');
-  return [
-    ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5', '--samples', '512'],
-    ...['--out', workspace.path(out), '--json', ...flags],
-  ];
+  return { data, dev };
 }
 
 /** Resolves when the run of `out` has stored the tuning of this many sub-layers, and is not yet done with it. */

@@ -12,7 +12,7 @@ import type { CostKind, MaskSearch } from '../find-masks.ts';
 import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
 import { DenseOutputs, storedDivergence } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
-import { type RefittedSubLayer, refitSteps, runRefit } from './refit.ts';
+import { refitSteps, runRefit } from './refit.ts';
 import { readRefit, storeRefit } from './refit-state.ts';
 
 /** What all trajectories of a job share: what is known of the dense model. */
@@ -168,7 +168,7 @@ export class Trajectory {
       },
     );
     const seconds = elapsed();
-    context.emit({ kind: 'stage-finished', ...stage, seconds, reused: false, ...unchanged(refitted) });
+    context.emit({ kind: 'stage-finished', ...stage, seconds, reused: false });
     return { refitted, seconds };
   }
 
@@ -185,13 +185,4 @@ export class Trajectory {
 function baseOf(share: number): number | null {
   const { trunk, branch } = pathTo(share);
   return trunk.at(branch === null ? -2 : -1) ?? null;
-}
-
-function unchanged(refitted: readonly RefittedSubLayer[]): { note?: string } {
-  const left = refitted
-    .filter(({ report }) => report.rung === 'unchanged')
-    .map(({ report }) => `layer ${report.layer} ${report.subLayer}`);
-  return left.length === 0
-    ? {}
-    : { note: `no lambda lowered the held-out error of ${left.join(', ')}: left as it was` };
 }

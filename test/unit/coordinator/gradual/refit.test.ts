@@ -1,0 +1,261 @@
+// The stage "refit": every sub-layer on the student that the ones before have made, with one worker or several; answers are
+// checked, and whoever goes on asks for what is missing alone.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { readPatches } from '../../../../coordinator/job/read-patches.ts';
+import { maskedStudent, type Student } from '../../../../coordinator/job/student.ts';
+import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
+import { type RefittedSubLayer, runRefit } from '../../../../coordinator/stages/gradual/refit.ts';
+import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
+import { foldTree } from '../../../../pruning/fold-tree.ts';
+import { denseMasks } from '../../../../pruning/masks.ts';
+import { decodeSafetensors } from '../../../../shared/safetensors.ts';
+import type { NamedTensor } from '../../../../shared/tensor.ts';
+import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
+
+const ORDER = ['0.attention', '0.ffn', '1.attention', '1.ffn'];
+
+/** Layer 0 without its second head, layer 1 without any neuron. */
+function prunedStudent(): Student {
+  const masks = denseMasks(2, 2, 6);
+  masks.headMask[1] = 0;
+  masks.neuronMask.fill(0, 6);
+  return maskedStudent(masks);
+}
+
+async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-refit-'));
+  try {
+    await use(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function refitIn(world: GradualWorld, resumed: readonly RefittedSubLayer[] = []) {
+  const { context } = world;
+  const gradients = await storedGradients(context, maskedStudent(denseMasks(2, 2, 6)), { name: 'gradients' });
+  const stored: number[] = [];
+  const told: number[] = [];
+  const refitted = await runRefit(
+    context,
+    { student: prunedStudent(), gradients, resumed },
+    { store: async (found) => void stored.push(found.length), progress: (done) => told.push(done) },
+  );
+  return { refitted, stored, told, gradients };
+}
+
+const digestsOf = (refitted: readonly RefittedSubLayer[]) => refitted.map(({ patch }) => patch.source.digest);
+const ofRefits = ({ sent }: GradualWorld) => sent.filter((id) => id.startsWith('refit'));
+
+test('one worker: a task a sub-layer, each with the patches before it and the token gradients of all shards', () =>
+  inFolder(async (folder) => {
+    const world = gradualWorld(folder);
+    const { refitted, told, stored, gradients } = await refitIn(world);
+    const { plan } = world.context.calibration;
+    assert.deepEqual(
+      ofRefits(world),
+      ORDER.map((at) => `refit/${at}`),
+    );
+    assert.deepEqual(told.at(-1), 4);
+    assert.deepEqual(stored.at(-1), 4);
+    const tokens = await gradients.tokens();
+    for (const [step, task] of world.tasks.filter(({ request }) => request.refit).entries()) {
+      const { fit, heldOut, student, weights, settingsJson } = task.request.refit!;
+      assert.deepEqual(fit, { shards: { first: 0, end: plan.fitShards } });
+      assert.deepEqual(heldOut, { shards: { first: plan.fitShards, end: plan.shards.length } });
+      assert.deepEqual(
+        student!.patches!.map(({ blob }) => blob!.digest),
+        digestsOf(refitted.slice(0, step)),
+      );
+      assert.equal(weights!.mean, gradients.means[step]);
+      assert.deepEqual(
+        weights!.gradients!.map(({ shards, blob }) => [shards, blob!.digest]),
+        tokens.map(({ shards, source }) => [shards, source.digest]),
+      );
+      assert.deepEqual(JSON.parse(settingsJson!), { lambdas: [0.001, 0.01, 0.1, 1] });
+      const sent = new Set(task.blobs.map(({ digest }) => digest));
+      for (const digest of [...digestsOf(refitted.slice(0, step)), ...tokens.map(({ source }) => source.digest)])
+        assert.ok(sent.has(digest), 'every blob that is named goes with the task');
+    }
+    const patches = await readPatches(
+      refitted.map(({ patch }) => patch),
+      world.context.checkpoint.config,
+    );
+    assert.deepEqual(
+      patches.map(({ kept, weight, bias }) => [[...kept], weight.length, bias.length]),
+      [
+        [[0], 4 * 8, 8],
+        [[0, 1, 2, 3, 4, 5], 6 * 8, 8],
+        [[0, 1], 8 * 8, 8],
+        [[], 0, 8],
+      ],
+    );
+    assert.deepEqual(
+      refitted.map(({ report }) => [report.kept, report.rung, report.heldOutBefore, report.heldOutAfter]),
+      [1, 6, 2, 0].map((kept) => [kept, 'ridge 0.01', 2, 1]),
+    );
+  }));
+
+test('several workers: sums of nodes, weighted by their own shards, folded in the order of the tree; the same patches', () =>
+  inFolder(async (folder) => {
+    const alone = await refitIn(gradualWorld(path.join(folder, 'alone')));
+    const targets = new Map<number, number>();
+    const world = gradualWorld(path.join(folder, 'several'), {
+      workers: 3,
+      answers(task, answer) {
+        const tensors = answer(task);
+        const { shards } = task.request.refitEquations ?? {};
+        if (!shards) return tensors;
+        // What a worker folds: 1 / (shard + 1) of each, which every order of adding rounds in another way.
+        const value = foldTree(
+          Number(shards.first),
+          Number(shards.end),
+          (shard) => 1 / (shard + 1),
+          (a, b) => a + b,
+        );
+        targets.set(Number(shards.first), value);
+        return tensors.map((own) => (own.name === 'target_squares' ? { ...own, data: Float64Array.of(value) } : own));
+      },
+    });
+    const { refitted } = await refitIn(world);
+    assert.deepEqual(digestsOf(refitted), digestsOf(alone.refitted));
+    const { plan } = world.context.calibration;
+    const equations = world.tasks.filter(({ request }) => request.refitEquations);
+    for (const { request } of equations) {
+      const { shards, weights } = request.refitEquations!;
+      const spans = weights!.gradients!.map((own) => own.shards!);
+      assert.deepEqual([spans[0].first, spans.at(-1)!.end], [shards!.first, shards!.end]);
+    }
+    const firstShards = equations.filter(({ id }) => id.includes('/0.ffn/')).map(({ id }) => id);
+    assert.ok(firstShards.length > 6 && firstShards.length <= 12, `${firstShards}`);
+    for (const { request, blobs } of world.tasks.filter((task) => task.request.refit)) {
+      const { fit, heldOut, weights } = request.refit!;
+      assert.equal(weights, null, 'sums are weighted already');
+      for (const [source, first, end] of [
+        [fit, 0, plan.fitShards],
+        [heldOut, plan.fitShards, plan.shards.length],
+      ] as const) {
+        const blob = blobs.find(({ digest }) => digest === source!.sums!.digest)!;
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of blob.open()) chunks.push(chunk);
+        const sums = decodeSafetensors(Buffer.concat(chunks), 'sums').tensors;
+        const whole = foldTree(
+          first,
+          end,
+          (shard) => 1 / (shard + 1),
+          (a, b) => a + b,
+        );
+        assert.equal(sums.get('target_squares')!.data[0], whole);
+      }
+    }
+  }));
+
+test('a loss that depends on no output of a sub-layer weights nothing there', () =>
+  inFolder(async (folder) => {
+    const world = gradualWorld(folder, {
+      answers: (task, answer) =>
+        answer(task).map((own) =>
+          own.name === 'token_gradients' ? { ...own, data: (own.data as Float32Array).fill(0) } : own,
+        ),
+    });
+    await refitIn(world);
+    for (const { request } of world.tasks) if (request.refit) assert.equal(request.refit.weights, null);
+  }));
+
+test('answers of another size, that are no numbers or tell nothing are refused', () =>
+  inFolder(async (folder) => {
+    let folders = 0;
+    const refused = async (
+      workers: number,
+      name: string,
+      change: (data: NamedTensor['data']) => NamedTensor['data'],
+      error: { code: string; message: RegExp },
+    ) => {
+      const world = gradualWorld(path.join(folder, `${folders++}`), {
+        workers,
+        answers: (task, answer) =>
+          answer(task).map((own) => {
+            if (own.name !== name) return own;
+            const data = change(own.data);
+            return { ...own, data, shape: [data.length] };
+          }),
+      });
+      await assert.rejects(refitIn(world), error);
+    };
+    const text = (value: unknown) => () => new TextEncoder().encode(JSON.stringify(value));
+    const ones = (count: number) => () => new Float64Array(count).fill(1);
+    await refused(1, 'weight', (data) => data.slice(1), {
+      code: 'protocol',
+      message: /^refit\/0\.attention: weight: got F32 of 31 elements, expected F32 of 32$/,
+    });
+    await refused(1, 'bias', (data) => (data as Float32Array).with(3, Number.NaN), {
+      code: 'not_finite',
+      message: /^refit\/0\.attention: bias 3: got NaN/,
+    });
+    const form = { code: 'protocol', message: /^refit\/0\.attention: report: got another form, expected JSON/ };
+    await refused(1, 'report', text({ rung: 'ridge 1', tried: [] }), form);
+    const tried = Array.from({ length: 65 }, () => ({ rung: 'ridge 1', heldOut: 1 }));
+    await refused(1, 'report', text({ rung: 'ridge 1', heldOutBefore: 1, heldOutAfter: 1, tried }), form);
+    await refused(2, 'gram', (data) => data.slice(1), { code: 'protocol', message: /^gram: got F64/ });
+    await refused(2, 'target_squares', ones(2), { code: 'protocol', message: /^target_squares: got F64/ });
+    await refused(2, 'right', ones(48), { code: 'protocol', message: /^gram: got F64 \[15\]/ });
+  }));
+
+test('sums of another sub-layer that fit each other are refused, too', () =>
+  inFolder(async (folder) => {
+    const world = gradualWorld(folder, {
+      workers: 2,
+      answers: (task, answer) =>
+        answer(task).map((own) => {
+          if (!task.request.refitEquations) return own;
+          const length = own.name === 'gram' ? 10 : own.name === 'right' ? 32 : own.data.length;
+          return { ...own, data: new Float64Array(length).fill(1), shape: [length] };
+        }),
+    });
+    await assert.rejects(refitIn(world), {
+      code: 'protocol',
+      message: 'refit-equations/0.attention: got sums of 3 features, expected 4',
+    });
+  }));
+
+test('who goes on in its midst asks for what is missing, and ends with the same', () =>
+  inFolder(async (folder) => {
+    const whole = (await refitIn(gradualWorld(path.join(folder, 'whole')))).refitted;
+    for (let done = 0; done <= 4; done++) {
+      const first = gradualWorld(path.join(folder, `${done}`));
+      const found = (await refitIn(first)).refitted;
+      // In parts, as they are stored while more is found.
+      for (let part = 0; part < done; part += 2) {
+        const until = Math.min(part + 2, done);
+        await storeRefit(first.context, 'step/refit', { refitted: found.slice(0, until), seconds: until }, part);
+      }
+      const again = gradualWorld(path.join(folder, `${done}`));
+      const resumed = await readRefit(again.context, 'step/refit', prunedStudent());
+      assert.equal(resumed.seconds, done);
+      assert.deepEqual(
+        resumed.refitted.map(({ report }) => report),
+        whole.slice(0, done).map(({ report }) => report),
+      );
+      const { refitted } = await refitIn(again, resumed.refitted);
+      assert.deepEqual(digestsOf(refitted), digestsOf(whole));
+      assert.deepEqual(
+        ofRefits(again),
+        ORDER.slice(done).map((at) => `refit/${at}`),
+      );
+    }
+  }));
+
+test('what is stored of another student is not taken', () =>
+  inFolder(async (folder) => {
+    const { context } = gradualWorld(folder);
+    const { refitted } = await refitIn(gradualWorld(folder));
+    await storeRefit(context, 'step/refit', { refitted, seconds: 1 }, 0);
+    const other = denseMasks(2, 2, 6);
+    other.headMask[1] = 0;
+    const read = await readRefit(context, 'step/refit', maskedStudent(other));
+    assert.equal(read.refitted.length, 3, 'layer 1 keeps neurons here');
+  }));

@@ -1,0 +1,170 @@
+// A trajectory over made-up workers: the steps to each share, what they share, and that no share depends on which others were
+// asked for, in which order, by how many workers or in how many runs.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { modelCosts } from '../../../../coordinator/job/budget.ts';
+import { macsSearch } from '../../../../coordinator/stages/find-masks.ts';
+import { DenseModel, Trajectory } from '../../../../coordinator/stages/gradual/trajectory.ts';
+import type { PrunedBudget } from '../../../../coordinator/stages/prune-budget.ts';
+import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
+import { EspalierError } from '../../../../shared/errors.ts';
+import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
+
+const CONFIG = { layers: 2, heads: 4, headSize: 2, intermediateSize: 40 };
+
+let folder = '';
+let folders = 0;
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'espalier-trajectory-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+interface Opened extends GradualWorld {
+  readonly trajectory: Trajectory;
+  readonly totalMacs: number;
+}
+
+/** @param options.at the folder of an earlier run. */
+function open(options: { at?: string; workers?: number; answers?: Parameters<typeof gradualWorld>[1] } = {}): Opened {
+  const { at = path.join(folder, `${folders++}`), workers = 1 } = options;
+  const world = gradualWorld(at, { config: CONFIG, workers, ...options.answers });
+  const searched = { search: 'paper', neuronMultiple: 1 } as const;
+  const { config } = world.context.checkpoint;
+  const costs = modelCosts(config, 5, { budgets: [], ...searched });
+  const dense = new DenseModel(world.context, 'plan');
+  const search = macsSearch(config, costs, searched);
+  const trajectory = new Trajectory(world.context, { cost: 'macs', search, costs, dense, prefix: 'plan' });
+  return { ...world, trajectory, totalMacs: costs.totalMacs };
+}
+
+/** What of a result may not depend on how it came about. */
+function told({ masks, patches, steps, macs }: PrunedBudget) {
+  return {
+    masks,
+    patches: patches.map(({ layer, subLayer, source }) => [layer, subLayer, source.digest]),
+    steps: steps!.map(({ seconds, ...step }) => step),
+    macs,
+  };
+}
+
+const kinds = ({ sent }: GradualWorld) => {
+  const counts: Record<string, number> = {};
+  for (const id of sent) counts[id.split('/')[0]] = (counts[id.split('/')[0]] ?? 0) + 1;
+  return counts;
+};
+
+test('steps along the grid: within each share, nothing taken back, a head of each layer kept', async () => {
+  const { trajectory, totalMacs, context } = open();
+  const { steps, patches, masks } = await trajectory.prune(0.3);
+  assert.deepEqual(
+    steps!.map(({ share }) => share),
+    [0.8, 0.65, 0.5, 0.4, 0.35, 0.3],
+  );
+  for (const [i, step] of steps!.entries()) {
+    assert.ok(step.macs <= step.share * totalMacs && step.macs > (step.share - 0.05) * totalMacs, `${step.share}`);
+    assert.ok(step.heads.every((heads) => heads > 0));
+    assert.ok(step.divergence !== null && step.divergence > 0);
+    assert.equal(step.refits.length, 4);
+    if (i > 0) assert.ok(step.macs < steps![i - 1].macs);
+  }
+  assert.equal(patches.length, 4);
+  assert.ok([...masks.headScales, ...masks.neuronScales].every((scale) => scale === 1));
+  const shards = context.calibration.plan.shards.length;
+  assert.ok(shards > 8);
+});
+
+test('a share is the same alone and with others, in any order, with several workers, and in another run', async () => {
+  const shares = [0.3, 0.45, 0.9, 0.5];
+  const alone = new Map<number, ReturnType<typeof told>>();
+  for (const share of shares) alone.set(share, told(await open().trajectory.prune(share)));
+  for (const order of [shares, [...shares].reverse(), [0.5, 0.45, 0.3, 0.9]])
+    for (const workers of [1, 3]) {
+      const { trajectory } = open({ workers });
+      for (const share of order) assert.deepEqual(told(await trajectory.prune(share)), alone.get(share), `${share}`);
+    }
+});
+
+test('what is on the way is made once, for branches and budgets alike', async () => {
+  const world = open();
+  const { context, trajectory } = world;
+  const { shards, fitShards } = context.calibration.plan;
+  const held = shards.length - fitShards;
+  await trajectory.prune(0.5);
+  assert.deepEqual(kinds(world), { gradients: 3 * shards.length, refit: 3 * 4, evaluate: 4 * held });
+  await trajectory.prune(0.45);
+  // Gradients of the student at 0.5, which the trunk goes on from as well.
+  assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 4 * 4, evaluate: 5 * held });
+  await trajectory.prune(0.4);
+  await trajectory.prune(0.42);
+  assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 6 * 4, evaluate: 7 * held });
+  await trajectory.prune(0.45);
+  assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 6 * 4, evaluate: 7 * held });
+});
+
+test('masks of a share are those that its student ends with, and refit nothing of that step', async () => {
+  const world = open();
+  const masks = await world.trajectory.masks(0.6);
+  assert.equal(kinds(world).refit, 2 * 4);
+  assert.deepEqual((await world.trajectory.prune(0.6)).masks, masks);
+});
+
+test('who goes on with everything there asks workers for nothing', async () => {
+  const at = path.join(folder, 'finished');
+  const first = told(await open({ at }).trajectory.prune(0.45));
+  await rm(path.join(at, 'scratch'), { recursive: true });
+  const again = open({ at });
+  assert.deepEqual(told(await again.trajectory.prune(0.45)), first);
+  assert.deepEqual(again.sent, []);
+  assert.ok(again.events.every((event) => event.kind === 'stage-finished' && event.reused));
+});
+
+test('ended anywhere and gone on with: the same, and finished steps are not asked for again', async () => {
+  const whole = open();
+  const expected = told(await whole.trajectory.prune(0.6));
+  const { length } = whole.sent;
+  for (let end = 1; end < length; end += 7) {
+    const at = path.join(folder, `ended-${end}`);
+    let sent = 0;
+    const answers = {
+      answers(task: TaskSpec, answer: GradualWorld['answer']) {
+        if (sent++ === end) throw new EspalierError('no_workers', 'no worker is left');
+        return answer(task);
+      },
+    };
+    await assert.rejects(open({ at, answers }).trajectory.prune(0.6), { code: 'no_workers' });
+    await rm(path.join(at, 'scratch'), { recursive: true, force: true });
+    const again = open({ at });
+    assert.deepEqual(told(await again.trajectory.prune(0.6)), expected, `ended at ${whole.sent[end]}`);
+    const refits = (ids: readonly string[]) => ids.filter((id) => id.startsWith('refit/')).length;
+    const wholeSteps = Math.floor(refits(whole.sent.slice(0, end)) / 4);
+    assert.ok(refits(again.sent) <= 4 * (expected.steps.length - wholeSteps), `ended at ${whole.sent[end]}`);
+  }
+});
+
+test('ended in the midst of a refit: gradients once more, then the sub-layers that are missing', async () => {
+  const at = path.join(folder, 'midst');
+  const { shards } = open().context.calibration.plan;
+  let reached = 0;
+  const answers = {
+    answers(task: TaskSpec, answer: GradualWorld['answer']) {
+      // The last sub-layer but one of the second step.
+      if (task.id === 'refit/1.attention' && ++reached === 2)
+        throw new EspalierError('no_workers', 'no worker is left');
+      return answer(task);
+    },
+  };
+  await assert.rejects(open({ at, answers }).trajectory.prune(0.65), { code: 'no_workers' });
+  const again = open({ at });
+  await again.trajectory.prune(0.65);
+  const refits = again.sent.filter((id) => id.startsWith('refit'));
+  // What was found within a fifth of a second of the last storing is found again.
+  assert.deepEqual(
+    refits,
+    ['refit/0.attention', 'refit/0.ffn', 'refit/1.attention', 'refit/1.ffn'].slice(-refits.length),
+  );
+  assert.ok(refits.length >= 2 && refits.length < 4, `${refits}`);
+  assert.equal(kinds(again).gradients, shards.length);
+});
