@@ -44,13 +44,16 @@ async function bench(settings: GpuBenchSettings, folder: string): Promise<void> 
     const start: StagesStart = { files, folder, stages, repeats, device };
     const { deviceClass, plan, figures } = await runChild<StagesStart, StagesFound>('run-stages.js', start);
     const profiles = settings.profile ? await runChild<StagesStart, StageProfile[]>('profile-stages.js', start) : null;
-    const job = stages.includes('job') ? await runJobs(files, { folder, repeats, device }) : null;
+    const jobs = [];
+    for (const kind of ['job', 'gradual-job'] as const)
+      if (stages.includes(kind)) jobs.push(await runJobs(files, kind, { folder, repeats, device }));
     if (run === null) say(machineText({ schema: 1, machine, deviceClass, versions, repeats, limits }));
-    const all = [...figures.stages, ...(job?.stages ?? [])];
+    const all = [...figures.stages, ...jobs.flatMap((job) => job.stages)];
     workloads.push({ ...figures, stages: all, ...(profiles && { profiles }) });
     say(`\n${workloadText(workloads[workloads.length - 1], { repeats, limits, baseline })}`);
     for (const found of profiles ?? []) say(profileText(found));
-    if (job !== null && job.plan !== plan) say('  the job ran on another plan than the stages: it ran out of memory');
+    if (jobs.some((job) => job.plan !== plan))
+      say('  the job ran on another plan than the stages: it ran out of memory');
     run = { schema: 1, machine, deviceClass, versions, repeats, limits, workloads };
     // After each workload: what was measured stays when the next one is cut off.
     if (settings.json !== null) await writeFile(settings.json, `${JSON.stringify(run, null, 2)}\n`);

@@ -33,13 +33,22 @@ interface PaddedBatch {
 
 const rangesOfPlans = new WeakMap<Plan, readonly (readonly BatchRange[])[]>();
 
+/** A stretch keeps one sub-layer of what a gradient pass keeps all layers of, so that it takes less memory than that with
+ * several times the positions: on a GPU, whose plans alone have micro-batches of more rows than this, fewer stretches are
+ * fewer operations to issue. On a CPU larger ones only leave its caches. */
+const CPU_ROWS = 2048;
+const GPU_JOINED = 4;
+const MOST_POSITIONS = 16384;
+
 /** How a shard's micro-batches are joined: as many as together have no more positions than the plan's largest micro-batch has
- * rows, so that a plan for less memory has shorter stretches. Part of what makes results equal: it follows from the plan. */
+ * rows, or a few times as many in a GPU's plan, so that a plan for less memory has shorter stretches. Part of what makes
+ * results equal: it follows from the plan. */
 export function stretchesOf(plan: Plan, shardIndex: number): readonly BatchRange[] {
   let ranges = rangesOfPlans.get(plan);
   if (ranges === undefined) {
     const rows = plan.shards.flatMap(({ batches }) => batches.map(({ members, tokens }) => members.length * tokens));
-    const most = rows.reduce((largest, count) => Math.max(largest, count), 0);
+    const largest = rows.reduce((most, count) => Math.max(most, count), 0);
+    const most = largest > CPU_ROWS ? Math.max(largest, Math.min(GPU_JOINED * largest, MOST_POSITIONS)) : largest;
     ranges = plan.shards.map((shard) => joinBatches(plan, shard, most));
     rangesOfPlans.set(plan, ranges);
   }

@@ -2,7 +2,7 @@
 import type { DeviceClass } from '../../../shared/rpc/protocol.ts';
 import type { LengthDistribution, SyntheticModel } from '../synthetic-model.ts';
 
-export const STAGES = ['fisher', 'tune', 'normal-equations', 'solve', 'evaluate', 'job'] as const;
+export const STAGES = ['fisher', 'tune', 'normal-equations', 'solve', 'evaluate', 'job', 'gradual-job'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What is computed: equal definitions give equal samples. */

@@ -1,25 +1,38 @@
 // A workload as a whole job: coordinator, gRPC and local workers, as `espalier prune` runs it.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { USUAL_TIMING } from '../../../coordinator/job/timing-settings.ts';
 import { runPruneJob } from '../../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
 import { benchSettings } from '../bench-settings.ts';
 import { type StageFigures, stageFigures } from './figures.ts';
 import type { WorkloadFiles } from './workloads.ts';
 
-const JOB_STAGES = ['load', 'fisher', 'search', 'rearrange', 'tune'] as const;
+/** A method with what its jobs are asked for; null: the workload's own budget. Gradual pruning is for hard ones. */
+const JOBS = {
+  job: { method: 'paper', budget: null, stages: ['load', 'fisher', 'search', 'rearrange', 'tune'] },
+  'gradual-job': { method: 'gradual', budget: 0.3, stages: ['load', 'gradual'] },
+} as const;
 
-/** @returns a row a stage, and "job pruning": all of them but load; and the SHA-256 of the job's plan. */
+/** Speed is not timed in these jobs, and nothing is evaluated.
+ * @returns a row a stage, and "… pruning": all of them but load; and the SHA-256 of the job's plan. */
 export async function runJobs(
   { definition, model, data }: WorkloadFiles,
+  kind: keyof typeof JOBS,
   options: { folder: string; repeats: number; device: string },
 ): Promise<{ stages: StageFigures[]; plan: string }> {
   const { folder, repeats, device } = options;
-  const { samples, budget } = definition;
+  const { samples } = definition;
+  const { method, stages } = JOBS[kind];
+  const budget = JOBS[kind].budget ?? definition.budget;
   const reports: PruneReport[] = [];
   for (let repeat = -1; repeat < repeats; repeat++) {
     const out = path.join(folder, `${definition.name}-out`);
-    const settings = benchSettings({ model, data, out, samples, workers: undefined, device, budget });
+    const settings = {
+      ...benchSettings({ model, data, out, samples, workers: undefined, device, budget }),
+      method,
+      timing: { ...USUAL_TIMING, batchSizes: [] },
+    };
     const [report] = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
     await rm(out, { recursive: true });
     reports.push(report);
@@ -27,14 +40,17 @@ export async function runJobs(
   const [first] = reports;
   const tokens = Math.round(first.macsLength * first.samples);
   const work = { tokens: null, teraflop: null };
-  const stages = JOB_STAGES.map((stage) =>
+  const secondsOf = ({ seconds }: PruneReport, stage: (typeof stages)[number]) => seconds[stage as 'load'] ?? 0;
+  const found = stages.map((stage) =>
     stageFigures(
-      `job ${stage}`,
-      reports.map(({ seconds }) => seconds[stage]),
+      `${kind} ${stage}`,
+      reports.map((report) => secondsOf(report, stage)),
       work,
     ),
   );
-  const pruning = reports.map(({ seconds }) => seconds.fisher + seconds.search + seconds.rearrange + seconds.tune);
-  stages.push(stageFigures('job pruning', pruning, { ...work, tokens }));
-  return { stages, plan: first.plan };
+  const pruning = reports.map((report) =>
+    stages.reduce((sum, stage) => sum + (stage === 'load' ? 0 : secondsOf(report, stage)), 0),
+  );
+  found.push(stageFigures(`${kind} pruning`, pruning, { ...work, tokens }));
+  return { stages: found, plan: first.plan };
 }
