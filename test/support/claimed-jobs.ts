@@ -198,14 +198,15 @@ async function uploadTo(bus: Bus, input: string, kind: 'model' | 'data'): Promis
 
 /** What of a report may not depend on where and when the job ran. */
 export function content(report: unknown): object {
-  const { seconds, latency, speed, workers, workerTimes, ...rest } = report as PruneReport;
+  const { seconds, latency, speed, workers, workerTimes, steps: timed, ...rest } = report as PruneReport;
   assert.ok(seconds.total > 0 && latency !== null && speed.length > 1 && workers > 0);
   assert.ok(workerTimes!.every(({ tasks, seconds: byKind }) => tasks > 0 && Object.keys(byKind).length > 0));
   // A volume is part of what its user calls an input.
   const command = rest.command!.map((word) => path.basename(word));
   const data = { ...rest.data, name: path.basename(rest.data.name!) };
   const evaluation = rest.evaluation && { ...rest.evaluation, name: path.basename(rest.evaluation.name!) };
-  return { ...rest, command, data, evaluation };
+  const steps = timed?.map(({ seconds: _, ...step }) => step);
+  return { ...rest, command, data, evaluation, ...(steps && { steps }) };
 }
 
 async function stored(bus: Bus, { digest, sizeBytes }: FileRef): Promise<Buffer> {

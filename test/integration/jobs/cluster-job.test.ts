@@ -51,6 +51,14 @@ test('labels drawn from the model: as on one machine', async () => {
   await assertSame(results, 'drawn', reports);
 });
 
+test('a gradual job, its refitted models written in a thread: as on one machine', async () => {
+  const changes = { method: 'gradual', fisherGroup: null, evaluation: null } as const;
+  const reports = await prunedHere('gradual', changes);
+  const results = await start(changes).results;
+  await assertSame(results, 'gradual', reports);
+  for (const { report } of results) assert.ok(((report as PruneReport).steps?.length ?? 0) > 0);
+});
+
 test('an ONNX file beside each model, and its quality: as on one machine', async () => {
   const reports = await prunedHere('onnx', { onnx: 'F16', method: 'search' });
   const results = await start({ onnx: 'F16', method: 'search' }).results;
