@@ -35,8 +35,9 @@ export function refitSums(
       const observe = (state: StretchState) => {
         const { positions } = state.stretch;
         const own = ofShard && rootsOfStretch(ops, ofShard, first, positions);
+        const name = `${step}/${shard}/${first}`;
         first += positions;
-        return observeStretch(context, pair, step, state, own);
+        return observeStretch(context, { pair, step, name }, state, own);
       };
       return shardSums(context, { pair, step, shard }, observe, (rows) => sumRows(ops, rows, form, checkCancelled));
     }),
@@ -44,9 +45,8 @@ export function refitSums(
 }
 
 function observeStretch(
-  { forward, ops }: TaskContext,
-  pair: StatesPair,
-  step: number,
+  { forward, ops, states }: TaskContext,
+  { pair, step, name }: { readonly pair: StatesPair; readonly step: number; readonly name: string },
   { stretch, student, teacher }: StretchState,
   roots: DeviceTensor | null,
 ): { observations: Observations; ahead: Ahead | null } {
@@ -59,7 +59,9 @@ function observeStretch(
   const firstOf = (x: DeviceTensor) => ops.gather(x, stretch.firstPositions);
   const [own, taught] = isFirst && isFfn ? [firstOf(student), firstOf(teacher)] : [student, teacher];
   const found = features(forward, pruned, step, own, stretch);
-  const added = contribution(forward, dense, step, features(forward, dense, step, taught, stretch));
+  const added = states.teacherOutput(pair, name, () =>
+    contribution(forward, dense, step, features(forward, dense, step, taught, stretch)),
+  );
   const difference = ops.biasAdd(ops.sub(taught, own), biasOf(dense, step));
   const target = added === null ? difference : ops.add(added, difference);
   const counts = isFirst && !isFfn ? ([found && firstOf(found), firstOf(target)] as const) : ([found, target] as const);

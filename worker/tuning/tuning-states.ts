@@ -5,6 +5,7 @@ import type { MicroBatch } from '../../dataset/plan.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Forward } from '../model/forward.ts';
 import type { HostStates, StatesOfShard } from './given-states.ts';
+import { bytesOf, KeptOutputs } from './kept-outputs.ts';
 import { Latest } from './latest.ts';
 import { type Projection, projectionTensors } from './output-projection.ts';
 import { PASS_PRECISION } from './precision.ts';
@@ -52,6 +53,9 @@ export class TuningStates {
    * after the other, and ask for that of the sub-layer before. */
   private readonly scaled: Latest<DeviceTensor | null>;
   private readonly projections: Latest<Projection>;
+  private readonly outputs: KeptOutputs;
+  /** What the shard that is visited may need. */
+  private visitedBytes = 0;
 
   /** @param checkCancelled called before each sub-layer that is computed; throws when nobody waits any more. */
   constructor(forward: Forward, limitBytes: number, checkCancelled: () => void = () => {}) {
@@ -61,6 +65,7 @@ export class TuningStates {
     const { engine } = forward.ops;
     this.scaled = new Latest(engine, (kernel) => (kernel === null ? [] : [kernel]));
     this.projections = new Latest(engine, projectionTensors);
+    this.outputs = new KeptOutputs(engine);
   }
 
   /** Runs `use` on each stretch's states before sub-layer `step`, from what is kept, or from what is given, or from the
@@ -82,7 +87,8 @@ export class TuningStates {
     const { hiddenSize } = pair.student.config;
     const stateBytes = positions * (2 * hiddenSize + INDICES) * FLOAT_BYTES;
     const aheadBytes = positions * (hiddenSize + (projection(pair.student, step)?.shape[0] ?? 0)) * FLOAT_BYTES;
-    if (this.bytes + stateBytes + aheadBytes > this.limitBytes) this.dropOthers(pair);
+    this.visitedBytes = stateBytes + aheadBytes;
+    this.makeRoom(pair);
     const keep = this.bytes + stateBytes <= this.limitBytes;
     const keepAhead = this.bytes + stateBytes + aheadBytes <= this.limitBytes;
     const stretches: StretchState[] = [];
@@ -127,6 +133,18 @@ export class TuningStates {
     return this.projections.get(stateKey(pair, step), make);
   }
 
+  /** What the teacher's sub-layer adds to some rows of the shard that is visited, [rows, D]: as it was made for another student of
+   * this teacher, or made now, and kept where the limit allows. Hidden states go before. It stays here or in the scope that
+   * is open. @param name of step, shard and rows. */
+  teacherOutput(pair: StatesPair, name: string, make: () => DeviceTensor | null): DeviceTensor | null {
+    const key = `${pair.key}/${name}`;
+    const found = this.outputs.get(key);
+    if (found !== undefined) return found;
+    const made = make();
+    if (made !== null && this.usedBytes + bytesOf(made) <= this.limitBytes) this.outputs.put(key, made);
+    return made;
+  }
+
   /** True where `visit` would start from what is kept. */
   has(pair: StatesPair, shardIndex: number, step: number): boolean {
     const state = this.kept.get(shardIndex);
@@ -135,7 +153,8 @@ export class TuningStates {
 
   /** After memory ran out: releases everything and keeps at most half as much from now on. */
   shrink(): void {
-    if (this.bytes > 0) this.limitBytes = this.bytes / 2;
+    const kept = this.bytes + this.outputs.bytes;
+    if (kept > 0) this.limitBytes = kept / 2;
     this.clear();
   }
 
@@ -146,16 +165,24 @@ export class TuningStates {
     this.bytes = 0;
     this.scaled.release();
     this.projections.release();
+    this.outputs.clear();
+  }
+
+  private get usedBytes(): number {
+    return this.bytes + this.visitedBytes + this.outputs.bytes;
   }
 
   // A job that has ended, or was given to other workers, must not keep the next one from keeping anything.
-  private dropOthers(pair: StatesPair): void {
+  private makeRoom(pair: StatesPair): void {
+    if (this.usedBytes <= this.limitBytes) return;
+    this.outputs.dropOthers(`${pair.key}/`);
     for (const [shard, state] of this.kept) {
       if (state.key.startsWith(`${pair.key}/`)) continue;
       this.kept.delete(shard);
       this.bytes -= state.bytes;
       this.release(state.stretches);
     }
+    this.outputs.shrinkTo(Math.max(0, this.limitBytes - this.bytes - this.visitedBytes));
   }
 
   // The kept state of a shard, when it lies on this pair's way to `step`; one of another run is released.

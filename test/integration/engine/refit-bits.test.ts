@@ -11,6 +11,7 @@ import type { NamedTensor } from '../../../shared/tensor.ts';
 import { type RefitInput, runRefit } from '../../../worker/tasks/refit.ts';
 import { type RefitTaskInput, runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
+import { stretchesOf } from '../../../worker/tuning/stretch.ts';
 import { projection } from '../../../worker/tuning/sub-layer.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
 import { patchSource, randomPatch } from './patches.ts';
@@ -124,6 +125,30 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
     for (const stateBytes of [1e9, 20_000, 9_000])
       for (const [step, found] of (await run(stateBytes)).entries())
         assertSameBits(found, expected[step], `step ${step} with ${stateBytes} bytes of states`);
+  });
+
+  test(`${head}: a second student of the same teacher has the bits that it has alone, and no pass of the teacher`, async (t) => {
+    const { plan, whole, patches, task } = await setting(t, head);
+    const stretches = plan.shards.reduce((sum, _, shard) => sum + stretchesOf(plan, shard).length, 0);
+    const other = { masks: halfMasks('another student'), patches: [] };
+    const all = async (context: TaskContext) => {
+      const results: NamedTensor[][] = [];
+      const counted = t.mock.method(context.engine, 'opOutputs');
+      for (let step = 0; step < STEPS; step++)
+        results.push(await runRefitEquations(context, { ...task(step, [], [whole]), student: other, shards: whole }));
+      counted.mock.restore();
+      return { results, products: counted.mock.calls.filter(({ arguments: [name] }) => name === 'MatMul').length };
+    };
+    const alone = await fresh(all);
+    for (const stateBytes of [1e9, 30_000, 9_000, 0])
+      await fresh(async (context) => {
+        for (let step = 0; step < STEPS; step++)
+          await runRefitEquations(context, { ...task(step, patches, [whole]), shards: whole });
+        const { results, products } = await all(context);
+        for (const [step, found] of results.entries()) assertSameBits(found, alone.results[step], `step ${step}`);
+        // Of the teacher that into its features and that out of them.
+        if (stateBytes === 1e9) assert.equal(products, alone.products - 2 * STEPS * stretches);
+      }, stateBytes);
   });
 
   test(`${head}: sums depend on the patches before their sub-layer, whose states are not taken for others'`, async (t) => {
