@@ -5,11 +5,13 @@
 import { chooseEngine, type EngineUnderTest } from '../support/engine-under-test.ts';
 import { requireGpu, testedDevice } from './require-gpu.ts';
 
-const FILES = ['oracle', 'gradients', 'reference-parity', 'transformers-parity', 'determinism', 'out-of-memory'];
+const FILES = [
+  ...['oracle', 'gradients', 'refit', 'reference-parity', 'transformers-parity', 'determinism', 'out-of-memory'],
+];
 /** What products are rounded to changes nothing of these but the numbers that they begin with. */
 const FLOAT32_FILES = [
   ...['engine', 'losses', 'tuning-solve', 'activations', 'leaks'],
-  ...['transfers', 'weight-upload', 'fused-agrees', 'patched-student'],
+  ...['transfers', 'weight-upload', 'fused-agrees', 'patched-student', 'refit-bits'],
 ];
 
 /** Registers all of them. Ends the process with a line and an exit code where there is no GPU. */
