@@ -3,6 +3,8 @@
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import { parameterCount } from '../../pruning/compact.ts';
+import { pathTo } from '../../pruning/grid.ts';
+import { mostTries, sharesFrom } from '../../pruning/smallest-share.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { JobEvent } from '../job-events.ts';
 import { type Budget, lastStage, type PruneRequest } from '../prune-settings.ts';
@@ -121,9 +123,10 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
   };
 }
 
-/** Disk space that state and output need, about: a budget cuts heads and neurons, every model written has all the rest. */
+/** Disk space that state and output need, about: a budget cuts heads and neurons, every model written has all the rest; a gradual
+ * job keeps the projections of all students on the way. */
 export function outputBytes(
-  settings: Pick<PruneRequest, 'budgets' | 'dtype' | 'onnx'>,
+  settings: Pick<PruneRequest, 'budgets' | 'dtype' | 'onnx' | 'method'>,
   { config, dtype, parameters }: Pick<Checkpoint, 'config' | 'dtype' | 'parameters'>,
 ): number {
   const bytesOf = (type: string) => (type === 'F32' ? 4 : 2);
@@ -131,7 +134,22 @@ export function outputBytes(
   const none = config.headsByLayer.map(() => 0);
   const rest = parameterCount(config, { headsByLayer: none, neuronsByLayer: none });
   const written = settings.budgets.reduce((sum, budget) => sum + rest + mostKept(budget) * (parameters - rest), 0);
-  return written * elementBytes + settings.budgets.length * BESIDE_WEIGHTS_BYTES + STATE_BYTES;
+  const patches = settings.method === 'gradual' ? patchBytes(settings, config) : 0;
+  return written * elementBytes + settings.budgets.length * BESIDE_WEIGHTS_BYTES + STATE_BYTES + patches;
+}
+
+/** Patches of all students of the trajectory, each in the state and in the scratch folder. */
+function patchBytes({ budgets }: Pick<PruneRequest, 'budgets'>, config: Checkpoint['config']): number {
+  const { layers, hiddenSize, intermediateSize } = config;
+  const shares = new Set<number>();
+  for (const { kind, value } of budgets) {
+    // What a loss or a time comes to is not known yet: the whole grid down to a tenth, and a branch for each try.
+    const { trunk, branch } = pathTo(kind === undefined ? value : 0.1);
+    for (const share of branch === null ? trunk : [...trunk, branch]) shares.add(share);
+  }
+  const tries = budgets.some(({ kind }) => kind !== undefined) ? mostTries(sharesFrom(0)) : 0;
+  const kept = [...shares].reduce((sum, share) => sum + share, tries);
+  return 2 * kept * layers * (hiddenSize + intermediateSize) * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** Share of the encoder's parameters that a budget's model may keep. */

@@ -1,5 +1,6 @@
 // What a refit has found so far, as it is stored: in parts, each with the sub-layers that were found since the one before, so
-// that nothing is written twice. A part is named by its first sub-layer, and says how many it has.
+// that nothing is written twice. A part is named by its first sub-layer; its reports say how many it has. They lie among its
+// tensors: the record of a job in the cluster has room for the names of a large model's parts, not for what is told of each.
 import { type Patch, patchFromTensors, patchToTensors } from '../../../pruning/patch.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { JobContext } from '../../job/job-context.ts';
@@ -10,6 +11,8 @@ import type { RefitReport } from '../../prune-report.ts';
 import { type RefittedSubLayer, refitSteps } from './refit.ts';
 
 const PARTS = ['kept', 'weight', 'bias'] as const;
+/** JSON, no patch's name. */
+const REPORTS = 'reports';
 
 export interface StoredRefit {
   readonly refitted: readonly RefittedSubLayer[];
@@ -32,8 +35,9 @@ export async function storeRefit(
   const tensors = patches.flatMap((patch) =>
     patchToTensors(patch).map((tensor): NamedTensor => ({ ...tensor, name: `${patchName(patch)}.${tensor.name}` })),
   );
-  const reports = added.map(({ report }) => report);
-  await home.writeTensors(partName(name, stored), tensors, { seconds: found.seconds, reports });
+  const data = new TextEncoder().encode(JSON.stringify(added.map(({ report }) => report)));
+  tensors.push({ name: REPORTS, dtype: 'U8', shape: [data.length], data });
+  await home.writeTensors(partName(name, stored), tensors, { seconds: found.seconds });
 }
 
 /** What is stored of a refit, in order, up to the first sub-layer that is missing or was fitted for another student. */
@@ -47,9 +51,9 @@ export async function readRefit(
   let seconds = 0;
   while (refitted.length < steps.length) {
     const part = await home.readTensors(partName(name, refitted.length));
-    const reports = (part?.meta.reports ?? []) as readonly RefitReport[];
-    if (part === null || reports.length === 0) break;
-    for (const report of reports) {
+    if (part === null) break;
+    const json = new TextDecoder().decode(part.tensors.get(REPORTS)!.data as Uint8Array);
+    for (const report of JSON.parse(json) as RefitReport[]) {
       const step = steps[refitted.length];
       const own = new Map(PARTS.map((field) => [field as string, part.tensors.get(`${patchName(step)}.${field}`)!]));
       const patch = patchFromTensors(own, step, patchSizes(checkpoint.config, step.subLayer));
