@@ -70,7 +70,7 @@ export function parsePrune(
   const hasDrops = flags.all('max-drop').length > 0;
   if (settings.metric && settings.evaluation === null && !hasDrops)
     flags.problem(`--metric: got ${settings.metric} without --eval, expected samples to measure it on`);
-  const damping = flags.all('damping').length > 0 ? settings.damping : null;
+  const damping = flags.all('damping').includes(settings.damping) ? settings.damping : null;
   for (const { name, text } of methodProblems(settings.method, { damping, fisherGroup: settings.fisherGroup }))
     flags.problem(`--${name}: ${text}`);
   const multiple = multipleProblem(settings);

@@ -8,7 +8,7 @@ import type { DType } from '../shared/tensor.ts';
  * of scales, once; "rearrange" and "search" end the paper's method with that stage. */
 export const METHODS = ['gradual', 'paper', 'rearrange', 'search'] as const;
 export type Method = (typeof METHODS)[number];
-export const DEFAULT_METHOD: Method = 'paper';
+export const DEFAULT_METHOD: Method = 'gradual';
 
 /** The stage that makes what a method writes: the last that quality is told of. */
 export type LastStage = 'gradual' | 'tune' | 'rearrange' | 'search';

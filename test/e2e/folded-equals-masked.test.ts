@@ -44,7 +44,7 @@ for (const [name, { model, rows, budgets }] of Object.entries(CASES)) {
     const data = await writeRows(at('train.jsonl'), toyRows(rows, { count: 64 }));
     const dev = await writeRows(at('dev.jsonl'), toyRows(rows, { count: 32, seed: 1 }));
     const reports = await workspace.prune(
-      ...[dense, '--data', data, '--eval', dev, '--budget', budgets, '--stride', '6'],
+      ...[dense, '--data', data, '--eval', dev, '--budget', budgets, '--method', 'paper', '--stride', '6'],
       ...['--dtype', 'float32', '--out', at('out')],
     );
     for (const [i, report] of reports.entries()) {

@@ -8,8 +8,8 @@ import { projectRoot } from '../../shared/project-root.ts';
 import { exampleData } from '../support/example-run.ts';
 import { workersOf } from '../support/processes.ts';
 import { assertFailed, family, noneLeft, openWorkspace } from '../support/run-cli.ts';
-import { toyRows, writeRows } from '../support/toy-data.ts';
-import { writeToyModel } from '../support/toy-model.ts';
+import { ENTITY_LABELS, toyRows, writeRows } from '../support/toy-data.ts';
+import { writeFixtureModel, writeToyModel } from '../support/toy-model.ts';
 import { until } from '../support/until.ts';
 
 const DEADLINE_MS = 60_000;
@@ -70,6 +70,34 @@ test('a budget of time and an allowed loss go through steps of their own', async
   assert.equal(byDrop.steps!.at(-1)!.share, byDrop.maxDrop!.written.macs);
   assert.ok(byDrop.maxDrop!.written.within);
 });
+
+const TASKS = {
+  'several labels': {
+    rows: 'multi',
+    labels: ['LABEL_0', 'LABEL_1', 'LABEL_2', 'LABEL_3'],
+    write: 'hf-bert-multi-label',
+  },
+  numbers: { rows: 'regression', write: 'hf-bert-regression' },
+  questions: { rows: 'question', write: 'hf-distilbert-question-answering' },
+  entities: { rows: 'entities', labels: ENTITY_LABELS, write: null },
+} as const;
+
+for (const [name, { rows, write, ...own }] of Object.entries(TASKS))
+  test(`${name}: each step tells its divergence, and the model scores what its report says`, async () => {
+    const labels = 'labels' in own ? own.labels : [];
+    const folder = at(name.replace(' ', '-'));
+    const model = write
+      ? await writeFixtureModel(folder, write)
+      : await writeToyModel(folder, { head: 'TokenClassification', labels: ENTITY_LABELS });
+    const data = await writeRows(`${folder}-train.jsonl`, toyRows(rows, { count: 60, labels }));
+    const dev = await writeRows(`${folder}-dev.jsonl`, toyRows(rows, { count: 30, seed: 1, labels }));
+    const flags = ['--data', data, '--eval', dev, '--budget', '0.65', '--samples', '48', '--out', `${folder}-out`];
+    const [report] = await workspace.prune(model, ...flags, '--method', 'gradual', '--workers', '1');
+    assert.equal(report.steps!.length, 2);
+    for (const { divergence } of report.steps!) assert.ok(divergence! > 0);
+    const found = await workspace.evaluate(`${folder}-out/0.65`, '--data', dev);
+    assert.deepEqual(found.scores, report.scores.gradual);
+  });
 
 /** Resolves when the run of `out` has stored a part of the refit of a step. */
 async function refitBegun(out: string, share: number): Promise<void> {

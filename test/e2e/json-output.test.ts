@@ -8,7 +8,18 @@ import { writeToyModel } from '../support/toy-model.ts';
 const workspace = await openWorkspace();
 const at = (name: string) => workspace.path(name);
 const words = (out: string) => [
-  ...['prune', at('model'), '--data', at('train.jsonl'), '--eval', at('train.jsonl'), '--budget', '0.4,0.6'],
+  ...[
+    'prune',
+    at('model'),
+    '--data',
+    at('train.jsonl'),
+    '--eval',
+    at('train.jsonl'),
+    '--budget',
+    '0.4,0.6',
+    '--method',
+    'paper',
+  ],
   ...['--samples', '32', '--workers', '1', '--out', at(out)],
 ];
 

@@ -25,9 +25,9 @@ before(async () => {
 
 /** Words of a run without evaluation, with these flags in place of a budget. */
 async function words(out: string, ...flags: string[]): Promise<string[]> {
-  const usual = await exampleRun(workspace, out, '--workers', '1');
+  const usual = await exampleRun(workspace, out, '--workers', '1', ...flags);
   const few = usual.map((word) => (word === '512' ? '64' : word));
-  return [...few.toSpliced(few.indexOf('--eval'), 4), ...flags];
+  return few.toSpliced(few.indexOf('--eval'), 4);
 }
 
 async function pruned(out: string, ...flags: string[]): Promise<{ report: PruneReport; stderr: string }> {

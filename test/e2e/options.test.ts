@@ -24,10 +24,10 @@ before(async () => {
   [usual] = await prune('usual');
 });
 
-/** Prunes to one half with the evaluation data, unless the flags say otherwise; of a flag given twice the later counts. */
+/** Prunes to one half by the published method with the evaluation data, unless the flags say otherwise; of a flag given twice the later counts. */
 function prune(out: string, flags: Readonly<Record<string, string | true | null>> = {}): Promise<PruneReport[]> {
   const all: Record<string, string | true | null> = {
-    ...{ data: at('train.jsonl'), eval: at('dev.jsonl'), budget: '0.5', samples: '48', out: at(out) },
+    ...{ data: at('train.jsonl'), eval: at('dev.jsonl'), budget: '0.5', samples: '48', method: 'paper', out: at(out) },
     ...flags,
   };
   const words = Object.entries(all).flatMap(([name, value]) =>
@@ -119,7 +119,7 @@ test('without --eval nothing is measured and the model is the same', async () =>
 test('--fisher-group 1 gives more rows than a layer has neurons', async () => {
   // 60 samples fill 60 rows, a layer of 40 neurons has fewer: the Gram form.
   const model = await writeToyModel(at('narrow'), { labels: LABELS });
-  const data = ['--data', at('train.jsonl'), '--eval', at('dev.jsonl'), '--budget', '0.5'];
+  const data = ['--data', at('train.jsonl'), '--eval', at('dev.jsonl'), '--budget', '0.5', '--method', 'paper'];
   const [alone] = await workspace.prune(model, ...data, '--fisher-group', '1', '--out', at('alone'));
   assert.equal(alone.fisherGroup, 1);
   assert.equal(alone.samples, 60);

@@ -80,7 +80,7 @@ test('a campaign outlives the launcher that is killed, and has the bits of a loc
     campaign,
     JSON.stringify({
       name: 'one',
-      jobs: [{ name: 'half', model, data, eval: dev, budgets: [0.5], samples: 512 }],
+      jobs: [{ name: 'half', model, data, eval: dev, budgets: [0.5], samples: 512, method: 'paper' }],
     }),
   );
   const env = { ESPALIER_COORDINATOR: `localhost:${port}` };

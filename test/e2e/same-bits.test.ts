@@ -17,7 +17,19 @@ before(async () => {
 
 async function prune(out: string, seed: string, ...flags: string[]): Promise<PruneReport[]> {
   const files = ['--data', at('train.jsonl'), '--eval', at('dev.jsonl'), '--out', at(out)];
-  return workspace.prune(at('model'), ...files, '--budget', '0.4,0.7', '--samples', '256', '--seed', seed, ...flags);
+  return workspace.prune(
+    at('model'),
+    ...files,
+    '--budget',
+    '0.4,0.7',
+    '--samples',
+    '256',
+    '--method',
+    'paper',
+    '--seed',
+    seed,
+    ...flags,
+  );
 }
 
 /** What of a report may not depend on where and when the job ran. */

@@ -90,7 +90,22 @@ for (const [name, { rows, task, metric, labels = [], write }] of Object.entries(
     const out = workspace.path(`${folder}-pruned`);
     const stride = task === 'question-answering' ? ['--stride', '6'] : [];
     const [report, ...others] = await workspace.prune(
-      ...[model, '--data', data, '--eval', dev, '--budget', '0.5', '--samples', '64', '--out', out, ...stride],
+      ...[
+        model,
+        '--data',
+        data,
+        '--eval',
+        dev,
+        '--budget',
+        '0.5',
+        '--samples',
+        '64',
+        '--method',
+        'paper',
+        '--out',
+        out,
+        ...stride,
+      ],
     );
 
     assert.equal(others.length, 0);

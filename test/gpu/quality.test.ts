@@ -18,7 +18,15 @@ for (const name of ['mini-sst2', 'mini-mnli'])
     const [model, train, dev] = [modelFolder(name), dataFile(data, 'train'), dataFile(data, 'dev')];
     if (isMissing(t, model, train, dev)) return;
     const files = [model, '--data', train, '--eval', dev, '--out', workspace.path(name)];
-    const [report] = await workspace.prune(...files, '--budget', '0.5', '--device', testedDevice());
+    const [report] = await workspace.prune(
+      ...files,
+      '--budget',
+      '0.5',
+      '--method',
+      'paper',
+      '--device',
+      testedDevice(),
+    );
     const { dense, search, rearrange, tune } = report.quality;
     t.diagnostic(`dense ${dense}, search ${search}, rearrange ${rearrange}, tune ${tune}`);
     assert.equal(report.deviceClass.kind, testedDevice());

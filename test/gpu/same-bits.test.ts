@@ -21,7 +21,17 @@ before(async () => {
 
 async function prune(out: string, ...flags: string[]): Promise<PruneReport[]> {
   const files = ['--data', at('train.jsonl'), '--eval', at('dev.jsonl'), '--out', at(out)];
-  return workspace.prune(at('model'), ...files, '--budget', '0.4,0.7', '--samples', '256', ...flags);
+  return workspace.prune(
+    at('model'),
+    ...files,
+    '--budget',
+    '0.4,0.7',
+    '--samples',
+    '256',
+    '--method',
+    'paper',
+    ...flags,
+  );
 }
 
 for (const kernels of ['plain', 'fused'] as const)

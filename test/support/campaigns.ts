@@ -8,7 +8,7 @@ import { generateReviews } from './example-run.ts';
 import { toyRows, writeRows } from './toy-data.ts';
 import { writeToyModel } from './toy-model.ts';
 
-/** One job of the example model, pruned to one half; generates its data on the first call. @returns the campaign file. */
+/** One job of the example model, pruned to one half by the published method; generates its data on the first call. @returns the campaign file. */
 export async function writeExampleCampaign(folder: string, name: string, settings: object = {}): Promise<string> {
   await mkdir(folder, { recursive: true });
   const data = path.join(folder, 'reviews.jsonl');
@@ -23,11 +23,12 @@ export async function writeExampleCampaign(folder: string, name: string, setting
     eval: dev,
     budgets: ['0.5'],
     samples: 512,
+    method: 'paper',
   };
   return writeCampaign(folder, { name, jobs: [{ name: 'one', ...job, ...settings }] });
 }
 
-/** Jobs of one toy model each, of as many models as `models` says. @returns the campaign file. */
+/** Jobs of one toy model each, by the published method, of as many models as `models` says. @returns the campaign file. */
 export async function writeToyCampaign(
   folder: string,
   name: string,
@@ -42,7 +43,7 @@ export async function writeToyCampaign(
   }
   return writeCampaign(folder, {
     name,
-    defaults: { data, budgets: ['0.5'], samples: 32, 'fisher-group': 8, ...settings },
+    defaults: { data, budgets: ['0.5'], samples: 32, 'fisher-group': 8, method: 'paper', ...settings },
     jobs: Array.from({ length: jobs }, (_, i) => ({
       name: `job-${i}`,
       model: path.join(folder, `model-${i % models}`),

@@ -9,12 +9,14 @@ import { until } from './until.ts';
 
 const DEADLINE_MS = 60_000;
 
-/** Words of a command line that prunes the example model to one half; generates its data on the first call. */
+/** Words of a command line that prunes the example model to one half, by the published method unless the flags name one;
+ * generates its data on the first call. */
 export async function exampleRun(workspace: Workspace, out: string, ...flags: string[]): Promise<string[]> {
   const { data, dev } = await exampleData(workspace);
   const model = path.join(projectRoot(), 'examples/mini-sst2');
   return [
     ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5', '--samples', '512'],
+    ...(flags.includes('--method') ? [] : ['--method', 'paper']),
     ...['--out', workspace.path(out), '--json', ...flags],
   ];
 }

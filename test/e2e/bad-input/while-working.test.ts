@@ -34,7 +34,7 @@ describe('found while working', () => {
         ...flags,
       ]);
       const finished = await run.finished;
-      assertFailed(finished, 'not_finite', flags.length === 0 ? 'fisher/0: losses ' : 'evaluate/0: logits ');
+      assertFailed(finished, 'not_finite', flags.length === 0 ? 'gradients/0: losses ' : 'evaluate/0: logits ');
       assertNothingWritten(out);
       await noneLeft([run.pid]);
     }

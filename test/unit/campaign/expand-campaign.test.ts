@@ -38,7 +38,7 @@ describe('expandCampaign', () => {
           replacement: false,
           fisherGroup: null,
           labels: 'data',
-          method: 'paper',
+          method: 'gradual',
           damping: 'ridge',
           search: 'paper',
           neuronMultiple: 1,
@@ -180,9 +180,9 @@ it('examples/campaign.yaml is right', () => {
   assert.deepEqual(
     jobs.map(({ name, priority, settings }) => [name, priority, settings.budgets.length, settings.method]),
     [
-      ['half', 10, 1, 'paper'],
-      ['small-and-smaller', 0, 2, 'paper'],
-      ['half-of-other-samples', 0, 1, 'paper'],
+      ['half', 10, 1, 'gradual'],
+      ['small-and-smaller', 0, 2, 'gradual'],
+      ['half-of-other-samples', 0, 1, 'gradual'],
       ['half-by-search', -10, 1, 'search'],
     ],
   );

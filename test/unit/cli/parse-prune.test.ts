@@ -26,7 +26,7 @@ describe('parsePrune', () => {
         replacement: false,
         fisherGroup: null,
         labels: 'data',
-        method: 'paper',
+        method: 'gradual',
         damping: 'ridge',
         search: 'paper',
         neuronMultiple: 1,
