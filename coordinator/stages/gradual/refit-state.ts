@@ -13,6 +13,8 @@ import { type RefittedSubLayer, refitSteps } from './refit.ts';
 const PARTS = ['kept', 'weight', 'bias'] as const;
 /** JSON, no patch's name. */
 const REPORTS = 'reports';
+/** Patches of one part, which are in memory while it is written; one that is larger is a part by itself. */
+const MOST_PART_BYTES = 2 ** 25;
 
 export interface StoredRefit {
   readonly refitted: readonly RefittedSubLayer[];
@@ -20,14 +22,45 @@ export interface StoredRefit {
   readonly seconds: number;
 }
 
-/** Stores what `stored` does not hold yet. */
+/** Stores what is not there yet. @param stored how many sub-layers are. @param mostPartBytes of a part's patches. */
 export async function storeRefit(
   { home, checkpoint }: Pick<JobContext, 'home' | 'checkpoint'>,
   name: string,
   found: StoredRefit,
   stored: number,
+  mostPartBytes: number = MOST_PART_BYTES,
 ): Promise<void> {
-  const added = found.refitted.slice(stored);
+  for (const [first, added] of partsOf(found.refitted, stored, mostPartBytes))
+    await storePart({ home, checkpoint }, partName(name, first), added, found.seconds);
+}
+
+/** What is not stored yet, cut into parts, each with the number of its first sub-layer. */
+function partsOf(
+  refitted: readonly RefittedSubLayer[],
+  stored: number,
+  mostBytes: number,
+): [number, RefittedSubLayer[]][] {
+  const parts: [number, RefittedSubLayer[]][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const [at, found] of refitted.entries()) {
+    if (at < stored) continue;
+    const { sizeBytes } = found.patch.source;
+    if (bytes + sizeBytes > mostBytes) {
+      parts.push([at, []]);
+      bytes = 0;
+    }
+    parts.at(-1)![1].push(found);
+    bytes += sizeBytes;
+  }
+  return parts;
+}
+
+async function storePart(
+  { home, checkpoint }: Pick<JobContext, 'home' | 'checkpoint'>,
+  name: string,
+  added: readonly RefittedSubLayer[],
+  seconds: number,
+): Promise<void> {
   const patches = await readPatches(
     added.map(({ patch }) => patch),
     checkpoint.config,
@@ -37,7 +70,7 @@ export async function storeRefit(
   );
   const data = new TextEncoder().encode(JSON.stringify(added.map(({ report }) => report)));
   tensors.push({ name: REPORTS, dtype: 'U8', shape: [data.length], data });
-  await home.writeTensors(partName(name, stored), tensors, { seconds: found.seconds });
+  await home.writeTensors(name, tensors, { seconds });
 }
 
 /** What is stored of a refit, in order, up to the first sub-layer that is missing or was fitted for another student. */

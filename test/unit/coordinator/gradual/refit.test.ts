@@ -249,6 +249,37 @@ test('who goes on in its midst asks for what is missing, and ends with the same'
     }
   }));
 
+test('large patches are stored in several parts, and read back whole', () =>
+  inFolder(async (folder) => {
+    const { context } = gradualWorld(folder);
+    const { refitted } = await refitIn(gradualWorld(folder));
+    const sizes = refitted.map(({ patch }) => patch.source.sizeBytes);
+    const written: string[] = [];
+    const home = {
+      writeTensors: (name: string, ...rest: [never, never]) => {
+        written.push(name);
+        return context.home.writeTensors(name, ...rest);
+      },
+    } as unknown as typeof context.home;
+    // The first two fit together, the last two do not.
+    const most = Math.max(sizes[0] + sizes[1], sizes[2] + sizes[3] - 1);
+    assert.ok(sizes[0] + sizes[1] <= most && sizes[0] + sizes[1] + sizes[2] > most);
+    await storeRefit({ ...context, home }, 'step/refit', { refitted, seconds: 1 }, 0, most);
+    assert.deepEqual(written, [
+      'step/refit-0',
+      'step/refit-2',
+      ...(sizes[2] + sizes[3] > most ? ['step/refit-3'] : []),
+    ]);
+    const read = await readRefit(context, 'step/refit', prunedStudent());
+    assert.deepEqual(digestsOf(read.refitted), digestsOf(refitted));
+    await storeRefit({ ...context, home }, 'each/refit', { refitted, seconds: 1 }, 0, 1);
+    assert.deepEqual(
+      written.slice(-4),
+      [0, 1, 2, 3].map((at) => `each/refit-${at}`),
+      'one that is too large is a part by itself',
+    );
+  }));
+
 test('what is stored of another student is not taken', () =>
   inFolder(async (folder) => {
     const { context } = gradualWorld(folder);
