@@ -88,7 +88,9 @@ export class ProcessMetrics {
   }
 }
 
-/** `kind` of a task's request where it is one of ours, for a label. */
+/** `kind` of a task's request where it is one of ours, for a label. @param kind as in the protocol's files, or as the types that
+ * are made from them write it: "refit_equations", "refitEquations". */
 export function taskKindLabel(kind: string): TaskKind | 'other' {
-  return TASK_KINDS.find((known) => known === kind) ?? 'other';
+  const written = kind.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return TASK_KINDS.find((known) => known === written) ?? 'other';
 }

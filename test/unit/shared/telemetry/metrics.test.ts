@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { kindOf } from '../../../../coordinator/workers/task-spec.ts';
 import { projectRoot } from '../../../../shared/project-root.ts';
 import { CoordinatorMetrics, type CoordinatorSources } from '../../../../shared/telemetry/coordinator-metrics.ts';
 import { memoryLimitBytes } from '../../../../shared/telemetry/memory-limit.ts';
@@ -111,6 +112,8 @@ describe('a coordinator', () => {
     metrics.jobDone(50);
     metrics.stageFinished('fisher', 2);
     metrics.taskDone('normal_equations', 0.2);
+    // As the scheduler calls it, by the field of its request.
+    metrics.taskDone(kindOf({ request: { refitEquations: {} } }), 0.3);
     metrics.taskRetried('fisher', 'worker_unavailable');
     metrics.bytes('in', 1000);
     metrics.modelPruned({ accuracyDrop: 0.004, macsKept: 0.5, speedups: new Map([['engine', 1.6]]) });
@@ -127,6 +130,7 @@ describe('a coordinator', () => {
       ['espalier_job_duration_seconds_sum', 50],
       ['espalier_stage_duration_seconds_sum{stage="fisher"}', 2],
       ['espalier_task_round_trip_seconds_count{kind="normal_equations"}', 1],
+      ['espalier_task_round_trip_seconds_count{kind="refit_equations"}', 1],
       ['espalier_task_retries_total{reason="worker_unavailable"}', 1],
       ['espalier_bytes_total{direction="in"}', 1000],
       ['espalier_accuracy_drop_ratio_bucket{le="0.005"}', 1],
