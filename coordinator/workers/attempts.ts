@@ -1,7 +1,7 @@
 // Tries of tasks on workers, and what becomes of each: a first result ends the task and its other try, a failure that may
 // pass lets it wait again, for another worker where this one has not what it runs in, and any other ends its run.
-import { EspalierError, toEspalierError } from '../../shared/errors.ts';
-import { saidByPeer } from '../../shared/rpc/status.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import { fromStatus, saidByPeer } from '../../shared/rpc/status.ts';
 import type { Clock } from './clock.ts';
 import type { FleetListener } from './fleet-listener.ts';
 import { HandOver, type HeldShards } from './hand-over.ts';
@@ -71,7 +71,7 @@ export class Attempts {
         task.run.attempts.delete(attempt);
       })
       .then((result) => this.#succeeded(attempt, result))
-      .catch((caught) => this.#failed(attempt, toEspalierError(caught)))
+      .catch((caught) => this.#failed(attempt, fromStatus(caught, slot.address)))
       .finally(this.#onEnd);
   }
 

@@ -47,6 +47,8 @@ export class TuningSpread {
   /** The least that a sub-layer of each kind took that one worker solved in place: a coordinator that is behind sees late
    * what was done soon. */
   readonly #leastMs = new Map<string, number>();
+  /** The same of what one worker solves from sums: no other can share it. */
+  readonly #leastSolveMs = new Map<string, number>();
   #step: SpreadStep | null = null;
 
   constructor(cost: FoldCost) {
@@ -73,26 +75,28 @@ export class TuningSpread {
       this.#fisherTasks += 1;
       this.#leastFisherMs = Math.min(this.#leastFisherMs, ms);
     }
-    const inPlace = solve ?? refit;
-    if (inPlace?.fit?.shards) {
-      const subLayer = inPlace.subLayer ?? '';
-      this.#leastMs.set(subLayer, Math.min(this.#leastMs.get(subLayer) ?? ms, ms));
-    }
+    const solved = solve ?? refit;
+    if (!solved?.fit) return;
+    const least = solved.fit.shards ? this.#leastMs : this.#leastSolveMs;
+    const subLayer = solved.subLayer ?? '';
+    least.set(subLayer, Math.min(least.get(subLayer) ?? ms, ms));
   }
 
   /** At most `home`, at least 1. */
   workers(home: number): number {
-    const wholeMs = this.#wholeMs;
+    const sumMs = this.#sumMs;
     const nodeMs = this.#bytesPerNode * this.#cost.msPerByte;
     if (nodeMs === 0) return Math.max(1, home);
-    const together = (count: number) => wholeMs / count + (count > 1 ? count * NODES_PER_WORKER * nodeMs : 0);
+    const together = (count: number) => sumMs / count + (count > 1 ? count * NODES_PER_WORKER * nodeMs : 0);
     let best = 1;
     for (let count = 2; count <= home; count += 1) if (together(count) < together(best)) best = count;
     return best;
   }
 
-  get #wholeMs(): number {
-    if (this.#leastMs.size > 0) return Math.max(...this.#leastMs.values());
+  /** What summing a sub-layer takes one worker. */
+  get #sumMs(): number {
+    const sums = [...this.#leastMs].map(([subLayer, ms]) => ms - (this.#leastSolveMs.get(subLayer) ?? 0));
+    if (sums.length > 0) return Math.max(0, ...sums);
     return this.#fisherTasks === 0 ? 0 : (this.#fisherTasks * this.#leastFisherMs) / FISHER_PER_SUB_LAYER;
   }
 
@@ -101,7 +105,7 @@ export class TuningSpread {
   #folded({ beganMs, nodes }: SpreadStep, home: number, nowMs: number): void {
     this.#step = null;
     const workers = Math.max(1, Math.min(home, Math.ceil(nodes / NODES_PER_WORKER)));
-    const beyondMs = nowMs - beganMs - this.#wholeMs / workers;
+    const beyondMs = nowMs - beganMs - this.#sumMs / workers;
     if (this.#bytesPerNode > 0) this.#cost.learn(beyondMs / nodes / this.#bytesPerNode);
   }
 }

@@ -31,9 +31,15 @@ export function toStatus(caught: unknown): StatusObject {
   };
 }
 
+/** What gRPC throws in place of a status from a call on a connection that this side has closed, as it does when it finds that
+ * the peer is gone. */
+const CLOSED_HERE = 'Channel has been shut down';
+
 /** Turns what a call to `peer` threw into an EspalierError: the peer's own where it sent one, else
  * "worker_unavailable", "deadline", "cancelled", "protocol" or "limit_exceeded". */
 export function fromStatus(caught: unknown, peer: string): EspalierError {
+  if (caught instanceof Error && caught.message === CLOSED_HERE)
+    return new EspalierError('worker_unavailable', `${peer}: the connection is closed`, { cause: caught });
   if (caught instanceof EspalierError || !isServiceError(caught)) return toEspalierError(caught);
   const code = caught.metadata?.get(CODE_KEY)[0];
   if (isErrorCode(code)) {

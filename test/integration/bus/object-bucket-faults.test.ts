@@ -11,7 +11,7 @@ import { NatsServer } from '../../support/nats-server.ts';
 import { CHUNK, digestOf, openObjectBucket, pieces } from '../../support/object-bucket.ts';
 import { gate, until } from '../../support/until.ts';
 
-const { server, bus, put, get, chunkSubjects } = await openObjectBucket();
+const { server, bus, raw, put, get, chunkSubjects } = await openObjectBucket();
 let releases = new Releases();
 afterEach(async () => {
   await releases.run();
@@ -132,6 +132,12 @@ test('a put that loses its server fails, is not visible, and can be made again',
   });
   await server.start();
   await until('the connections', () => bus.isConnected && quick.isConnected);
+  const answers = () =>
+    raw.flush().then(
+      () => true,
+      () => false,
+    );
+  await until('the connection below the bus', answers);
   assert.equal(await quick.objects.find(digestOf(content)), null);
   await put(content);
   assert.ok((await get(digestOf(content), quick)).equals(content));

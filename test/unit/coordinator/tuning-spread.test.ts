@@ -116,3 +116,12 @@ test('a refit is spread as tuning is, by its own sums, and by the newest pass of
   }
   assert.ok(made.workers(64) > many);
 });
+
+test('what one worker solves from sums is not shared: where it is most of a sub-layer, that stays on one', () => {
+  const made = spread();
+  made.done(inPlace, 2_000);
+  const before = made.workers(16);
+  assert.ok(before > 1);
+  made.done({ solve: { ...solve.solve, layer: 3 } }, 1_970);
+  assert.equal(made.workers(16), 1);
+});
