@@ -4,7 +4,7 @@
 import { blobOfBytes } from '../../shared/blobs/blob-source.ts';
 import type { DeviceClass, RunRequestBody } from '../../shared/rpc/protocol.ts';
 import { encodeSafetensors } from '../../shared/safetensors.ts';
-import { hiddenSizeOf } from './hidden-size.ts';
+import { hiddenSizeOf } from './model-sizes.ts';
 import { type TaskSpec, tryTask } from './task-spec.ts';
 import type { ShardSpan } from './tuning-holders.ts';
 import type { PooledWorker } from './worker-source.ts';

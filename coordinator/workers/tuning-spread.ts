@@ -2,14 +2,15 @@
 // sums of each come through this coordinator and are folded here, one after the other. Only time is at stake: the cut
 // does not change the result.
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
-import { hiddenSizeOf } from './hidden-size.ts';
+import { hiddenSizeOf, layersOf } from './model-sizes.ts';
 import type { TaskSpec } from './task-spec.ts';
 
 /** As fold-sums.ts cuts the tree. */
 const NODES_PER_WORKER = 2;
 /** Tasks of Fisher, or of gradients, pass three times through all layers of the model; a sub-layer takes two halves of one, of
- * a smaller model, and its products of features. */
-const FISHER_PER_SUB_LAYER = 20;
+ * a smaller model, and its products of features: of a model with twelve layers a twentieth. */
+const SUB_LAYERS_PER_LAYER = 20 / 12;
+const USUAL_LAYERS = 12;
 /** By the square of the hidden size, the mean of attention and FFN at half of the usual four times hidden size neurons, in
  * float64: of scales the upper part of a matrix, 20 in an FFN and next to nothing in attention; of a refit the right sides,
  * too, 36 and 5. */
@@ -44,6 +45,7 @@ export class TuningSpread {
   #fisherTasks = 0;
   #leastFisherMs = Number.POSITIVE_INFINITY;
   #bytesPerNode = 0;
+  #layers = USUAL_LAYERS;
   /** The least that a sub-layer of each kind took that one worker solved in place: a coordinator that is behind sees late
    * what was done soon. */
   readonly #leastMs = new Map<string, number>();
@@ -61,8 +63,11 @@ export class TuningSpread {
     const scales = (fisher ?? normalEquations ?? solve)?.model;
     const refitted = (gradients ?? refitEquations ?? refit)?.model;
     const model = scales ?? refitted;
-    if (this.#bytesPerNode === 0 && model)
-      this.#bytesPerNode = BYTES_PER_NODE[scales ? 'scales' : 'refit'] * hiddenSizeOf(model.configJson ?? '') ** 2;
+    if (this.#bytesPerNode === 0 && model) {
+      const configJson = model.configJson ?? '';
+      this.#bytesPerNode = BYTES_PER_NODE[scales ? 'scales' : 'refit'] * hiddenSizeOf(configJson) ** 2;
+      this.#layers = layersOf(configJson) || USUAL_LAYERS;
+    }
     // Gradients come again with each step of a trajectory, of smaller students: the last pass counts.
     if (fisher ?? gradients) [this.#fisherTasks, this.#leastFisherMs] = [0, Number.POSITIVE_INFINITY];
     if (normalEquations ?? refitEquations) this.#step = { beganMs: nowMs, nodes: tasks.length };
@@ -97,7 +102,9 @@ export class TuningSpread {
   get #sumMs(): number {
     const sums = [...this.#leastMs].map(([subLayer, ms]) => ms - (this.#leastSolveMs.get(subLayer) ?? 0));
     if (sums.length > 0) return Math.max(0, ...sums);
-    return this.#fisherTasks === 0 ? 0 : (this.#fisherTasks * this.#leastFisherMs) / FISHER_PER_SUB_LAYER;
+    return this.#fisherTasks === 0
+      ? 0
+      : (this.#fisherTasks * this.#leastFisherMs) / (SUB_LAYERS_PER_LAYER * this.#layers);
   }
 
   /** The sums of a step are folded: what it took beyond its share of computing was folding, and waiting for it. What its

@@ -125,3 +125,15 @@ test('what one worker solves from sums is not shared: where it is most of a sub-
   made.done({ solve: { ...solve.solve, layer: 3 } }, 1_970);
   assert.equal(made.workers(16), 1);
 });
+
+test('a sub-layer of a model with few layers is a larger part of what its gradients took', () => {
+  const spreadOf = (layers: number) => {
+    const configJson = JSON.stringify({ hidden_size: 768, num_hidden_layers: layers });
+    const task = { fisher: { model: { configJson, weights: [] }, shards: { first: 0, end: 1 } } };
+    const made = new TuningSpread(new FoldCost());
+    made.began([{ request: task }], 64, 0);
+    for (let shard = 0; shard < 20; shard += 1) made.done(task, 3_000);
+    return made.workers(64);
+  };
+  assert.ok(spreadOf(2) > spreadOf(24), `${spreadOf(2)} and ${spreadOf(24)}`);
+});
