@@ -15,7 +15,7 @@ import type { LimitsFound, LimitsStart } from './gpu/measure-limits.ts';
 import { runJobs } from './gpu/run-job.ts';
 import type { StagesFound, StagesStart } from './gpu/run-stages.ts';
 import { type GpuBenchSettings, parseGpuBench } from './gpu/settings.ts';
-import { machineText, profileText, workloadText } from './gpu/table.ts';
+import { machineText, profileText, stagesText, workloadText } from './gpu/table.ts';
 import { workloadDefinition, writeWorkload } from './gpu/workloads.ts';
 import { runBench } from './run-bench.ts';
 
@@ -43,20 +43,28 @@ async function bench(settings: GpuBenchSettings, folder: string): Promise<void> 
     const files = await writeWorkload(folder, definition);
     const start: StagesStart = { files, folder, stages, repeats, device };
     const { deviceClass, plan, figures } = await runChild<StagesStart, StagesFound>('run-stages.js', start);
-    const profiles = settings.profile ? await runChild<StagesStart, StageProfile[]>('profile-stages.js', start) : null;
-    const jobs = [];
-    for (const kind of ['job', 'gradual-job'] as const)
-      if (stages.includes(kind)) jobs.push(await runJobs(files, kind, { folder, repeats, device }));
     if (run === null) say(machineText({ schema: 1, machine, deviceClass, versions, repeats, limits }));
-    const all = [...figures.stages, ...jobs.flatMap((job) => job.stages)];
-    workloads.push({ ...figures, stages: all, ...(profiles && { profiles }) });
-    say(`\n${workloadText(workloads[workloads.length - 1], { repeats, limits, baseline })}`);
-    for (const found of profiles ?? []) say(profileText(found));
-    if (jobs.some((job) => job.plan !== plan))
-      say('  the job ran on another plan than the stages: it ran out of memory');
-    run = { schema: 1, machine, deviceClass, versions, repeats, limits, workloads };
-    // After each workload: what was measured stays when the next one is cut off.
-    if (settings.json !== null) await writeFile(settings.json, `${JSON.stringify(run, null, 2)}\n`);
+    let workload: WorkloadFigures = figures;
+    // What was measured is told and kept before the next part, which may be cut off.
+    const keep = async (found: Partial<WorkloadFigures>, text: string) => {
+      workload = { ...workload, ...found };
+      say(text);
+      run = { schema: 1, machine, deviceClass, versions, repeats, limits, workloads: [...workloads, workload] };
+      if (settings.json !== null) await writeFile(settings.json, `${JSON.stringify(run, null, 2)}\n`);
+    };
+    await keep({}, `\n${workloadText(figures, { repeats, limits, baseline })}`);
+    if (settings.profile) {
+      const profiles = await runChild<StagesStart, StageProfile[]>('profile-stages.js', start);
+      await keep({ profiles }, profiles.map(profileText).join('\n'));
+    }
+    for (const kind of ['job', 'gradual-job'] as const) {
+      if (!stages.includes(kind)) continue;
+      const job = await runJobs(files, kind, { folder, repeats, device });
+      const rows = stagesText(definition.name, job.stages, { limits, baseline });
+      const another = '  the job ran on another plan than the stages: it ran out of memory';
+      await keep({ stages: [...workload.stages, ...job.stages] }, job.plan === plan ? rows : `${rows}\n${another}`);
+    }
+    workloads.push(workload);
   }
 }
 

@@ -230,7 +230,13 @@ test('--tls: what is printed lets a user in over TLS, and nobody else, and nothi
   assert.deepEqual([stranger.code, stranger.stdout], [6, '']);
   assert.match(stranger.stderr, /^espalier: \[tls\] /m);
 
-  const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  // Its first heartbeat may come after all processes are up.
+  const metricsNow = async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  let metrics = await metricsNow();
+  for (const end = Date.now() + 10_000; !/^espalier_workers 1$/m.test(metrics) && Date.now() < end; ) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    metrics = await metricsNow();
+  }
   assert.match(metrics, /^espalier_workers 1$/m, 'the worker was let in by the coordinator, both by NATS');
   const ends = [...metrics.matchAll(/^espalier_certificate_expiry_timestamp_seconds\{certificate="(\w+)"\} \d+$/gm)];
   assert.deepEqual(ends.map(([, name]) => name).sort(), ['grpc', 'nats', 'nats_server']);

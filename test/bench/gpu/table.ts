@@ -20,24 +20,34 @@ export function machineText({ machine, deviceClass, limits }: Omit<RunFigures, '
   ].join('\n');
 }
 
-export function workloadText(
-  workload: WorkloadFigures,
-  { repeats, limits, baseline }: { repeats: number; limits: Limits; baseline: RunFigures | null },
-): string {
+export function workloadText(workload: WorkloadFigures, options: TableOptions): string {
   const { definition, tokens, paddedTokens, shards, microBatches, tokensPerBatch, setUp, peak, stages } = workload;
   const { layers, hiddenSize, heads, neurons, head } = definition.model;
   const gigabytes = (bytes: number | null) => (bytes === null ? 'not told' : `${digits(bytes / 1e9)} GB`);
-  const lines = [
-    `${definition.name}: ${head} ${layers}x${hiddenSize}x${heads}x${neurons}, ${definition.samples} samples, budget ${definition.budget}, median of ${repeats}`,
+  return [
+    `${definition.name}: ${head} ${layers}x${hiddenSize}x${heads}x${neurons}, ${definition.samples} samples, budget ${definition.budget}, median of ${options.repeats}`,
     `  ${tokens} tokens, ${paddedTokens} padded, in ${microBatches} micro-batches of ${shards} shards, at most ${tokensPerBatch} a micro-batch`,
     `  set-up: engine ${digits(setUp.engineSeconds)} s, model and first shard ${digits(setUp.firstCallSeconds)} s`,
     `  peak memory: device ${gigabytes(peak.deviceBytes)}, tensors ${gigabytes(peak.tensorBytes)}, process ${gigabytes(peak.processBytes)}`,
-  ];
-  const rows = stages.map((stage) =>
-    stageRow(stage, limits, baseline && timesAsFast(definition.name, stage, baseline)),
-  );
+    stagesText(definition.name, stages, options),
+  ].join('\n');
+}
+
+export interface TableOptions {
+  readonly repeats: number;
+  readonly limits: Limits;
+  readonly baseline: RunFigures | null;
+}
+
+/** Rows of a workload, a stage each. */
+export function stagesText(
+  workload: string,
+  stages: readonly StageFigures[],
+  { limits, baseline }: Pick<TableOptions, 'limits' | 'baseline'>,
+): string {
+  const rows = stages.map((stage) => stageRow(stage, limits, baseline && timesAsFast(workload, stage, baseline)));
   const heading = ['stage', 'seconds', 'least', 'most', 'first', 'tokens/s', 'TFLOP', 'TFLOP/s', 'of limit'];
-  return [...lines, ...columns([[...heading, ...(baseline === null ? [] : ['times as fast'])], ...rows])].join('\n');
+  return columns([[...heading, ...(baseline === null ? [] : ['times as fast'])], ...rows]).join('\n');
 
   function stageRow(stage: StageFigures, limit: Limits, ratio: number | null): string[] {
     const { name, firstSeconds, seconds, teraflop } = stage;

@@ -31,8 +31,10 @@ it('measures a curve of jobs, writes it in every form and judges it', async () =
     assert.ok(cpuSeconds.coordinator > 0 && cpuSeconds.workers! > 0);
     assert.ok(coordinatorPeakBytes > 5e7 && bytes!.in > 1000 && bytes!.out > 1000);
   }
-  // A row of gradients is 4·(layers·(heads + neurons)) bytes, one more of them for 32 more samples.
-  assert.ok(curves[0].points[1].bytes!.in - curves[0].points[0].bytes!.in >= 4 * 2 * 34);
+  // A row of gradients for 32 samples is 4·(layers·(heads + neurons)) bytes, a loss 4. What tuning sends besides depends on over
+  // how many workers it is spread, and that on how long things take.
+  for (const { x, bytes } of curves[0].points)
+    assert.ok(bytes!.in >= 4 * (2 * 34 * (x / 32) + x), `${bytes!.in} at ${x}`);
   assert.match(readFileSync(at('growth.md'), 'utf8'), /^\| samples \| load s \| fisher s/m);
   assert.deepEqual(readdirSync(at('charts')).sort(), ['samples-memory.svg', 'samples-seconds.svg']);
   assert.match(readFileSync(at('charts/samples-memory.svg'), 'utf8'), /^<svg .*memory \[MB\]/);
