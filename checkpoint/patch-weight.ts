@@ -1,7 +1,7 @@
 // Puts refitted output projections in the place of a model's own: a patch's rows of the kept heads and neurons, transposed as
 // checkpoints store them.
-import { keptIndices, type Masks, type SubLayer } from '../pruning/masks.ts';
-import { keptRows, type Patch } from '../pruning/patch.ts';
+import type { Masks, SubLayer } from '../pruning/masks.ts';
+import { keptRowScales, keptRows, type Patch } from '../pruning/patch.ts';
 import { EspalierError } from '../shared/errors.ts';
 import type { ModelConfig } from './model-config.ts';
 
@@ -22,7 +22,7 @@ export function patchOf(name: string, patches: readonly Patch[]): Patch | null {
 export function patchedWeight(name: string, patch: Patch, masks: Masks): Float32Array {
   if (name.endsWith('.bias')) return patch.bias;
   const rows = keptRows(patch, masks);
-  const scales = rowScales(patch, masks, rows.length);
+  const scales = keptRowScales(patch, masks);
   const { weight, bias } = patch;
   const taken = new Float32Array(bias.length * rows.length);
   // A row of the patch is a column of what is stored.
@@ -30,17 +30,6 @@ export function patchedWeight(name: string, patch: Patch, masks: Masks): Float32
     for (let d = 0; d < bias.length; d++)
       taken[d * rows.length + column] = weight[rows[column] * bias.length + d] * scales[column];
   return taken;
-}
-
-/** Scales of the kept heads or neurons, each as often as it has rows. */
-function rowScales({ layer, subLayer }: Patch, masks: Masks, rows: number): Float32Array {
-  const [mask, scales, count] =
-    subLayer === 'ffn'
-      ? [masks.neuronMask, masks.neuronScales, masks.neurons]
-      : [masks.headMask, masks.headScales, masks.heads];
-  const kept = keptIndices(mask, layer, count);
-  const size = rows / kept.length;
-  return new Float32Array(rows).map((_, row) => scales[layer * count + kept[Math.floor(row / size)]]);
 }
 
 /** @throws EspalierError "shape_mismatch" for patches of another model or two of one sub-layer, "protocol" for masks that keep

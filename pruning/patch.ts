@@ -1,17 +1,25 @@
 // The output projection of one sub-layer as it was refitted: what a gradual step changes in a student.
 import { EspalierError } from '../shared/errors.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
-import { keptIndices, type Masks, type SubLayer } from './masks.ts';
+import type { Masks, SubLayer } from './masks.ts';
+import { keptScales, keptVariables, type SubLayerPlace } from './sub-layers.ts';
 
-export interface Patch {
-  readonly layer: number;
-  readonly subLayer: SubLayer;
+export interface Patch extends SubLayerPlace {
   /** Heads or neurons of the dense layer that were kept when it was fitted, ascending. */
   readonly kept: Int32Array;
   /** float32 [kept · size, D]: head size rows of a head, one of a neuron. */
   readonly weight: Float32Array;
   /** float32 [D] */
   readonly bias: Float32Array;
+}
+
+export interface PatchSizes {
+  /** Heads or neurons of the dense layer. */
+  readonly variables: number;
+  /** Rows of each. */
+  readonly size: number;
+  /** D */
+  readonly hiddenSize: number;
 }
 
 /** The tensors of a patch's blob (worker.proto). The data is shared, not copied. */
@@ -23,12 +31,12 @@ export function patchToTensors({ kept, weight, bias }: Omit<Patch, 'layer' | 'su
   ];
 }
 
-/** The inverse of `patchToTensors`. @param sizes of the model's sub-layer: what `kept` counts, rows of each, and D.
+/** The inverse of `patchToTensors`. @param sizes of the model's sub-layer.
  * @throws EspalierError "protocol" for tensors of another form, "not_finite". */
 export function patchFromTensors(
   tensors: ReadonlyMap<string, NamedTensor>,
-  at: { readonly layer: number; readonly subLayer: SubLayer },
-  sizes: { readonly variables: number; readonly size: number; readonly hiddenSize: number },
+  at: SubLayerPlace,
+  sizes: PatchSizes,
 ): Patch {
   const kept = tensors.get('kept')?.data;
   const weight = tensors.get('weight')?.data;
@@ -54,12 +62,27 @@ export function patchFromTensors(
   return { ...at, kept, weight, bias };
 }
 
+/** What `patchFromTensors` measures a patch of a model's sub-layer by. */
+export function patchSizes(
+  {
+    heads,
+    headSize,
+    intermediateSize,
+    hiddenSize,
+  }: Readonly<Record<'heads' | 'headSize' | 'intermediateSize' | 'hiddenSize', number>>,
+  subLayer: SubLayer,
+): PatchSizes {
+  return subLayer === 'ffn'
+    ? { variables: intermediateSize, size: 1, hiddenSize }
+    : { variables: heads, size: headSize, hiddenSize };
+}
+
 /** Rows of a patch's weight that masks keep: [their variables · size].
  * @throws EspalierError "protocol" where the masks keep a variable that the patch lacks. */
-export function keptRows({ layer, subLayer, kept, weight, bias }: Patch, masks: Masks): Int32Array {
-  const ffn = subLayer === 'ffn';
-  const wanted = keptIndices(ffn ? masks.neuronMask : masks.headMask, layer, ffn ? masks.neurons : masks.heads);
-  const size = kept.length === 0 ? 0 : weight.length / bias.length / kept.length;
+export function keptRows(patch: Patch, masks: Masks): Int32Array {
+  const { layer, subLayer, kept } = patch;
+  const wanted = keptVariables(masks, patch);
+  const size = rowsOfOne(patch);
   const places = new Map(Array.from(kept, (index, place) => [index, place]));
   const rows = new Int32Array(wanted.length * size);
   wanted.forEach((index, i) => {
@@ -72,4 +95,14 @@ export function keptRows({ layer, subLayer, kept, weight, bias }: Patch, masks: 
     for (let row = 0; row < size; row++) rows[i * size + row] = place * size + row;
   });
   return rows;
+}
+
+/** Scales of those rows. */
+export function keptRowScales(patch: Patch, masks: Masks): Float32Array {
+  return keptScales(masks, patch, rowsOfOne(patch));
+}
+
+/** Rows of one head or neuron; 0 where the patch has none. */
+function rowsOfOne({ kept, weight, bias }: Patch): number {
+  return kept.length === 0 ? 0 : weight.length / bias.length / kept.length;
 }

@@ -1,7 +1,6 @@
 // Patches out of their blobs, for whoever writes a student's model.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import type { SubLayer } from '../../pruning/masks.ts';
-import { type Patch, patchFromTensors } from '../../pruning/patch.ts';
+import { type Patch, patchFromTensors, patchSizes } from '../../pruning/patch.ts';
 import { decodeSafetensors } from '../../shared/safetensors.ts';
 import type { PatchBlob } from './student.ts';
 
@@ -19,13 +18,4 @@ export async function readPatches(patches: readonly PatchBlob[], config: ModelCo
     read.push(patchFromTensors(tensors, { layer, subLayer }, patchSizes(config, subLayer)));
   }
   return read;
-}
-
-/** What a patch of a model's sub-layer is measured by; see `patchFromTensors`. */
-export function patchSizes(
-  { heads, headSize, intermediateSize, hiddenSize }: ModelConfig,
-  subLayer: SubLayer,
-): Parameters<typeof patchFromTensors>[2] {
-  const ffn = subLayer === 'ffn';
-  return { variables: ffn ? intermediateSize : heads, size: ffn ? 1 : headSize, hiddenSize };
 }

@@ -1,14 +1,13 @@
 // A student as it travels: masks, and its refitted output projections by digest.
-import type { Masks, SubLayer } from '../../pruning/masks.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { type SubLayerPlace, stepOf } from '../../pruning/sub-layers.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { MaskSet } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import { maskSet } from './mask-set.ts';
 import { blobRef } from './model-blobs.ts';
 
 /** The patch of one sub-layer, as a blob (worker.proto). */
-export interface PatchBlob {
-  readonly layer: number;
-  readonly subLayer: SubLayer;
+export interface PatchBlob extends SubLayerPlace {
   readonly source: BlobSource;
 }
 
@@ -39,9 +38,8 @@ export function studentBlobs({ patches }: Student): BlobSource[] {
 /** The student with one more patch, in place of what its sub-layer had. */
 export function withPatch({ masks, patches }: Student, patch: PatchBlob): Student {
   const others = patches.filter(({ layer, subLayer }) => layer !== patch.layer || subLayer !== patch.subLayer);
-  return { masks, patches: [...others, patch].sort((a, b) => stepOf(a) - stepOf(b)) };
-}
-
-function stepOf({ layer, subLayer }: Pick<PatchBlob, 'layer' | 'subLayer'>): number {
-  return 2 * layer + (subLayer === 'ffn' ? 1 : 0);
+  return {
+    masks,
+    patches: [...others, patch].sort((a, b) => stepOf(a.layer, a.subLayer) - stepOf(b.layer, b.subLayer)),
+  };
 }

@@ -1,8 +1,9 @@
 // Stage "tune": the scales of every sub-layer in order, each on the student that the ones before have made.
 
 import type { ShardSpan } from '../../pruning/fold-tree.ts';
-import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
+import type { Masks, SubLayer } from '../../pruning/masks.ts';
 import { addSumsTo, type ScaleSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
+import { type KeptSubLayer, keptSubLayers } from '../../pruning/sub-layers.ts';
 import type { TuningSettings } from '../../pruning/tuning.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { MaskSet } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
@@ -33,13 +34,10 @@ export interface TuneInput {
 
 /** Sub-layers that can be tuned, in order: the published method leaves out layer 0's attention; one where nothing is
  * kept has nothing to tune. */
-export function tunableSteps(masks: Masks): { layer: number; subLayer: SubLayer; kept: Int32Array }[] {
-  return Array.from({ length: masks.layers }, (_, layer) => [
-    { layer, subLayer: 'attention' as const, kept: keptIndices(masks.headMask, layer, masks.heads) },
-    { layer, subLayer: 'ffn' as const, kept: keptIndices(masks.neuronMask, layer, masks.neurons) },
-  ])
-    .flat()
-    .filter(({ layer, subLayer, kept }) => kept.length > 0 && !(layer === 0 && subLayer === 'attention'));
+export function tunableSteps(masks: Masks): KeptSubLayer[] {
+  return keptSubLayers(masks).filter(
+    ({ layer, subLayer, kept }) => kept.length > 0 && !(layer === 0 && subLayer === 'attention'),
+  );
 }
 
 const SCALE_SUMS: SumKind<ScaleSums> = { read: sumsFromTensors, add: addSumsTo, write: sumsToTensors };

@@ -1,6 +1,7 @@
 // Models that stay on the device between tasks. A task never depends on what is kept: what is missing is loaded again.
 import { createHash } from 'node:crypto';
 import type { Masks } from '../../pruning/masks.ts';
+import { stepOf } from '../../pruning/sub-layers.ts';
 import type { Ops } from '../engine/ops.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
 import { type LocalModel, openLocalModel } from './local-model.ts';
@@ -61,7 +62,7 @@ export class ModelCache {
     const { weights, patched } = this.prunedOf(entry, masks);
     const projections: PatchedProjection[] = [];
     for (const { layer, subLayer, digest, load } of patches) {
-      const step = 2 * layer + (subLayer === 'ffn' ? 1 : 0);
+      const step = stepOf(layer, subLayer);
       let found = patched.get(step);
       if (found?.digest !== digest) {
         this.checkCancelled();

@@ -1,7 +1,7 @@
 // Refitted output projections on the device, in place of those that masks leave of the dense model.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import { keptIndices, type Masks } from '../../pruning/masks.ts';
-import { keptRows, type Patch } from '../../pruning/patch.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { keptRowScales, keptRows, type Patch } from '../../pruning/patch.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { Ops } from '../engine/ops.ts';
@@ -26,15 +26,14 @@ export function uploadPatch(
   const { layer, subLayer, weight, bias } = patch;
   const rows = keptRows(patch, masks);
   const width = bias.length;
-  const factors = rowFactors(config, patch, masks, rows.length);
+  const constant = subLayer === 'ffn' ? ACTIVATION_SCALES[config.activation].output : 1;
+  const scales = keptRowScales(patch, masks);
   const kernel = new Float32Array(rows.length * width);
   rows.forEach((row, i) => {
     kernel.set(weight.subarray(row * width, (row + 1) * width), i * width);
     // Each rounded to float32 by itself: the bits of a checkpoint that is loaded and then scaled.
-    for (const factor of factors) {
-      const own = factor[i];
-      if (own !== 1) for (let at = i * width; at < (i + 1) * width; at++) kernel[at] *= own;
-    }
+    for (const factor of [constant, scales[i]])
+      if (factor !== 1) for (let at = i * width; at < (i + 1) * width; at++) kernel[at] *= factor;
   });
   return {
     layer,
@@ -42,23 +41,6 @@ export function uploadPatch(
     kernel: rows.length === 0 ? null : engine.upload(kernel, [rows.length, width]),
     bias: engine.upload(bias.slice(), [width]),
   };
-}
-
-// What multiplies the rows, one after the other: the constant that weights on the device carry, and the masks' scales.
-function rowFactors(
-  { activation }: Pick<ModelConfig, 'activation'>,
-  { layer, subLayer }: Patch,
-  { headMask, neuronMask, headScales, neuronScales, heads, neurons }: Masks,
-  rows: number,
-): readonly [Float64Array, Float64Array] {
-  const isFfn = subLayer === 'ffn';
-  const [mask, scales, perLayer] = isFfn ? [neuronMask, neuronScales, neurons] : [headMask, headScales, heads];
-  const kept = keptIndices(mask, layer, perLayer);
-  const size = rows / kept.length;
-  return [
-    new Float64Array(rows).fill(isFfn ? ACTIVATION_SCALES[activation].output : 1),
-    Float64Array.from({ length: rows }, (_, row) => scales[layer * perLayer + kept[Math.floor(row / size)]]),
-  ];
 }
 
 /** The same model with these output projections. Everything is shared: with `weights`, and with whoever owns the projections. */

@@ -1,12 +1,11 @@
 // A student as tasks are told it: masks, and refitted output projections in place of the dense model's (worker.proto,
 // MaskSet).
-import type { Masks, SubLayer } from '../../pruning/masks.ts';
+import type { Masks } from '../../pruning/masks.ts';
 import type { Patch } from '../../pruning/patch.ts';
+import type { SubLayerPlace } from '../../pruning/sub-layers.ts';
 
 /** A patch that is read when it is needed: most are on the device already. */
-export interface PatchSource {
-  readonly layer: number;
-  readonly subLayer: SubLayer;
+export interface PatchSource extends SubLayerPlace {
   /** Names its content. */
   readonly digest: string;
   /** @throws EspalierError "protocol" for content of another form, "not_finite". */

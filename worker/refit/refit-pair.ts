@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import type { Plan } from '../../dataset/plan.ts';
 import type { SubLayer } from '../../pruning/masks.ts';
+import { stepOf } from '../../pruning/sub-layers.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import { ModelCache } from '../model/model-cache.ts';
 import type { Student } from '../model/student.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
 import { featureScales, withoutScales } from '../tuning/scaled-student.ts';
-import { stepOf } from '../tuning/sub-layer.ts';
 import type { StatesPair } from '../tuning/tuning-pair.ts';
 
 export interface RefitPlace {

@@ -1,10 +1,12 @@
 // What a refit learns from each position: the student's features with a column of ones, and what they should add up to.
+
+import { subLayerOf } from '../../pruning/sub-layers.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { ShardRange, TaskContext } from '../tasks/task-context.ts';
 import { type DeviceSums, foldShards } from '../tuning/device-sums.ts';
 import { type Observations, shardSums } from '../tuning/shard-sums.ts';
-import { contribution, features, nextStates, subLayerOf } from '../tuning/sub-layer.ts';
+import { contribution, features, nextStates } from '../tuning/sub-layer.ts';
 import type { StatesPair } from '../tuning/tuning-pair.ts';
 import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
 import { type RefitForm, sumRows, weightedRows } from './refit-sums.ts';
@@ -51,11 +53,12 @@ function observeStretch(
   roots: DeviceTensor | null,
 ): { observations: Observations; ahead: Ahead | null } {
   const { teacher: dense, student: pruned } = pair;
-  const isLastLayer = subLayerOf(step).layer === dense.layers.length - 1;
+  const { layer, subLayer } = subLayerOf(step);
+  const isLastLayer = layer === dense.layers.length - 1;
   // After the last layer of a sequence classifier only first tokens are read. Its FFN is computed for them alone; its attention,
   // whose other outputs the states after it have, for all.
   const isFirst = isLastLayer && dense.headDense !== null;
-  const isFfn = subLayerOf(step).subLayer === 'ffn';
+  const isFfn = subLayer === 'ffn';
   const firstOf = (x: DeviceTensor) => ops.gather(x, stretch.firstPositions);
   const [own, taught] = isFirst && isFfn ? [firstOf(student), firstOf(teacher)] : [student, teacher];
   const found = features(forward, pruned, step, own, stretch);

@@ -1,9 +1,10 @@
 // Task "activations": hidden states of teacher and student before a sub-layer, to hand shards to another worker in
 // mid-tuning, and for inspection. They are those that the sums of this sub-layer start from, and stay here as well.
+
+import { stepOf } from '../../pruning/sub-layers.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { keyTensor, MOST_STATE_BYTES, SIDES, stateBytes } from '../tuning/given-states.ts';
-import { stepOf } from '../tuning/sub-layer.ts';
 import { statesKey } from '../tuning/tuning-pair.ts';
 import { type NormalEquationsInput, tuningPair } from './normal-equations.ts';
 import { shardsOf, type TaskContext } from './task-context.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { patchFromTensors } from '../../pruning/patch.ts';
+import { patchFromTensors, patchSizes } from '../../pruning/patch.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import type { Patch__Output } from '../../shared/rpc/generated/espalier/v1/Patch.ts';
@@ -57,11 +57,11 @@ function masksOf(config: ModelConfig, set: MaskSet__Output): Masks {
 }
 
 function patchSource(config: ModelConfig, patch: Patch__Output, paths: BlobPaths): PatchSource {
-  const { layers, heads, headSize, intermediateSize, hiddenSize } = config;
+  const { layers } = config;
   if (!(patch.layer < layers))
     throw new EspalierError('protocol', `layer of a patch: got ${patch.layer}, expected 0 to ${layers - 1}`);
   const at = { layer: patch.layer, subLayer: subLayer(patch.subLayer) };
-  const sizes = at.subLayer === 'ffn' ? { variables: intermediateSize, size: 1 } : { variables: heads, size: headSize };
+  const sizes = patchSizes(config, at.subLayer);
   const { digest } = given(patch.blob, 'blob of a patch');
   const path = pathOf(digest, paths);
   return {
@@ -69,7 +69,7 @@ function patchSource(config: ModelConfig, patch: Patch__Output, paths: BlobPaths
     digest,
     load: async () => {
       const name = `patch of layer ${at.layer} ${at.subLayer}`;
-      return patchFromTensors(decodeSafetensors(await readFile(path), name).tensors, at, { ...sizes, hiddenSize });
+      return patchFromTensors(decodeSafetensors(await readFile(path), name).tensors, at, sizes);
     },
   };
 }

@@ -1,12 +1,13 @@
 // Task "refit-equations": the sums of one sub-layer's output projection over some shards (equations: pruning/refit.ts).
 import { refitSumsToTensors } from '../../pruning/refit-equations.ts';
+import { stepOf } from '../../pruning/sub-layers.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { type RefitPlace, refitPair } from '../refit/refit-pair.ts';
 import { type RefitSubLayer, refitSums } from '../refit/refit-positions.ts';
 import { downloadRefitSums, refitForm } from '../refit/refit-sums.ts';
 import { readWeightRoots, type TokenWeightsInput } from '../refit/token-weights.ts';
 import { releaseSums } from '../tuning/device-sums.ts';
-import { projection, stepOf } from '../tuning/sub-layer.ts';
+import { projection } from '../tuning/sub-layer.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface RefitTaskInput extends RefitPlace {

@@ -1,12 +1,12 @@
 // Task "solve": the scales of one sub-layer from its sums (method: docs/method.md, "Tuning").
 import { sumsFromTensors } from '../../pruning/normal-equations.ts';
+import { stepOf } from '../../pruning/sub-layers.ts';
 import { type ScaleSolution, solveScales, type TuningSettings } from '../../pruning/tuning.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { deviceAlgebra } from '../tuning/device-algebra.ts';
 import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
 import { type DeviceSystem, makeSystems } from '../tuning/device-system.ts';
 import { openManyStates } from '../tuning/given-states.ts';
-import { stepOf } from '../tuning/sub-layer.ts';
 import { uploadSums } from '../tuning/sums-transfer.ts';
 import { statesKey } from '../tuning/tuning-pair.ts';
 import { projectionOf, type SummedSubLayer, subLayerSums, type TuningInput, tuningPair } from './normal-equations.ts';

@@ -1,8 +1,8 @@
 // The student of a tuning run: masks, the scales of the sub-layers that are already solved, and patches.
 import { createHash } from 'node:crypto';
-import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
+import type { Masks } from '../../pruning/masks.ts';
+import { keptScales, type SubLayerPlace, stepOf, subLayerOf } from '../../pruning/sub-layers.ts';
 import { masksKey } from '../model/model-cache.ts';
-import { stepOf, subLayerOf } from './sub-layer.ts';
 
 /** The same masks with all scales 1: these are the weights that the worker keeps for the whole tuning run. */
 export function withoutScales(masks: Masks): Masks {
@@ -14,9 +14,7 @@ export function withoutScales(masks: Masks): Masks {
 }
 
 /** A patch of a student by its content. */
-export interface PatchName {
-  readonly layer: number;
-  readonly subLayer: SubLayer;
+export interface PatchName extends SubLayerPlace {
   readonly digest: string;
 }
 
@@ -41,15 +39,7 @@ export function prefixKey(masks: Masks, step: number, patches: readonly PatchNam
 /** Scale of each feature of a sub-layer, [kept · size], a head's scale once for each of its `headSize` features; null
  * where all are 1. */
 export function featureScales(masks: Masks, step: number, headSize: number): Float32Array | null {
-  const { layer, subLayer } = subLayerOf(step);
-  const ffn = subLayer === 'ffn';
-  const perLayer = ffn ? masks.neurons : masks.heads;
-  const scales = ffn ? masks.neuronScales : masks.headScales;
-  const size = ffn ? 1 : headSize;
-  const kept = keptIndices(ffn ? masks.neuronMask : masks.headMask, layer, perLayer);
-  const repeated = new Float32Array(kept.length * size);
-  kept.forEach((index, i) => {
-    repeated.fill(scales[layer * perLayer + index], i * size, (i + 1) * size);
-  });
-  return repeated.every((scale) => scale === 1) ? null : repeated;
+  const place = subLayerOf(step);
+  const scales = keptScales(masks, place, place.subLayer === 'ffn' ? 1 : headSize);
+  return scales.every((scale) => scale === 1) ? null : scales;
 }

@@ -1,19 +1,9 @@
 // One sub-layer of a teacher and of its student, step by step: features, what they add to the output, next hidden states.
-import type { SubLayer } from '../../pruning/masks.ts';
+import { subLayerOf } from '../../pruning/sub-layers.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
 import { type DeviceStretch, overBatches } from './stretch.ts';
-
-/** Place of a sub-layer in the order in which they run: 2·layer, +1 for the FFN. */
-export function stepOf(layer: number, subLayer: SubLayer): number {
-  return 2 * layer + (subLayer === 'ffn' ? 1 : 0);
-}
-
-/** Inverse of `stepOf`. */
-export function subLayerOf(step: number): { layer: number; subLayer: SubLayer } {
-  return { layer: Math.floor(step / 2), subLayer: step % 2 === 0 ? 'attention' : 'ffn' };
-}
 
 /** What the output projection multiplies: contexts of the kept heads [positions, heads·d] or activations of the kept
  * neurons [rows, neurons]; null where nothing is kept.

@@ -1,14 +1,15 @@
 // What a refit has found so far, as it is stored: in parts, each with the sub-layers that were found since the one before, so
 // that nothing is written twice. A part is named by its first sub-layer; its reports say how many it has. They lie among its
 // tensors: the record of a job in the cluster has room for the names of a large model's parts, not for what is told of each.
-import { type Patch, patchFromTensors, patchToTensors } from '../../../pruning/patch.ts';
+import { type Patch, patchFromTensors, patchSizes, patchToTensors } from '../../../pruning/patch.ts';
+import { keptSubLayers } from '../../../pruning/sub-layers.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { JobContext } from '../../job/job-context.ts';
-import { patchSizes, readPatches } from '../../job/read-patches.ts';
+import { readPatches } from '../../job/read-patches.ts';
 import { scratchBlob } from '../../job/scratch-blob.ts';
 import type { Student } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
-import { type RefittedSubLayer, refitSteps } from './refit.ts';
+import type { RefittedSubLayer } from './refit.ts';
 
 const PARTS = ['kept', 'weight', 'bias'] as const;
 /** JSON, no patch's name. */
@@ -79,7 +80,7 @@ export async function readRefit(
   name: string,
   { masks }: Student,
 ): Promise<StoredRefit> {
-  const steps = refitSteps(masks);
+  const steps = keptSubLayers(masks);
   const refitted: RefittedSubLayer[] = [];
   let seconds = 0;
   while (refitted.length < steps.length) {

@@ -2,7 +2,6 @@
 // one worker a task a sub-layer; of several each sums its nodes of the plan's tree, and one solves.
 
 import type { ShardSpan } from '../../../pruning/fold-tree.ts';
-import { keptIndices, type Masks, type SubLayer } from '../../../pruning/masks.ts';
 import { patchToTensors } from '../../../pruning/patch.ts';
 import {
   addRefitSumsTo,
@@ -11,6 +10,7 @@ import {
   refitSumsToTensors,
 } from '../../../pruning/refit-equations.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit-settings.ts';
+import { type KeptSubLayer, keptSubLayers, stepOf } from '../../../pruning/sub-layers.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import type { RefitEquationsTask } from '../../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { SumSource } from '../../../shared/rpc/generated/espalier/v1/SumSource.ts';
@@ -49,15 +49,7 @@ export interface RefitObserver {
   progress?(done: number): void;
 }
 
-/** Sub-layers in the order in which they run; all of them are refitted, those that keep nothing too: their bias is left. */
-export function refitSteps(masks: Masks): { layer: number; subLayer: SubLayer; kept: Int32Array }[] {
-  return Array.from({ length: masks.layers }, (_, layer) => [
-    { layer, subLayer: 'attention' as const, kept: keptIndices(masks.headMask, layer, masks.heads) },
-    { layer, subLayer: 'ffn' as const, kept: keptIndices(masks.neuronMask, layer, masks.neurons) },
-  ]).flat();
-}
-
-/** Refits all sub-layers. Returns, or throws, when no call of `store` goes on any more. @returns all of them. */
+/** Refits all sub-layers, in the order in which they run, those that keep nothing too: their bias is left. Returns, or throws, when no call of `store` goes on any more. @returns all of them. */
 export function runRefit(
   context: JobContext,
   input: RefitInput,
@@ -67,7 +59,7 @@ export function runRefit(
   return storeInTurns({ store, tell }, async (onFound) => {
     let refitted = input.resumed;
     let student = refitted.reduce((own, { patch }) => withPatch(own, patch), input.student);
-    const steps = refitSteps(student.masks);
+    const steps = keptSubLayers(student.masks);
     if (refitted.length === steps.length) return refitted;
     const tokens = await input.gradients.tokens();
     for (const step of steps.slice(refitted.length)) {
@@ -92,7 +84,7 @@ interface SubLayerInput {
 async function refitSubLayer(
   context: JobContext,
   input: SubLayerInput,
-  { layer, subLayer, kept }: ReturnType<typeof refitSteps>[number],
+  { layer, subLayer, kept }: KeptSubLayer,
 ): Promise<RefittedSubLayer> {
   const { calibration, model, workers, signal, checkpoint, home } = context;
   const { plan, blob } = calibration;
@@ -110,7 +102,7 @@ async function refitSubLayer(
   const fitted = { first: 0, end: plan.fitShards };
   const judging = { first: plan.fitShards, end: plan.shards.length };
   const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
-  const mean = input.means[2 * layer + (subLayer === 'ffn' ? 1 : 0)];
+  const mean = input.means[stepOf(layer, subLayer)];
   const weightsOf = (span: ShardSpan) => tokenWeights(input.tokens, mean, span);
 
   const spread = Math.min(workers.tuningSpread ?? workers.count, MOST_SPREAD);

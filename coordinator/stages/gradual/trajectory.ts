@@ -12,7 +12,7 @@ import type { CostKind, MaskSearch } from '../find-masks.ts';
 import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
 import { DenseOutputs, storedDivergence } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
-import { refitSteps, runRefit } from './refit.ts';
+import { runRefit } from './refit.ts';
 import { readRefit, storeRefit } from './refit-state.ts';
 
 /** What all trajectories of a job share: what is known of the dense model. */
@@ -146,7 +146,7 @@ export class Trajectory {
     const context = this.#context;
     const name = this.#name(share, 'refit');
     const stage = { stage: 'refit', budget: this.#label(share) } as const;
-    const steps = refitSteps(student.masks).length;
+    const steps = 2 * student.masks.layers;
     const resumed = await readRefit(context, name, student);
     if (resumed.refitted.length === steps) {
       context.emit({ kind: 'stage-finished', ...stage, seconds: resumed.seconds, reused: true });

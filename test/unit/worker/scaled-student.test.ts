@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import { stepOf, subLayerOf } from '../../../pruning/sub-layers.ts';
 import { featureScales, prefixKey, withoutScales } from '../../../worker/tuning/scaled-student.ts';
-import { stepOf, subLayerOf } from '../../../worker/tuning/sub-layer.ts';
 
 const LAYERS = 3;
 const HEADS = 2;
