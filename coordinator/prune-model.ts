@@ -1,6 +1,6 @@
 // The stages of a prune job between load and commit, the same on one machine and in a cluster: plan, gradients, then every
-// budget, by the method that was asked for. Each stage is stored in the job's home before the next begins (see job/job-context.ts), so that whoever calls
-// this again with the same home goes on after the last one.
+// budget, by the method that was asked for. Each stage is stored in the job's home before the next begins (see
+// job/job-context.ts), so that whoever calls this again with the same home goes on after the last one.
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { EncodedSample } from '../dataset/encoded-sample.ts';

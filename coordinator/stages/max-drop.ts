@@ -1,5 +1,6 @@
 // The smallest or fastest model whose loss of the task's metric is within what is allowed: candidates at shares of MACs
-// or time, each pruned as a budget is, and judged on samples that took part in none of it. Every candidate and its judgement are stored, so that a job that goes on tries none again.
+// or time, each pruned as a budget is, and judged on samples that took part in none of it. Every candidate and its judgement
+// are stored, so that a job that goes on tries none again.
 
 import { type DropBound, RESAMPLES } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';

@@ -1,6 +1,6 @@
-// Over how many of its workers a job should cut a sub-layer of tuning, or of a refit. More workers share the computing; but the partial
-// sums of each come through this coordinator and are folded here, one after the other. Only time is at stake: the cut
-// does not change the result.
+// Over how many of its workers a job should cut a sub-layer of tuning, or of a refit. More workers share the computing; but
+// the partial sums of each come through this coordinator and are folded here, one after the other. Only time is at stake:
+// the cut does not change the result.
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
 import { hiddenSizeOf, layersOf } from './model-sizes.ts';
 import type { TaskSpec } from './task-spec.ts';

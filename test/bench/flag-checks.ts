@@ -1,6 +1,23 @@
-// What is wrong with the flags of a benchmark, told all at once.
+// The flags of a benchmark: read, and what is wrong with them told all at once.
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { EspalierError } from '../../shared/errors.ts';
 import type { SyntheticModel } from './synthetic-model.ts';
+
+/** A flag with a value, as parseArgs takes it. @param value the usual one. */
+export const text = (value: string | number) => ({ type: 'string', default: `${value}` }) as const;
+
+/** The values of flags. @param action where they are told. @throws EspalierError "usage" for one that is not known. */
+export function readFlags<Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: Options,
+  action: string,
+) {
+  try {
+    return parseArgs({ args: [...args], options }).values;
+  } catch (cause) {
+    throw new EspalierError('usage', (cause as Error).message, { cause, action });
+  }
+}
 
 export class FlagChecks {
   readonly #problems: string[] = [];

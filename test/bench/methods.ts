@@ -4,16 +4,11 @@
 //     [--seeds 0,1,2,3,4] [--only MODEL,…] [--budgets 0.5,0.4,0.3,0.2] [--samples 2048] [--device cpu|gpu] [--workers N]
 //     [--table FILE]
 // The evaluation data only reports: nothing is chosen by it.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { USUAL_TIMING } from '../../coordinator/job/timing-settings.ts';
-import { runPruneJob } from '../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
-import { benchSettings } from './bench-settings.ts';
 import { METHODS_HEADING, type MethodRecord, methodsTable } from './methods-table.ts';
 import { PUBLISHED } from './published-quality.ts';
+import { runStudy } from './run-study.ts';
 import { readRecords, textOfRecords, withSection, writeAside } from './study-file.ts';
 
 const { values: flags } = parseArgs({
@@ -33,6 +28,8 @@ const { values: flags } = parseArgs({
 });
 if (!flags.models || !flags.data || !flags.results) throw new Error('methods: expected --models, --data and --results');
 
+const { models, data, budgets, workers, device } = flags;
+const where = { models, data, budgets, workers, device };
 const samples = Number(flags.samples);
 const methods = flags.methods.split(',').map((method) => {
   if (method !== 'paper' && method !== 'gradual') throw new Error(`--methods: got ${method}, expected paper, gradual`);
@@ -46,7 +43,8 @@ for (const model of flags.only.split(',')) {
         record.model === model && record.seed === seed && record.method === method && record.samples === samples;
       if (records.some(isDone)) continue;
       const start = performance.now();
-      records.push(...(await run(model, seed, method)));
+      const reports = await runStudy({ ...where, model, samples, changes: { seed, method } });
+      records.push(...reports.map((report) => recordOf(model, report)));
       await writeAside(flags.results, textOfRecords(records, byRun));
       const seconds = ((performance.now() - start) / 1000).toFixed(0);
       process.stdout.write(`${model} seed ${seed} ${method}: ${seconds} s\n`);
@@ -56,30 +54,6 @@ for (const model of flags.only.split(',')) {
 const table = methodsTable(records, methods);
 if (flags.table) await writeAside(flags.table, await withSection(flags.table, METHODS_HEADING, table));
 process.stdout.write(table);
-
-async function run(model: string, seed: number, method: 'paper' | 'gradual'): Promise<MethodRecord[]> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-methods-'));
-  const data = path.join(flags.data!, model.split('-')[1]);
-  const { workers, device } = flags;
-  const settings = {
-    ...benchSettings({
-      model: path.join(flags.models!, model),
-      data: path.join(data, 'train.jsonl'),
-      out: path.join(folder, 'out'),
-      ...{ samples, workers, device },
-    }),
-    evaluation: path.join(data, 'dev.jsonl'),
-    budgets: flags.budgets.split(',').map((text) => ({ text, value: Number(text) })),
-    ...{ seed, method },
-    timing: { ...USUAL_TIMING, batchSizes: [] },
-  };
-  try {
-    const reports = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
-    return reports.map((report) => recordOf(model, report));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
 
 function recordOf(model: string, report: PruneReport): MethodRecord {
   const { seed, budget, quality, macs, heads, neurons, seconds, method, steps, deviceClass } = report;

@@ -5,17 +5,12 @@
 //     [--searches paper,knapsack,knapsack-32,…]
 // Of one search alone the table is the study beside the published method; of several it compares them. A table replaces
 // its own part of FILE and leaves the rest.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { USUAL_TIMING } from '../../coordinator/job/timing-settings.ts';
-import { runPruneJob } from '../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
 import type { PruneSettings } from '../../coordinator/prune-settings.ts';
-import { benchSettings } from './bench-settings.ts';
 import { PUBLISHED } from './published-quality.ts';
 import { qualityTable } from './quality-table.ts';
+import { runStudy } from './run-study.ts';
 import { SEARCHES_HEADING, searchOf, searchTable } from './search-table.ts';
 import { readRecords, textOfRecords, withBeginning, withSection, writeAside } from './study-file.ts';
 
@@ -58,7 +53,8 @@ const { values: flags } = parseArgs({
 });
 if (!flags.models || !flags.data || !flags.results) throw new Error('quality: expected --models, --data and --results');
 
-const { damping } = flags;
+const { damping, models, data, budgets, workers, device } = flags;
+const where = { models, data, budgets, workers, device };
 if (damping !== 'ridge' && damping !== 'reference')
   throw new Error(`--damping: got ${damping}, expected ridge or reference`);
 const records = await readRecords<QualityRecord>(flags.results);
@@ -97,32 +93,9 @@ async function run(
 ): Promise<QualityRecord[]> {
   const [kind, multiple = '1'] = search.split('-');
   if (kind !== 'paper' && kind !== 'knapsack') throw new Error(`--searches: got ${search}, expected paper, knapsack-N`);
-  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-quality-'));
-  const data = path.join(flags.data!, model.split('-')[1]);
-  const { workers, device } = flags;
-  const settings: PruneSettings = {
-    ...benchSettings({
-      model: path.join(flags.models!, model),
-      data: path.join(data, 'train.jsonl'),
-      out: path.join(folder, 'out'),
-      samples: SAMPLES,
-      workers,
-      device,
-    }),
-    evaluation: path.join(data, 'dev.jsonl'),
-    budgets: flags.budgets.split(',').map((text) => ({ text, value: Number(text) })),
-    search: kind,
-    neuronMultiple: Number(multiple),
-    seed,
-    damping,
-    timing: { ...USUAL_TIMING, batchSizes: [] },
-  };
-  try {
-    const reports = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
-    return reports.map((report) => recordOf(model, report, search));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const changes = { search: kind, neuronMultiple: Number(multiple), seed, damping } as const;
+  const reports = await runStudy({ ...where, model, samples: SAMPLES, changes });
+  return reports.map((report) => recordOf(model, report, search));
 }
 
 function recordOf(model: string, report: PruneReport, search: string): QualityRecord {

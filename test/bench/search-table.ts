@@ -1,5 +1,6 @@
 // Searches beside each other as Markdown: the same models, seeds and budgets, with the tuned quality of each.
 import type { QualityRecord } from './quality.ts';
+import { summary } from './summary.ts';
 
 export const SEARCHES_HEADING = '## Searches compared';
 
@@ -24,9 +25,10 @@ export function searchTable(records: readonly QualityRecord[], searches: readonl
       if (shared.length === 0) continue;
       const cells = searches.map((search, at) => {
         const own = runs(search).filter((run) => shared.some(({ seed }) => seed === run.seed));
-        const quality = (stage: 'search' | 'tune') => mean(own.map((run) => 100 * (run.quality[stage] ?? Number.NaN)));
+        const quality = (stage: 'search' | 'tune') =>
+          summary(own.map((run) => 100 * (run.quality[stage] ?? Number.NaN))).mean;
         sums[at] += quality('tune');
-        return `${quality('search').toFixed(2)} | ${quality('tune').toFixed(2)} | ${mean(own.map(({ macs }) => macs)).toFixed(4)}`;
+        return `${quality('search').toFixed(2)} | ${quality('tune').toFixed(2)} | ${summary(own.map(({ macs }) => macs)).mean.toFixed(4)}`;
       });
       for (const { seed } of shared) seeds.add(seed);
       models.add(model);
@@ -63,8 +65,4 @@ export function searchTable(records: readonly QualityRecord[], searches: readonl
 /** Numbers in order, rising (1) or falling (-1). */
 function list(values: ReadonlySet<number>, direction: number): string {
   return [...values].sort((a, b) => direction * (a - b)).join(',');
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -1,5 +1,5 @@
-// What a teacher's sub-layers add to their inputs, kept on the device for the students that come after: all steps of gradual pruning
-// have one teacher.
+// What a teacher's sub-layers add to their inputs, kept on the device for the students that come after: all steps of gradual
+// pruning have one teacher.
 import { elementCount } from '../../shared/tensor.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 

@@ -40,7 +40,7 @@ export async function runJobs(
   const [first] = reports;
   const tokens = Math.round(first.macsLength * first.samples);
   const work = { tokens: null, teraflop: null };
-  const secondsOf = ({ seconds }: PruneReport, stage: (typeof stages)[number]) => seconds[stage as 'load'] ?? 0;
+  const secondsOf = ({ seconds }: PruneReport, stage: (typeof stages)[number]) => seconds[stage] ?? 0;
   const found = stages.map((stage) =>
     stageFigures(
       `${kind} ${stage}`,

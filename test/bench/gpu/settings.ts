@@ -1,9 +1,7 @@
 // The flags of `npm run bench:gpu`.
-import { parseArgs } from 'node:util';
-import { EspalierError } from '../../../shared/errors.ts';
 import { byteCount } from '../../../shared/setting-checks.ts';
 import { LEAST_GPU_BYTES } from '../../../worker/config.ts';
-import { FlagChecks } from '../flag-checks.ts';
+import { FlagChecks, readFlags, text } from '../flag-checks.ts';
 import { BERT_BASE, type SyntheticModel } from '../synthetic-model.ts';
 import { STAGES, type Stage } from './figures.ts';
 import { WORKLOADS, type WorkloadName } from './workloads.ts';
@@ -28,9 +26,25 @@ export interface GpuBenchSettings {
 const FLAGS = 'docs/performance.md lists the flags';
 const DEVICES = ['auto', 'cpu', 'gpu'] as const;
 
+const OPTIONS = {
+  stages: text(STAGES.join(',')),
+  workloads: text(WORKLOADS.join(',')),
+  repeats: text(5),
+  samples: text(2048),
+  device: text('auto'),
+  layers: text(BERT_BASE.layers),
+  hidden: text(BERT_BASE.hiddenSize),
+  heads: text(BERT_BASE.heads),
+  neurons: text(BERT_BASE.neurons),
+  profile: { type: 'boolean', default: false },
+  'gpu-memory': { type: 'string' },
+  json: { type: 'string' },
+  baseline: { type: 'string' },
+} as const;
+
 /** @throws EspalierError "usage" that names every flag that is wrong. */
 export function parseGpuBench(args: readonly string[]): GpuBenchSettings {
-  const flags = readFlags(args);
+  const flags = readFlags(args, OPTIONS, FLAGS);
   const checks = new FlagChecks();
   const whole = (name: 'repeats' | 'samples' | 'layers' | 'hidden' | 'heads' | 'neurons') =>
     checks.whole(name, flags[name]);
@@ -60,30 +74,4 @@ export function parseGpuBench(args: readonly string[]): GpuBenchSettings {
   if (memoryExpected !== null) checks.refuse('gpu-memory', `"${gpuMemory}"`, memoryExpected);
   checks.end(FLAGS);
   return settings;
-}
-
-function readFlags(args: readonly string[]) {
-  const text = (value: string | number) => ({ type: 'string', default: `${value}` }) as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        stages: text(STAGES.join(',')),
-        workloads: text(WORKLOADS.join(',')),
-        repeats: text(5),
-        samples: text(2048),
-        device: text('auto'),
-        layers: text(BERT_BASE.layers),
-        hidden: text(BERT_BASE.hiddenSize),
-        heads: text(BERT_BASE.heads),
-        neurons: text(BERT_BASE.neurons),
-        profile: { type: 'boolean', default: false },
-        'gpu-memory': { type: 'string' },
-        json: { type: 'string' },
-        baseline: { type: 'string' },
-      },
-    }).values;
-  } catch (cause) {
-    throw new EspalierError('usage', (cause as Error).message, { cause, action: FLAGS });
-  }
 }

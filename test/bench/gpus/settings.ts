@@ -1,8 +1,6 @@
 // The flags of `npm run bench:gpus`.
-import { parseArgs } from 'node:util';
-import { EspalierError } from '../../../shared/errors.ts';
 import { visibleGpus } from '../../../shared/visible-gpus.ts';
-import { FlagChecks } from '../flag-checks.ts';
+import { FlagChecks, readFlags, text } from '../flag-checks.ts';
 import { BERT_BASE, type SyntheticModel } from '../synthetic-model.ts';
 import { PARTS, type Part } from './figures.ts';
 
@@ -24,13 +22,28 @@ export interface GpusBenchSettings {
 const FLAGS = 'docs/performance.md lists the flags';
 const MOST_GPUS = 64;
 
+const OPTIONS = {
+  parts: text(PARTS.join(',')),
+  gpus: text(2),
+  device: text('gpu'),
+  jobs: text(8),
+  repeats: text(3),
+  samples: text(2048),
+  layers: text(BERT_BASE.layers),
+  hidden: text(BERT_BASE.hiddenSize),
+  heads: text(BERT_BASE.heads),
+  neurons: text(BERT_BASE.neurons),
+  json: { type: 'string' },
+  check: { type: 'boolean', default: false },
+} as const;
+
 /** @param env that names the GPUs which may be used, as CUDA has it.
  * @throws EspalierError "usage" that names every flag that is wrong. */
 export function parseGpusBench(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): GpusBenchSettings {
-  const flags = readFlags(args);
+  const flags = readFlags(args, OPTIONS, FLAGS);
   const checks = new FlagChecks();
   const whole = (name: Exclude<keyof typeof flags, 'json' | 'check'>, least?: number, most?: number) =>
     checks.whole(name, flags[name], least, most);
@@ -61,29 +74,4 @@ export function parseGpusBench(
   };
   checks.end(FLAGS);
   return settings;
-}
-
-function readFlags(args: readonly string[]) {
-  const text = (value: string | number) => ({ type: 'string', default: `${value}` }) as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        parts: text(PARTS.join(',')),
-        gpus: text(2),
-        device: text('gpu'),
-        jobs: text(8),
-        repeats: text(3),
-        samples: text(2048),
-        layers: text(BERT_BASE.layers),
-        hidden: text(BERT_BASE.hiddenSize),
-        heads: text(BERT_BASE.heads),
-        neurons: text(BERT_BASE.neurons),
-        json: { type: 'string' },
-        check: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (cause) {
-    throw new EspalierError('usage', (cause as Error).message, { cause, action: FLAGS });
-  }
 }

@@ -1,7 +1,5 @@
 // The flags of `npm run bench:growth`.
-import { parseArgs } from 'node:util';
-import { EspalierError } from '../../../shared/errors.ts';
-import { FlagChecks } from '../flag-checks.ts';
+import { FlagChecks, readFlags, text } from '../flag-checks.ts';
 import type { SyntheticModel } from '../synthetic-model.ts';
 import { AXES, type Axis } from './figures.ts';
 
@@ -31,9 +29,27 @@ const POINTS: Readonly<Record<Axis, string>> = {
 /** Positions of a synthetic model are 512, and its longest samples have twice the mean's tokens. */
 const MOST_TOKENS = 256;
 
+const OPTIONS = {
+  axes: text(AXES.join(',')),
+  samples: text(POINTS.samples),
+  tokens: text(POINTS.tokens),
+  layers: text(POINTS.layers),
+  workers: text(POINTS.workers),
+  simulated: text(POINTS.simulated),
+  hidden: text(64),
+  heads: text(4),
+  neurons: text(256),
+  repeats: text(1),
+  device: text('cpu'),
+  json: { type: 'string' },
+  markdown: { type: 'string' },
+  charts: { type: 'string' },
+  check: { type: 'boolean', default: false },
+} as const;
+
 /** @throws EspalierError "usage" that names every flag that is wrong. */
 export function parseGrowth(args: readonly string[]): GrowthSettings {
-  const flags = readFlags(args);
+  const flags = readFlags(args, OPTIONS, FLAGS);
   const checks = new FlagChecks();
   const list = (axis: Axis): number[] => {
     const values = flags[axis]
@@ -65,32 +81,4 @@ export function parseGrowth(args: readonly string[]): GrowthSettings {
   };
   checks.end(FLAGS);
   return settings;
-}
-
-function readFlags(args: readonly string[]) {
-  const text = (value: string | number) => ({ type: 'string', default: `${value}` }) as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        axes: text(AXES.join(',')),
-        samples: text(POINTS.samples),
-        tokens: text(POINTS.tokens),
-        layers: text(POINTS.layers),
-        workers: text(POINTS.workers),
-        simulated: text(POINTS.simulated),
-        hidden: text(64),
-        heads: text(4),
-        neurons: text(256),
-        repeats: text(1),
-        device: text('cpu'),
-        json: { type: 'string' },
-        markdown: { type: 'string' },
-        charts: { type: 'string' },
-        check: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (cause) {
-    throw new EspalierError('usage', (cause as Error).message, { cause, action: FLAGS });
-  }
 }
