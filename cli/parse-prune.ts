@@ -1,4 +1,5 @@
 // From the words of `espalier prune` to the settings of a job. Pure: looks at no file.
+import { gradualChanges, readGradual } from '../coordinator/gradual-settings.ts';
 import { methodProblems } from '../coordinator/job/method-problems.ts';
 import { multipleProblem } from '../coordinator/job/neuron-multiple.ts';
 import { readBudgets } from '../coordinator/job/read-budgets.ts';
@@ -35,6 +36,7 @@ export function parsePrune(
   const onnx = flags.choice('onnx', ['float32', 'float16'], flags.switched('onnx') ? 'float32' : null);
   const confidence = flags.fraction('max-drop-confidence', CONFIDENCE, null);
   const latencyTable = flags.text('latency-table');
+  const gradual = readGradual((flag, values) => flags.choice(flag, values, null));
   const settings: PruneSettings = {
     model: readFolder(flags, model, 'MODEL'),
     data: flags.required('data', 'FILE'),
@@ -53,6 +55,7 @@ export function parsePrune(
     labels: flags.choice('labels', ['data', 'model'], 'data'),
     method: flags.choice('method', METHODS, DEFAULT_METHOD),
     damping: flags.choice('damping', ['ridge', 'reference'], 'ridge'),
+    ...gradualChanges(gradual),
     search: searchOf(flags),
     neuronMultiple: flags.integer('neuron-multiple', COUNT, 1),
     macsLength: flags.integer('macs-length', COUNT, null),
@@ -71,8 +74,8 @@ export function parsePrune(
   if (settings.metric && settings.evaluation === null && !hasDrops)
     flags.problem(`--metric: got ${settings.metric} without --eval, expected samples to measure it on`);
   const damping = flags.all('damping').includes(settings.damping) ? settings.damping : null;
-  for (const { name, text } of methodProblems(settings.method, { damping, fisherGroup: settings.fisherGroup }))
-    flags.problem(`--${name}: ${text}`);
+  const given = { damping, fisherGroup: settings.fisherGroup, gradual };
+  for (const { name, text } of methodProblems(settings.method, given)) flags.problem(`--${name}: ${text}`);
   const multiple = multipleProblem(settings);
   if (multiple !== null) flags.problem(`--neuron-multiple: ${multiple}`);
   if (hasDrops && settings.labels === 'model')

@@ -1,4 +1,5 @@
 // report.json of one pruned model. Names of fields are stable: scripts read them.
+import type { GradualSettings } from './gradual-settings.ts';
 import type { Method, SearchKind } from './prune-settings.ts';
 import type { MeasuredSpeed } from './stages/latency.ts';
 import type { WorkerTime } from './workers/worker-times.ts';
@@ -211,6 +212,8 @@ export interface PruneReport {
   readonly method: Method;
   /** Of the tuning solves: of the method "paper" alone. */
   readonly damping: string;
+  /** Of the method "gradual" alone; none in reports of earlier versions, where all was as by default. */
+  readonly gradual?: GradualSettings;
   readonly search: SearchKind;
   readonly neuronMultiple: number;
   /** True where all layers have the same shape and config.json is one of transformers'. */

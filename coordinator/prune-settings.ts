@@ -3,6 +3,7 @@ import type { OnnxWeightDType } from '../checkpoint/onnx/onnx-model.ts';
 import type { ColumnSettings } from '../dataset/columns.ts';
 import type { TlsFiles } from '../shared/rpc/tls-files.ts';
 import type { DType } from '../shared/tensor.ts';
+import type { GradualSettings } from './gradual-settings.ts';
 
 /** How a job prunes. "gradual": in steps, with output projections refitted after each; "paper": search, rearrangement and tuning
  * of scales, once; "rearrange" and "search" end the paper's method with that stage. */
@@ -85,6 +86,8 @@ export interface PruneRequest {
    * search. */
   readonly neuronMultiple: number;
   readonly damping: Damping;
+  /** Of the method "gradual" alone: what is not as by default, see `gradualSettings`; left out: everything is. */
+  readonly gradual?: Partial<GradualSettings>;
   /** Mean sequence length that MACs are counted at; null: that of the drawn samples. */
   readonly macsLength: number | null;
   /** Longest input in tokens; null: 384 for question answering, else 128, never more than the model allows. */

@@ -15,10 +15,14 @@ export interface SharePath {
   readonly branch: number | null;
 }
 
+/** "one": a step from the dense model to each share. */
+export type GridKind = 'grid' | 'one';
+
 /** The steps to a share: all shares of the grid that are larger, however little, then the share.
  * @param share in (0, 1]. */
-export function pathTo(share: number): SharePath {
+export function pathTo(share: number, kind: GridKind = 'grid'): SharePath {
   if (!(share > 0 && share <= 1)) throw new RangeError(`share: got ${share}, expected more than 0 and at most 1`);
+  if (kind === 'one') return { trunk: [], branch: share };
   const trunk: number[] = [];
   for (let step = 0; gridShare(step) >= share; step++) trunk.push(gridShare(step));
   return trunk.at(-1) === share ? { trunk, branch: null } : { trunk, branch: share };

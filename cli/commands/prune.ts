@@ -1,5 +1,6 @@
 // espalier prune: a checkpoint, samples and budgets in; smaller models and their reports out.
 import type { Command } from 'commander';
+import { GRADUAL_SETTINGS } from '../../coordinator/gradual-settings.ts';
 import { DEFAULT_METHOD } from '../../coordinator/prune-settings.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import {
@@ -58,6 +59,8 @@ export function addPruneCommand(program: Command, context: CliContext): void {
   addValue(command, '--neuron-multiple <n>', 'keep neurons in multiples of 8, 16, 32 or 64 (default: 1)');
   command.option('--uniform', 'all layers alike: models that transformers opens as they are');
   addValue(command, '--damping <kind>', 'of the tuning solves: ridge or reference (default: ridge)');
+  for (const { flag, values, means } of Object.values(GRADUAL_SETTINGS))
+    addValue(command, `--${flag} <kind>`, `${means}: ${values.join(' or ')} (default: ${values[0]})`);
   addValue(command, '--seed <n>', 'of the draw of samples (default: 0)');
   addValue(command, '--samples <n>', 'calibration samples to draw (default: 2048)');
   command.option('--replacement', 'draw samples with replacement');

@@ -1,11 +1,12 @@
 // A campaign as its file says it, after the schema has passed it (campaign.schema.json, which describes every field).
 
+import type { GradualKeys } from '../gradual-settings.ts';
 import type { Method } from '../prune-settings.ts';
 
 /** A path from the campaign file on, or one of a volume that the coordinators share. */
 export type CampaignInput = string | { readonly volume: string; readonly path: string };
 
-export interface CampaignSettings {
+export interface CampaignSettings extends GradualKeys {
   readonly model?: CampaignInput;
   readonly data?: CampaignInput;
   readonly eval?: CampaignInput;

@@ -1,5 +1,6 @@
 // From a campaign's file to its jobs: defaults filled in, names given, what the schema cannot say checked. Pure, and run by
 // the client and by the coordinator alike, so that both mean the same jobs.
+import { gradualChanges, readGradual } from '../gradual-settings.ts';
 import { methodProblems } from '../job/method-problems.ts';
 import { multipleProblem } from '../job/neuron-multiple.ts';
 import { readBudgets } from '../job/read-budgets.ts';
@@ -67,8 +68,9 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
     const neuronMultiple = entry['neuron-multiple'] ?? 1;
     if (entry.uniform && entry.search === 'knapsack')
       problems.push(wrong(place('uniform'), 'got true with search knapsack, expected one of the two'));
-    const ofPaper = { damping: entry.damping ?? null, fisherGroup: entry['fisher-group'] ?? null };
-    for (const { name, text } of methodProblems(entry.method ?? DEFAULT_METHOD, ofPaper))
+    const gradual = readGradual((flag) => entry[flag]);
+    const given = { damping: entry.damping ?? null, fisherGroup: entry['fisher-group'] ?? null, gradual };
+    for (const { name, text } of methodProblems(entry.method ?? DEFAULT_METHOD, given))
       problems.push(wrong(place(name), text));
     const multiple = multipleProblem({ search, neuronMultiple, budgets });
     if (multiple !== null) problems.push(wrong(place('neuron-multiple'), multiple));
@@ -85,7 +87,7 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       model: entry.model!,
       data: entry.data!,
       evaluation: entry.eval ?? null,
-      settings: { ...settingsOf(entry, budgets), timing, search, neuronMultiple },
+      settings: { ...settingsOf(entry, budgets), ...gradualChanges(gradual), timing, search, neuronMultiple },
     });
   }
   return { jobs, problems: distinct(problems) };

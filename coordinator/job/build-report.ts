@@ -1,6 +1,7 @@
 // report.json of one budget from what the job measured.
 import path from 'node:path';
 import { espalierVersion } from '../../shared/rpc/version.ts';
+import { gradualSettings } from '../gradual-settings.ts';
 import {
   type LatencyBudgetReport,
   type LayerImportance,
@@ -88,6 +89,7 @@ export function buildReport(
     labels: settings.labels,
     method: settings.method,
     damping: settings.damping,
+    ...(settings.method === 'gradual' && { gradual: gradualSettings(settings.gradual) }),
     search: settings.search,
     neuronMultiple: settings.neuronMultiple,
     uniform: settings.search === 'uniform',

@@ -6,6 +6,7 @@ import { parameterCount } from '../../pruning/compact.ts';
 import { pathTo } from '../../pruning/grid.ts';
 import { mostTries, sharesFrom } from '../../pruning/smallest-share.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
+import { gradualSettings } from '../gradual-settings.ts';
 import type { JobEvent } from '../job-events.ts';
 import { type Budget, lastStage, type PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
@@ -120,13 +121,14 @@ export function runFingerprint(settings: PruneRequest, inputs: PruneInputs): obj
     // Left out where they are as ever, so that a run that an earlier version began can be resumed.
     ...(settings.search !== 'paper' && { search: settings.search }),
     ...(settings.neuronMultiple !== 1 && { neuronMultiple: settings.neuronMultiple }),
+    ...(settings.gradual && { gradual: settings.gradual }),
   };
 }
 
 /** Disk space that state and output need, about: a budget cuts heads and neurons, every model written has all the rest; a gradual
  * job keeps the projections of all students on the way. */
 export function outputBytes(
-  settings: Pick<PruneRequest, 'budgets' | 'dtype' | 'onnx' | 'method'>,
+  settings: Pick<PruneRequest, 'budgets' | 'dtype' | 'onnx' | 'method' | 'gradual'>,
   { config, dtype, parameters }: Pick<Checkpoint, 'config' | 'dtype' | 'parameters'>,
 ): number {
   const bytesOf = (type: string) => (type === 'F32' ? 4 : 2);
@@ -139,12 +141,15 @@ export function outputBytes(
 }
 
 /** Patches of all students of the trajectory, each in the state and in the scratch folder. */
-function patchBytes({ budgets }: Pick<PruneRequest, 'budgets'>, config: Checkpoint['config']): number {
+function patchBytes(
+  { budgets, gradual }: Pick<PruneRequest, 'budgets' | 'gradual'>,
+  config: Checkpoint['config'],
+): number {
   const { layers, hiddenSize, intermediateSize } = config;
   const shares = new Set<number>();
   for (const { kind, value } of budgets) {
     // What a loss or a time comes to is not known yet: the whole grid down to a tenth, and a branch for each try.
-    const { trunk, branch } = pathTo(kind === undefined ? value : 0.1);
+    const { trunk, branch } = pathTo(kind === undefined ? value : 0.1, gradualSettings(gradual).steps);
     for (const share of branch === null ? trunk : [...trunk, branch]) shares.add(share);
   }
   const tries = budgets.some(({ kind }) => kind !== undefined) ? mostTries(sharesFrom(0)) : 0;

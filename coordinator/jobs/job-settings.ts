@@ -1,6 +1,7 @@
 // From a job's spec to what the stages are asked to do. A spec comes out of the store: it may have been written by another
 // version, so what the stages take for granted is checked once more here.
 import { EspalierError } from '../../shared/errors.ts';
+import { gradualProblems } from '../gradual-settings.ts';
 import type { GatheredInputs } from '../job/cluster-inputs.ts';
 import { requireHeldOut } from '../job/held-out.ts';
 import { methodProblems } from '../job/method-problems.ts';
@@ -20,6 +21,7 @@ const MOST = 2 ** 31 - 1;
  * @throws EspalierError "campaign_format" that tells of every problem at once. */
 export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneRequest {
   const problems = [...budgetProblems(spec), ...dropProblems(spec), ...numberProblems(spec), ...choiceProblems(spec)];
+  problems.push(...gradualProblems(spec.gradual ?? {}));
   if (spec.metric !== null && spec.evaluation === null && !requireHeldOut(spec))
     problems.push(`metric: got ${spec.metric} without evaluation data, expected samples to measure it on`);
   const timing = spec.timing ?? USUAL_TIMING;
@@ -27,14 +29,15 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   const isTimed = timing.batchSizes.length > 0 || spec.fastest === true || spec.budgets.some(isLatencyBudget);
   if (isTimed) problems.push(...timingProblems(timing).map(({ name, text }) => `${name}: ${text}`));
   // A spec has a damping also where none was asked for.
-  const ofPaper = { damping: spec.damping === 'ridge' ? null : spec.damping, fisherGroup: spec.fisherGroup };
-  for (const { name, text } of methodProblems(spec.method, ofPaper)) problems.push(`${name}: ${text}`);
+  const damped = spec.damping === 'ridge' ? null : spec.damping;
+  const given = { damping: damped, fisherGroup: spec.fisherGroup, gradual: spec.gradual ?? {} };
+  for (const { name, text } of methodProblems(spec.method, given)) problems.push(`${name}: ${text}`);
   const multiple = multipleProblem({ search: 'paper', neuronMultiple: 1, ...spec });
   if (multiple !== null) problems.push(`neuronMultiple: ${multiple}`);
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
   const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
   const { macsLength, maxLength, stride, metric, dtype, onnx, search = 'paper', neuronMultiple = 1 } = spec;
-  const { maxDropConfidence, fastest } = spec;
+  const { maxDropConfidence, fastest, gradual } = spec;
   return {
     model: inputs.model.path,
     data: inputs.data.path,
@@ -42,6 +45,7 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
     columns: Object.fromEntries(COLUMNS.flatMap((name) => (spec.columns[name] ? [[name, spec.columns[name]]] : []))),
     ...{ budgets, seed, samples, replacement, fisherGroup, labels, method, damping },
     ...{ macsLength, maxLength, stride, metric, dtype, timing, search, neuronMultiple },
+    ...(gradual && { gradual }),
     ...(onnx && { onnx }),
     ...(maxDropConfidence !== undefined && { maxDropConfidence }),
     ...(fastest === true && { fastest }),

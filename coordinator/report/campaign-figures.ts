@@ -1,5 +1,6 @@
 // Jobs beside each other: how much of the dense quality each keeps, how much faster it became, and the trade-off of those that
 // prune one model in several ways or with several seeds.
+import { gradualSettings, gradualWords } from '../gradual-settings.ts';
 import type { LatencyBudgetReport, PruneReport } from '../prune-report.ts';
 import { drawDotChart } from './dot-chart.ts';
 import type { Figure, Legend } from './figure.ts';
@@ -249,6 +250,7 @@ function settingsOf(report: PruneReport): Readonly<Record<string, string>> {
   // Older reports know neither.
   const { search, neuronMultiple }: Partial<PruneReport> = report;
   const values = { method, damping, labels, samples, fisherGroup, replacement, dtype, search, neuronMultiple };
+  Object.assign(values, Object.fromEntries(gradualWords(gradualSettings(report.gradual))));
   const texts = Object.entries(values).map(([name, value]) => [name, String(value ?? 'none')]);
   return { ...Object.fromEntries(texts), data: data.name ?? data.digest.slice(0, 8) };
 }

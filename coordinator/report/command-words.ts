@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import { COLUMN_FLAGS } from '../../dataset/columns.ts';
+import { gradualSettings, gradualWords } from '../gradual-settings.ts';
 import type { Budget, BudgetKind, ColumnSettings, PruneRequest } from '../prune-settings.ts';
 
 /** What a command line calls the inputs. */
@@ -35,6 +36,7 @@ const WORDS: {
   labels: (labels) => ['--labels', labels],
   method: (method) => ['--method', method],
   damping: (damping) => ['--damping', damping],
+  gradual: (changes) => gradualWords(gradualSettings(changes)).flatMap(([flag, value]) => [`--${flag}`, value]),
   search: (search) => (search === 'uniform' ? ['--uniform'] : ['--search', search]),
   neuronMultiple: (multiple) => ['--neuron-multiple', String(multiple)],
   macsLength: (tokens) => optional('--macs-length', tokens),
@@ -68,10 +70,10 @@ function optional(flag: string, value: string | number | null): readonly string[
 /** Words after the program's name. All that a result depends on is there, with what was left to the command spelt out. */
 export function commandWords(request: PruneRequest, names: InputNames): string[] {
   const asked = (Object.keys(WORDS) as (keyof typeof WORDS)[]).filter(
-    // A gradual job has no scales to damp, and refuses to be told how.
-    (name) => name !== 'damping' || request.method !== 'gradual',
+    // Either method refuses to be told what is the other's alone.
+    (name) => name !== (request.method === 'gradual' ? 'damping' : 'gradual'),
   );
-  const settings = asked.flatMap((name) => wordsOf(request, name));
+  const settings = asked.flatMap((name) => wordsOf({ ...request, gradual: request.gradual ?? {} }, name));
   const evaluation = names.evaluation === null ? [] : ['--eval', names.evaluation];
   const table = [
     ...optional('--latency-table', names.latencyTable ?? null),

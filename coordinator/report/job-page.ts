@@ -1,5 +1,6 @@
 // The page of one job: what its budgets cost and gained, what was kept, where the time went, and how to do it again.
 
+import { gradualSettings, gradualWords } from '../gradual-settings.ts';
 import type { PruneReport } from '../prune-report.ts';
 import { allowedLoss, budgetsOfTime } from './asked-budgets.ts';
 import { commandLines } from './command-words.ts';
@@ -201,9 +202,10 @@ function onnxFiles(budgets: ReportedJob['budgets']): Html | null {
 `;
 }
 
-/** With what is of the paper's method alone. */
-function methodOf({ method, damping, fisherGroup }: PruneReport): [string, string | number][] {
-  if (method === 'gradual') return [['method', method]];
+/** With what is of the one method alone. */
+function methodOf({ method, damping, gradual, fisherGroup }: PruneReport): [string, string | number][] {
+  if (method === 'gradual')
+    return [['method', [method, ...gradualWords(gradualSettings(gradual)).map((words) => words.join(' '))].join(', ')]];
   return [
     ['samples a Fisher row', fisherGroup],
     ['method', `${method}, damping ${damping}`],

@@ -95,6 +95,7 @@ const SCHEMA = object(
   {
     ...{ command: { type: 'array', items: text }, importance: object({ heads: amounts, neurons: amounts }) },
     tokensPerBatch: amount,
+    gradual: { type: 'object', additionalProperties: text },
     denseLayer: object({ heads: amount, neurons: amount }),
     workerTimes: {
       type: 'array',

@@ -2,6 +2,7 @@
 import type { Importance } from '../../pruning/fisher.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import { gradualSettings } from '../gradual-settings.ts';
 import type { Costs } from '../job/budget.ts';
 import type { JobContext } from '../job/job-context.ts';
 import type { PruneRequest } from '../prune-settings.ts';
@@ -27,7 +28,7 @@ export interface PrunerParts {
   /** A search by time only where a budget asks for one. */
   readonly searches: { readonly macs: MaskSearch; readonly time: MaskSearch | null };
   readonly costs: Costs;
-  readonly settings: Pick<PruneRequest, 'method' | 'damping'>;
+  readonly settings: Pick<PruneRequest, 'method' | 'damping' | 'gradual'>;
   /** Folder of the plan's stages. */
   readonly prefix: string;
 }
@@ -55,8 +56,9 @@ async function openStaged(context: JobContext, parts: PrunerParts): Promise<Prun
 async function openGradual(context: JobContext, parts: PrunerParts): Promise<Pruner> {
   const { costs, prefix } = parts;
   const dense = new DenseModel(context, prefix);
+  const settings = gradualSettings(parts.settings.gradual);
   const trajectory = (cost: CostKind) =>
-    new Trajectory(context, { cost, search: searchOf(parts, cost), costs, dense, prefix });
+    new Trajectory(context, { cost, search: searchOf(parts, cost), costs, dense, prefix, settings });
   const byCost = { macs: trajectory('macs'), time: parts.searches.time && trajectory('time') };
   const of = (cost: CostKind) => byCost[cost] ?? missing(cost);
   // No student on the way is measured: each step tells its divergence.

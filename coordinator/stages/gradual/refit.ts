@@ -15,6 +15,7 @@ import { EspalierError } from '../../../shared/errors.ts';
 import type { RefitEquationsTask } from '../../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { SumSource } from '../../../shared/rpc/generated/espalier/v1/SumSource.ts';
 import type { TokenWeights } from '../../../shared/rpc/generated/espalier/v1/TokenWeights.ts';
+import type { GradualSettings } from '../../gradual-settings.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../../job/job-context.ts';
 import { readLadderReport } from '../../job/ladder-report.ts';
 import { blobRef } from '../../job/model-blobs.ts';
@@ -38,6 +39,7 @@ export interface RefitInput {
   readonly student: Student;
   /** At the student that the step starts from. */
   readonly gradients: StudentGradients;
+  readonly settings: Pick<GradualSettings, 'positionWeights'>;
   /** What an earlier run had finished, in order. */
   readonly resumed: readonly RefittedSubLayer[];
 }
@@ -61,9 +63,11 @@ export function runRefit(
     let student = refitted.reduce((own, { patch }) => withPatch(own, patch), input.student);
     const steps = keptSubLayers(student.masks);
     if (refitted.length === steps.length) return refitted;
-    const tokens = await input.gradients.tokens();
+    const { gradients, settings } = input;
+    const weights =
+      settings.positionWeights === 'equal' ? null : { tokens: await gradients.tokens(), means: gradients.means };
     for (const step of steps.slice(refitted.length)) {
-      const found = await refitSubLayer(context, { student, tokens, means: input.gradients.means }, step);
+      const found = await refitSubLayer(context, { student, weights }, step);
       student = withPatch(student, found.patch);
       refitted = [...refitted, found];
       await onFound(refitted, refitted.length === steps.length);
@@ -77,8 +81,8 @@ const MOST_SPREAD = MOST_NODES.judging / NODES_PER_WORKER;
 
 interface SubLayerInput {
   readonly student: Student;
-  readonly tokens: readonly TokenGradientBlob[];
-  readonly means: Float64Array;
+  /** What positions are weighted by; null: all count alike. */
+  readonly weights: { readonly tokens: readonly TokenGradientBlob[]; readonly means: Float64Array } | null;
 }
 
 async function refitSubLayer(
@@ -102,8 +106,7 @@ async function refitSubLayer(
   const fitted = { first: 0, end: plan.fitShards };
   const judging = { first: plan.fitShards, end: plan.shards.length };
   const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
-  const mean = input.means[stepOf(layer, subLayer)];
-  const weightsOf = (span: ShardSpan) => tokenWeights(input.tokens, mean, span);
+  const weightsOf = (span: ShardSpan) => tokenWeights(input.weights, stepOf(layer, subLayer), span);
 
   const spread = Math.min(workers.tuningSpread ?? workers.count, MOST_SPREAD);
   const task = (node: ShardSpan): TaskSpec => {
@@ -165,9 +168,10 @@ interface NamedWeights {
 const NO_WEIGHTS: NamedWeights = { message: null, blobs: [] };
 
 /** What positions of the shards count by; where the loss depends on no output of the sub-layer all count alike. */
-function tokenWeights(tokens: readonly TokenGradientBlob[], mean: number, { first, end }: ShardSpan): NamedWeights {
-  if (mean === 0) return NO_WEIGHTS;
-  const own = tokens.filter(({ shards }) => shards.first < end && shards.end > first);
+function tokenWeights(from: SubLayerInput['weights'], subLayer: number, { first, end }: ShardSpan): NamedWeights {
+  const mean = from?.means[subLayer] ?? 0;
+  if (from === null || mean === 0) return NO_WEIGHTS;
+  const own = from.tokens.filter(({ shards }) => shards.first < end && shards.end > first);
   const gradients = own.map(({ shards, source }) => ({ shards, blob: blobRef(source) }));
   return { message: { gradients, mean }, blobs: own.map(({ source }) => source) };
 }

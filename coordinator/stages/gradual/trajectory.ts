@@ -4,6 +4,7 @@
 // goes on share it.
 import { pathTo } from '../../../pruning/grid.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import type { GradualSettings } from '../../gradual-settings.ts';
 import type { Costs } from '../../job/budget.ts';
 import type { JobContext } from '../../job/job-context.ts';
 import { maskedStudent, type Student, withPatch } from '../../job/student.ts';
@@ -49,6 +50,7 @@ export interface TrajectoryParts {
   readonly search: MaskSearch;
   readonly costs: Pick<Costs, 'tokens'>;
   readonly dense: DenseModel;
+  readonly settings: GradualSettings;
   /** Folder of the plan's stages. */
   readonly prefix: string;
 }
@@ -86,7 +88,7 @@ export class Trajectory {
   async #reach(share: number): Promise<ReachedStudent> {
     const known = this.#reached.get(share);
     if (known !== undefined) return known;
-    const base = baseOf(share);
+    const base = this.#baseOf(share);
     const from = base === null ? { student: this.#parts.dense.student, steps: [] } : await this.#reach(base);
     const reached = await this.#step(from, share);
     this.#reached.set(share, reached);
@@ -95,7 +97,7 @@ export class Trajectory {
 
   async #step(from: ReachedStudent, share: number): Promise<ReachedStudent> {
     const { dense, costs } = this.#parts;
-    const gradients = await this.#gradientsAt(baseOf(share));
+    const gradients = await this.#gradientsAt(this.#baseOf(share));
     const searched = await this.#search(share);
     const start: Student = { masks: searched.value, patches: from.student.patches };
     const refit = await this.#refit(share, start, gradients);
@@ -131,7 +133,7 @@ export class Trajectory {
   async #search(share: number): Promise<{ readonly value: Masks; readonly seconds: number }> {
     const known = this.#masks.get(share);
     if (known !== undefined) return known;
-    const base = baseOf(share);
+    const base = this.#baseOf(share);
     const { importance } = await this.#gradientsAt(base);
     const remaining = base === null ? this.#parts.dense.student.masks : (await this.#reach(base)).student.masks;
     const found = await maskStage(this.#context, 'search', this.#label(share), this.#name(share, 'masks'), async () =>
@@ -158,7 +160,7 @@ export class Trajectory {
     let stored = resumed.refitted.length;
     const refitted = await runRefit(
       context,
-      { student, gradients, resumed: resumed.refitted },
+      { student, gradients, resumed: resumed.refitted, settings: this.#parts.settings },
       {
         async store(found) {
           await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);
@@ -172,6 +174,12 @@ export class Trajectory {
     return { refitted, seconds };
   }
 
+  /** The share of the grid that the step to this one starts from; null: the dense model. */
+  #baseOf(share: number): number | null {
+    const { trunk, branch } = pathTo(share, this.#parts.settings.steps);
+    return trunk.at(branch === null ? -2 : -1) ?? null;
+  }
+
   #label(share: number): string {
     return this.#parts.cost === 'time' ? `time ${share}` : `${share}`;
   }
@@ -179,10 +187,4 @@ export class Trajectory {
   #name(share: number, stage: string): string {
     return `${this.#parts.prefix}/gradual-${this.#parts.cost}/${share}/${stage}`;
   }
-}
-
-/** The share of the grid that the step to this one starts from; null: the dense model. */
-function baseOf(share: number): number | null {
-  const { trunk, branch } = pathTo(share);
-  return trunk.at(branch === null ? -2 : -1) ?? null;
 }

@@ -116,6 +116,11 @@ describe('the form of a campaign', () => {
       'method: gradual, fisher-group: 4',
       "jobs[0].fisher-group: [campaign_format] got 4 with the method gradual, which takes each sample's gradient alone; expected the method paper, or no group",
     ],
+    [
+      'method: paper, position-weights: gradient',
+      'jobs[0].position-weights: [campaign_format] got gradient with the method paper, which prunes once; expected the method gradual, or no position-weights',
+    ],
+    ['gradual-steps: two', 'jobs[0].gradual-steps: [campaign_format] got "two", expected grid, one'],
     ['damping: none', 'jobs[0].damping: [campaign_format] got "none", expected ridge, reference'],
     ['search: best', 'jobs[0].search: [campaign_format] got "best", expected paper, knapsack'],
     ['neuron-multiple: 5', 'jobs[0].neuron-multiple: [campaign_format] got 5, expected 1, 8, 16, 32, 64'],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { CliContext, Jobs } from '../../../cli/context.ts';
 import { runCommandLine } from '../../../cli/run-command-line.ts';
+import { GRADUAL_SETTINGS } from '../../../coordinator/gradual-settings.ts';
 import { ERROR_CODES, EspalierError } from '../../../shared/errors.ts';
 import { projectRoot } from '../../../shared/project-root.ts';
 import { pruneReport } from './reports.ts';
@@ -15,6 +16,7 @@ const FLAGS = [
   ...['search', 'neuron-multiple', 'uniform', 'batch-size', 'length', 'threads', 'runtime'],
   ...['max-drop', 'max-drop-confidence', 'fastest'],
   ...['latency', 'latency-ms', 'latency-table', 'other-machine'],
+  ...Object.values(GRADUAL_SETTINGS).map(({ flag }) => flag),
   ...['fisher-group', 'labels', 'macs-length', 'dtype', 'onnx', 'metric', 'max-length', 'stride', 'text-column'],
   ...['text-pair-column', 'label-column', 'question-column', 'context-column', 'answers-column', 'workers', 'worker'],
   ...['tls-ca', 'tls-certificate', 'tls-key', 'insecure', 'device', 'kernels', 'json', 'quiet'],

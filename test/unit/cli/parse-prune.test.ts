@@ -184,6 +184,12 @@ describe('parsePrune', () => {
       'usage',
       /^--damping: got ridge with the method gradual, which tunes no scales; .*--fisher-group: got 4 with the method gradual/,
     ],
+    [
+      { method: ['paper'], 'gradual-steps': ['grid'] },
+      'usage',
+      '--gradual-steps: got grid with the method paper, which prunes once; expected the method gradual, or no gradual-steps',
+    ],
+    [{ 'position-weights': ['loss'] }, 'usage', '--position-weights: got loss, expected gradient, equal'],
     [{ damping: ['none'] }, 'usage', '--damping: got none, expected ridge, reference'],
     [{ search: ['uniform'] }, 'usage', '--search: got uniform, expected paper, knapsack'],
     [{ 'neuron-multiple': ['5'] }, 'usage', '--neuron-multiple: got 5, expected 1, 8, 16, 32, 64'],

@@ -35,6 +35,13 @@ test('everything that a spec says', () => {
   assert.deepEqual(rest, expected);
 });
 
+test('settings of the gradual method, which older specs do not have', () => {
+  const gradual = { steps: 'one', positionWeights: 'equal' } as const;
+  const spec: JobSpec = { ...SPEC, method: 'gradual', damping: 'ridge', fisherGroup: null };
+  assert.deepEqual(pruneRequest({ ...spec, gradual }, INPUTS).gradual, gradual);
+  assert.ok(!('gradual' in pruneRequest(spec, INPUTS)));
+});
+
 test('a spec of a version that knew one search', () => {
   const { search: _search, neuronMultiple: _neuronMultiple, ...older } = SPEC;
   const { search, neuronMultiple } = pruneRequest(older, INPUTS);
@@ -79,6 +86,19 @@ for (const [what, change, message] of [
     'damping of a gradual job',
     { method: 'gradual', damping: 'reference', fisherGroup: null },
     /^damping: got reference with the method gradual/,
+  ],
+  [
+    'a step of another method',
+    { gradual: { steps: 'one' } },
+    /^gradual-steps: got one with the method rearrange, which prunes once; expected the method gradual, or no gradual-steps$/,
+  ],
+  [
+    'settings of the gradual method that no version had',
+    {
+      ...{ method: 'gradual', damping: 'ridge', fisherGroup: null },
+      gradual: { steps: 'two', __proto__x: 'a', positionWeights: 'equal' },
+    },
+    /^gradual-steps: got two, expected one of grid, one; gradual: got __proto__x, expected one of steps, /,
   ],
   [
     'an unknown method',

@@ -39,7 +39,12 @@ test('the path to a share starts with the path to every larger share of the grid
   }
 });
 
+test('one step: every share is a branch from the dense model', () => {
+  for (const share of [0.8, 0.5, 0.45, 0.01]) assert.deepEqual(pathTo(share, 'one'), { trunk: [], branch: share });
+});
+
 test('what is no share is refused', () => {
-  for (const share of [0, 1.5, -0.1, Number.NaN])
-    assert.throws(() => pathTo(share), { name: 'RangeError', message: /expected more than 0 and at most 1$/ });
+  for (const kind of ['grid', 'one'] as const)
+    for (const share of [0, 1.5, -0.1, Number.NaN])
+      assert.throws(() => pathTo(share, kind), { name: 'RangeError', message: /expected more than 0 and at most 1$/ });
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { runCommandLine } from '../../../cli/run-command-line.ts';
+import { GRADUAL_SETTINGS, gradualChanges, readGradual } from '../../../coordinator/gradual-settings.ts';
 import type { PruneRequest, PruneSettings } from '../../../coordinator/prune-settings.ts';
 import { commandWords, inputName, shellLine } from '../../../coordinator/report/command-words.ts';
 import { benchSettings } from '../../bench/bench-settings.ts';
@@ -60,10 +61,24 @@ function drop(text: string): PruneRequest['budgets'][number] {
   return { text: `max-drop-${text}`, value: Number(text), kind: 'max-drop' };
 }
 
+/** What the gradual method alone reads, each as it is not by itself. */
+const GRADUAL: PruneRequest = {
+  ...USUAL,
+  method: 'gradual',
+  ...gradualChanges(readGradual((_, values) => values[1])),
+};
 const ONE_DROP: PruneRequest = { ...USUAL, budgets: [drop('0.01')] };
 /** As a job of one machine has it. */
 const BY_TABLE = { ...OTHER, latencyTable: 'their table.json', otherMachine: true };
-const CASES = { usual: USUAL, other: OTHER, table: BY_TABLE, uniform: UNIFORM, drops: DROPS, 'one drop': ONE_DROP };
+const CASES = {
+  usual: USUAL,
+  other: OTHER,
+  table: BY_TABLE,
+  uniform: UNIFORM,
+  drops: DROPS,
+  'one drop': ONE_DROP,
+  gradual: GRADUAL,
+};
 
 for (const [name, request] of Object.entries(CASES))
   test(`${name} settings come back from the command line that they make`, async () => {
@@ -80,6 +95,13 @@ test('names of inputs keep no folder of the machine, and are never flags', () =>
   assert.equal(inputName('/home/ada/secret/train.jsonl'), 'train.jsonl');
   assert.equal(inputName('../../ada/bert/'), 'bert');
   assert.equal(inputName('/x/--force'), './--force');
+});
+
+test('what only the gradual method reads is spelt out of a gradual job, and of no other', () => {
+  const flags = Object.values(GRADUAL_SETTINGS).map(({ flag }) => `--${flag}`);
+  const words = commandWords({ ...USUAL, method: 'gradual' }, USUAL);
+  assert.ok(flags.every((flag) => words.includes(flag)) && !words.includes('--damping'), words.join(' '));
+  assert.ok(!commandWords(USUAL, USUAL).some((word) => flags.includes(word)));
 });
 
 test('a line for the shell quotes what a shell would read otherwise', () => {

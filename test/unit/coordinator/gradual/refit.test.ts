@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
 import { readPatches } from '../../../../coordinator/job/read-patches.ts';
 import { maskedStudent, type Student } from '../../../../coordinator/job/student.ts';
 import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
@@ -35,14 +36,18 @@ async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
   }
 }
 
-async function refitIn(world: GradualWorld, resumed: readonly RefittedSubLayer[] = []) {
+async function refitIn(
+  world: GradualWorld,
+  resumed: readonly RefittedSubLayer[] = [],
+  settings: Parameters<typeof runRefit>[1]['settings'] = gradualSettings(undefined),
+) {
   const { context } = world;
   const gradients = await storedGradients(context, maskedStudent(denseMasks(2, 2, 6)), { name: 'gradients' });
   const stored: number[] = [];
   const told: number[] = [];
   const refitted = await runRefit(
     context,
-    { student: prunedStudent(), gradients, resumed },
+    { student: prunedStudent(), gradients, resumed, settings },
     { store: async (found) => void stored.push(found.length), progress: (done) => told.push(done) },
   );
   return { refitted, stored, told, gradients };
@@ -98,6 +103,18 @@ test('one worker: a task a sub-layer, each with the patches before it and the to
       refitted.map(({ report }) => [report.kept, report.rung, report.heldOutBefore, report.heldOutAfter]),
       [1, 6, 2, 0].map((kept) => [kept, 'ridge 0.01', 2, 1]),
     );
+  }));
+
+test('positions that all count alike: no token gradients go anywhere, with one worker or several', () =>
+  inFolder(async (folder) => {
+    const settings = gradualSettings({ positionWeights: 'equal' });
+    const worlds = [1, 3].map((workers) => gradualWorld(path.join(folder, `${workers}`), { workers }));
+    for (const world of worlds) {
+      await refitIn(world, [], settings);
+      const asked = world.tasks.flatMap(({ request: { refit, refitEquations } }) => refit ?? refitEquations ?? []);
+      assert.ok(asked.length >= 4);
+      for (const { weights } of asked) assert.equal(weights, null);
+    }
   }));
 
 test('several workers: sums of nodes, weighted by their own shards, folded in the order of the tree; the same patches', () =>

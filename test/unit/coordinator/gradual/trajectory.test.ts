@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
 import { modelCosts } from '../../../../coordinator/job/budget.ts';
 import { macsSearch } from '../../../../coordinator/stages/find-masks.ts';
 import { DenseModel, Trajectory } from '../../../../coordinator/stages/gradual/trajectory.ts';
@@ -28,7 +29,14 @@ interface Opened extends GradualWorld {
 }
 
 /** @param options.at the folder of an earlier run. */
-function open(options: { at?: string; workers?: number; answers?: Parameters<typeof gradualWorld>[1] } = {}): Opened {
+function open(
+  options: {
+    at?: string;
+    workers?: number;
+    answers?: Parameters<typeof gradualWorld>[1];
+    gradual?: Parameters<typeof gradualSettings>[0];
+  } = {},
+): Opened {
   const { at = path.join(folder, `${folders++}`), workers = 1 } = options;
   const world = gradualWorld(at, { config: CONFIG, workers, ...options.answers });
   const searched = { search: 'paper', neuronMultiple: 1 } as const;
@@ -36,7 +44,8 @@ function open(options: { at?: string; workers?: number; answers?: Parameters<typ
   const costs = modelCosts(config, 5, { budgets: [], ...searched });
   const dense = new DenseModel(world.context, 'plan');
   const search = macsSearch(config, costs, searched);
-  const trajectory = new Trajectory(world.context, { cost: 'macs', search, costs, dense, prefix: 'plan' });
+  const settings = gradualSettings(options.gradual);
+  const trajectory = new Trajectory(world.context, { cost: 'macs', search, costs, dense, prefix: 'plan', settings });
   return { ...world, trajectory, totalMacs: costs.totalMacs };
 }
 
@@ -102,6 +111,22 @@ test('what is on the way is made once, for branches and budgets alike', async ()
   assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 6 * 4, evaluate: 7 * held });
   await trajectory.prune(0.45);
   assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 6 * 4, evaluate: 7 * held });
+});
+
+test('one step: every share from the dense model, whose gradients all of them share', async () => {
+  const world = open({ gradual: { steps: 'one' } });
+  const { shards } = world.context.calibration.plan;
+  const found = await world.trajectory.prune(0.3);
+  assert.deepEqual(
+    found.steps!.map(({ share }) => share),
+    [0.3],
+  );
+  assert.ok(found.macs <= 0.3 * world.totalMacs);
+  const other = await world.trajectory.prune(0.5);
+  assert.equal(kinds(world).gradients, shards.length);
+  assert.equal(kinds(world).refit, 2 * 4);
+  const alone = open({ gradual: { steps: 'one' } });
+  assert.deepEqual(told(await alone.trajectory.prune(0.5)), told(other));
 });
 
 test('masks of a share are those that its student ends with, and refit nothing of that step', async () => {
