@@ -91,6 +91,7 @@ export interface JobStore {
   retry(prefix: string): Promise<JobRecord>;
   /** Removes a job that has ended. Its blobs are collected later. */
   delete(prefix: string): Promise<void>;
-  /** Calls the listener with every change of a job, `null` when it was deleted. @returns a function that ends it. */
+  /** Calls the listener with changes of jobs, `null` for one that was deleted; a version that another coordinator replaced at
+   * once may be left out. @returns a function that ends it. */
   onChange(listener: (id: string, job: JobSummary | null) => void): () => void;
 }

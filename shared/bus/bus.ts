@@ -37,7 +37,9 @@ export interface KeyValueBucket {
   update(key: string, value: Uint8Array, revision: number): Promise<number | null>;
   /** Deletes exactly this revision. @returns whether it did. */
   delete(key: string, revision: number): Promise<boolean>;
-  /** Tells of every key under `prefix` as it is now, then of every change, in order of revisions, until the signal aborts.
+  /** Tells of every key under `prefix` as it is now, then of changes, in order of revisions, until the signal aborts. What is
+   * told last of a key is its newest version; one that was replaced before the server had sent it is never told. A key
+   * that was gone before any version of it was told may be told as deleted, or not at all.
    * @returns when all that were there have been told. */
   watch(
     prefix: string,

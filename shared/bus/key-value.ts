@@ -58,8 +58,9 @@ export class NatsKeyValue implements KeyValueBucket {
     if (prefix !== '' && (!prefix.endsWith('.') || !KEY.test(prefix.slice(0, -1))))
       throw new EspalierError('internal', `got prefix ${prefix}, expected one of whole words that ends with a dot`);
     return new Promise((resolve, reject) => {
-      let isCaughtUp = false;
       let isRestart = false;
+      // Until all that were there have been told, a deletion is news only of a key that was told already.
+      let toldFirst: Set<string> | null = new Set();
       const read = {
         stream: this.#stream,
         subject: `${this.#prefix}${prefix}>`,
@@ -68,10 +69,12 @@ export class NatsKeyValue implements KeyValueBucket {
         onMessage: (revision: number, message: LinkMessage) => {
           const key = message.subject.slice(this.#prefix.length);
           const value = isDeletion(message) ? null : message.data;
-          if (value !== null || isCaughtUp) onEntry({ key, value, revision });
+          if (value === null && toldFirst?.has(key) === false) return;
+          toldFirst?.add(key);
+          onEntry({ key, value, revision });
         },
         onCaughtUp: () => {
-          isCaughtUp = true;
+          toldFirst = null;
           if (isRestart) onRestart?.end();
           resolve();
         },

@@ -24,7 +24,7 @@ export class JobWatch {
   readonly #events = new Map<string, LoggedEvent[]>();
   readonly #follows = new Map<string, AbortController>();
   readonly #abort = new AbortController();
-  /** States that each record has gone through, in order, without repetitions. */
+  /** States that each record was seen in, in order, without repetitions; one that lasted a moment only may not be among them. */
   readonly #states = new Map<string, string[]>();
 
   private constructor(bus: Bus) {

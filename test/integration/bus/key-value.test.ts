@@ -80,7 +80,7 @@ test('of twenty writers of one revision exactly one wins, and a read sees it at 
   assert.equal(creators.filter((result) => result !== null).length, 1);
 });
 
-test('keys under a prefix only are told, the newest of each first, then changes in order', async () => {
+test('keys under a prefix only are told, the newest of each first, then what changes, in order', async () => {
   await bus.leases.create('coordinator.other', bytes('not told'));
   const one = (await bus.jobs.create('watched.one', bytes('a')))!;
   const gone = (await bus.jobs.create('watched.gone', bytes('x')))!;
@@ -93,6 +93,8 @@ test('keys under a prefix only are told, the newest of each first, then changes 
     'all that were there have been told when it resolves; what was deleted before is no news',
   );
   const two = (await bus.jobs.create('watched.two', bytes('c')))!;
+  // A version that is replaced before it was sent is not told.
+  await until('the new key to be told', () => told.length === 2);
   await bus.jobs.delete('watched.two', two);
   await bus.jobs.create('unwatched', bytes('d'));
   await until('the deletion to be told', () => told.length === 3);
@@ -105,6 +107,50 @@ test('keys under a prefix only are told, the newest of each first, then changes 
     ],
   );
   assert.equal((await watch(bus, 'nothing.')).length, 0, 'a prefix without keys is caught up at once');
+});
+
+test('of keys that change quickly the newest versions are told at last, in order, others perhaps', async () => {
+  const told = await watch(bus, 'quick.');
+  const newest = new Map<string, string | null>();
+  const change = async (key: string, isDeleted: boolean) => {
+    let revision = (await bus.jobs.create(key, bytes('0')))!;
+    for (let version = 1; version <= 20; version += 1)
+      revision = (await bus.jobs.update(key, bytes(`${version}`), revision))!;
+    if (isDeleted) assert.ok(await bus.jobs.delete(key, revision));
+    newest.set(key, isDeleted ? null : '20');
+  };
+  await Promise.all(Array.from({ length: 20 }, (_, i) => change(`quick.${i}`, i % 2 === 0)));
+  const last = () => new Map(told.map(({ key, value }) => [key, text(value)]));
+  const isTold = () => [...newest].every(([key, value]) => last().get(key) === value);
+  await until('the newest version of each key', isTold);
+  assert.equal(last().size, 20);
+  const revisions = told.map(({ revision }) => revision);
+  assert.deepEqual(
+    revisions,
+    [...new Set(revisions)].sort((a, b) => a - b),
+    'each version once, in order',
+  );
+});
+
+test('the deletion of a key that was told is told, also while others are still to be told', async () => {
+  // More than is on its way at once: the server waits for the watcher.
+  const value = new Uint8Array(500_000);
+  const keys = Array.from({ length: 30 }, (_, i) => `large.${i}`);
+  const revisions = await Promise.all(keys.map((key) => bus.jobs.create(key, value)));
+  const other = await another();
+  const told: [string, boolean][] = [];
+  let deletion: Promise<boolean> | null = null;
+  const stop = new AbortController();
+  releases.add(() => stop.abort());
+  const note = (entry: KeyEntry) => {
+    told.push([entry.key, entry.value !== null]);
+    deletion ??= bus.jobs.delete(entry.key, entry.revision);
+  };
+  await other.jobs.watch('large.', note, stop.signal);
+  assert.equal(await deletion, true);
+  const [[first]] = told;
+  await until('the deletion', () => told.some(([key, isThere]) => key === first && !isThere));
+  assert.equal(told.length, revisions.length + 1);
 });
 
 test('a watch tells once of every key across a server that is killed and comes back on its store', async () => {
