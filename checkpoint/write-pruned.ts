@@ -3,7 +3,7 @@
 import { constants, copyFile, mkdir, open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { keptIndices, type Masks, type SubLayer } from '../pruning/masks.ts';
-import type { Patch } from '../pruning/patch.ts';
+import type { Patch, PatchPart } from '../pruning/patch.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { projectRoot } from '../shared/project-root.ts';
 import { type SafetensorsSource, writeSafetensors } from '../shared/safetensors.ts';
@@ -36,7 +36,7 @@ export type PrunedLayout = 'espalier' | 'stock';
 
 /** Writes the dense model `source`, pruned by `masks`, into `directory`, which is made where it is missing; files of
  * the same names are replaced. Not atomic: whoever needs that writes into a folder aside and renames it.
- * @param patches refitted output projections in place of the model's own, at most one a sub-layer.
+ * @param patches refitted projections in place of the model's own, at most one of a sub-layer's inputs and one of its output.
  * @returns the digest that digestCheckpoint gives for the folder, the size of model.safetensors, and its elements.
  * @throws EspalierError "model_unsupported" for a source that is pruned already, "output_exists" for its own folder, "shape_mismatch" for masks or patches of another
  * model, "protocol" for masks that keep what a patch lacks, "internal" for the layout "stock" of a model that no stock config can say, "not_finite" where scales or folded weights are not finite in `dtype`; errors of the file system as they are. */
@@ -169,8 +169,13 @@ function firstNotFinite(values: Float32Array): number {
 }
 
 function masksText(masks: Masks, patches: readonly Patch[]): string {
-  const refitted = (subLayer: SubLayer) =>
-    patches.filter((patch) => patch.subLayer === subLayer).map(({ layer }) => layer);
+  const refitted = (part: PatchPart) => {
+    const own = patches.filter((patch) => patch.part === part);
+    const layersOf = (subLayer: SubLayer) =>
+      own.filter((patch) => patch.subLayer === subLayer).map(({ layer }) => layer);
+    return own.length === 0 ? null : { attention: layersOf('attention'), ffn: layersOf('ffn') };
+  };
+  const [outputs, inputs] = [refitted('output'), refitted('input')];
   const rows = (values: Uint8Array | Float32Array, width: number) =>
     Array.from({ length: masks.layers }, (_, layer) => [...values.subarray(layer * width, (layer + 1) * width)]);
   const json = {
@@ -179,8 +184,9 @@ function masksText(masks: Masks, patches: readonly Patch[]): string {
     neurons: rows(masks.neuronMask, masks.neurons),
     head_scales: rows(masks.headScales, masks.heads),
     neuron_scales: rows(masks.neuronScales, masks.neurons),
-    // Layers whose output projections are those of patches.
-    ...(patches.length > 0 && { refitted: { attention: refitted('attention'), ffn: refitted('ffn') } }),
+    // Layers whose output or input projections are those of patches.
+    ...(outputs !== null && { refitted: outputs }),
+    ...(inputs !== null && { refitted_inputs: inputs }),
   };
   return `${JSON.stringify(json)}\n`;
 }

@@ -1,20 +1,21 @@
-// A student as it travels: masks, and its refitted output projections by digest.
+// A student as it travels: masks, and its refitted projections by digest.
 import type { Masks } from '../../pruning/masks.ts';
-import { type SubLayerPlace, stepOf } from '../../pruning/sub-layers.ts';
+import type { PatchPlace } from '../../pruning/patch.ts';
+import { stepOf } from '../../pruning/sub-layers.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { MaskSet } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import { maskSet } from './mask-set.ts';
 import { blobRef } from './model-blobs.ts';
 
-/** The patch of one sub-layer, as a blob (worker.proto). */
-export interface PatchBlob extends SubLayerPlace {
+/** A patch as a blob (worker.proto). */
+export interface PatchBlob extends PatchPlace {
   readonly source: BlobSource;
 }
 
 /** A pruned model relative to its dense one. */
 export interface Student {
   readonly masks: Masks;
-  /** At most one a sub-layer, in the order in which sub-layers run. */
+  /** At most one of a sub-layer's inputs and one of its output, in the order in which they run. */
   readonly patches: readonly PatchBlob[];
 }
 
@@ -27,7 +28,10 @@ export function maskedStudent(masks: Masks): Student {
 export function studentSet({ masks, patches }: Student): MaskSet {
   return {
     ...maskSet(masks),
-    patches: patches.map(({ layer, subLayer, source }) => ({ layer, subLayer, blob: blobRef(source) })),
+    patches: patches.map(({ layer, subLayer, part, source }) => ({
+      ...{ layer, subLayer, blob: blobRef(source) },
+      ...(part === 'input' && { part }),
+    })),
   };
 }
 
@@ -35,11 +39,13 @@ export function studentBlobs({ patches }: Student): BlobSource[] {
   return patches.map(({ source }) => source);
 }
 
-/** The student with one more patch, in place of what its sub-layer had. */
+/** The student with one more patch, in place of what these projections were. */
 export function withPatch({ masks, patches }: Student, patch: PatchBlob): Student {
-  const others = patches.filter(({ layer, subLayer }) => layer !== patch.layer || subLayer !== patch.subLayer);
-  return {
-    masks,
-    patches: [...others, patch].sort((a, b) => stepOf(a.layer, a.subLayer) - stepOf(b.layer, b.subLayer)),
-  };
+  const place = orderOf(patch);
+  const others = patches.filter((other) => orderOf(other) !== place);
+  return { masks, patches: [...others, patch].sort((a, b) => orderOf(a) - orderOf(b)) };
+}
+
+function orderOf({ layer, subLayer, part }: PatchPlace): number {
+  return 2 * stepOf(layer, subLayer) + (part === 'output' ? 1 : 0);
 }

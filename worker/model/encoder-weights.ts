@@ -4,7 +4,7 @@
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import { hasHeadDense } from '../../checkpoint/weight-names.ts';
-import { keptIndices, type Masks } from '../../pruning/masks.ts';
+import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { NormWeights } from '../engine/kernels/kernels.ts';
@@ -54,6 +54,11 @@ export interface EncoderWeights {
   readonly headOutput: Linear;
 }
 
+/** What weights on the device carry beside those of the checkpoint: of query, key and value, or of the FFN's first projection. */
+export function inputFactors(config: Pick<ModelConfig, 'activation' | 'headSize'>, subLayer: SubLayer): number[] {
+  return subLayer === 'ffn' ? [ACTIVATION_SCALES[config.activation].input] : [1 / Math.sqrt(config.headSize), 1, 1];
+}
+
 /** Uploads a checkpoint. The caller owns the result (`disposeWeights`).
  * @param beforeEach called before each layer; may throw.
  * @throws EspalierError of the checkpoint's reading. */
@@ -67,7 +72,7 @@ export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => 
     bias: upload.tensor(`${name}.bias`, factor),
   });
   // Linear layers of one input and as many outputs each, as one.
-  const queryFactors = [1 / Math.sqrt(config.headSize), 1, 1];
+  const [attentionFactors, [ffnFactor]] = (['attention', 'ffn'] as const).map((kind) => inputFactors(config, kind));
   const joined = (names: readonly string[], factors: readonly number[]): Linear => ({
     kernel: upload.kernel(
       names.map((name) => `${name}.weight`),
@@ -88,11 +93,11 @@ export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => 
     return {
       heads,
       neurons,
-      attentionIn: heads === 0 ? null : joined([`${name}.query`, `${name}.key`, `${name}.value`], queryFactors),
+      attentionIn: heads === 0 ? null : joined([`${name}.query`, `${name}.key`, `${name}.value`], attentionFactors),
       attentionOutput: heads === 0 ? null : kernel(`${name}.attention_output`),
       attentionBias: read(`${name}.attention_output.bias`),
       attentionNorm: norm(`${name}.attention_norm`),
-      ffnIn: neurons === 0 ? null : linear(`${name}.ffn_in`, scales.input),
+      ffnIn: neurons === 0 ? null : linear(`${name}.ffn_in`, ffnFactor),
       ffnOut: neurons === 0 ? null : kernel(`${name}.ffn_out`, scales.output),
       ffnBias: read(`${name}.ffn_out.bias`),
       ffnNorm: norm(`${name}.ffn_norm`),

@@ -1,7 +1,6 @@
 // Models that stay on the device between tasks. A task never depends on what is kept: what is missing is loaded again.
 import { createHash } from 'node:crypto';
 import type { Masks } from '../../pruning/masks.ts';
-import { stepOf } from '../../pruning/sub-layers.ts';
 import type { Ops } from '../engine/ops.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
 import { type LocalModel, openLocalModel } from './local-model.ts';
@@ -17,8 +16,8 @@ interface Entry {
 
 interface PrunedEntry {
   readonly weights: EncoderWeights;
-  /** Of each step (2 · layer, +1 for the FFN), what its last patch left under these masks. */
-  readonly patched: Map<number, { readonly digest: string; readonly projection: PatchedProjection }>;
+  /** Of each sub-layer's projections, what their last patch left under these masks. */
+  readonly patched: Map<string, { readonly digest: string; readonly projection: PatchedProjection }>;
 }
 
 const MOST_MODELS = 2;
@@ -54,16 +53,16 @@ export class ModelCache {
   }
 
   /** The model under masks with patches. It stays the cache's and shares everything but patched projections with the model under
-   * these masks, with which it is released. A patch is read once; it goes when another one of its sub-layer is asked for
+   * these masks, with which it is released. A patch is read once; it goes when another one of the same projections is asked for
    * under the same masks.
    * @throws EspalierError "protocol" where the masks keep what a patch lacks; those of `PatchSource.load`. */
   async student(model: LocalModel, masks: Masks, patches: readonly PatchSource[]): Promise<EncoderWeights> {
     const entry = await this.entry(model);
     const { weights, patched } = this.prunedOf(entry, masks);
     const projections: PatchedProjection[] = [];
-    for (const { layer, subLayer, digest, load } of patches) {
-      const step = stepOf(layer, subLayer);
-      let found = patched.get(step);
+    for (const { layer, subLayer, part, digest, load } of patches) {
+      const place = `${layer} ${subLayer} ${part}`;
+      let found = patched.get(place);
       if (found?.digest !== digest) {
         this.checkCancelled();
         const patch = await load();
@@ -71,7 +70,7 @@ export class ModelCache {
         const projection = engine.scope(() => uploadPatch(this.ops, weights.config, patch, masks));
         if (found !== undefined) disposeProjection(engine, found.projection);
         found = { digest, projection };
-        patched.set(step, found);
+        patched.set(place, found);
       }
       projections.push(found.projection);
     }

@@ -1,29 +1,52 @@
-// Refitted output projections on the device, in place of those that masks leave of the dense model.
+// Refitted projections on the device, in place of those that masks leave of the dense model.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import { keptRowScales, keptRows, type Patch } from '../../pruning/patch.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { Ops } from '../engine/ops.ts';
-import type { EncoderWeights, LayerWeights } from './encoder-weights.ts';
+import { type EncoderWeights, inputFactors, type LayerWeights, type Linear } from './encoder-weights.ts';
 
-/** The output projection of one sub-layer, as LayerWeights has it. */
-export interface PatchedProjection extends Pick<Patch, 'layer' | 'subLayer'> {
-  /** [features, D]; null where the masks keep nothing. */
-  readonly kernel: DeviceTensor | null;
-  /** [D] */
-  readonly bias: DeviceTensor;
-}
+/** Projections of one sub-layer, as LayerWeights has them. */
+export type PatchedProjection = Pick<Patch, 'layer' | 'subLayer'> &
+  (
+    | {
+        readonly part: 'output';
+        /** [features, D]; null where the masks keep nothing. */
+        readonly kernel: DeviceTensor | null;
+        /** [D] */
+        readonly bias: DeviceTensor;
+      }
+    | {
+        readonly part: 'input';
+        /** null where the masks keep nothing. */
+        readonly linear: Linear | null;
+      }
+  );
 
-/** Uploads what masks keep of a patch, times their scales. The tensors belong to the scope that is open.
+/** Uploads what masks keep of a patch: of an output projection times their scales. The tensors belong to the scope that is open.
  * @throws EspalierError "protocol" where the masks keep a variable that the patch lacks. */
 export function uploadPatch(
+  ops: Ops,
+  config: Pick<ModelConfig, 'activation' | 'headSize'>,
+  patch: Patch,
+  masks: Masks,
+): PatchedProjection {
+  const { layer, subLayer, part } = patch;
+  return part === 'input'
+    ? { layer, subLayer, part, linear: uploadInput(ops, config, patch, masks) }
+    : { layer, subLayer, part, ...uploadOutput(ops, config, patch, masks) };
+}
+
+// Numbers are rounded to float32 after each factor: the bits of a checkpoint that is loaded and then scaled.
+
+function uploadOutput(
   { engine }: Ops,
   config: Pick<ModelConfig, 'activation'>,
   patch: Patch,
   masks: Masks,
-): PatchedProjection {
-  const { layer, subLayer, weight, bias } = patch;
+): { kernel: DeviceTensor | null; bias: DeviceTensor } {
+  const { subLayer, weight, bias } = patch;
   const rows = keptRows(patch, masks);
   const width = bias.length;
   const constant = subLayer === 'ffn' ? ACTIVATION_SCALES[config.activation].output : 1;
@@ -31,30 +54,61 @@ export function uploadPatch(
   const kernel = new Float32Array(rows.length * width);
   rows.forEach((row, i) => {
     kernel.set(weight.subarray(row * width, (row + 1) * width), i * width);
-    // Each rounded to float32 by itself: the bits of a checkpoint that is loaded and then scaled.
     for (const factor of [constant, scales[i]])
       if (factor !== 1) for (let at = i * width; at < (i + 1) * width; at++) kernel[at] *= factor;
   });
   return {
-    layer,
-    subLayer,
     kernel: rows.length === 0 ? null : engine.upload(kernel, [rows.length, width]),
     bias: engine.upload(bias.slice(), [width]),
   };
 }
 
-/** The same model with these output projections. Everything is shared: with `weights`, and with whoever owns the projections. */
+function uploadInput(
+  ops: Ops,
+  config: Pick<ModelConfig, 'activation' | 'headSize'>,
+  patch: Patch,
+  masks: Masks,
+): Linear | null {
+  const { engine } = ops;
+  const { subLayer, weight, bias } = patch;
+  const rows = keptRows(patch, masks);
+  if (rows.length === 0) return null;
+  const width = weight.length / bias.length;
+  const factors = inputFactors(config, subLayer);
+  const stored = new Float32Array(rows.length * width);
+  const own = new Float32Array(rows.length);
+  rows.forEach((row, i) => {
+    const factor = factors[Math.floor((i * factors.length) / rows.length)];
+    stored.set(weight.subarray(row * width, (row + 1) * width), i * width);
+    if (factor !== 1) for (let at = i * width; at < (i + 1) * width; at++) stored[at] *= factor;
+    own[i] = bias[row] * factor;
+  });
+  return engine.scope(() => ({
+    kernel: ops.transpose(engine.upload(stored, [rows.length, width]), [1, 0]),
+    bias: engine.upload(own, [rows.length]),
+  }));
+}
+
+/** The same model with these projections. Everything is shared: with `weights`, and with whoever owns the projections. */
 export function withProjections(weights: EncoderWeights, projections: readonly PatchedProjection[]): EncoderWeights {
   const layers = [...weights.layers];
-  for (const { layer, subLayer, kernel, bias } of projections) {
-    const changed: Partial<LayerWeights> =
-      subLayer === 'ffn' ? { ffnOut: kernel, ffnBias: bias } : { attentionOutput: kernel, attentionBias: bias };
-    layers[layer] = { ...layers[layer], ...changed };
+  for (const projection of projections) {
+    const { layer } = projection;
+    layers[layer] = { ...layers[layer], ...changedWeights(projection) };
   }
   return { ...weights, layers };
 }
 
-export function disposeProjection(engine: Engine, { kernel, bias }: PatchedProjection): void {
-  if (kernel !== null) engine.dispose(kernel);
-  engine.dispose(bias);
+function changedWeights(projection: PatchedProjection): Partial<LayerWeights> {
+  const isFfn = projection.subLayer === 'ffn';
+  if (projection.part === 'input') return isFfn ? { ffnIn: projection.linear } : { attentionIn: projection.linear };
+  const { kernel, bias } = projection;
+  return isFfn ? { ffnOut: kernel, ffnBias: bias } : { attentionOutput: kernel, attentionBias: bias };
 }
+
+export function disposeProjection(engine: Engine, projection: PatchedProjection): void {
+  const { kernel, bias } = projection.part === 'input' ? (projection.linear ?? NOTHING) : projection;
+  for (const tensor of [kernel, bias]) if (tensor !== null) engine.dispose(tensor);
+}
+
+const NOTHING = { kernel: null, bias: null };

@@ -1,11 +1,10 @@
-// A student as tasks are told it: masks, and refitted output projections in place of the dense model's (worker.proto,
+// A student as tasks are told it: masks, and refitted projections in place of the dense model's (worker.proto,
 // MaskSet).
 import type { Masks } from '../../pruning/masks.ts';
-import type { Patch } from '../../pruning/patch.ts';
-import type { SubLayerPlace } from '../../pruning/sub-layers.ts';
+import type { Patch, PatchPlace } from '../../pruning/patch.ts';
 
 /** A patch that is read when it is needed: most are on the device already. */
-export interface PatchSource extends SubLayerPlace {
+export interface PatchSource extends PatchPlace {
   /** Names its content. */
   readonly digest: string;
   /** @throws EspalierError "protocol" for content of another form, "not_finite". */
@@ -15,7 +14,7 @@ export interface PatchSource extends SubLayerPlace {
 /** A pruned model relative to its dense one. */
 export interface Student {
   readonly masks: Masks;
-  /** At most one a sub-layer. */
+  /** At most one of a sub-layer's inputs, and one of its output. */
   readonly patches: readonly PatchSource[];
 }
 

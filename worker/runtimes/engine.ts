@@ -72,7 +72,7 @@ async function pruned(
     const projections = patches.map((patch) => uploadPatch(ops, whole.config, patch, masks));
     // The scope releases what they stand in for.
     const weights = withProjections(pruneWeights(ops, whole, masks), projections);
-    return { weights, biases: projections.map(({ bias }) => bias) };
+    return { weights, biases: projections.flatMap((own) => (own.part === 'output' ? [own.bias] : [])) };
   });
   return {
     weights,

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { patchFromTensors, patchSizes } from '../../pruning/patch.ts';
+import { type PatchPart, patchFromTensors, patchName, patchSizes } from '../../pruning/patch.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import type { Patch__Output } from '../../shared/rpc/generated/espalier/v1/Patch.ts';
@@ -13,16 +13,15 @@ import { type BlobPaths, given, pathOf, subLayer } from './request-fields.ts';
 
 /** A student of the model. Its patches are read when they are asked for, and checked then.
  * @throws EspalierError "protocol" for a model that is pruned already, masks or scales of another form, a patch of a sub-layer
- * that the model lacks or that has one already. */
+ * that the model lacks, or of projections that have one already. */
 export function readStudent(config: ModelConfig, set: MaskSet__Output, paths: BlobPaths): Student {
   const masks = masksOf(config, set);
   const patches = set.patches.map((patch) => patchSource(config, patch, paths));
   const places = new Set<string>();
-  for (const { layer, subLayer } of patches) {
-    const place = `${layer} ${subLayer}`;
-    if (places.has(place))
-      throw new EspalierError('protocol', `patches: got two of layer ${place}, expected one at most`);
-    places.add(place);
+  for (const patch of patches) {
+    const name = patchName(patch);
+    if (places.has(name)) throw new EspalierError('protocol', `${name}: got two, expected one at most`);
+    places.add(name);
   }
   return { masks, patches };
 }
@@ -60,18 +59,21 @@ function patchSource(config: ModelConfig, patch: Patch__Output, paths: BlobPaths
   const { layers } = config;
   if (!(patch.layer < layers))
     throw new EspalierError('protocol', `layer of a patch: got ${patch.layer}, expected 0 to ${layers - 1}`);
-  const at = { layer: patch.layer, subLayer: subLayer(patch.subLayer) };
+  const at = { layer: patch.layer, subLayer: subLayer(patch.subLayer), part: partOf(patch.part) };
   const sizes = patchSizes(config, at.subLayer);
   const { digest } = given(patch.blob, 'blob of a patch');
   const path = pathOf(digest, paths);
   return {
     ...at,
     digest,
-    load: async () => {
-      const name = `patch of layer ${at.layer} ${at.subLayer}`;
-      return patchFromTensors(decodeSafetensors(await readFile(path), name).tensors, at, sizes);
-    },
+    load: async () => patchFromTensors(decodeSafetensors(await readFile(path), patchName(at)).tensors, at, sizes),
   };
+}
+
+function partOf(text: string): PatchPart {
+  if (text !== '' && text !== 'input')
+    throw new EspalierError('protocol', `part of a patch: got "${text}", expected "" or "input"`);
+  return text === 'input' ? text : 'output';
 }
 
 function bits(name: string, bytes: Uint8Array, length: number): Uint8Array {

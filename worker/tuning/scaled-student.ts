@@ -1,7 +1,8 @@
 // The student of a tuning run: masks, the scales of the sub-layers that are already solved, and patches.
 import { createHash } from 'node:crypto';
 import type { Masks } from '../../pruning/masks.ts';
-import { keptScales, type SubLayerPlace, stepOf, subLayerOf } from '../../pruning/sub-layers.ts';
+import type { PatchPlace } from '../../pruning/patch.ts';
+import { keptScales, stepOf, subLayerOf } from '../../pruning/sub-layers.ts';
 import { masksKey } from '../model/model-cache.ts';
 
 /** The same masks with all scales 1: these are the weights that the worker keeps for the whole tuning run. */
@@ -14,8 +15,14 @@ export function withoutScales(masks: Masks): Masks {
 }
 
 /** A patch of a student by its content. */
-export interface PatchName extends SubLayerPlace {
+export interface PatchName extends PatchPlace {
   readonly digest: string;
+}
+
+/** Content of the patch of a sub-layer's input projections, on which its features depend; null: they are the model's own. */
+export function inputPatch(patches: readonly PatchName[], step: number): string | null {
+  const own = patches.find(({ layer, subLayer, part }) => part === 'input' && stepOf(layer, subLayer) === step);
+  return own?.digest ?? null;
 }
 
 /** Name of everything that the hidden states before sub-layer `step` depend on: masks, and the scales and patches before it. */
@@ -27,12 +34,12 @@ export function prefixKey(masks: Masks, step: number, patches: readonly PatchNam
   neurons.set(masks.neuronScales.subarray(0, layer * masks.neurons));
   const key = masksKey({ ...masks, headScales: heads, neuronScales: neurons });
   const before = patches
-    .map((patch) => ({ at: stepOf(patch.layer, patch.subLayer), digest: patch.digest }))
+    .map(({ layer, subLayer, part, digest }) => ({ at: stepOf(layer, subLayer), part, digest }))
     .filter(({ at }) => at < step)
-    .sort((a, b) => a.at - b.at);
+    .sort((a, b) => a.at - b.at || Number(a.part === 'output') - Number(b.part === 'output'));
   if (before.length === 0) return key;
   return createHash('sha256')
-    .update([key, ...before.map(({ at, digest }) => `${at}:${digest}`)].join())
+    .update([key, ...before.map(({ at, part, digest }) => `${at}${part}:${digest}`)].join())
     .digest('hex');
 }
 

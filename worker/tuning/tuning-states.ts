@@ -9,6 +9,7 @@ import { bytesOf, KeptOutputs } from './kept-outputs.ts';
 import { Latest } from './latest.ts';
 import { type Projection, projectionTensors } from './output-projection.ts';
 import { PASS_PRECISION } from './precision.ts';
+import { inputPatch } from './scaled-student.ts';
 import { type DeviceStretch, overBatches, positionsOf, stretchesOf, stretchTensors, uploadStretch } from './stretch.ts';
 import { contribution, features, nextStates, projection } from './sub-layer.ts';
 import { type StatesPair, scaledProjection, stateKey } from './tuning-pair.ts';
@@ -38,6 +39,8 @@ const INDICES = 6;
 
 interface ShardState {
   readonly key: string;
+  /** Of what is computed ahead: the patch of the sub-layer's input projections. */
+  readonly inputs: string | null;
   readonly step: number;
   readonly bytes: number;
   readonly stretches: readonly StretchState[];
@@ -123,7 +126,8 @@ export class TuningStates {
     }
     if (!keep) return;
     const bytes = stateBytes + (keepAhead ? aheadBytes : 0);
-    this.kept.set(shardIndex, { key: stateKey(pair, step), step, bytes, stretches });
+    const inputs = inputPatch(pair.patches, step);
+    this.kept.set(shardIndex, { key: stateKey(pair, step), inputs, step, bytes, stretches });
     this.bytes += bytes;
   }
 
@@ -191,9 +195,13 @@ export class TuningStates {
     if (state === undefined) return null;
     this.kept.delete(shardIndex);
     this.bytes -= state.bytes;
-    if (state.step <= step && state.key === stateKey(pair, state.step)) return state;
-    this.release(state.stretches);
-    return null;
+    if (state.step > step || state.key !== stateKey(pair, state.step)) {
+      this.release(state.stretches);
+      return null;
+    }
+    if (state.inputs === inputPatch(pair.patches, state.step)) return state;
+    for (const { ahead } of state.stretches) releaseAhead(this.forward.ops.engine, ahead);
+    return { ...state, stretches: state.stretches.map((stretch) => ({ ...stretch, ahead: null })) };
   }
 
   private advance(

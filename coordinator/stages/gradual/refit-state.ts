@@ -88,12 +88,12 @@ export async function readRefit(
     if (part === null) break;
     const json = new TextDecoder().decode(part.tensors.get(REPORTS)!.data as Uint8Array);
     for (const report of JSON.parse(json) as RefitReport[]) {
-      const step = steps[refitted.length];
+      const step = { ...steps[refitted.length], part: 'output' } as const;
       const own = new Map(PARTS.map((field) => [field as string, part.tensors.get(`${patchName(step)}.${field}`)!]));
       const patch = patchFromTensors(own, step, patchSizes(checkpoint.config, step.subLayer));
       if (!isFor(patch, step.kept)) return { refitted, seconds };
       const source = await scratchBlob(home, patchToTensors(patch));
-      refitted.push({ patch: { layer: step.layer, subLayer: step.subLayer, source }, report });
+      refitted.push({ patch: { layer: step.layer, subLayer: step.subLayer, part: step.part, source }, report });
     }
     seconds = Number(part.meta.seconds);
   }

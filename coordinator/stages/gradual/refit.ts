@@ -153,9 +153,9 @@ async function refitSubLayer(
   const weight = resultTensor(result, id, 'weight', { dtype: 'F32', length: features * hiddenSize });
   const bias = resultTensor(result, id, 'bias', { dtype: 'F32', length: hiddenSize });
   const { rung, heldOutBefore, heldOutAfter, tried } = readLadderReport(id, result.get('report')?.data);
-  const source = await scratchBlob(home, patchToTensors({ kept, weight, bias }));
+  const source = await scratchBlob(home, patchToTensors({ part: 'output', kept, weight, bias }));
   return {
-    patch: { layer, subLayer, source },
+    patch: { layer, subLayer, part: 'output', source },
     report: { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, tried },
   };
 }

@@ -72,9 +72,14 @@ const wholePlan = (plan: Plan) => ({ first: 0, end: plan.shards.length });
 function patchesOf({ config }: TinyModel, { masks, isPatched }: (typeof STUDENTS)[string]): Patch[] {
   if (!isPatched) return [];
   const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
-  return layers.flatMap((layer) =>
+  const outputs = layers.flatMap((layer) =>
     (['attention', 'ffn'] as const).map((subLayer) => randomPatch(config, masks, layer, subLayer)),
   );
+  const inputs = [
+    randomPatch(config, masks, 1, 'ffn', '', 'input'),
+    randomPatch(config, masks, 2, 'attention', '', 'input'),
+  ];
+  return [...outputs, ...inputs.filter(({ kept }) => kept.length > 0)];
 }
 
 for (const [name, [architecture, head, fields]] of Object.entries(MODELS))

@@ -45,6 +45,8 @@ function patchedStudent(config: ModelConfig) {
   const patches = [
     randomPatch(config, denseMasks(LAYERS, HEADS, NEURONS), 0, 'attention'),
     ...([0, 1, 2] as const).map((layer) => randomPatch(config, masks, layer, 'ffn')),
+    randomPatch(config, masks, 0, 'attention', '', 'input'),
+    randomPatch(config, masks, 1, 'ffn', '', 'input'),
   ];
   return { masks, patches: patches.map(patchSource) };
 }

@@ -16,7 +16,8 @@ const MASKS = halfMasks('student');
 
 async function patchRef(desk: Desk, patch: Patch): Promise<PatchRef> {
   const { layer, subLayer } = patch;
-  return { layer, subLayer, blob: await desk.put(encodeSafetensors(patchToTensors(patch))) };
+  const part = patch.part === 'input' ? 'input' : '';
+  return { layer, subLayer, part, blob: await desk.put(encodeSafetensors(patchToTensors(patch))) };
 }
 
 const told = (...patches: PatchRef[]): MaskSet => ({ ...maskSet(MASKS), patches });
@@ -24,7 +25,8 @@ const told = (...patches: PatchRef[]): MaskSet => ({ ...maskSet(MASKS), patches 
 test('evaluate, gradients and latency take patches', async (t) => {
   const desk = await Desk.open(t, 'SequenceClassification');
   const patch = (layer: number, subLayer: SubLayer) => randomPatch(desk.tiny.config, MASKS, layer, subLayer);
-  const patches = [patch(0, 'attention'), patch(0, 'ffn'), patch(2, 'ffn')];
+  const inputs = randomPatch(desk.tiny.config, MASKS, 2, 'ffn', '', 'input');
+  const patches = [patch(0, 'attention'), patch(0, 'ffn'), patch(2, 'ffn'), inputs];
   const student = told(...(await Promise.all(patches.map((own) => patchRef(desk, own)))));
   for (const [what, patched, plain] of [
     ['evaluate', desk.evaluate({ student }), desk.evaluate()],
@@ -54,7 +56,12 @@ test('patches of places and contents that cannot be', async (t) => {
   const wrong: [PatchRef[], RegExp][] = [
     [[{ ...ref, layer: LAYERS }], /^layer of a patch: got 3, expected 0 to 2$/],
     [[{ ...ref, subLayer: 'mha' }], /^sub_layer: got "mha", expected "attention" or "ffn"$/],
-    [[ref, { ...ref, layer: 2 }, ref], /^patches: got two of layer 1 ffn, expected one at most$/],
+    [[ref, { ...ref, layer: 2 }, ref], /^patch of layer 1 ffn: got two, expected one at most$/],
+    [[{ ...ref, part: 'output' }], /^part of a patch: got "output", expected "" or "input"$/],
+    [
+      [{ ...ref, part: 'input' }],
+      /^patch of layer 1 ffn input: got tensors of another form, expected kept, weight \[kept \* 1, 24\] and bias$/,
+    ],
     [[{ ...ref, blob: null }], /^blob of a patch: got nothing, expected a value$/],
     [[{ ...ref, blob: unknown }], /^blob a{64}: got nothing, expected a value$/],
     [[await patchRef(desk, short)], form],

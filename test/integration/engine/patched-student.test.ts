@@ -43,7 +43,18 @@ function somePatches(config: Parameters<typeof randomPatch>[0], masks: Masks): P
     [1, 'ffn', wider],
     [2, 'ffn', masks],
   ];
-  return places.map(([layer, subLayer, fitted]) => randomPatch(config, fitted, layer, subLayer));
+  const outputs = places.map(([layer, subLayer, fitted]) => randomPatch(config, fitted, layer, subLayer));
+  return [...outputs, ...inputPatches(config, masks)];
+}
+
+/** Of queries, keys and values fitted where more was kept, and of an FFN's first projection; of those that are left. */
+function inputPatches(config: Parameters<typeof randomPatch>[0], masks: Masks): Patch[] {
+  const wider = denseMasks(LAYERS, HEADS, NEURONS);
+  const inputs = [
+    randomPatch(config, wider, 1, 'attention', '', 'input'),
+    randomPatch(config, masks, 2, 'ffn', '', 'input'),
+  ];
+  return inputs.filter(({ kept }) => kept.length > 0);
 }
 
 for (const [what, masks] of Object.entries(STUDENTS))

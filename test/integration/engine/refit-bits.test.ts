@@ -207,7 +207,10 @@ test('a projection that stays as it is loads as what the student has, with and w
           const [mask, perLayer] = subLayer === 'ffn' ? [masks.neuronMask, NEURONS] : [masks.headMask, config.heads];
           const kept = keptIndices(mask, layer, perLayer);
           const [weight, bias] = ['weight', 'bias'].map((name) => tensorOf(found, name).data as Float32Array);
-          const after = await told({ masks, patches: [patchSource({ layer, subLayer, kept, weight, bias })] });
+          const after = await told({
+            masks,
+            patches: [patchSource({ layer, subLayer, part: 'output', kept, weight, bias })],
+          });
           assert.deepEqual(after, before, `step ${step}, ${patches.length} patches`);
         });
       }

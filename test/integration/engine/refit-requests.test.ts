@@ -49,7 +49,7 @@ test('well-formed requests are answered, with patches and weights or without', a
   const blob = await desk.put(
     encodeSafetensors(patchToTensors(randomPatch(desk.tiny.config, halfMasks('student'), 0, 'ffn'))),
   );
-  const patched = { ...maskSet(halfMasks('student')), patches: [{ layer: 0, subLayer: 'ffn', blob }] };
+  const patched = { ...maskSet(halfMasks('student')), patches: [{ layer: 0, subLayer: 'ffn', part: '', blob }] };
   const seen: (typeof patched | null)[] = [];
   const results = [];
   for (const student of [null, patched])

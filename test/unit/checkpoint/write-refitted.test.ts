@@ -1,4 +1,4 @@
-// A pruned model whose output projections were refitted: written as the same bytes as a dense model that has them already.
+// A pruned model whose projections were refitted: written as the same bytes as a dense model that has them already.
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -62,6 +62,7 @@ describe('writePrunedCheckpoint with patches', () => {
           assert.deepEqual(await readJson(join(at('patched'), 'masks.json')), {
             ...(await readJson(join(at('plain'), 'masks.json'))),
             refitted: { attention: [1], ffn: [0, 1] },
+            refitted_inputs: { attention: [1], ffn: [0, 1] },
           });
         }
       });
@@ -81,6 +82,15 @@ describe('writePrunedCheckpoint with patches', () => {
     // Neuron 3 is the second that is kept and the third that the patch has.
     assert.equal(stored[5 * columns + 1], weight[2 * 24 + 5]);
     assert.deepEqual(await written.tensor('layers.0.ffn_out.bias'), bias);
+    const inputs = patches.find(({ layer, part }) => layer === 0 && part === 'input')!;
+    const rows = await written.tensor('layers.0.ffn_in.weight');
+    assert.deepEqual(rows.subarray(24, 48), inputs.weight.subarray(2 * 24, 3 * 24), 'rows of its inputs stay rows');
+    assert.equal((await written.tensor('layers.0.ffn_in.bias'))[1], inputs.bias[2]);
+    const values = patches.find(({ subLayer, part }) => subLayer === 'attention' && part === 'input')!;
+    // Head 1 is the second that the patch has of head size 8; values come after queries and keys.
+    assert.deepEqual([...values.kept], [0, 1]);
+    assert.deepEqual(await written.tensor('layers.1.value.bias'), values.bias.slice(2 * 16 + 8));
+    assert.deepEqual(await written.tensor('layers.1.key.weight'), values.weight.slice((16 + 8) * 24, (16 + 16) * 24));
     // Where nothing is kept the bias alone is left.
     assert.deepEqual(written.shape('layers.1.ffn_out.weight'), [24, 0]);
     assert.deepEqual(await written.tensor('layers.1.ffn_out.bias'), patches[2].bias);
@@ -96,6 +106,11 @@ describe('writePrunedCheckpoint with patches', () => {
       assert.rejects(writePrunedCheckpoint(source, masks, 'F16', folder, 'espalier', patches), failure(code, text));
     await refused([{ ...ffn, layer: 2 }], 'shape_mismatch', 'patch of layer 2 ffn: got layer 2, expected one of 2');
     await refused([ffn, ffn], 'shape_mismatch', 'patch of layer 0 ffn: got two, expected one');
+    await refused(
+      [{ ...ffn, part: 'input' }],
+      'shape_mismatch',
+      `patch of layer 0 ffn input: got [weight,bias] of [${15 * 24},24] numbers, expected [${15 * 24},15]`,
+    );
     await refused(
       [{ ...ffn, bias: ffn.bias.subarray(1) }],
       'shape_mismatch',

@@ -18,7 +18,7 @@ test('every patch in its order, also from a blob of several parts', async () => 
   const blobs = patches.map((patch) => {
     const bytes = encodeSafetensors(patchToTensors(patch));
     const parts = [bytes.subarray(0, 100), bytes.subarray(100, 101), bytes.subarray(101)];
-    return { layer: patch.layer, subLayer: patch.subLayer, source: blobOfParts(parts) };
+    return { layer: patch.layer, subLayer: patch.subLayer, part: patch.part, source: blobOfParts(parts) };
   });
   assert.deepEqual(await readPatches(blobs, config), patches);
   await assert.rejects(readPatches([{ ...blobs[0], subLayer: 'attention' }], config), {

@@ -5,7 +5,8 @@ import { denseMasks } from '../../../pruning/masks.ts';
 import { keptRows, type Patch, patchFromTensors, patchToTensors } from '../../../pruning/patch.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 
-const AT = { layer: 1, subLayer: 'attention' } as const;
+const AT = { layer: 1, subLayer: 'attention', part: 'output' } as const;
+const INPUT = { layer: 1, subLayer: 'attention', part: 'input' } as const;
 const SIZES = { variables: 4, size: 2, hiddenSize: 3 };
 
 function patch(): Patch {
@@ -17,12 +18,28 @@ function patch(): Patch {
   };
 }
 
+/** Queries, keys and values of two heads with two features each. */
+function inputPatch(): Patch {
+  return {
+    ...INPUT,
+    kept: Int32Array.of(1, 3),
+    weight: Float32Array.from({ length: 36 }, (_, i) => i),
+    bias: Float32Array.from({ length: 12 }, (_, i) => -i),
+  };
+}
+
 function tensorsOf(own: Patch): Map<string, NamedTensor> {
   return new Map(patchToTensors(own).map((tensor) => [tensor.name, tensor]));
 }
 
 test('a patch comes back from its tensors', () => {
   assert.deepEqual(patchFromTensors(tensorsOf(patch()), AT, SIZES), patch());
+  const tensors = tensorsOf(inputPatch());
+  assert.deepEqual(tensors.get('weight')!.shape, [12, 3]);
+  assert.deepEqual(patchFromTensors(tensors, INPUT, SIZES), inputPatch());
+  const ffn = { ...INPUT, subLayer: 'ffn' } as const;
+  const neurons = { ...ffn, kept: Int32Array.of(0, 9), weight: new Float32Array(6), bias: new Float32Array(2) };
+  assert.deepEqual(patchFromTensors(tensorsOf(neurons), ffn, { variables: 10, size: 1, hiddenSize: 3 }), neurons);
 });
 
 test('a patch of another form is refused', () => {
@@ -36,6 +53,11 @@ test('a patch of another form is refused', () => {
   };
   for (const [name, part] of Object.entries(wrong))
     assert.throws(() => patchFromTensors(tensorsOf({ ...patch(), ...part }), AT, SIZES), { code: 'protocol' }, name);
+  assert.throws(() => patchFromTensors(tensorsOf(patch()), INPUT, SIZES), {
+    code: 'protocol',
+    message: /^patch of layer 1 attention input: got tensors of another form, expected kept, weight \[kept \* 6, 3\]/,
+  });
+  assert.throws(() => patchFromTensors(tensorsOf(inputPatch()), AT, SIZES), { code: 'protocol' });
   const missing = tensorsOf(patch());
   missing.delete('kept');
   assert.throws(() => patchFromTensors(missing, AT, SIZES), { code: 'protocol' });
@@ -51,4 +73,7 @@ test('masks that keep fewer select rows; one that keeps another variable is refu
   assert.deepEqual([...keptRows(patch(), masks)], []);
   masks.headMask.set([1, 1, 0, 0], 4);
   assert.throws(() => keptRows(patch(), masks), { code: 'protocol', message: /keep 1, expected one of the 3/ });
+  // Of queries, keys and values.
+  masks.headMask.set([0, 0, 0, 1], 4);
+  assert.deepEqual([...keptRows(inputPatch(), masks)], [2, 3, 6, 7, 10, 11]);
 });

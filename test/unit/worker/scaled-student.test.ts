@@ -46,17 +46,28 @@ test('the key before a step changes with every scale before it, and with none of
 });
 
 test('the key before a step changes with every patch before it, in any order, and with none of it or after it', () => {
-  const patches = Array.from({ length: STEPS }, (_, step) => ({ ...subLayerOf(step), digest: `digest ${step}` }));
-  for (let changed = 0; changed < STEPS; changed++)
+  const patches = Array.from({ length: 2 * STEPS }, (_, i) => {
+    const part = i % 2 === 0 ? ('input' as const) : ('output' as const);
+    return { ...subLayerOf(Math.floor(i / 2)), part, digest: `digest ${i}` };
+  });
+  for (const [at, { layer, subLayer }] of patches.entries())
     for (let step = 0; step < STEPS; step++) {
+      const changed = stepOf(layer, subLayer);
       const own = prefixKey(MASKS, step, patches);
       assert.equal(prefixKey(MASKS, step, patches.toReversed()), own);
-      const other = prefixKey(MASKS, step, patches.with(changed, { ...patches[changed], digest: 'another' }));
-      assert.equal(other === own, changed >= step, `patch ${changed}, key before step ${step}`);
-      const less = prefixKey(MASKS, step, patches.toSpliced(changed, 1));
-      assert.equal(less === own, changed >= step, `without patch ${changed}, key before step ${step}`);
+      const other = prefixKey(MASKS, step, patches.with(at, { ...patches[at], digest: 'another' }));
+      assert.equal(other === own, changed >= step, `patch ${at}, key before step ${step}`);
+      const less = prefixKey(MASKS, step, patches.toSpliced(at, 1));
+      assert.equal(less === own, changed >= step, `without patch ${at}, key before step ${step}`);
     }
   assert.equal(prefixKey(MASKS, 0, patches), prefixKey(MASKS, 0));
+  // A sub-layer's inputs and its output are not taken for each other.
+  const [input, output] = patches;
+  const swapped = [
+    { ...input, digest: output.digest },
+    { ...output, digest: input.digest },
+  ];
+  assert.notEqual(prefixKey(MASKS, 1, swapped), prefixKey(MASKS, 1, [input, output]));
 });
 
 test('the key changes with every mask, also with later ones: states of another student are never taken', () => {

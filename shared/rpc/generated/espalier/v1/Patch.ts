@@ -6,10 +6,12 @@ export interface Patch {
   'layer'?: (number);
   'subLayer'?: (string);
   'blob'?: (_espalier_v1_BlobRef | null);
+  'part'?: (string);
 }
 
 export interface Patch__Output {
   'layer': (number);
   'subLayer': (string);
   'blob': (_espalier_v1_BlobRef__Output | null);
+  'part': (string);
 }
