@@ -13,6 +13,7 @@ interface Choice {
 
 export const GRADUAL_SETTINGS = {
   steps: { flag: 'gradual-steps', values: ['grid', 'one'], means: 'of gradual pruning to a budget' },
+  refit: { flag: 'refit', values: ['weights', 'scales'], means: 'what each step fits to the dense model' },
   positionWeights: { flag: 'position-weights', values: ['gradient', 'equal'], means: 'of positions in a refit' },
 } as const satisfies Readonly<Record<string, Choice>>;
 

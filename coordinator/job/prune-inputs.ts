@@ -145,11 +145,13 @@ function patchBytes(
   { budgets, gradual }: Pick<PruneRequest, 'budgets' | 'gradual'>,
   config: Checkpoint['config'],
 ): number {
+  const { steps, refit } = gradualSettings(gradual);
+  if (refit === 'scales') return 0;
   const { layers, hiddenSize, intermediateSize } = config;
   const shares = new Set<number>();
   for (const { kind, value } of budgets) {
     // What a loss or a time comes to is not known yet: the whole grid down to a tenth, and a branch for each try.
-    const { trunk, branch } = pathTo(kind === undefined ? value : 0.1, gradualSettings(gradual).steps);
+    const { trunk, branch } = pathTo(kind === undefined ? value : 0.1, steps);
     for (const share of branch === null ? trunk : [...trunk, branch]) shares.add(share);
   }
   const tries = budgets.some(({ kind }) => kind !== undefined) ? mostTries(sharesFrom(0)) : 0;

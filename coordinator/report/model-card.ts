@@ -32,10 +32,11 @@ export function modelCard(report: PruneReport, budget: string, files: readonly s
 function introduction(report: PruneReport): string {
   const { model, task, samples, method } = report;
   const paper = 'The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).';
-  const gradual = [
-    `what stays was found in ${showSteps(report)} from gradients (diagonal Fisher information), with a refit of the output`,
-    "projections to the dense model's outputs (ridge regression) after each",
-  ].join('\n');
+  const found = `what stays was found in ${showSteps(report)} from gradients (diagonal Fisher information),`;
+  const gradual =
+    report.gradual?.refit === 'scales'
+      ? `${found} and\nscaled to the dense model's outputs by least squares in each`
+      : `${found} with a refit of the output\nprojections to the dense model's outputs (ridge regression) after each`;
   const { how, follows } = {
     search: { how: 'what stays was found from gradients (diagonal Fisher information)', follows: paper },
     rearrange: {

@@ -45,9 +45,13 @@ The table has the rung of the damping ladder that was taken.`,
 export function refitByLayer(job: ReportedJob): Figure | null {
   const refits = ({ report: { steps = [] } }: ReportedBudget) => steps.at(-1)?.refits ?? [];
   if (job.budgets.every((budget) => refits(budget).length === 0)) return null;
+  const ofScales = job.budgets[0].report.gradual?.refit === 'scales';
   return residualByLayer(job, {
     title: 'Error by layer',
-    text: html`Squared error at held-out positions, weighted by position, after the last step's refit of each sub-layer's output
+    text: ofScales
+      ? html`Squared error at held-out positions after the last step's tuning of the scales of each sub-layer, in percent of that
+with scales of 1: 100\u00a0% is no gain. The table has the rung of the damping ladder that was taken.`
+      : html`Squared error at held-out positions, weighted by position, after the last step's refit of each sub-layer's output
 projection, in percent of that before, when the step's heads and neurons were gone and the projection was as the step before had
 left it: 100\u00a0% is no gain. The table has the rung of the ridge that was taken.`,
     after: 'the refit',

@@ -3,7 +3,7 @@ import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { keptCounts, parameterCount } from '../../pruning/compact.ts';
 import { maskMacs } from '../../pruning/cost.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../pruning/tuning.ts';
+import { DEFAULT_TUNING_SETTINGS } from '../../pruning/tuning.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { Costs } from '../job/budget.ts';
 import { type JobContext, storedStage } from '../job/job-context.ts';
@@ -14,8 +14,7 @@ import { type LastStage, lastStage, type PruneRequest } from '../prune-settings.
 import type { MaskSearch, Target } from './find-masks.ts';
 import type { FisherShelf } from './fisher.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
-import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
-import { tuningFromTensors, tuningToTensors } from './tune-state.ts';
+import { tuneStage } from './tune-stage.ts';
 
 /** A student that meets its target, as its method made it. */
 export interface PrunedBudget extends Student {
@@ -85,14 +84,13 @@ export async function pruneToTarget(
   }
   if (stages.includes('tune')) {
     // The published teacher: the search's masks at the square root of the share, not rearranged.
-    const tuned = await tuneStage(
-      context,
-      search(Math.sqrt(fraction), fisher.importance),
-      masks,
-      { ...DEFAULT_TUNING_SETTINGS, damping: settings.damping },
-      text,
-      name('tune'),
-    );
+    const tuned = await tuneStage(context, {
+      teacher: search(Math.sqrt(fraction), fisher.importance),
+      student: masks,
+      settings: { ...DEFAULT_TUNING_SETTINGS, damping: settings.damping },
+      budget: text,
+      name: name('tune'),
+    });
     seconds.tune = tuned.seconds;
     masks = tuned.value.masks;
     tuning = tuned.value.reports;
@@ -153,47 +151,4 @@ export function maskStage(
     run: make,
     write: (masks, seconds) => context.home.writeTensors(name, masksToTensors(masks), { seconds }),
   });
-}
-
-// Stored sub-layer by sub-layer, so that a run that was killed goes on with the next one.
-async function tuneStage(
-  context: JobContext,
-  teacher: Masks,
-  student: Masks,
-  settings: TuningSettings,
-  budget: string,
-  name: string,
-) {
-  const stored = await context.home.readTensors(name);
-  const steps = tunableSteps(student).length;
-  const resumed = stored && tuningFromTensors(stored, student);
-  const before = resumed === null ? 0 : Number(stored?.meta.seconds ?? 0);
-  if (resumed !== null && resumed.reports.length === steps) {
-    context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds: before, reused: true });
-    return { value: resumed, seconds: before };
-  }
-  context.emit({ kind: 'stage-started', stage: 'tune', budget, steps });
-  const start = performance.now();
-  const elapsed = () => before + (performance.now() - start) / 1000;
-  const value = await runTune(
-    context,
-    { teacher, student, settings, resumed },
-    {
-      store: (progress) =>
-        context.home.writeTensors(name, tuningToTensors(progress), { seconds: elapsed(), reports: progress.reports }),
-      progress: (done) => context.emit({ kind: 'stage-progress', stage: 'tune', budget, done, steps }),
-    },
-  );
-  const seconds = elapsed();
-  context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds, reused: false, ...untuned(value) });
-  return { value, seconds };
-}
-
-function untuned({ reports }: TuningProgress): { note?: string } {
-  const left = reports
-    .filter(({ rung }) => rung === 'unscaled')
-    .map(({ layer, subLayer }) => `layer ${layer} ${subLayer}`);
-  return left.length === 0
-    ? {}
-    : { note: `no damping lowered the held-out residual of ${left.join(', ')}: scales of 1 kept` };
 }

@@ -77,7 +77,7 @@ const TASKS = {
     labels: ['LABEL_0', 'LABEL_1', 'LABEL_2', 'LABEL_3'],
     write: 'hf-bert-multi-label',
   },
-  numbers: { rows: 'regression', write: 'hf-bert-regression' },
+  numbers: { rows: 'regression', write: 'hf-bert-regression', refit: 'scales' },
   questions: { rows: 'question', write: 'hf-distilbert-question-answering' },
   entities: { rows: 'entities', labels: ENTITY_LABELS, write: null },
 } as const;
@@ -91,10 +91,13 @@ for (const [name, { rows, write, ...own }] of Object.entries(TASKS))
       : await writeToyModel(folder, { head: 'TokenClassification', labels: ENTITY_LABELS });
     const data = await writeRows(`${folder}-train.jsonl`, toyRows(rows, { count: 60, labels }));
     const dev = await writeRows(`${folder}-dev.jsonl`, toyRows(rows, { count: 30, seed: 1, labels }));
+    const refit = 'refit' in own ? own.refit : 'weights';
     const flags = ['--data', data, '--eval', dev, '--budget', '0.65', '--samples', '48', '--out', `${folder}-out`];
+    flags.push('--refit', refit);
     const [report] = await workspace.prune(model, ...flags, '--method', 'gradual', '--workers', '1');
     assert.equal(report.steps!.length, 2);
     for (const { divergence } of report.steps!) assert.ok(divergence! > 0);
+    assert.equal(report.gradual!.refit, refit);
     const found = await workspace.evaluate(`${folder}-out/0.65`, '--data', dev);
     assert.deepEqual(found.scores, report.scores.gradual);
   });

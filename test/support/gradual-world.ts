@@ -56,7 +56,7 @@ export function gradualWorld(
   };
 
   const answer: Answer = ({ request }) => {
-    const { gradients, refitEquations, refit, evaluate } = request;
+    const { gradients, refitEquations, refit, evaluate, solve } = request;
     const { layers, heads, intermediateSize, hiddenSize, headSize, outputs } = config;
     const random = (...seeds: unknown[]) => {
       const stream = randomStream(1, JSON.stringify(seeds));
@@ -105,6 +105,18 @@ export function gradualWorld(
         f32(
           'bias',
           new Float32Array(hiddenSize).map(() => next()),
+        ),
+        report({ rung: 'ridge 0.01', heldOutBefore: 2, heldOutAfter: 1, tried: [{ rung: 'ridge 0.01', heldOut: 1 }] }),
+      ];
+    }
+    if (solve) {
+      const { student, layer, subLayer } = solve;
+      const features = featuresOf(student!, layer!, subLayer!) / (subLayer === 'ffn' ? 1 : headSize);
+      const next = random(identity(student!), layer, subLayer);
+      return [
+        f64(
+          'scales',
+          new Float64Array(features).map(() => 0.5 + next()),
         ),
         report({ rung: 'ridge 0.01', heldOutBefore: 2, heldOutAfter: 1, tried: [{ rung: 'ridge 0.01', heldOut: 1 }] }),
       ];
@@ -168,8 +180,9 @@ export async function received(task: TaskSpec, tensors: readonly NamedTensor[]):
 }
 
 /** What names a student in a request. */
-function identity({ headMask, neuronMask, patches }: MaskSet): unknown {
+function identity({ headMask, neuronMask, headScales, neuronScales, patches }: MaskSet): unknown {
   return [
+    ...[headScales, neuronScales].map((scales) => Buffer.from(scales as Uint8Array).toString('hex')),
     [...(headMask as Uint8Array)].join(''),
     [...(neuronMask as Uint8Array)].join(''),
     (patches ?? []).map(({ layer, subLayer, blob }) => [layer, subLayer, blob?.digest]),

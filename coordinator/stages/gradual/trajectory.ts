@@ -4,17 +4,19 @@
 // goes on share it.
 import { pathTo } from '../../../pruning/grid.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
+import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { GradualSettings } from '../../gradual-settings.ts';
 import type { Costs } from '../../job/budget.ts';
 import type { JobContext } from '../../job/job-context.ts';
 import { maskedStudent, type Student, withPatch } from '../../job/student.ts';
-import type { GradualStepReport } from '../../prune-report.ts';
+import type { GradualStepReport, RefitReport } from '../../prune-report.ts';
 import type { CostKind, MaskSearch } from '../find-masks.ts';
 import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
+import { tuneStage } from '../tune-stage.ts';
 import { DenseOutputs, storedDivergence } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
 import { runRefit } from './refit.ts';
-import { readRefit, storeRefit } from './refit-state.ts';
+import { readRefit, type StoredRefit, storeRefit } from './refit-state.ts';
 
 /** What all trajectories of a job share: what is known of the dense model. */
 export class DenseModel {
@@ -42,6 +44,13 @@ interface ReachedStudent {
   readonly student: Student;
   /** Of all steps that led to it. */
   readonly steps: readonly GradualStepReport[];
+}
+
+/** What a step makes of what its search keeps. */
+interface RefittedStudent {
+  readonly student: Student;
+  readonly reports: readonly RefitReport[];
+  readonly seconds: number;
 }
 
 export interface TrajectoryParts {
@@ -100,8 +109,11 @@ export class Trajectory {
     const gradients = await this.#gradientsAt(this.#baseOf(share));
     const searched = await this.#search(share);
     const start: Student = { masks: searched.value, patches: from.student.patches };
-    const refit = await this.#refit(share, start, gradients);
-    const student = refit.refitted.reduce((own, { patch }) => withPatch(own, patch), start);
+    const refit =
+      this.#parts.settings.refit === 'scales'
+        ? await this.#tune(share, searched.value)
+        : await this.#refit(share, start, gradients);
+    const { student } = refit;
     const named = { step: this.#label(share), name: this.#name(share, 'divergence') };
     const divergence = await storedDivergence(this.#context, dense.outputs, student, named);
     const { heads, neurons, macs } = studentSizes(this.#context.checkpoint.config, costs, student.masks);
@@ -113,7 +125,7 @@ export class Trajectory {
         refit: refit.seconds,
         divergence: divergence.seconds,
       },
-      refits: refit.refitted.map((found) => found.report),
+      refits: refit.reports,
     };
     return { student, steps: [...from.steps, report] };
   }
@@ -144,23 +156,28 @@ export class Trajectory {
   }
 
   // Stored sub-layer by sub-layer, so that a run that was killed goes on with the next one.
-  async #refit(share: number, student: Student, gradients: StudentGradients) {
+  async #refit(share: number, start: Student, gradients: StudentGradients): Promise<RefittedStudent> {
     const context = this.#context;
     const name = this.#name(share, 'refit');
     const stage = { stage: 'refit', budget: this.#label(share) } as const;
-    const steps = 2 * student.masks.layers;
-    const resumed = await readRefit(context, name, student);
+    const steps = 2 * start.masks.layers;
+    const told = ({ refitted, seconds }: StoredRefit): RefittedStudent => ({
+      student: refitted.reduce((own, { patch }) => withPatch(own, patch), start),
+      reports: refitted.map((found) => found.report),
+      seconds,
+    });
+    const resumed = await readRefit(context, name, start);
     if (resumed.refitted.length === steps) {
       context.emit({ kind: 'stage-finished', ...stage, seconds: resumed.seconds, reused: true });
-      return resumed;
+      return told(resumed);
     }
     context.emit({ kind: 'stage-started', ...stage, steps });
-    const start = performance.now();
-    const elapsed = () => resumed.seconds + (performance.now() - start) / 1000;
+    const startMs = performance.now();
+    const elapsed = () => resumed.seconds + (performance.now() - startMs) / 1000;
     let stored = resumed.refitted.length;
     const refitted = await runRefit(
       context,
-      { student, gradients, resumed: resumed.refitted, settings: this.#parts.settings },
+      { student: start, gradients, resumed: resumed.refitted, settings: this.#parts.settings },
       {
         async store(found) {
           await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);
@@ -171,7 +188,17 @@ export class Trajectory {
     );
     const seconds = elapsed();
     context.emit({ kind: 'stage-finished', ...stage, seconds, reused: false });
-    return { refitted, seconds };
+    return told({ refitted, seconds });
+  }
+
+  // The paper's tuning in the refit's place, to the dense model's outputs. Scales of the step before are forgotten: damping pulls
+  // towards 1.
+  async #tune(share: number, student: Masks): Promise<RefittedStudent> {
+    const { value, seconds } = await tuneStage(this.#context, {
+      ...{ teacher: this.#parts.dense.student.masks, student, settings: DEFAULT_TUNING_SETTINGS },
+      ...{ budget: this.#label(share), name: this.#name(share, 'tune') },
+    });
+    return { student: maskedStudent(value.masks), reports: value.reports, seconds };
   }
 
   /** The share of the grid that the step to this one starts from; null: the dense model. */

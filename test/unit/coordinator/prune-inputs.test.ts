@@ -22,9 +22,13 @@ test('disk space: each model keeps its embeddings and head, and of the encoder w
 test('disk space: a gradual job keeps the projections of every student on the way, twice, and shares those of its budgets', () => {
   const config = modelConfig();
   let steps: 'grid' | 'one' = 'grid';
+  let refit: 'weights' | 'scales' = 'weights';
   const bytes = (method: 'paper' | 'gradual', ...values: number[]) => {
     const budgets = values.map((value) => ({ text: `${value}`, value }));
-    return outputBytes({ budgets, dtype: null, method, gradual: { steps } }, { config, dtype: 'F32', parameters: 1e6 });
+    return outputBytes(
+      { budgets, dtype: null, method, gradual: { steps, refit } },
+      { config, dtype: 'F32', parameters: 1e6 },
+    );
   };
   const more = (...values: number[]) => bytes('gradual', ...values) - bytes('paper', ...values);
   // Two layers of 8 x 8 and 6 x 8 weights.
@@ -35,4 +39,6 @@ test('disk space: a gradual job keeps the projections of every student on the wa
   near(more(0.5, 0.45, 0.8), 0.8 + 0.65 + 0.5 + 0.45);
   steps = 'one';
   near(more(0.5, 0.45), 0.5 + 0.45);
+  refit = 'scales';
+  near(more(0.5, 0.45), 0);
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { parse } from 'yaml';
+import { gradualSettings } from '../../../coordinator/gradual-settings.ts';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
 import { modelCard } from '../../../coordinator/report/model-card.ts';
 import { BARE, sampleGradualReport, sampleLatencyBudget, sampleMaxDrop, sampleReport } from './sample-reports.ts';
@@ -57,6 +58,9 @@ test('of a gradual result: how it was made, how far its outputs are from the den
   assert.match(card, /found in 3 steps from gradients/);
   assert.match(card, /differ from the dense model's by 0\.0104,\na mean Kullback-Leibler divergence in nats/);
   assert.match(card, /how each step and the refit of each sub-layer went/);
+  assert.match(card, /information\), with a refit of the output\nprojections/);
+  const scaled = modelCard({ ...report, gradual: gradualSettings({ refit: 'scales' }) }, '0.5', FILES);
+  assert.match(scaled, /information\), and\nscaled to the dense model's outputs by least squares in each/);
   assert.deepEqual(rowsOf(card, 'Quality').accuracy[1], report.scores.gradual.accuracy.toFixed(4));
   const entry = metadataOf(card)['model-index'] as { results: { metrics: { value: number }[] }[] }[];
   assert.equal(entry[0].results[0].metrics[0].value, report.scores.gradual.accuracy);

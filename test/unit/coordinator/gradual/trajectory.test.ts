@@ -129,6 +129,61 @@ test('one step: every share from the dense model, whose gradients all of them sh
   assert.deepEqual(told(await alone.trajectory.prune(0.5)), told(other));
 });
 
+test('scales: tuned anew in each step to the dense model, no patches; the next step asks gradients of the scaled student', async () => {
+  const world = open({ gradual: { refit: 'scales' } });
+  const found = await world.trajectory.prune(0.65);
+  const { shards } = world.context.calibration.plan;
+  assert.deepEqual(found.patches, []);
+  // Layer 0's attention is left as it is.
+  assert.deepEqual(
+    found.steps!.map(({ refits }) => refits.map(({ layer, subLayer }) => `${layer}.${subLayer}`)),
+    Array.from({ length: 2 }, () => ['0.ffn', '1.attention', '1.ffn']),
+  );
+  assert.equal(kinds(world).refit, undefined);
+  const { headMask, headScales, neuronMask, neuronScales } = found.masks;
+  for (const [at, kept] of neuronMask.entries()) assert.equal(neuronScales[at] !== 1, kept === 1);
+  for (const [at, kept] of headMask.entries()) assert.equal(headScales[at] !== 1, kept === 1 && at >= CONFIG.heads);
+  const scalesOf = (task: TaskSpec) => {
+    const { student } = task.request.gradients ?? task.request.solve ?? {};
+    return Buffer.from(student!.neuronScales as Uint8Array).length;
+  };
+  const first = (start: string) => world.tasks.findIndex(({ id }) => id.startsWith(start));
+  const second = world.tasks.slice(shards.length).filter(({ id }) => id.startsWith('gradients'));
+  assert.equal(second.length, shards.length);
+  for (const task of second) assert.ok(scalesOf(task) > 0);
+  const solves = world.tasks.filter(({ id }) => id === 'solve/0.ffn');
+  assert.deepEqual(solves.map(scalesOf), [0, 0], 'scales of the step before are forgotten');
+  for (const { request } of world.tasks.filter((task) => task.request.solve)) {
+    const { teacher } = request.solve!;
+    assert.ok(
+      [teacher!.headMask, teacher!.neuronMask].every((mask) =>
+        Buffer.from(mask as Uint8Array).every((bit) => bit === 1),
+      ),
+    );
+  }
+  assert.ok(first('solve') > first('gradients'));
+});
+
+test('scales: ended in mid-tuning and gone on with, the same', async () => {
+  const gradual = { refit: 'scales' } as const;
+  const whole = open({ gradual });
+  const expected = told(await whole.trajectory.prune(0.65));
+  const at = path.join(folder, 'mid-tuning');
+  let reached = 0;
+  const answers = {
+    answers(task: TaskSpec, answer: GradualWorld['answer']) {
+      if (task.id === 'solve/1.ffn' && ++reached === 2) throw new EspalierError('no_workers', 'no worker is left');
+      return answer(task);
+    },
+  };
+  await assert.rejects(open({ at, gradual, answers }).trajectory.prune(0.65), { code: 'no_workers' });
+  const again = open({ at, gradual });
+  assert.deepEqual(told(await again.trajectory.prune(0.65)), expected);
+  const solves = again.sent.filter((id) => id.startsWith('solve'));
+  assert.ok(solves.length >= 1 && solves.length < 3, `${solves}`);
+  assert.equal(kinds(again).gradients, undefined);
+});
+
 test('masks of a share are those that its student ends with, and refit nothing of that step', async () => {
   const world = open();
   const masks = await world.trajectory.masks(0.6);
