@@ -31,7 +31,7 @@ import {
   timeSearch,
   timeShares,
 } from './stages/latency-budget.ts';
-import { DropCandidates, type DropSearch } from './stages/max-drop.ts';
+import { DropCandidates } from './stages/max-drop.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
 import { type FoundTable, findTable } from './stages/profile.ts';
 import { openPruner } from './stages/pruner.ts';
@@ -113,7 +113,8 @@ async function pruneAll(
   const written = new Map<Budget, MeasuredBudget>();
   const latencyTargets = new Map<Budget, LatencyTarget>();
   try {
-    const tried = request.fastest ? timeShares(context, latencyParts!) : macsShares(inputs);
+    const shares = request.fastest ? timeShares(context, latencyParts!) : sharesFrom(inputs.costs.smallest);
+    const tried = { over: request.fastest ? 'time' : 'macs', order: pruner.orderOf(shares) } as const;
     const prune = (target: Target) => pruner.pruneUnmeasured(target);
     const candidates =
       heldOut &&
@@ -163,11 +164,6 @@ async function pruneAll(
     latencyBudgets,
     budgets,
   };
-}
-
-/** What candidates for an allowed loss are made of, by MACs. */
-function macsShares({ costs }: PruneInputs): Pick<DropSearch, 'over' | 'shares'> {
-  return { over: 'macs', shares: sharesFrom(costs.smallest) };
 }
 
 /** The latency table of the job, stored: what was measured decides masks, and whoever goes on keeps to it. */

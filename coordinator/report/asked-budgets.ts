@@ -2,9 +2,10 @@
 import type { LatencyBudgetReport } from '../prune-report.ts';
 import { shownTime, tableSource } from './asked-time.ts';
 import { renderFigure, renderTable } from './figure.ts';
-import { showChange, showMilliseconds, showScore, showShare } from './figures.ts';
+import { showMilliseconds, showShare } from './figures.ts';
 import { type Html, html } from './html.ts';
 import { latencyTableFigure } from './latency-table-figure.ts';
+import { lossByShare } from './loss-figure.ts';
 import type { Section } from './page.ts';
 import { type ReportedJob, runtimeName } from './reported-job.ts';
 
@@ -60,29 +61,15 @@ function shownOff(byGoal: number): string {
 
 /** How the smallest model within an allowed loss was found, where a budget asked for that. */
 export function allowedLoss({ budgets }: ReportedJob): Section[] {
-  const tables = budgets.flatMap(({ name, report: { maxDrop } }) => {
+  const found = budgets.flatMap(({ name, report: { maxDrop } }) => {
     if (maxDrop === undefined) return [];
-    const { allowed, metric, decidedBy, heldOut, candidates, written, boundConfidence } = maxDrop;
-    const tried = candidates.map((candidate) => ({ what: 'tried', candidate }));
-    const isFastest = written.time !== undefined;
-    const shares = isFastest ? ['time kept', 'MACs kept'] : ['MACs kept'];
-    const rows = [...tried, { what: 'written', candidate: written }].map(({ what, candidate }) => [
-      ...[
-        what,
-        ...(isFastest ? [showShare(candidate.time ?? 0)] : []),
-        showShare(candidate.macs),
-        showScore(candidate.score),
-        showChange(-candidate.drop),
-      ],
-      ...[showScore(candidate.bound), candidate.within ? 'yes' : 'no'],
-    ]);
+    const { allowed, metric, decidedBy, heldOut, written } = maxDrop;
     const decided = decidedBy === 'bound' ? 'the bound of the loss' : 'the estimate of the loss';
     return [
-      html`<p>Budget ${name}: the ${isFastest ? 'fastest' : 'smallest'} model that loses at most ${allowed} of ${metric}, by ${decided}, judged on
-${heldOut.examples} calibration samples that took part in nothing else. Each bound holds with a confidence of ${boundConfidence}.</p>
-${renderTable({ caption: `Candidates of budget ${name}`, head: ['candidate', ...shares, metric, 'change', 'loss at most', 'allowed'], rows })}
-`,
+      html`<p>Budget ${name}: the ${written.time === undefined ? 'smallest' : 'fastest'} model that loses at most ${allowed} of ${metric}, by ${decided}, judged on
+${heldOut.examples} calibration samples that took part in nothing else.</p>
+${renderFigure(lossByShare(name, maxDrop))}`,
     ];
   });
-  return tables.length === 0 ? [] : [{ id: 'loss', title: 'Allowed loss', content: html`${tables}` }];
+  return found.length === 0 ? [] : [{ id: 'loss', title: 'Allowed loss', content: html`${found}` }];
 }

@@ -11,7 +11,6 @@ import type { LatencyBudgetReport, LatencyRound } from '../prune-report.ts';
 import type { Budget, PruneRequest } from '../prune-settings.ts';
 import type { MaskSearch, Target } from './find-masks.ts';
 import type { MeasuredSpeed } from './latency.ts';
-import type { DropSearch } from './max-drop.ts';
 import type { FoundTable, ProfileRequest } from './profile.ts';
 
 /** A budget of time is met when the model takes neither more nor less by more than this. */
@@ -45,9 +44,9 @@ export function timeSearch(context: JobContext, parts: LatencyParts): MaskSearch
   return masks;
 }
 
-/** What candidates for an allowed loss are made of, by time as the table says. */
-export function timeShares(context: JobContext, parts: LatencyParts): Pick<DropSearch, 'over' | 'shares'> {
-  return { over: 'time', shares: sharesFrom(searchOf(context, parts).leastShare) };
+/** Shares that candidates for an allowed loss may have, of time as the table says. */
+export function timeShares(context: JobContext, parts: LatencyParts): number[] {
+  return sharesFrom(searchOf(context, parts).leastShare);
 }
 
 /** Masks that the job's method would prune to at a share of time. */

@@ -4,7 +4,7 @@
 
 import { type DropBound, RESAMPLES } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { mostTries, nextShare, smallestPassing } from '../../pruning/smallest-share.ts';
+import { type ShareOrder, smallestPassing } from '../../pruning/smallest-share.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { Costs } from '../job/budget.ts';
 import { type HeldOut, type JobContext, type PlannedSamples, storedStage } from '../job/job-context.ts';
@@ -29,8 +29,8 @@ export interface DropSearch {
   readonly over: CostKind;
   /** Prunes to a candidate's target as to that of a budget, but measures nothing on evaluation samples. */
   readonly prune: (target: Target) => Promise<PrunedBudget>;
-  /** Shares that may be tried, ascending. */
-  readonly shares: readonly number[];
+  /** In which shares are tried, as the method makes candidates. */
+  readonly order: ShareOrder;
   readonly heldOut: HeldOut & PlannedSamples;
   readonly settings: Pick<PruneRequest, 'dtype' | 'onnx' | 'search' | 'maxDropConfidence'>;
   /** Of the job's plan. */
@@ -45,7 +45,7 @@ interface Candidate {
   readonly seconds: number;
 }
 
-/** Candidates of one job, shared by all that it allows. */
+/** Candidates of one job, each made once for all that it allows. What is found for one does not depend on the others. */
 export class DropCandidates {
   readonly #context: JobContext;
   readonly #parts: DropSearch;
@@ -66,13 +66,14 @@ export class DropCandidates {
       tried.push(candidate);
       passed.set(candidate.share, this.#isWithin(budget, candidate.judged));
     };
-    for (const known of this.#tried.values()) take(known);
+    const { order } = this.#parts;
     for (;;) {
-      for (let share = this.#next(passed); share !== null; share = this.#next(passed)) {
-        const candidate = await this.#candidate(share);
+      for (let share = order.next(passed); share !== null; share = order.next(passed)) {
+        const known = this.#tried.get(share);
+        const candidate = known ?? (await this.#candidate(share));
         this.#requireScore(candidate.judged);
         take(candidate);
-        this.#tell(budget, share, candidate.judged);
+        if (known === undefined) this.#tell(budget, share, candidate.judged);
       }
       const best = smallestPassing(passed);
       if (best === null) throw this.#noneWithin(budget, tried);
@@ -86,15 +87,11 @@ export class DropCandidates {
     }
   }
 
-  #next(passed: ReadonlyMap<number, boolean>): number | null {
-    return nextShare(this.#parts.shares, passed);
-  }
-
   /** Of each bound, so that the choice among all candidates has the confidence that was asked for (Bonferroni). */
   get #boundConfidence(): number {
-    const { settings, shares } = this.#parts;
+    const { settings, order } = this.#parts;
     const asked = settings.maxDropConfidence ?? null;
-    return asked === null ? TOLD_CONFIDENCE : 1 - (1 - asked) / mostTries(shares);
+    return asked === null ? TOLD_CONFIDENCE : 1 - (1 - asked) / order.errorParts;
   }
 
   #isWithin({ value: allowed }: Budget, judged: DropBound): boolean {
@@ -213,6 +210,11 @@ export class DropCandidates {
   }
 
   #noneWithin(budget: Budget, tried: readonly Candidate[]): EspalierError {
+    if (tried.length === 0)
+      return new EspalierError(
+        'drop_exceeded',
+        `${budget.text}: got no share of the ${this.#unit} in hundredths below 1 that keeps a unit, expected one to try`,
+      );
     const deciding = ({ judged }: Candidate) => this.#deciding(judged);
     const best = tried.reduce((least, own) => (deciding(own) < deciding(least) ? own : least));
     return new EspalierError(

@@ -1,6 +1,8 @@
 // How a job prunes: one interface over its two methods, the published one in stages and the gradual one in steps.
 import type { Importance } from '../../pruning/fisher.ts';
+import { type GridKind, pathTo } from '../../pruning/grid.ts';
 import type { Masks } from '../../pruning/masks.ts';
+import { bisectionOrder, type ShareOrder, walkOrder } from '../../pruning/smallest-share.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { gradualSettings } from '../gradual-settings.ts';
 import type { Costs } from '../job/budget.ts';
@@ -21,6 +23,8 @@ export interface Pruner {
   prune(target: Target): Promise<PrunedBudget>;
   /** The same without any measuring on evaluation samples. */
   pruneUnmeasured(target: Target): Promise<PrunedBudget>;
+  /** In which shares are tried where the smallest that does is sought. @param shares that may be tried, ascending. */
+  orderOf(shares: readonly number[]): ShareOrder;
   close(): Promise<void>;
 }
 
@@ -49,6 +53,7 @@ async function openStaged(context: JobContext, parts: PrunerParts): Promise<Prun
     masksAtTime: async (share) => searchOf(parts, 'time')(share, fisher.importance),
     prune: prune(context),
     pruneUnmeasured: prune({ ...context, evaluation: null }),
+    orderOf: bisectionOrder,
     close: () => fisher.close(),
   };
 }
@@ -69,8 +74,17 @@ async function openGradual(context: JobContext, parts: PrunerParts): Promise<Pru
     masksAtTime: (share) => of('time').masks(share),
     prune,
     pruneUnmeasured: prune,
+    orderOf: (shares) => gradualOrder(shares, settings.steps),
     close: async () => {},
   };
+}
+
+/** Down the steps that lead to the least share, each of which is made from the one before; where all are made from the dense
+ * model, each costs the same. */
+function gradualOrder(shares: readonly number[], kind: GridKind): ShareOrder {
+  if (kind === 'one' || shares.length === 0) return bisectionOrder(shares);
+  const { trunk, branch } = pathTo(shares[0], kind);
+  return walkOrder(branch === null ? trunk : [...trunk, branch]);
 }
 
 function searchOf({ searches }: Pick<PrunerParts, 'searches'>, cost: CostKind): MaskSearch {

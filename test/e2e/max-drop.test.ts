@@ -1,10 +1,12 @@
 // The smallest model within an allowed loss, as a user asks for it: it is the smallest of those that were tried and is what
-// a budget of its share gives; killed and resumed it has the same bits; where none is within, nothing is written.
+// a budget of its share gives; a gradual one is walked down to, and killed and resumed it has the same bits; where none is
+// within, nothing is written.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import type { MaxDropReport, PruneReport } from '../../coordinator/prune-report.ts';
+import { pathTo } from '../../pruning/grid.ts';
 import { projectRoot } from '../../shared/project-root.ts';
 import { generateReviews } from '../support/example-run.ts';
 import { errorLine, openWorkspace } from '../support/run-cli.ts';
@@ -90,15 +92,15 @@ test('a bound that decides takes a larger model', async () => {
   assert.ok(written.bound <= 0.05 && written.macs > usual.budget);
 });
 
-test('killed between two candidates and resumed: the same bits, and no candidate is judged again', async () => {
+test('gradual: a walk to the first that loses too much; killed between two candidates and resumed: the same bits, and no candidate is judged again', async () => {
   const tuned = (out: string, ...flags: string[]) => [
     ...['prune', MODEL, '--data', at('train.jsonl'), '--samples', '64', '--out', at(out)],
-    ...['--max-drop', '0.2', '--workers', '2', '--json', ...flags],
+    ...['--max-drop', '0.05', '--workers', '2', '--json', ...flags],
   ];
   const whole = await workspace.run(tuned('whole'));
   assert.equal(whole.code, 0, whole.stderr);
   const running = workspace.start(tuned('killed'));
-  await running.printed(/^note: max-drop-0\.2: 0\.\d+ of the MACs .*\n(.*\n)*note: max-drop-0\.2: /m);
+  await running.printed(/^note: max-drop-0\.05: 0\.\d+ of the MACs .*\n(.*\n)*note: max-drop-0\.05: /m);
   running.kill('SIGKILL');
   await running.finished;
   assert.ok(!existsSync(at('killed')));
@@ -106,6 +108,20 @@ test('killed between two candidates and resumed: the same bits, and no candidate
   assert.equal(resumed.code, 0, resumed.stderr);
   const [expected, got] = [whole, resumed].map(({ stdout }) => (JSON.parse(stdout) as { runs: PruneReport[] }).runs[0]);
   assert.deepEqual([got.digest, dropOf(got)], [expected.digest, dropOf(expected)]);
+  const { candidates, written } = dropOf(expected);
+  const refused = candidates.findIndex(({ within }) => !within);
+  const walked = pathTo(0.01).trunk.slice(0, refused + 1);
+  assert.deepEqual(
+    candidates.slice(0, walked.length).map(({ macs }) => macs),
+    walked,
+  );
+  const between = candidates.slice(walked.length).map(({ macs }) => macs);
+  assert.ok(
+    refused > 0 &&
+      between.length <= 2 &&
+      between.every((share) => share > walked[refused] && share < walked[refused - 1]),
+  );
+  assert.equal(written.macs, Math.min(...candidates.filter(({ within }) => within).map(({ macs }) => macs)));
   const judged = resumed.stderr.match(/^evaluate 0\.\d+ +reused$/gm) ?? [];
   assert.ok(judged.length >= 2, resumed.stderr);
 });

@@ -17,7 +17,7 @@ import { planSamples } from '../../../coordinator/stages/plan.ts';
 import { pruneToTarget } from '../../../coordinator/stages/prune-budget.ts';
 import type { TaskSpec } from '../../../coordinator/workers/task-spec.ts';
 import type { Masks } from '../../../pruning/masks.ts';
-import { sharesFrom } from '../../../pruning/smallest-share.ts';
+import { bisectionOrder, type ShareOrder, sharesFrom, walkOrder } from '../../../pruning/smallest-share.ts';
 import { blobOfBytes } from '../../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { FAKE_DEVICE } from '../../support/fake-executor.ts';
@@ -54,9 +54,11 @@ function world(
     stored?: Map<string, unknown>;
     dense?: number;
     over?: DropSearch['over'];
+    order?: ShareOrder;
   } = {},
 ): World {
-  const { bound = 0.02, stored = new Map(), dense = DENSE } = options;
+  const { bound = 0.02, stored = new Map(), dense = DENSE, over = 'macs' } = options;
+  const { order = bisectionOrder(sharesFrom(0.05)) } = options;
   const events: JobEvent[] = [];
   const judged: string[] = [];
   const { config } = checkpoint;
@@ -99,7 +101,7 @@ function world(
   const found = new Map<Masks, number>();
   const search = macsSearch(config, costs, searched);
   const parts: DropSearch = {
-    ...{ costs, prefix: 'plan', shares: sharesFrom(0.05), over: options.over ?? 'macs' },
+    ...{ costs, prefix: 'plan', order, over },
     settings: { dtype: null, search: 'paper', ...options },
     async prune(target) {
       at = { share: target.fraction, isWritten: false };
@@ -169,28 +171,92 @@ test('the bound decides where a confidence is asked for', async () => {
   assert.deepEqual([maxDrop?.decidedBy, maxDrop?.written.macs], ['bound', 0.84]);
 });
 
-test('a second loss starts from what was tried for the first', async () => {
-  const { candidates, judged } = world(even);
-  const first = (await candidates.smallestWithin(within(0.1))).maxDrop!;
-  const before = judged.length;
-  const second = (await candidates.smallestWithin(within(0.2))).maxDrop!;
-  assert.equal(second.written.macs, 0.6);
-  assert.deepEqual(
-    second.candidates.slice(0, first.candidates.length).map(({ macs }) => macs),
-    first.candidates.map(({ macs }) => macs),
-  );
-  assert.equal(new Set(judged).size, judged.length, 'nothing is judged twice');
-  assert.ok(judged.length - before <= 7);
+/** The grid of a gradual job. */
+const WALK = [0.8, 0.65, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.16, 0.128, 0.1];
+const sharesOf = (found: readonly { readonly macs: number }[] = []) => found.map(({ macs }) => macs);
+
+for (const [name, order] of [
+  ['bisection', bisectionOrder(sharesFrom(0.05))],
+  ['a walk', walkOrder(WALK)],
+] as const)
+  test(`${name}: several losses judge each share once, and each finds what it finds alone, however losses waver`, async () => {
+    const waver = (share: number) => even(share) + (Math.round(100 * share) % 3 === 0 ? 0.06 : 0);
+    const shared = world(waver, { order });
+    for (const allowed of [0.1, 0.3, 0.14]) {
+      const { maxDrop } = await shared.candidates.smallestWithin(within(allowed));
+      const alone = await world(waver, { order }).candidates.smallestWithin(within(allowed));
+      assert.deepEqual(maxDrop, alone.maxDrop);
+      const passing = maxDrop!.candidates.filter((candidate) => candidate.within);
+      assert.equal(maxDrop!.written.macs, Math.min(...sharesOf(passing)));
+      assert.ok(waver(maxDrop!.written.macs) <= allowed);
+    }
+    assert.equal(new Set(shared.judged).size, shared.judged.length, 'nothing is judged twice');
+  });
+
+test('a walk ends at the first share that loses too much, then tries shares between, and none below', async () => {
+  const { candidates, judged } = world(even, { order: walkOrder(WALK) });
+  const { maxDrop } = await candidates.smallestWithin(within(0.28));
+  assert.deepEqual(sharesOf(maxDrop?.candidates), [0.8, 0.65, 0.5, 0.4, 0.45, 0.42]);
+  assert.equal(maxDrop?.written.macs, 0.45);
+  assert.equal(judged.at(-1), '0.45 written');
 });
 
-test('losses that waver: one that passes, below all others that passed', async () => {
-  const waver = (share: number) => even(share) + (Math.round(100 * share) % 3 === 0 ? 0.06 : 0);
-  const { candidates } = world(waver);
-  await candidates.smallestWithin(within(0.1));
-  const { maxDrop } = await candidates.smallestWithin(within(0.14));
-  const passing = maxDrop!.candidates.filter((candidate) => candidate.within).map(({ macs }) => macs);
-  assert.equal(maxDrop!.written.macs, Math.min(...passing));
-  assert.ok(waver(maxDrop!.written.macs) <= 0.14);
+test('a walk goes on for the largest loss alone, in whichever order they are asked for', async () => {
+  for (const allowed of [
+    [0.1, 0.2],
+    [0.2, 0.1],
+  ]) {
+    const { candidates, judged } = world(even, { order: walkOrder(WALK) });
+    const found = [];
+    for (const own of allowed) found.push((await candidates.smallestWithin(within(own))).maxDrop!.written.macs);
+    assert.deepEqual(found.sort(), [0.61, 0.8]);
+    assert.equal(Math.min(...judged.map(Number.parseFloat)), 0.5, 'the first share that loses 0.2');
+  }
+});
+
+test('a walk on which nothing is refused ends at its last share', async () => {
+  const { maxDrop } = await world(() => 0, { order: walkOrder(WALK) }).candidates.smallestWithin(within(0.01));
+  assert.deepEqual(sharesOf(maxDrop?.candidates), WALK);
+  assert.equal(maxDrop?.written.macs, 0.1);
+});
+
+test('a walk whose first share is refused: the smallest above it that is within, or the best is told of', async () => {
+  const { maxDrop } = await world(even, { order: walkOrder(WALK) }).candidates.smallestWithin(within(0.04));
+  assert.deepEqual(sharesOf(maxDrop?.candidates), [0.8, 0.9, 0.95]);
+  assert.equal(maxDrop?.written.macs, 0.95);
+  const { candidates, judged } = world((share) => 0.02 + even(share), { order: walkOrder(WALK) });
+  await assert.rejects(candidates.smallestWithin(within(0.01)), {
+    code: 'drop_exceeded',
+    message: /^max-drop-0\.01: got no model within it; the best, 0\.95 of the MACs, loses 0\.0450 of accuracy /,
+  });
+  assert.deepEqual(judged, ['0.8', '0.9', '0.95']);
+});
+
+test('of a walk the level of error is shared by the walk as a whole and each share between', async () => {
+  const { candidates } = world(even, { order: walkOrder(WALK), maxDropConfidence: 0.9 });
+  const { maxDrop } = await candidates.smallestWithin(within(0.1));
+  assert.equal(maxDrop?.boundConfidence, 1 - (1 - 0.9) / 3);
+  // 0.02 above the estimate: 0.8 is too much, 0.9 and 0.85 are not.
+  assert.equal(maxDrop.written.macs, 0.85);
+});
+
+test('where a model of a walk loses too much as written, the one before it stands, and shares between are tried', async () => {
+  const { candidates, judged } = world((share, isWritten) => even(share) + (isWritten && share < 0.6 ? 0.2 : 0), {
+    order: walkOrder(WALK),
+  });
+  const { maxDrop } = await candidates.smallestWithin(within(0.25));
+  assert.deepEqual(judged, [
+    ...['0.8', '0.65', '0.5', '0.4', '0.45', '0.47', '0.5 written'],
+    ...['0.57', '0.53', '0.53 written', '0.57 written', '0.65 written'],
+  ]);
+  assert.equal(maxDrop?.written.macs, 0.65);
+});
+
+test('no share that could be tried', async () => {
+  await assert.rejects(world(even, { order: walkOrder([]) }).candidates.smallestWithin(within(0.1)), {
+    code: 'drop_exceeded',
+    message: 'max-drop-0.1: got no share of the MACs in hundredths below 1 that keeps a unit, expected one to try',
+  });
 });
 
 test('a model that loses too much as written is passed over for the next larger one', async () => {

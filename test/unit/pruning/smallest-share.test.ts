@@ -1,7 +1,15 @@
 // Which shares are tried, on made-up losses.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { mostTries, nextShare, sharesFrom, smallestPassing } from '../../../pruning/smallest-share.ts';
+import {
+  bisectionOrder,
+  MOST_BETWEEN,
+  mostTries,
+  nextShare,
+  sharesFrom,
+  smallestPassing,
+  walkOrder,
+} from '../../../pruning/smallest-share.ts';
 
 const SHARES = sharesFrom(0);
 
@@ -77,5 +85,60 @@ describe('nextShare', () => {
       find(() => true, [], []),
       { tried: [], found: null },
     );
+  });
+});
+
+describe('walkOrder', () => {
+  const GRID = [0.8, 0.65, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.16, 0.128];
+
+  function walk(passes: (share: number) => boolean, grid: readonly number[] = GRID) {
+    const order = walkOrder(grid);
+    const passed = new Map<number, boolean>();
+    const tried: number[] = [];
+    for (let share = order.next(passed); share !== null; share = order.next(passed)) {
+      assert.ok(!passed.has(share), `${share} is tried once`);
+      tried.push(share);
+      passed.set(share, passes(share));
+    }
+    return { tried, found: smallestPassing(passed) };
+  }
+
+  it('goes down to the first that does not pass, for every threshold, and tries nothing below it', () => {
+    for (const threshold of SHARES) {
+      const { tried, found } = walk((share) => share >= threshold);
+      const stop = GRID.findIndex((share) => share < threshold);
+      const walked = stop < 0 ? GRID : GRID.slice(0, stop + 1);
+      assert.deepEqual(tried.slice(0, walked.length), walked);
+      const between = tried.slice(walked.length);
+      assert.ok(between.length <= MOST_BETWEEN);
+      const [above, below] = [GRID[stop - 1] ?? 1, stop < 0 ? GRID.at(-1)! : GRID[stop]];
+      for (const share of between) assert.ok(share > below && share < above && sharesFrom(share)[0] === share);
+      if (threshold > 0.95) assert.equal(found, null);
+      else if (stop < 0) assert.equal(found, below);
+      // A quarter of the gap, rounded to hundredths.
+      else
+        assert.ok(found! >= threshold && found! - threshold <= (above - below) / 4 + 0.01, `${found} of ${threshold}`);
+    }
+  });
+
+  it('stops at the first that does not pass, though smaller ones would', () => {
+    const { tried, found } = walk((share) => share !== 0.4 && share !== 0.45);
+    assert.deepEqual([tried, found], [[0.8, 0.65, 0.5, 0.4, 0.45, 0.47], 0.47]);
+  });
+
+  it('tries nothing between shares that are neighbours', () => {
+    const { tried } = walk((share) => share >= 0.05, [0.05, 0.04]);
+    assert.deepEqual(tried, [0.05, 0.04]);
+  });
+
+  it('has nothing to try where the walk is empty', () => {
+    assert.deepEqual(
+      walk(() => true, []),
+      { tried: [], found: null },
+    );
+  });
+
+  it('shares errors among fewer parts than bisection does', () => {
+    assert.deepEqual([walkOrder(GRID).errorParts, bisectionOrder(SHARES).errorParts], [3, 7]);
   });
 });

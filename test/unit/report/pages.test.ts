@@ -292,6 +292,13 @@ describe('pages', () => {
     );
     const cells = '<td>30.0\u00a0%</td><td>0.9000</td><td>−0.0200</td><td>0.0240</td><td>no</td>';
     assert.ok(written.includes(`<th scope="row">tried</th>${cells}`));
+    const charts = written.match(/<svg[^>]*aria-label="Loss of accuracy over the share of MACs kept.+?<\/svg>/gs) ?? [];
+    assert.equal(charts.length, 2, 'for wide screens and for narrow ones');
+    for (const chart of charts) {
+      const [dots = ''] = chart.match(/<g[^>]*aria-label="dot".+?<\/g>/s) ?? [];
+      assert.equal(dots.match(/<circle/g)?.length, 2, 'a symbol a candidate');
+      for (const text of ['0.01 allowed', '>written<']) assert.ok(chart.includes(text), text);
+    }
     assert.ok(!page.includes('Allowed loss'));
   });
 

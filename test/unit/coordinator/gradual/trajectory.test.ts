@@ -11,6 +11,8 @@ import { macsSearch } from '../../../../coordinator/stages/find-masks.ts';
 import { DenseModel, Trajectory } from '../../../../coordinator/stages/gradual/trajectory.ts';
 import type { PrunedBudget } from '../../../../coordinator/stages/prune-budget.ts';
 import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
+import { pathTo } from '../../../../pruning/grid.ts';
+import { walkOrder } from '../../../../pruning/smallest-share.ts';
 import { EspalierError } from '../../../../shared/errors.ts';
 import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
 
@@ -110,6 +112,21 @@ test('what is on the way is made once, for branches and budgets alike', async ()
   await trajectory.prune(0.42);
   assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 6 * 4, evaluate: 7 * held });
   await trajectory.prune(0.45);
+  assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 6 * 4, evaluate: 7 * held });
+});
+
+test('a walk that ends at a share asks for nothing below it, and for what lies between a refit each', async () => {
+  const world = open();
+  const { shards, fitShards } = world.context.calibration.plan;
+  const held = shards.length - fitShards;
+  const order = walkOrder(pathTo(0.1).trunk);
+  const passed = new Map<number, boolean>();
+  for (let share = order.next(passed); share !== null; share = order.next(passed)) {
+    await world.trajectory.prune(share);
+    passed.set(share, share >= 0.46);
+  }
+  assert.deepEqual([...passed.keys()], [0.8, 0.65, 0.5, 0.4, 0.45, 0.47]);
+  // Gradients of the dense model and at 0.8, 0.65 and 0.5; outputs of the dense model once.
   assert.deepEqual(kinds(world), { gradients: 4 * shards.length, refit: 6 * 4, evaluate: 7 * held });
 });
 
