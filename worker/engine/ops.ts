@@ -157,12 +157,13 @@ export class Ops {
     return this.engine.op('Slice', inputs, [type('T', x.dtype), type('Index', INT32)]);
   }
 
-  /** Neighbouring columns of a matrix, as many as each size says: all of them. */
-  splitColumns(x: DeviceTensor, sizes: readonly number[]): DeviceTensor[] {
+  /** Neighbouring parts along an axis, as many as each size says: all of it. */
+  split(x: DeviceTensor, sizes: readonly number[], axis: number): DeviceTensor[] {
     if (sizes.length === 1) return [x];
     const { engine } = this;
     const attributes = [int('num_split', sizes.length), type('T', x.dtype), type('Tlen', INT32)];
-    return engine.opOutputs('SplitV', [x, engine.constant(sizes), engine.constant([1], [])], attributes, sizes.length);
+    const inputs = [x, engine.constant(sizes), engine.constant([axis], [])];
+    return engine.opOutputs('SplitV', inputs, attributes, sizes.length);
   }
 
   /** A tensor of ones. */

@@ -6,13 +6,20 @@ import type { DeviceBatch } from './device-batch.ts';
 import type { EncoderWeights } from './encoder-weights.ts';
 import type { Forward, LayerPass } from './forward.ts';
 
+/** A gradient as the sum of one or two tensors: whoever reads it adds them on the way, without an operation for it. */
+export interface GradientTerms {
+  readonly dy: DeviceTensor;
+  /** null: there is but one. */
+  readonly dy2: DeviceTensor | null;
+}
+
 export interface LayerGradients {
   /** ∂loss/∂head mask of each sample, [b, heads]; null where no head is left. */
   readonly heads: DeviceTensor | null;
   /** ∂loss/∂neuron mask of each sample, [b, neurons]; null where no neuron is left. */
   readonly neurons: DeviceTensor | null;
   /** Gradient of the layer's input [b·n, D]; null for layer 0, where nobody reads it. */
-  readonly input: DeviceTensor | null;
+  readonly input: GradientTerms | null;
   /** Of the outputs of attention and FFN before their LayerNorm, |∂loss/∂output|² of each row, [b·queries]; null unless asked
    * for. */
   readonly squaredLengths: readonly [attention: DeviceTensor, ffn: DeviceTensor] | null;
@@ -28,7 +35,7 @@ export function layerBackward(
   weights: EncoderWeights,
   index: number,
   pass: LayerPass,
-  gradient: DeviceTensor,
+  gradient: GradientTerms,
   batch: DeviceBatch,
   wantsLengths = false,
 ): LayerGradients {
@@ -37,7 +44,7 @@ export function layerBackward(
   const { samples, tokens } = batch;
 
   // FFN: y = LN(a·W + b + x1), the mask multiplies a.
-  const beforeNorm = kernels.addNormGrad(gradient, null, layer.ffnNorm, pass.ffnNorm);
+  const beforeNorm = kernels.addNormGrad(gradient.dy, gradient.dy2, layer.ffnNorm, pass.ffnNorm);
   let throughFfn: DeviceTensor | null = null;
   let neurons: DeviceTensor | null = null;
   if (pass.ffn !== null && layer.ffnIn !== null && layer.ffnOut !== null) {
@@ -63,18 +70,14 @@ export function layerBackward(
   }
   if (!wantsInput) return { heads, neurons, squaredLengths, input: null };
   const spread = (x: DeviceTensor) => (x.shape[0] === samples * tokens ? x : spreadFirst(forward, x, samples, tokens));
-  if (products === null || layer.attentionIn === null) return { heads, neurons, squaredLengths, input: spread(d1) };
+  const found = { heads, neurons, squaredLengths };
+  if (products === null || layer.attentionIn === null) return { ...found, input: { dy: spread(d1), dy2: null } };
   const { kernel } = layer.attentionIn;
   if (products.keyValue === null)
-    return { heads, neurons, squaredLengths, input: ops.add(ops.matMul(products.query, kernel, false, true), d1) };
+    return { ...found, input: { dy: ops.matMul(products.query, kernel, false, true), dy2: d1 } };
   const own = forward.attentionKernels(kernel);
   const asked = ops.add(ops.matMul(products.query, own.query, false, true), d1);
-  return {
-    heads,
-    neurons,
-    squaredLengths,
-    input: ops.add(ops.matMul(products.keyValue, own.keyValue, false, true), spread(asked)),
-  };
+  return { ...found, input: { dy: ops.matMul(products.keyValue, own.keyValue, false, true), dy2: spread(asked) } };
 }
 
 // Gradients of first tokens [b, D] to their places in [b·n, D], zero elsewhere.

@@ -5,7 +5,7 @@ import type { MicroBatch } from '../../dataset/plan.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import { type PackedPart, PackedUpload, unpack } from '../engine/packed-upload.ts';
+import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
 
 export interface DeviceBatch {
   /** b */
@@ -14,9 +14,9 @@ export interface DeviceBatch {
   readonly tokens: number;
   /** Unpadded tokens of each sample, [b]. */
   readonly lengths: Int32Array;
-  /** int32 [b, n] */
+  /** int32 [b·n] */
   readonly tokenIds: DeviceTensor;
-  /** int32 [b, n] */
+  /** int32 [b·n] */
   readonly typeIds: DeviceTensor;
   /** [b, 1, 1, n]: 0 at tokens, −1e9 at padding; null where nothing is padded. */
   readonly paddingBias: DeviceTensor | null;
@@ -72,15 +72,15 @@ export function packBatch(
     samples: count,
     tokens,
     lengths,
-    tokenIds: upload.add(tokenIds, [count, tokens]),
-    typeIds: upload.add(typeIds, [count, tokens]),
+    tokenIds: upload.add(tokenIds, [tokenIds.length]),
+    typeIds: upload.add(typeIds, [typeIds.length]),
     paddingBias: isPadded ? upload.add(bias, [count, 1, 1, tokens]) : null,
     firstRows: upload.add(firstRows, [count]),
   };
 }
 
 /** A packed micro-batch on the device. The tensors belong to the scope that is open. @param sent its upload. */
-export function unpackBatch(ops: Ops, sent: DeviceTensor, packed: PackedBatch): DeviceBatch {
+export function unpackBatch(ops: Ops, sent: SentUpload, packed: PackedBatch): DeviceBatch {
   const { samples, tokens, lengths, paddingBias } = packed;
   return {
     samples,
@@ -104,7 +104,7 @@ export function uploadBatch(
   return ops.engine.scope(() => {
     const upload = new PackedUpload();
     const packed = packBatch(upload, samples, batch, config);
-    return unpackBatch(ops, upload.send(ops.engine), packed);
+    return unpackBatch(ops, upload.send(ops), packed);
   });
 }
 

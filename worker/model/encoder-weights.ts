@@ -9,7 +9,7 @@ import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { NormWeights } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
-import { type PackedPart, PackedUpload, unpack } from '../engine/packed-upload.ts';
+import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
 import { WeightUpload } from './weight-upload.ts';
 
 export interface Linear {
@@ -122,7 +122,7 @@ export function pruneWeights(ops: Ops, dense: EncoderWeights, masks: Masks): Enc
   return engine.scope(() => {
     const upload = new PackedUpload();
     const packed = dense.layers.map((layer, l) => packKept(upload, dense.config, layer, masks, l));
-    const sent = upload.send(engine);
+    const sent = upload.send(ops);
     const layers = dense.layers.map((layer, l) => engine.scope(() => pruneLayer(ops, layer, sent, packed[l]!)));
     return { ...dense, layers };
   });
@@ -178,7 +178,7 @@ function packKept(upload: PackedUpload, config: ModelConfig, layer: LayerWeights
   };
 }
 
-function pruneLayer(ops: Ops, layer: LayerWeights, sent: DeviceTensor, kept: KeptParts): LayerWeights {
+function pruneLayer(ops: Ops, layer: LayerWeights, sent: SentUpload, kept: KeptParts): LayerWeights {
   const select = (linear: Linear | null, indices: PackedPart | null): Linear | null =>
     linear === null || indices === null ? null : selectColumns(ops, linear, unpack(ops, sent, indices));
   const rows = (kernel: DeviceTensor | null, part: KeptRows | null): DeviceTensor | null => {

@@ -42,10 +42,11 @@ export class Forward {
     const { ops } = this;
     const { hiddenSize, positionOffset, layerNormEps } = weights.config;
     const { samples, tokens } = batch;
-    let x = ops.gather(weights.words, batch.tokenIds);
-    x = ops.add(x, ops.slice(weights.positions, [positionOffset, 0], [tokens, hiddenSize]));
+    const words = ops.reshape(ops.gather(weights.words, batch.tokenIds), [samples, tokens, hiddenSize]);
+    const placed = ops.add(words, ops.slice(weights.positions, [positionOffset, 0], [tokens, hiddenSize]));
+    let x = ops.reshape(placed, [samples * tokens, hiddenSize]);
     if (weights.types !== null) x = ops.add(x, ops.gather(weights.types, batch.typeIds));
-    return this.layerNorm(ops.reshape(x, [samples * tokens, hiddenSize]), weights.embeddingNorm, layerNormEps);
+    return this.layerNorm(x, weights.embeddingNorm, layerNormEps);
   }
 
   /** x·kernel + bias, [rows, out]. */

@@ -55,7 +55,7 @@ function expectedTarget(task: TaskKind, outputs: number, tokens: number) {
   }
 }
 
-/** Packs what `batchLosses` compares with: int32 classes [b, 1], [b, n] by token or [b, 2] for start and end, else float32
+/** Packs what `batchLosses` compares with: int32 classes [b], [b, n] by token or [b, 2] for start and end, else float32
  * [b, outputs].
  * @throws EspalierError "protocol" when a sample has not the target that its loss needs. */
 export function packTargets(
@@ -75,7 +75,7 @@ export function packTargets(
   members.forEach((member, i) => {
     values.set(samples[member].target, i * columns);
   });
-  return upload.add(values, [members.length, columns]);
+  return upload.add(values, task === 'single-label-classification' ? [members.length] : [members.length, columns]);
 }
 
 /** Losses of a micro-batch's samples, and their gradients. The tensors belong to the scope that is open.
@@ -94,10 +94,8 @@ export function batchLosses(
   const { samples, tokens } = batch;
   const z = ops.toFloat64(logits);
   switch (task) {
-    case 'single-label-classification': {
-      const { losses, gradient } = crossEntropies(ops, ops.reshape(z, [samples, 1, outputs]), targets);
-      return { losses, gradient: ops.reshape(gradient, logits.shape) };
-    }
+    case 'single-label-classification':
+      return crossEntropy(ops, z, targets);
     case 'token-classification': {
       const { losses, gradient } = crossEntropies(ops, ops.reshape(z, [samples, tokens, outputs]), targets);
       return { losses, gradient: ops.reshape(gradient, logits.shape) };
@@ -114,6 +112,14 @@ export function batchLosses(
     case 'regression':
       return squaredErrors(ops, z, ops.toFloat64(targets));
   }
+}
+
+// −log softmax(z)[class]; gradient softmax(z) − 1_class. z [b, classes], classes [b].
+function crossEntropy(ops: Ops, z: DeviceTensor, classes: DeviceTensor): BatchLosses {
+  const wanted = ops.toFloat64(ops.oneHot(classes, z.shape[1]));
+  const logShares = ops.logSoftmax(z);
+  const likelihoods = ops.sum64(ops.mul(logShares, wanted), [1]);
+  return { losses: ops.neg(likelihoods), gradient: ops.toFloat32(ops.sub(ops.exp(logShares), wanted)) };
 }
 
 // Mean over a sample's labelled positions of −log softmax(z)[class]; gradient (softmax(z) − 1_class) / positions.

@@ -34,7 +34,7 @@ function packedGrams(
   engine.scope(() => {
     const upload = new PackedUpload();
     const places = upload.add(trianglePlaces(size), [length]);
-    const triangle = unpack(ops, upload.send(engine), places);
+    const triangle = unpack(ops, upload.send(ops), places);
     for (let layer = 0; layer < layers; layer++) {
       checkCancelled();
       const packed = engine.scope(() => {

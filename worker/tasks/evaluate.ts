@@ -49,7 +49,7 @@ function shardLogits(context: TaskContext, weights: EncoderWeights, plan: Plan, 
   const { engine, ops } = context;
   const upload = new PackedUpload();
   const packed = shard.batches.map((batch) => packBatch(upload, plan.samples, batch, weights.config));
-  const sent = upload.send(engine);
+  const sent = upload.send(ops);
   const logits = packed.map((batch) => {
     context.checkCancelled();
     return engine.scope(() => modelLogits(context, weights, unpackBatch(ops, sent, batch)));

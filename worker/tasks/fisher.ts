@@ -57,14 +57,14 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
 
 // Its sum is float64 [groups, variables]: over the samples of each group, the heads of all layers first.
 function shardRows(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardPass {
-  const { engine, ops } = context;
+  const { ops } = context;
   const groups = Math.ceil((shard.endSample - shard.firstSample) / plan.groupSize);
   const upload = new PackedUpload();
   const packed = packShard(upload, weights, plan, shard);
   const groupOf = (member: number) => Math.floor((member - shard.firstSample) / plan.groupSize);
   // int32 [b] of each micro-batch: group of the shard that each sample is in.
   const memberGroups = shard.batches.map(({ members }) => upload.add(members.map(groupOf), [members.length]));
-  const sent = upload.send(engine);
+  const sent = upload.send(ops);
   return shardPass(context, weights, sent, packed, {
     wantsLengths: false,
     summand: (gradients, index) => {

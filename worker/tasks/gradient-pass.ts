@@ -2,8 +2,8 @@
 // Everything stays on the device until the task's end: to fetch anything before would leave a GPU idle meanwhile.
 import type { Plan, Shard } from '../../dataset/plan.ts';
 import type { DeviceTensor, Precision } from '../engine/engine.ts';
-import { type PackedPart, type PackedUpload, unpack } from '../engine/packed-upload.ts';
-import { layerBackward } from '../model/backward.ts';
+import { type PackedPart, type PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
+import { type GradientTerms, layerBackward } from '../model/backward.ts';
 import { type DeviceBatch, type PackedBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { type LayerPass, lastQueries } from '../model/forward.ts';
@@ -60,7 +60,7 @@ export interface ShardPass {
 export function shardPass(
   context: TaskContext,
   weights: EncoderWeights,
-  sent: DeviceTensor,
+  sent: SentUpload,
   packed: readonly LabelledBatch[],
   { summand, wantsLengths }: PassOptions,
 ): ShardPass {
@@ -132,7 +132,7 @@ function batchPass(
     }
     const head = headForward(forward, weights, x);
     const { losses, gradient } = batchLosses(ops, weights.config, head.logits, targets, batch);
-    let dx = headBackward(forward, weights, head, gradient);
+    let dx: GradientTerms = { dy: headBackward(forward, weights, head, gradient), dy2: null };
 
     const heads: DeviceTensor[] = [];
     const neurons: DeviceTensor[] = [];
@@ -141,7 +141,7 @@ function batchPass(
       context.checkCancelled();
       const incoming = dx;
       const found = engine.scope(() => layerBackward(forward, weights, l, passes[l], incoming, batch, wantsLengths));
-      engine.dispose(incoming);
+      for (const term of [incoming.dy, incoming.dy2]) if (term !== null) engine.dispose(term);
       for (const tensor of passTensors(passes[l])) engine.dispose(tensor);
       if (found.heads !== null) heads.unshift(found.heads);
       if (found.neurons !== null) neurons.unshift(found.neurons);

@@ -72,12 +72,12 @@ interface ShardGradients {
 }
 
 function shardGradients(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardGradients {
-  const { engine, ops } = context;
+  const { ops } = context;
   const upload = new PackedUpload();
   const packed = packShard(upload, weights, plan, shard);
   const kept = keptPositions(plan, shard);
   const places = upload.add(kept, [kept.length]);
-  const sent = upload.send(engine);
+  const sent = upload.send(ops);
   const found = shardPass(context, weights, sent, packed, {
     wantsLengths: true,
     summand: (gradients) => {

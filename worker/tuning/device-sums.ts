@@ -72,9 +72,10 @@ export function gramPanels(
   checkCancelled: () => void = () => {},
 ): DeviceTensor[] {
   const [, features] = x.shape;
-  const parts = ops.splitColumns(
+  const parts = ops.split(
     x,
     rows.map(({ count }) => count),
+    1,
   );
   return rows.map(({ first }, i) => {
     checkCancelled();

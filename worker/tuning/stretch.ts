@@ -38,7 +38,6 @@ const rangesOfPlans = new WeakMap<Plan, readonly (readonly BatchRange[])[]>();
  * fewer operations to issue. On a CPU larger ones only leave its caches. */
 const CPU_ROWS = 2048;
 const GPU_JOINED = 4;
-const MOST_POSITIONS = 16384;
 
 /** How a shard's micro-batches are joined: as many as together have no more positions than the plan's largest micro-batch has
  * rows, or a few times as many in a GPU's plan, so that a plan for less memory has shorter stretches. Part of what makes
@@ -48,7 +47,7 @@ export function stretchesOf(plan: Plan, shardIndex: number): readonly BatchRange
   if (ranges === undefined) {
     const rows = plan.shards.flatMap(({ batches }) => batches.map(({ members, tokens }) => members.length * tokens));
     const largest = rows.reduce((most, count) => Math.max(most, count), 0);
-    const most = largest > CPU_ROWS ? Math.max(largest, Math.min(GPU_JOINED * largest, MOST_POSITIONS)) : largest;
+    const most = largest > CPU_ROWS ? GPU_JOINED * largest : largest;
     ranges = plan.shards.map((shard) => joinBatches(plan, shard, most));
     rangesOfPlans.set(plan, ranges);
   }
@@ -112,7 +111,7 @@ export function uploadStretch(
   const rowsPart = whole ? null : upload.add(positionRows, [positions]);
   const firstPart = upload.add(Int32Array.from(firstPositions), [firstPositions.length]);
   return ops.engine.scope(() => {
-    const sent = upload.send(ops.engine);
+    const sent = upload.send(ops);
     return {
       positions,
       batches: places.map(({ batch, rowPositions }) => ({

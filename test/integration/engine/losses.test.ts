@@ -120,7 +120,7 @@ for (const [name, { task, outputs, lengths, targets, logits: given }] of Object.
         const batch = { members: Int32Array.from(samples.keys()), tokens };
         const packed = packBatch(upload, samples, batch, config);
         const part = packTargets(upload, samples, batch, config);
-        const sent = upload.send(engine);
+        const sent = upload.send(ops);
         const z = engine.upload(logits, [lengths.length * rows, outputs]);
         const found = batchLosses(ops, config, z, unpack(ops, sent, part), unpackBatch(ops, sent, packed));
         assert.deepEqual(found.gradient.shape, z.shape);

@@ -1,0 +1,113 @@
+// How many operations a GPU is issued, stage by stage: each costs the host tens of microseconds, which is what limits small models
+// there (docs/performance.md). Counted on the CPU, with the branches that a GPU takes. A number below that is not reached any
+// more should be lowered, so that what was won is not lost unnoticed.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
+import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
+import { loadOps } from '../../../worker/engine/binding.ts';
+import { Engine } from '../../../worker/engine/engine.ts';
+import { FusedKernels } from '../../../worker/engine/kernels/fused-kernels.ts';
+import { Ops } from '../../../worker/engine/ops.ts';
+import { Forward } from '../../../worker/model/forward.ts';
+import { ModelCache } from '../../../worker/model/model-cache.ts';
+import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
+import { runFisher } from '../../../worker/tasks/fisher.ts';
+import { runGradients } from '../../../worker/tasks/gradients.ts';
+import { runRefit } from '../../../worker/tasks/refit.ts';
+import { runSolve } from '../../../worker/tasks/solve.ts';
+import type { TaskContext } from '../../../worker/tasks/task-context.ts';
+import { stretchesOf } from '../../../worker/tuning/stretch.ts';
+import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
+import { bindingWith } from '../../support/binding-with.ts';
+import { testBinding, testPlan } from '../../support/engine.ts';
+import { gradientFiles } from './refit-cases.ts';
+import { halfMasks, LAYERS, randomSamples, tinyModel } from './tiny-model.ts';
+
+/** Of three layers, two shards, and micro-batches as below; what a first run makes besides (weights, constants) not counted. */
+const MOST: Readonly<Record<string, number>> = { fisher: 494, gradients: 562, evaluate: 236, tune: 734, refit: 1189 };
+const BATCHES = [2, 2];
+
+function gpuContext() {
+  const real = testBinding();
+  const counts = { operations: 0 };
+  const binding = bindingWith(real, {
+    isUsingGpuDevice: () => true,
+    executeOp(...args) {
+      counts.operations += 1;
+      return real.executeOp(...args);
+    },
+  });
+  const engine = new Engine(binding);
+  const ops = new Ops(engine);
+  const forward = new Forward(ops, new FusedKernels(ops));
+  const context: TaskContext = {
+    ...{ engine, ops, forward },
+    models: new ModelCache(ops),
+    states: new TuningStates(forward, 1e9),
+    checkCancelled() {},
+  };
+  return { context, counts };
+}
+
+const skip = loadOps().library === null ? `no fused kernels: ${loadOps().problem}` : false;
+
+test('operations of each stage', { skip }, async (t) => {
+  const { config, model, folder } = await tinyModel(t, 'Bert', 'SequenceClassification');
+  // As many rows as only a GPU's plan has, and so few shards.
+  const samples = randomSamples(
+    config,
+    Array.from({ length: 900 }, (_, i) => 4 + (i % 9)),
+  );
+  const limits = { groupSize: 1, tokensPerBatch: 2600, batchOverheadTokens: 3000, tokensPerShard: 1e4, leastShards: 2 };
+  const plan = testPlan(samples, { ...limits, heldOut: 0.5 });
+  assert.deepEqual(
+    plan.shards.map(({ batches }) => batches.length),
+    BATCHES,
+  );
+  assert.ok(
+    plan.shards.every((_, shard) => stretchesOf(plan, shard).length === 1),
+    'a GPU joins them',
+  );
+  const shards = { first: 0, end: 2 };
+  const spans = [0, 1].map((first) => ({ first, end: first + 1 }));
+  const [fit, heldOut] = spans.map((span) => ({ kind: 'shards', shards: span }) as const);
+  const [teacher, masks] = [halfMasks('teacher'), halfMasks('student')];
+  const student = { masks, patches: [] };
+  const weights = { mean: 1, files: await gradientFiles(folder, plan, spans) };
+  const common = { model, plan, planDigest: 'plan' };
+  const places = Array.from({ length: 2 * LAYERS }, (_, step) => {
+    return { layer: Math.floor(step / 2), subLayer: step % 2 === 0 ? 'attention' : 'ffn' } as const;
+  });
+  const stages: Record<string, (context: TaskContext) => Promise<unknown>> = {
+    fisher: (context) => runFisher(context, { ...common, shards, gram: false }),
+    gradients: (context) => runGradients(context, { ...common, shards, student }),
+    evaluate: (context) => runEvaluate(context, { ...common, shards, student: null }),
+    async tune(context) {
+      for (const place of places) {
+        const settings = DEFAULT_TUNING_SETTINGS;
+        await runSolve(context, { ...common, teacher, student: masks, ...place, fit, heldOut, settings });
+      }
+    },
+    async refit(context) {
+      for (const place of places) {
+        const settings = DEFAULT_REFIT_SETTINGS;
+        await runRefit(context, { ...common, student, ...place, weights, fit, heldOut, settings });
+      }
+    },
+  };
+  const { context, counts } = gpuContext();
+  const found: Record<string, number> = {};
+  for (const [stage, run] of Object.entries(stages)) {
+    for (const round of ['first', 'counted']) {
+      counts.operations = 0;
+      await run(context);
+      if (round === 'counted') found[stage] = counts.operations;
+      context.states.clear();
+    }
+  }
+  context.models.clear();
+  console.log(`# operations: ${JSON.stringify(found)}`);
+  for (const [stage, most] of Object.entries(MOST))
+    assert.ok(found[stage] <= most, `${stage}: got ${found[stage]} operations, expected at most ${most}`);
+});
