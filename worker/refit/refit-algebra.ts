@@ -1,4 +1,4 @@
-// Solves the ridge systems of a sub-layer's output projection in float64 on the device: solutions stay there, and what they are
+// Solves the ridge systems of a sub-layer's projections in float64 on the device: solutions stay there, and what they are
 // judged by comes back in one transfer. With G = XᵀDX and B = XᵀDR the weighted squared error of a projection W is
 // tr WᵀGW − 2 tr WᵀB + Σ D·R², so that judging takes no pass over positions.
 import { requireFinite } from '../../pruning/normal-equations.ts';
@@ -6,15 +6,23 @@ import type { RefitAlgebra, RefitSystem } from '../../pruning/refit.ts';
 import { cholesky } from '../engine/cholesky.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import type { DeviceSums } from '../tuning/device-sums.ts';
-import { fullMatrix } from '../tuning/device-system.ts';
 
-/** The student's output projection, float64. */
+/** The projection that the student has, float64: of an output n features and D outputs, of inputs D and n. */
 export interface CurrentProjection {
   /** [n + 1, D], the bias last. */
   readonly whole: DeviceTensor;
   /** The same with 0 for the bias: what a ridge pulls towards. */
   readonly pull: DeviceTensor;
+}
+
+/** What sums say of a system. Tensors belong to the scope that is open. */
+export interface RefitTerms {
+  /** As of DeviceRefit. */
+  readonly matrix: DeviceTensor;
+  readonly right: DeviceTensor;
+  /** Σ D·R², [] */
+  readonly targetSquares: DeviceTensor;
+  readonly positions: number;
 }
 
 /** A system on the device. Its tensors belong to the scope in which it was made. */
@@ -30,29 +38,27 @@ export interface DeviceRefit extends RefitSystem {
 }
 
 /** The student's projection of a sub-layer. The tensors belong to the scope that is open.
- * @param kernel float32 [n, D]; null: no features. @param bias float32 [D] */
+ * @param kernel float64 [n, D]; null: no features. @param bias float64 [1, D] */
 export function currentProjection(ops: Ops, kernel: DeviceTensor | null, bias: DeviceTensor): CurrentProjection {
-  const last = ops.toFloat64(ops.reshape(bias, [1, -1]));
-  const none = ops.sub(last, last);
-  if (kernel === null) return { whole: last, pull: none };
-  const wide = ops.toFloat64(kernel);
-  return { whole: ops.concat([wide, last], 0), pull: ops.concat([wide, none], 0) };
+  const none = ops.sub(bias, bias);
+  if (kernel === null) return { whole: bias, pull: none };
+  return { whole: ops.concat([kernel, bias], 0), pull: ops.concat([kernel, none], 0) };
 }
 
 /** The systems that sums make; what the host needs of them comes in one transfer.
+ * @param termsOf of each; it runs in a scope of its own.
  * @throws EspalierError "not_finite" where a number is not. */
-export function makeRefits(ops: Ops, sums: readonly DeviceSums[]): DeviceRefit[] {
+export function makeRefits<Sums>(ops: Ops, sums: readonly Sums[], termsOf: (own: Sums) => RefitTerms): DeviceRefit[] {
   const { engine } = ops;
   const { made, numbers } = engine.scope(() => {
-    const all = sums.map(({ matrices, halfSquares }) => {
-      const matrix = fullMatrix(ops, matrices.slice(0, -1));
-      const right = ops.copy(matrices[matrices.length - 1]);
+    const all = sums.map((own) => {
+      const { matrix, right, targetSquares, positions } = termsOf(own);
       const whole = ops.add(ops.sum64(matrix, [0, 1]), ops.sum64(right, [0, 1]));
-      const told = [ops.diagonal64(matrix), ops.reshape(whole, [1]), ops.reshape(halfSquares, [1])];
-      return { matrix, right, told };
+      const told = [ops.diagonal64(matrix), ops.reshape(whole, [1]), ops.reshape(targetSquares, [1])];
+      return { matrix, right, positions, told };
     });
     return {
-      made: all.map(({ matrix, right }) => ({ matrix, right })),
+      made: all.map(({ matrix, right, positions }) => ({ matrix, right, positions })),
       numbers: engine.downloadFloat64(
         ops.concat(
           all.flatMap(({ told }) => told),
@@ -62,14 +68,12 @@ export function makeRefits(ops: Ops, sums: readonly DeviceSums[]): DeviceRefit[]
     };
   });
   let at = 0;
-  return made.map(({ matrix, right }, i) => {
+  return made.map(({ matrix, right, positions }) => {
     const own = numbers.subarray(at, at + matrix.shape[0] + 2);
     at += own.length;
     // A number that is not finite leaves no sum that is.
     requireFinite('diagonal, sum of all and squares of targets', own);
-    const diagonal = own.slice(0, -2);
-    const targetSquares = 2 * own[own.length - 1];
-    return { matrix, right, diagonal, targetSquares, positions: sums[i].positions };
+    return { matrix, right, diagonal: own.slice(0, -2), targetSquares: own[own.length - 1], positions };
   });
 }
 

@@ -4,8 +4,10 @@ import type { RefitSums } from '../../pruning/refit-equations.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import { type DeviceSums, gramPanels } from '../tuning/device-sums.ts';
+import { type DeviceSums, gramPanels, halfSquaresOf } from '../tuning/device-sums.ts';
+import { fullMatrix } from '../tuning/device-system.ts';
 import { panelRows, type Rows } from '../tuning/output-projection.ts';
+import type { RefitTerms } from './refit-algebra.ts';
 
 /** Sizes of a sub-layer's sums. Of its DeviceSums `matrices` are XᵀDX from the diagonal on, [count, n + 1 − first] for each
  * panel of rows, and XᵀDR [n + 1, D]; `halfSquares` is ½ Σ D·R². */
@@ -52,9 +54,21 @@ export function sumRows(
   });
 }
 
+/** What sums say of the projection's system. */
+export function refitTerms(ops: Ops, sums: DeviceSums): RefitTerms {
+  const { matrices, positions } = sums;
+  const half = halfSquaresOf(sums);
+  return {
+    matrix: fullMatrix(ops, matrices.slice(0, -1)),
+    right: ops.copy(matrices[matrices.length - 1]),
+    targetSquares: ops.add(half, half),
+    positions,
+  };
+}
+
 /** Brings sums to the host. */
 export function downloadRefitSums(ops: Ops, sums: DeviceSums, { features, hiddenSize }: RefitForm): RefitSums {
-  const parts = [...sums.matrices, sums.halfSquares].map((part) => ops.reshape(part, [-1]));
+  const parts = [...sums.matrices, halfSquaresOf(sums)].map((part) => ops.reshape(part, [-1]));
   const numbers = ops.engine.downloadFloat64(ops.concat(parts, 0));
   const rights = numbers.length - 1 - (features + 1) * hiddenSize;
   return {
@@ -69,21 +83,30 @@ export function downloadRefitSums(ops: Ops, sums: DeviceSums, { features, hidden
 export function uploadRefitSums(ops: Ops, sums: RefitSums, { features, hiddenSize, rows }: RefitForm): DeviceSums {
   const { engine } = ops;
   const size = features + 1;
-  const length = rows.reduce((sum, { first, count }) => sum + count * (size - first), 0);
+  const length = panelsLength(rows, size);
   if (sums.features !== features || sums.hiddenSize !== hiddenSize || sums.gram.length !== length)
     throw new EspalierError(
       'shape_mismatch',
       `refit sums: got ${sums.features} features, ${sums.gram.length} elements, expected ${features}, ${length}`,
     );
-  let at = 0;
-  const panels = rows.map(({ first, count }) => {
-    const part = sums.gram.subarray(at, at + count * (size - first));
-    at += part.length;
-    return engine.uploadFloat64(part, [count, size - first]);
-  });
   return {
-    matrices: [...panels, engine.uploadFloat64(sums.right, [size, hiddenSize])],
+    matrices: [...uploadPanels(ops, sums.gram, rows, size), engine.uploadFloat64(sums.right, [size, hiddenSize])],
     halfSquares: engine.uploadFloat64(Float64Array.of(sums.targetSquares / 2), []),
     positions: sums.positions,
   };
+}
+
+/** Elements of a symmetric matrix [size, size] in panels of rows from the diagonal on. */
+export function panelsLength(rows: readonly Rows[], size: number): number {
+  return rows.reduce((sum, { first, count }) => sum + count * (size - first), 0);
+}
+
+/** Panels of such a matrix, which lie one after the other. Tensors belong to the scope that is open. */
+export function uploadPanels({ engine }: Ops, gram: Float64Array, rows: readonly Rows[], size: number): DeviceTensor[] {
+  let at = 0;
+  return rows.map(({ first, count }) => {
+    const part = gram.subarray(at, at + count * (size - first));
+    at += part.length;
+    return engine.uploadFloat64(part, [count, size - first]);
+  });
 }

@@ -2,6 +2,8 @@
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Plan } from '../../dataset/plan.ts';
 import { parseRefitSettings } from '../../pruning/refit.ts';
+import type { RefitPart } from '../../pruning/refit-part.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
 import type { RefitEquationsTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { RefitTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitTask.ts';
@@ -12,6 +14,8 @@ import { readStudent } from './read-student.ts';
 import type { RefitInput } from './refit.ts';
 import type { RefitEquationsInput, RefitTaskInput } from './refit-equations.ts';
 import { type BlobPaths, given, model, pathOf, range, subLayer, sums } from './request-fields.ts';
+
+const INPUT_PARTS: readonly RefitPart[] = ['input', 'query', 'key_value'];
 
 /** What a runner keeps of earlier requests. */
 export interface ReadSources {
@@ -51,8 +55,16 @@ async function readPlace(
     student: readStudent(await sources.config(local), given(task.student, 'student'), paths),
     layer: task.layer,
     subLayer: subLayer(task.subLayer),
+    part: refitPart(task.part),
     weights: task.weights === null ? null : readWeights(task.weights, paths),
   };
+}
+
+function refitPart(text: string): RefitPart {
+  const part = text === '' ? 'output' : INPUT_PARTS.find((own) => own === text);
+  if (part === undefined)
+    throw new EspalierError('protocol', `part: got "${text}", expected "", "input", "query" or "key_value"`);
+  return part;
 }
 
 function readWeights({ gradients, mean }: TokenWeights__Output, paths: BlobPaths): TokenWeightsInput {

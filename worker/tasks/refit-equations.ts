@@ -1,16 +1,18 @@
-// Task "refit-equations": the sums of one sub-layer's output projection over some shards (equations: pruning/refit.ts).
-import { refitSumsToTensors } from '../../pruning/refit-equations.ts';
+// Task "refit-equations": the sums of some projections of one sub-layer over some shards (equations: pruning/refit.ts).
+import type { RefitPart } from '../../pruning/refit-part.ts';
 import { stepOf } from '../../pruning/sub-layers.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
+import { inputSubject } from '../refit/input-subject.ts';
+import { outputSubject } from '../refit/output-subject.ts';
 import { type RefitPlace, refitPair } from '../refit/refit-pair.ts';
-import { type RefitSubLayer, refitSums } from '../refit/refit-positions.ts';
-import { downloadRefitSums, refitForm } from '../refit/refit-sums.ts';
+import type { RefitSubject } from '../refit/refit-subject.ts';
 import { readWeightRoots, type TokenWeightsInput } from '../refit/token-weights.ts';
 import { releaseSums } from '../tuning/device-sums.ts';
-import { projection } from '../tuning/sub-layer.ts';
+import { withoutScales } from '../tuning/scaled-student.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface RefitTaskInput extends RefitPlace {
+  readonly part: RefitPart;
   /** null: every position counts 1. */
   readonly weights: TokenWeightsInput | null;
 }
@@ -21,33 +23,33 @@ export interface RefitEquationsInput extends RefitTaskInput {
 
 /** @returns the tensors that worker.proto names for RefitEquationsTask. */
 export async function runRefitEquations(context: TaskContext, input: RefitEquationsInput): Promise<NamedTensor[]> {
-  const { engine, ops } = context;
+  const { engine } = context;
   const { shards } = input;
-  const subLayer = await refitSubLayer(context, input, [shards]);
+  const subject = await refitSubject(context, input, [shards]);
   return engine.scope(() => {
-    const sums = refitSums(context, subLayer, shards);
+    const sums = subject.sums(shards);
     try {
-      return refitSumsToTensors(downloadRefitSums(ops, sums, subLayer.form));
+      return subject.toTensors(sums);
     } finally {
       releaseSums(engine, sums);
     }
   });
 }
 
-/** What the sums of a task's sub-layer share. @param summed shards that are summed here.
- * @throws EspalierError "protocol" for shards that the plan lacks; those of `refitPair` and `readWeightRoots`. */
-export async function refitSubLayer(
+/** What a task fits. @param summed shards that are summed here.
+ * @throws EspalierError "protocol" for shards that the plan lacks; those of `refitPair`, `readWeightRoots` and `inputSubject`. */
+export async function refitSubject(
   context: TaskContext,
   input: RefitTaskInput,
   summed: readonly ShardRange[],
-): Promise<RefitSubLayer> {
-  const { plan, layer, subLayer, weights } = input;
+): Promise<RefitSubject> {
+  const { model, plan, student, layer, subLayer, part, weights } = input;
   for (const range of summed) shardsOf(plan, range);
   const step = stepOf(layer, subLayer);
   const pair = await refitPair(context, input);
-  const { config, layers } = pair.teacher;
-  const steps = 2 * layers.length;
+  const steps = 2 * pair.teacher.layers.length;
   const roots = weights && (await readWeightRoots(weights, { plan, summed, step, steps }));
-  const features = projection(pair.student, step)?.shape[0] ?? 0;
-  return { pair, step, form: refitForm(context.ops, features, config.hiddenSize), roots };
+  const positions = { pair, step, roots };
+  if (part === 'output') return outputSubject(context, positions);
+  return inputSubject(context, positions, part, await context.models.pruned(model, withoutScales(student.masks)));
 }

@@ -1,6 +1,7 @@
 // The normal equations of a sub-layer's scales as float64 tensors that stay on the device: made from float32 products,
 // added, and folded over shards. Those of a refit are added and folded in the same way (refit-sums.ts).
 import { foldTree } from '../../pruning/fold-tree.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import type { PanelForm, Projection, Rows, TableForm } from './output-projection.ts';
@@ -10,14 +11,21 @@ export interface DeviceSums {
   /** In panels: AᵀA from the diagonal on, [count, k − first] for each panel of the projection's rows, and Aᵀb [k, 1]. As a
    * table: [AᵀA, Aᵀb] alone, [k₊, k₊ + 1]; with an offset its row and column are the last of AᵀA. */
   readonly matrices: readonly DeviceTensor[];
-  /** ½|b|², [] */
-  readonly halfSquares: DeviceTensor;
+  /** ½|b|², []; null: what the targets are is in the matrices. */
+  readonly halfSquares: DeviceTensor | null;
   readonly positions: number;
 }
 
 /** All tensors of sums, for their owner to keep or release. */
 export function sumTensors({ matrices, halfSquares }: DeviceSums): DeviceTensor[] {
-  return [...matrices, halfSquares];
+  return halfSquares === null ? [...matrices] : [...matrices, halfSquares];
+}
+
+/** ½|b|² of sums that have it, []. */
+export function halfSquaresOf({ halfSquares }: DeviceSums): DeviceTensor {
+  if (halfSquares === null)
+    throw new EspalierError('internal', 'sums: got none of the squares of targets, expected some');
+  return halfSquares;
 }
 
 /** The sums of some positions:
@@ -89,7 +97,7 @@ export function gramPanels(
 export function addSums(ops: Ops, a: DeviceSums, b: DeviceSums): DeviceSums {
   return {
     matrices: a.matrices.map((matrix, i) => ops.add(matrix, b.matrices[i])),
-    halfSquares: ops.add(a.halfSquares, b.halfSquares),
+    halfSquares: a.halfSquares && ops.add(a.halfSquares, halfSquaresOf(b)),
     positions: a.positions + b.positions,
   };
 }

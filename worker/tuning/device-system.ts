@@ -5,7 +5,7 @@ import type { ResidualTerms } from '../../pruning/scale-residual.ts';
 import type { ScaleSystem } from '../../pruning/tuning.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import type { DeviceSums } from './device-sums.ts';
+import { type DeviceSums, halfSquaresOf } from './device-sums.ts';
 import type { Projection } from './output-projection.ts';
 
 /** A system on the device. Its tensors belong to the scope in which it was made. */
@@ -45,7 +45,7 @@ export function makeSystems(ops: Ops, sums: readonly DeviceSums[], projection: P
       const { matrix, right, offset } = isPanels ? fromPanels(ops, own) : fromTable(ops, own, projection);
       const rowSums = ops.sum64(matrix, [1], true);
       const diagonal = ops.reshape(ops.diagonal64(matrix), [size, 1]);
-      const squares = ops.reshape(own.halfSquares, [1, 1]);
+      const squares = ops.reshape(halfSquaresOf(own), [1, 1]);
       const told = [rowSums, right, diagonal, ...(offset === null ? [] : [offset]), squares];
       return { matrix, residual: ops.sub(right, rowSums), told };
     });

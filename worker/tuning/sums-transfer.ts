@@ -4,13 +4,13 @@ import type { ScaleSums } from '../../pruning/normal-equations.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
-import type { DeviceSums } from './device-sums.ts';
+import { type DeviceSums, halfSquaresOf } from './device-sums.ts';
 import type { PanelForm, Projection } from './output-projection.ts';
 
 /** Brings sums to the host. */
 export function downloadSums(ops: Ops, sums: DeviceSums, projection: Projection): ScaleSums {
   const { scales, withOffset, form } = projection;
-  const parts = [...sums.matrices, sums.halfSquares];
+  const parts = [...sums.matrices, halfSquaresOf(sums)];
   const numbers = ops.engine.scope(() =>
     ops.engine.downloadFloat64(
       ops.concat(

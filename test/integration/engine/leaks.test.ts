@@ -130,7 +130,8 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
     },
     refits: async (context) => {
       const patches = [patchSource(randomPatch(config, STUDENT, 0, 'ffn'))];
-      const place = { model, plan, planDigest: 'plan', student: { masks: REFITTED, patches }, layer: 1 };
+      const student = { masks: REFITTED, patches };
+      const place = { model, plan, planDigest: 'plan', student, layer: 1, part: 'output' } as const;
       const [fitted, judging] = [
         { first: 0, end: 2 },
         { first: 2, end: shards.end },
@@ -148,6 +149,12 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
         ...{ ...own, weights: null, fit: { kind: 'sums', tensors: byName(sums) }, heldOut: null },
         settings: DEFAULT_REFIT_SETTINGS,
       });
+    },
+    'refit of inputs': (context) => {
+      const student = { masks: REFITTED, patches: [] };
+      const place = { model, plan, planDigest: 'plan', student, layer: 0, subLayer: 'ffn', part: 'input' } as const;
+      const fit = { kind: 'shards', shards: { first: 0, end: 1 } } as const;
+      return runRefit(context, { ...place, weights: null, fit, heldOut: null, settings: { lambdas: [1] } });
     },
     latency: (context) => {
       const masked = [STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];

@@ -43,7 +43,7 @@ async function setting(t: test.TestContext, head: 'SequenceClassification' | 'Qu
   /** A task at a step, with some of the patches, and the gradients of some shards. */
   const task = (step: number, own: readonly Patch[], summed: readonly ShardSpan[]): RefitTaskInput => ({
     ...{ model, plan, planDigest: head, student: { masks: MASKS, patches: own.map(patchSource) } },
-    ...placeOf(step),
+    ...{ ...placeOf(step), part: 'output' },
     weights: { mean: MEAN, files: files.filter(({ shards: { first } }) => summed.some((range) => has(range, first))) },
   });
   const sums = (context: TaskContext, step: number, own: readonly Patch[], range: ShardSpan) =>
@@ -184,7 +184,8 @@ test('a projection that stays as it is loads as what the student has, with and w
       const { layer, subLayer } = placeOf(step);
       for (const patches of [[], [randomPatch(config, masks, layer, subLayer)]]) {
         const student = { masks, patches: patches.map(patchSource) };
-        const place = { ...{ model, plan, planDigest: 'plan', student, layer, subLayer }, weights: null };
+        const own = { model, plan, planDigest: 'plan', student, layer, subLayer };
+        const place = { ...own, part: 'output', weights: null } as const;
         await fresh(async (context) => {
           const sums = byName(await runRefitEquations(context, { ...place, shards }));
           // What is fitted asks for something else than what judges.

@@ -5,6 +5,7 @@ import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import type { Plan } from '../../../dataset/plan.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
+import type { InputPart } from '../../../pruning/refit-part.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { ShardRange } from '../../../worker/tasks/task-context.ts';
 import { stretchesOf } from '../../../worker/tuning/stretch.ts';
@@ -62,6 +63,64 @@ export function refitCase(
   const name = `layers.${place.layer}.${place.kind === 'ffn' ? 'ffn_out' : 'attention_output'}`;
   const current = [...outputWeight(student, kept, place), ...student.weight(`${name}.bias`)];
   return { features: kept.length, hiddenSize, x, r, weights: own, current };
+}
+
+/** What a refit of input projections learns from shards, by the definition: x are the student's inputs of the sub-layer, r what
+ * the dense model's projections make of its own; `current` is [D + 1, rows of the patch].
+ * @param student and @param weights as of `refitCase`. */
+export function inputCase(
+  {
+    dense: teacher,
+    student,
+    masks,
+  }: Readonly<Record<'dense' | 'student', ReferenceEncoder>> & { readonly masks: Masks },
+  place: SubLayerPlace & { readonly part: InputPart },
+  {
+    plan,
+    range,
+    weights,
+  }: { readonly plan: Plan; readonly range: ShardRange; readonly weights: ArrayLike<number> | null },
+): RefitCase {
+  const { hiddenSize, task } = teacher.config;
+  const byToken = task === 'question-answering' || task === 'token-classification';
+  const firstOnly = !byToken && place.layer === LAYERS - 1 && (place.kind === 'ffn' || place.part === 'query');
+  const values = maskValues(masks);
+  const kept = keptFeatures(student, values, place);
+  const dense = maskValues(denseMasks(LAYERS, HEADS, NEURONS));
+  const all = { input: ['query', 'key', 'value'], query: ['query'], key_value: ['key', 'value'] }[place.part];
+  const names = (place.kind === 'ffn' ? ['ffn_in'] : all).map((name) => `layers.${place.layer}.${name}`);
+  /** Rows of the kept, each with its bias. */
+  const rowsOf = (encoder: ReferenceEncoder) =>
+    names.flatMap((name) =>
+      kept.map((row) => ({
+        weight: encoder.weight(`${name}.weight`).subarray(row * hiddenSize, (row + 1) * hiddenSize),
+        bias: encoder.weight(`${name}.bias`)[row],
+      })),
+    );
+  const taught = rowsOf(teacher);
+  const [x, r, own]: [number[], number[], number[]] = [[], [], []];
+  let position = 0;
+  for (const sample of samplesInOrder(plan, range)) {
+    const input = encoderInput(sample);
+    const [mine, its] = [student.forward(input, values), teacher.forward(input, dense)].map(
+      (trace) => trace[place.kind][place.layer].input,
+    );
+    input.ids.forEach((_, token) => {
+      const at = position++;
+      if (firstOnly && token > 0) return;
+      const row = (states: Float64Array) => states.subarray(token * hiddenSize, (token + 1) * hiddenSize);
+      x.push(...row(mine));
+      const from = row(its);
+      r.push(...taught.map(({ weight, bias }) => weight.reduce((sum, w, d) => sum + w * from[d], bias)));
+      own.push(weights === null ? 1 : weights[at]);
+    });
+  }
+  const now = rowsOf(student);
+  const current = [
+    ...Array.from({ length: hiddenSize }, (_, d) => now.map(({ weight }) => weight[d])).flat(),
+    ...now.map(({ bias }) => bias),
+  ];
+  return { features: hiddenSize, hiddenSize: now.length, x, r, weights: own, current };
 }
 
 /** Random squared gradients of all positions of the shards, with some that are 0, as a file for each range. */

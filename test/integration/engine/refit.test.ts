@@ -78,7 +78,7 @@ for (const [name, [architecture, head, fields]] of Object.entries(MODELS))
             const [fitted, judge] = [caseOf(fit, files.slice(0, 2)), caseOf(heldOut, files.slice(2))];
             const found = await runRefit(context, {
               ...{ model, plan, planDigest: name, student: { masks, patches: patches.map(patchSource) } },
-              ...{ layer, subLayer: kind, weights: mean === null ? null : { files, mean } },
+              ...{ layer, subLayer: kind, part: 'output', weights: mean === null ? null : { files, mean } },
               ...{ fit: { kind: 'shards', shards: fit }, heldOut: { kind: 'shards', shards: heldOut } },
               settings: SETTINGS,
             });

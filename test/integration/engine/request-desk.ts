@@ -130,7 +130,7 @@ export class Desk {
 
   refitEquations(changes: Partial<RefitEquations> = {}): RunRequest {
     const { teacher: _, ...place } = this.tuning();
-    const refitEquations = { ...place, shards: { first: 0, end: 2 }, weights: null, ...changes };
+    const refitEquations = { ...place, part: '', shards: { first: 0, end: 2 }, weights: null, ...changes };
     return { taskId: 'refit-equations', task: 'refitEquations', refitEquations };
   }
 
@@ -141,7 +141,7 @@ export class Desk {
     return {
       taskId: 'refit',
       task: 'refit',
-      refit: { ...place, fit, heldOut: null, weights: null, settingsJson, ...changes },
+      refit: { ...place, part: '', fit, heldOut: null, weights: null, settingsJson, ...changes },
     };
   }
 

@@ -14,6 +14,7 @@ export interface RefitEquationsTask {
   'layer'?: (number);
   'subLayer'?: (string);
   'weights'?: (_espalier_v1_TokenWeights | null);
+  'part'?: (string);
 }
 
 export interface RefitEquationsTask__Output {
@@ -24,4 +25,5 @@ export interface RefitEquationsTask__Output {
   'layer': (number);
   'subLayer': (string);
   'weights': (_espalier_v1_TokenWeights__Output | null);
+  'part': (string);
 }

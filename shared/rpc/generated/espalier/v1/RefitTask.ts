@@ -16,6 +16,7 @@ export interface RefitTask {
   'heldOut'?: (_espalier_v1_SumSource | null);
   'weights'?: (_espalier_v1_TokenWeights | null);
   'settingsJson'?: (string);
+  'part'?: (string);
 }
 
 export interface RefitTask__Output {
@@ -28,4 +29,5 @@ export interface RefitTask__Output {
   'heldOut': (_espalier_v1_SumSource__Output | null);
   'weights': (_espalier_v1_TokenWeights__Output | null);
   'settingsJson': (string);
+  'part': (string);
 }

@@ -1,0 +1,164 @@
+// Input projections of a sub-layer as what is refitted: from the student's input of the sub-layer to what the dense model's own
+// projections of the kept rows make of its input (equations: pruning/input-equations.ts, pruning/refit.ts).
+import {
+  type InputSums,
+  inputColumns,
+  inputSumsFromTensors,
+  inputSumsToTensors,
+} from '../../pruning/input-equations.ts';
+import type { InputPart } from '../../pruning/refit-part.ts';
+import { subLayerOf } from '../../pruning/sub-layers.ts';
+import { EspalierError } from '../../shared/errors.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
+import type { Ops } from '../engine/ops.ts';
+import { type EncoderWeights, inputFactors, type Linear } from '../model/encoder-weights.ts';
+import type { TaskContext } from '../tasks/task-context.ts';
+import { type DeviceSums, gramPanels } from '../tuning/device-sums.ts';
+import { fullMatrix } from '../tuning/device-system.ts';
+import { panelRows, type Rows } from '../tuning/output-projection.ts';
+import type { Observations } from '../tuning/shard-sums.ts';
+import { type CurrentProjection, currentProjection, type RefitTerms } from './refit-algebra.ts';
+import {
+  type RefitPositions,
+  type RefitSubject,
+  readsFirst,
+  type StretchPositions,
+  sumsOverShards,
+} from './refit-subject.ts';
+import { panelsLength, uploadPanels, weightedRows } from './refit-sums.ts';
+
+/** @param kept the dense model's weights that masks keep: rows of its projections.
+ * @throws EspalierError "protocol" for a part that the sub-layer lacks, and where nothing of it is kept. */
+export function inputSubject(
+  context: TaskContext,
+  positions: RefitPositions,
+  part: InputPart,
+  kept: EncoderWeights,
+): RefitSubject {
+  const { ops } = context;
+  const { pair, step } = positions;
+  const { layer, subLayer } = subLayerOf(step);
+  const { config } = pair.student;
+  const { hiddenSize } = config;
+  const name = `inputs of layer ${layer} ${subLayer}`;
+  if (part !== 'input' && subLayer === 'ffn')
+    throw new EspalierError('protocol', `${name}: got part "${part}", expected "input"`);
+  const linearOf = ({ layers }: EncoderWeights) =>
+    subLayer === 'ffn' ? layers[layer].ffnIn : layers[layer].attentionIn;
+  const [own, taught] = [linearOf(pair.student), linearOf(kept)];
+  if (own === null || taught === null)
+    throw new EspalierError('protocol', `${name}: got masks that keep nothing there, expected something`);
+  const columns = partOf(part, inputFactors(config, subLayer));
+  const rows = panelRows(ops, inputColumns(hiddenSize));
+  // First tokens alone ask in the last layer of a sequence classifier, and go through its FFN.
+  const isFirst = readsFirst(pair, layer) && (subLayer === 'ffn' || part === 'query');
+  const observe = (stretch: StretchPositions) => observeInputs(ops, stretch, isFirst);
+  const sum = (both: Observations) => sumInputs(ops, both, rows, () => context.checkCancelled());
+  return {
+    sums: (range) => sumsOverShards(context, positions, range, observe, sum),
+    toTensors: (sums) => inputSumsToTensors(downloadInputSums(ops, sums, hiddenSize)),
+    fromTensors: (tensors) => uploadInputSums(ops, inputSumsFromTensors(tensors, hiddenSize), rows),
+    current: () => projectionOf(ops, own, columns),
+    terms: (sums) => {
+      context.checkCancelled();
+      return inputTerms(ops, sums, projectionOf(ops, taught, columns).whole);
+    },
+    stored: (whole) => storedRows(ops, whole),
+  };
+}
+
+/** Which of the projections that lie side by side, of so many, and what they carry beside the checkpoint's weights. */
+interface Columns {
+  readonly first: number;
+  readonly of: number;
+  readonly factors: readonly number[];
+}
+
+function partOf(part: InputPart, factors: readonly number[]): Columns {
+  const [first, count] = part === 'query' ? [0, 1] : part === 'key_value' ? [1, 2] : [0, factors.length];
+  return { first, of: factors.length, factors: factors.slice(first, first + count) };
+}
+
+/** Float64 in the checkpoint's units, so that errors of all projections count as the model has them. */
+function projectionOf(ops: Ops, { kernel, bias }: Linear, { first, of, factors }: Columns): CurrentProjection {
+  const [, all] = kernel.shape;
+  const width = all / of;
+  const count = factors.length * width;
+  const units = factors.every((factor) => factor === 1)
+    ? null
+    : ops.engine.uploadFloat64(
+        Float64Array.from({ length: count }, (_, column) => factors[Math.floor(column / width)]),
+        [1, count],
+      );
+  const taken = (wide: DeviceTensor) => {
+    const own = ops.toFloat64(count === all ? wide : ops.slice(wide, [0, first * width], [-1, count]));
+    return units === null ? own : ops.div(own, units);
+  };
+  return currentProjection(ops, taken(kernel), taken(ops.reshape(bias, [1, all])));
+}
+
+function observeInputs(
+  ops: Ops,
+  { state: { stretch, student, teacher }, roots }: StretchPositions,
+  isFirst: boolean,
+): { observations: Observations; ahead: null } {
+  const firstOf = (x: DeviceTensor) => ops.gather(x, stretch.firstPositions);
+  // States stay what they are: observations are tensors of their own.
+  const [own, taught, weights] = isFirst
+    ? [firstOf(student), firstOf(teacher), roots && firstOf(roots)]
+    : [student, roots === null ? ops.copy(teacher) : teacher, roots];
+  return { observations: weightedRows(ops, own, taught, weights), ahead: null };
+}
+
+/** Float32 products that are rounded once and go on in float64. @param x [X, 1] and @param r X̄, of weighted rows. */
+function sumInputs(ops: Ops, { x, r }: Observations, rows: readonly Rows[], checkCancelled: () => void): DeviceSums {
+  return ops.engine.scope(() => ({
+    matrices: gramPanels(ops, ops.concat([x, r], 1), rows, checkCancelled),
+    halfSquares: null,
+    positions: x.shape[0],
+  }));
+}
+
+/** The system of projections, and the squares of their targets, as blocks of ZᵀΩZ (pruning/input-equations.ts).
+ * @param taught K with its bias last, [D + 1, outputs]. */
+function inputTerms(ops: Ops, { matrices, positions }: DeviceSums, taught: DeviceTensor): RefitTerms {
+  const gram = fullMatrix(ops, matrices);
+  const [size] = taught.shape;
+  // In Z the ones come before X̄.
+  const kernel = ops.concat([ops.slice(taught, [size - 1, 0], [1, -1]), ops.slice(taught, [0, 0], [size - 1, -1])], 0);
+  const block = (row: number, column: number) => ops.slice(gram, [row, column], [size, size]);
+  const squares = ops.mul(block(size - 1, size - 1), ops.matMul(kernel, kernel, false, true));
+  return {
+    matrix: block(0, 0),
+    right: ops.matMul(block(0, size - 1), kernel),
+    targetSquares: ops.sum64(squares, [0, 1]),
+    positions,
+  };
+}
+
+function downloadInputSums(ops: Ops, { matrices, positions }: DeviceSums, hiddenSize: number): InputSums {
+  const parts = matrices.map((part) => ops.reshape(part, [-1]));
+  return { hiddenSize, gram: ops.engine.downloadFloat64(ops.concat(parts, 0)), positions };
+}
+
+function uploadInputSums(ops: Ops, { hiddenSize, gram, positions }: InputSums, rows: readonly Rows[]): DeviceSums {
+  const size = inputColumns(hiddenSize);
+  const length = panelsLength(rows, size);
+  if (gram.length !== length)
+    throw new EspalierError('shape_mismatch', `input sums: got ${gram.length} elements, expected ${length}`);
+  return { matrices: uploadPanels(ops, gram, rows, size), halfSquares: null, positions };
+}
+
+/** As a patch has them: a row an output. @param whole [D + 1, outputs], the bias last. */
+function storedRows(ops: Ops, whole: DeviceTensor): ReturnType<RefitSubject['stored']> {
+  const [size, outputs] = whole.shape;
+  const hiddenSize = size - 1;
+  const rows = ops.transpose(ops.slice(whole, [0, 0], [hiddenSize, outputs]), [1, 0]);
+  const bias = ops.slice(whole, [hiddenSize, 0], [1, outputs]);
+  const flat = ops.concat([ops.reshape(rows, [-1]), ops.reshape(bias, [-1])], 0);
+  const values = ops.engine.downloadFloat32(ops.toFloat32(flat));
+  return [
+    { name: 'weight', dtype: 'F32', shape: [outputs, hiddenSize], data: values.slice(0, outputs * hiddenSize) },
+    { name: 'bias', dtype: 'F32', shape: [outputs], data: values.slice(outputs * hiddenSize) },
+  ];
+}

@@ -1,0 +1,74 @@
+// What a refit fits: the projections of one sub-layer that are one system, with all that tasks do with them.
+import type { NamedTensor } from '../../shared/tensor.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
+import type { ShardRange, TaskContext } from '../tasks/task-context.ts';
+import { type DeviceSums, foldShards } from '../tuning/device-sums.ts';
+import { type Observations, shardSums } from '../tuning/shard-sums.ts';
+import type { StatesPair } from '../tuning/tuning-pair.ts';
+import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
+import type { CurrentProjection, RefitTerms } from './refit-algebra.ts';
+import { rootsOfStretch, uploadRoots, type WeightRoots } from './token-weights.ts';
+
+export interface RefitSubject {
+  /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */
+  sums(range: ShardRange): DeviceSums;
+  /** Sums as the result of a refit-equations task. */
+  toTensors(sums: DeviceSums): NamedTensor[];
+  /** The inverse. Tensors belong to the scope that is open.
+   * @throws EspalierError "protocol", "not_finite"; "shape_mismatch" for those of another sub-layer. */
+  fromTensors(tensors: ReadonlyMap<string, NamedTensor>): DeviceSums;
+  /** What the student has. Tensors belong to the scope that is open, as those of the next. */
+  current(): CurrentProjection;
+  terms(sums: DeviceSums): RefitTerms;
+  /** "weight" and "bias" of a refit's result from a projection as `current` gives it, in the checkpoint's units. What `current`
+   * gives has the bits that load as what the student has. */
+  stored(projection: DeviceTensor): NamedTensor[];
+}
+
+/** Where positions are looked at. */
+export interface RefitPositions {
+  readonly pair: StatesPair;
+  readonly step: number;
+  /** Of all shards that are summed; null: every position counts 1. */
+  readonly roots: WeightRoots | null;
+}
+
+export interface StretchPositions {
+  readonly state: StretchState;
+  /** Roots of the weights of its positions, [positions, 1]; null: 1. */
+  readonly roots: DeviceTensor | null;
+  /** Of sub-layer, shard and stretch. */
+  readonly name: string;
+}
+
+/** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them.
+ * @param observe as of `shardSums`. @param sum as there. */
+export function sumsOverShards(
+  context: TaskContext,
+  { pair, step, roots }: RefitPositions,
+  range: ShardRange,
+  observe: (stretch: StretchPositions) => { observations: Observations; ahead: Ahead | null },
+  sum: (observations: Observations) => DeviceSums,
+): DeviceSums {
+  const { engine, ops } = context;
+  return foldShards(ops, range, (shard) =>
+    engine.scope(() => {
+      // Once a shard: whoever uploads in the midst of a pass leaves a GPU idle.
+      const ofShard = roots === null ? null : uploadRoots(engine, roots, shard);
+      let first = 0;
+      const observeNext = (state: StretchState) => {
+        const { positions } = state.stretch;
+        const own = ofShard && rootsOfStretch(ops, ofShard, first, positions);
+        const name = `${step}/${shard}/${first}`;
+        first += positions;
+        return observe({ state, roots: own, name });
+      };
+      return shardSums(context, { pair, step, shard }, observeNext, sum);
+    }),
+  );
+}
+
+/** True in the last layer of a sequence classifier, after which only first tokens are read. */
+export function readsFirst({ teacher }: StatesPair, layer: number): boolean {
+  return layer === teacher.layers.length - 1 && teacher.headDense !== null;
+}
