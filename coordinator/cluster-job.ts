@@ -1,7 +1,7 @@
 // One claimed job of a cluster, from its record to its results: inputs out of the object store or a volume, the same
 // stages as on one machine, results into the object store. Holds no state of its own that another coordinator would miss:
 // what has been finished is in the record.
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
@@ -14,6 +14,7 @@ import {
   storeWeights,
 } from './job/cluster-inputs.ts';
 import { keepFiles, recordedReports, storeFiles } from './job/cluster-results.ts';
+import { rearrangeBytes } from './job/fisher-file.ts';
 import { InputLabels } from './job/input-labels.ts';
 import type { JobCompute, PruneEnvironment, RunContext } from './job/job-context.ts';
 import { outputBytes, type PruneInputs, runFingerprint } from './job/prune-inputs.ts';
@@ -157,12 +158,11 @@ export function threadCompute(
   signal: AbortSignal,
 ): JobCompute {
   return {
-    async rearrange(fisher, masks) {
-      // A layer at a time, in float64 where the file may have float32.
-      const bytes = (2 * (await stat(fisher)).size) / masks.layers;
+    async rearrange(fisher, masks, open) {
+      const bytes = await rearrangeBytes(fisher, masks, open);
       const share = await memory.take({ least: bytes, most: bytes }, signal);
       try {
-        return await threads.run('rearrange', { fisher, masks }, { signal });
+        return await threads.run('rearrange', { fisher, masks, ...(open && { open }) }, { signal });
       } finally {
         share.release();
       }

@@ -143,6 +143,28 @@ export function layerGradients(fisher: FisherRows, sizes: MaskSizes, layer: numb
   return gradients;
 }
 
+/** What belongs to some of a sub-layer's variables. @param size how many it has. @param places which, ascending.
+ * @throws EspalierError "shape_mismatch". */
+export function selectedFisher(fisher: LayerFisher, size: number, places: Int32Array): LayerFisher {
+  if (fisher.form === 'rows') {
+    const { rows } = fisher;
+    checkLength('gradients', fisher.gradients.length, size * rows);
+    const gradients = new Float64Array(places.length * rows); // [places, rows]
+    for (const [at, place] of places.entries())
+      gradients.set(fisher.gradients.subarray(place * rows, (place + 1) * rows), at * rows);
+    return { form: 'rows', rows, gradients };
+  }
+  checkLength('gram', fisher.gram?.length, packedLength(size));
+  const gram = new Float64Array(packedLength(places.length));
+  let next = 0;
+  for (const [at, i] of places.entries()) {
+    // Row i begins at its diagonal.
+    const start = i * size - (i * (i - 1)) / 2 - i;
+    for (let other = at; other < places.length; other++) gram[next++] = fisher.gram[start + places[other]];
+  }
+  return { form: 'gram', gram };
+}
+
 function packedDiagonal(gram: Float64Array, size: number): Float64Array {
   const diagonal = new Float64Array(size);
   for (let i = 0, at = 0; i < size; at += size - i, i++) diagonal[i] = gram[at];
@@ -160,7 +182,7 @@ function checkGrams(fisher: FisherGrams, { layers, heads, neurons }: MaskSizes):
   for (const gram of fisher.neuronGrams) checkLength('neuron gram', gram.length, packedLength(neurons));
 }
 
-function checkLength(name: string, got: number, expected: number): void {
+function checkLength(name: string, got: number | undefined, expected: number): void {
   if (got !== expected) throw new EspalierError('shape_mismatch', `${name}: got ${got} elements, expected ${expected}`);
 }
 

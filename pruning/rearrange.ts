@@ -10,53 +10,54 @@ import {
   layersOfFisher,
   type MaskSizes,
   packedLength,
+  selectedFisher,
 } from './fisher.ts';
 import { type FisherBlock, GramBlock, RowsBlock } from './fisher-block.ts';
 import { denseMasks, type Masks } from './masks.ts';
 import { MemberBounds } from './member-bounds.ts';
+import type { OpenVariables } from './search-remaining.ts';
 
 /** Rearranges every layer's heads and neurons; the number kept in each layer stays. Scales are reset to 1.
+ * @param open what may be exchanged; the others stay as the masks have them. Left out: all.
  * @throws EspalierError "shape_mismatch" when the Fisher information has other sizes than the masks. */
-export function rearrangeMasks(fisher: FisherInformation, masks: Masks): Masks {
-  return rearrangeLayers(layersOfFisher(fisher, masks), masks);
+export function rearrangeMasks(fisher: FisherInformation, masks: Masks, open?: OpenVariables): Masks {
+  return rearrangeLayers(layersOfFisher(fisher, masks), masks, open);
 }
 
 /** The same, asking for one sub-layer at a time. */
-export function rearrangeLayers(fisher: FisherLayers, masks: Masks): Masks {
+export function rearrangeLayers(fisher: FisherLayers, masks: Masks, open?: OpenVariables): Masks {
   const layers = Array.from({ length: masks.layers }, (_, layer) =>
-    rearrangeLayer(fisher, masks, layer, prunedOf(masks, layer)),
+    rearrangeLayer(fisher, layer, layerMasks(masks, masks, layer), open && layerMasks(masks, open, layer)),
   );
   return joinedLayers(masks, layers);
 }
 
-/** How many heads and neurons of a layer are pruned. */
-export interface PrunedCounts {
-  readonly heads: number;
-  readonly neurons: number;
-}
-
-/** Masks of one layer: [heads], [neurons]. */
+/** Of one layer: [heads], [neurons]. */
 export interface LayerMasks {
   readonly heads: Uint8Array;
   readonly neurons: Uint8Array;
 }
 
-export function prunedOf(masks: Masks, layer: number): PrunedCounts {
-  const count = (mask: Uint8Array, size: number) =>
-    mask.subarray(layer * size, (layer + 1) * size).reduce((sum, bit) => sum + 1 - bit, 0);
-  return { heads: count(masks.headMask, masks.heads), neurons: count(masks.neuronMask, masks.neurons) };
+/** The part of a layer. */
+export function layerMasks(
+  { heads, neurons }: MaskSizes,
+  { headMask, neuronMask }: OpenVariables,
+  layer: number,
+): LayerMasks {
+  const part = (mask: Uint8Array, size: number) => mask.slice(layer * size, (layer + 1) * size);
+  return { heads: part(headMask, heads), neurons: part(neuronMask, neurons) };
 }
 
-/** One layer of `rearrangeMasks`; layers do not depend on each other. */
+/** One layer of `rearrangeMasks`; layers do not depend on each other. @param masks, open of the layer. */
 export function rearrangeLayer(
   fisher: FisherLayers,
-  { heads, neurons }: MaskSizes,
   layer: number,
-  pruned: PrunedCounts,
+  masks: LayerMasks,
+  open: LayerMasks | undefined,
 ): LayerMasks {
   return {
-    heads: rearrangeSubLayer(fisher.of(layer, 'attention'), heads, pruned.heads),
-    neurons: rearrangeSubLayer(fisher.of(layer, 'ffn'), neurons, pruned.neurons),
+    heads: rearrangeSubLayer(fisher.of(layer, 'attention'), masks.heads, open?.heads),
+    neurons: rearrangeSubLayer(fisher.of(layer, 'ffn'), masks.neurons, open?.neurons),
   };
 }
 
@@ -70,7 +71,25 @@ export function joinedLayers({ layers, heads, neurons }: MaskSizes, found: reado
   return masks;
 }
 
-function rearrangeSubLayer(fisher: LayerFisher, size: number, pruned: number): Uint8Array {
+function rearrangeSubLayer(fisher: LayerFisher, mask: Uint8Array, open: Uint8Array | undefined): Uint8Array {
+  if (open === undefined || !open.includes(0)) return rearrangeWhole(fisher, mask.length, prunedOf(mask));
+  const places = indicesOf(open);
+  const own = selectedFisher(fisher, mask.length, places);
+  const found = rearrangeWhole(own, places.length, prunedOf(mask.filter((_, i) => open[i] === 1)));
+  const rearranged = mask.slice();
+  for (const [at, place] of places.entries()) rearranged[place] = found[at];
+  return rearranged;
+}
+
+function prunedOf(mask: Uint8Array): number {
+  return mask.reduce((sum, bit) => sum + 1 - bit, 0);
+}
+
+function indicesOf(mask: Uint8Array): Int32Array {
+  return Int32Array.from(mask.keys()).filter((i) => mask[i] === 1);
+}
+
+function rearrangeWhole(fisher: LayerFisher, size: number, pruned: number): Uint8Array {
   if (fisher.form === 'gram') return rearrangeGram(fisher.gram, size, pruned);
   return rearrangeRows(fisher.gradients, size, fisher.rows, pruned);
 }

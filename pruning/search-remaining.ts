@@ -39,6 +39,17 @@ export function searchOrder(importance: Importance, remaining?: Masks): SearchOr
   };
 }
 
+/** Variables that rearrangement may exchange: 1 may, 0 stays as it is. */
+export type OpenVariables = Pick<Masks, 'headMask' | 'neuronMask'>;
+
+/** All that remains but for the guarded heads. @throws as `searchOrder`. */
+export function openVariables(importance: Importance, remaining: Masks): OpenVariables {
+  const { heads, guarded } = searchOrder(importance, remaining);
+  const headMask = remaining.headMask.slice();
+  for (const head of heads.subarray(0, guarded)) headMask[head] = 0;
+  return { headMask, neuronMask: remaining.neuronMask };
+}
+
 /** @throws EspalierError "shape_mismatch". */
 function checkRemaining(importance: Importance, { headMask, neuronMask }: Masks): void {
   if (headMask.length !== importance.heads.length || neuronMask.length !== importance.neurons.length)

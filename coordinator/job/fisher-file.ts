@@ -2,6 +2,7 @@
 // "neuron_gram.<layer>", F64 packed upper triangles. For BERT-base it takes up to half a gigabyte, so that it is written
 // and read in parts and never held as a whole.
 import { closeSync, openSync, readSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import {
   type FisherLayers,
   type Importance,
@@ -12,7 +13,8 @@ import {
   packedLength,
 } from '../../pruning/fisher.ts';
 import type { Masks, SubLayer } from '../../pruning/masks.ts';
-import { type LayerMasks, type PrunedCounts, rearrangeLayer, rearrangeLayers } from '../../pruning/rearrange.ts';
+import { type LayerMasks, rearrangeLayer, rearrangeLayers } from '../../pruning/rearrange.ts';
+import type { OpenVariables } from '../../pruning/search-remaining.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { openSafetensors, type SafetensorsEntry } from '../../shared/safetensors.ts';
 import type { TensorDescription } from '../../shared/safetensors-header.ts';
@@ -70,8 +72,14 @@ export async function fisherImportance(path: string, sizes: MaskSizes): Promise<
 }
 
 /** `rearrangeMasks`, a sub-layer in memory at a time where all of them are large. Blocks while it reads and computes. */
-export function rearrangeFromFile(path: string, masks: Masks): Promise<Masks> {
-  return withLayers(path, masks, WHOLE_ROWS_BYTES, (fisher) => rearrangeLayers(fisher, masks));
+export function rearrangeFromFile(path: string, masks: Masks, open?: OpenVariables): Promise<Masks> {
+  return withLayers(path, masks, WHOLE_ROWS_BYTES, (fisher) => rearrangeLayers(fisher, masks, open));
+}
+
+/** Bytes that rearranging one layer takes, in float64 where the file may have float32, and once more where what is open has to be
+ * picked from it. */
+export async function rearrangeBytes(path: string, { layers }: MaskSizes, open?: OpenVariables): Promise<number> {
+  return ((open === undefined ? 2 : 4) * (await stat(path)).size) / layers;
 }
 
 /** One layer of a model as another thread needs it. */
@@ -80,12 +88,13 @@ export interface LayerOfFile {
   readonly fisher: string;
   readonly sizes: MaskSizes;
   readonly layer: number;
-  readonly pruned: PrunedCounts;
+  readonly masks: LayerMasks;
+  readonly open?: LayerMasks;
 }
 
 /** `rearrangeLayer`. Blocks while it reads and computes. */
-export function rearrangeLayerFromFile({ fisher: path, sizes, layer, pruned }: LayerOfFile): Promise<LayerMasks> {
-  return withLayers(path, sizes, 0, (fisher) => rearrangeLayer(fisher, sizes, layer, pruned));
+export function rearrangeLayerFromFile({ fisher: path, sizes, layer, masks, open }: LayerOfFile): Promise<LayerMasks> {
+  return withLayers(path, sizes, 0, (fisher) => rearrangeLayer(fisher, layer, masks, open));
 }
 
 async function withLayers<Result>(

@@ -10,6 +10,7 @@ import type { Plan } from '../../dataset/plan.ts';
 import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { Patch } from '../../pruning/patch.ts';
+import type { OpenVariables } from '../../pruning/search-remaining.ts';
 import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { JobEvent, Stage } from '../job-events.ts';
 import type { LatencyTables } from '../stages/profile.ts';
@@ -64,7 +65,7 @@ export interface TaskEnvironment {
 /** What takes seconds here and not on a worker, computed where the job wants it. */
 export interface JobCompute {
   /** `rearrangeFromFile`. @param fisher the file. */
-  rearrange(fisher: string, masks: Masks): Promise<Masks>;
+  rearrange(fisher: string, masks: Masks, open?: OpenVariables): Promise<Masks>;
   /** `writePrunedCheckpoint`. @returns the size of model.safetensors. */
   write(
     source: Checkpoint,

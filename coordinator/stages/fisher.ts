@@ -11,6 +11,7 @@ import { fisherImportance, rowsTensors } from '../job/fisher-file.ts';
 import { type JobContext, storedStage, TASK_DEADLINE_MS } from '../job/job-context.ts';
 import { blobRef } from '../job/model-blobs.ts';
 import { resultSink, type SinkTarget } from '../job/result-sink.ts';
+import { type Student, studentBlobs, studentSet } from '../job/student.ts';
 import type { LayerImportance } from '../prune-report.ts';
 import type { TaskSpec } from '../workers/task-spec.ts';
 import { GramFiles } from './gram-files.ts';
@@ -74,13 +75,29 @@ export function importanceByLayer(
   return { heads: sums(heads, sizes.heads), neurons: sums(neurons, sizes.intermediateSize) };
 }
 
+/** Which gradients; left out: those of the published method, of the dense model and with a row a group. */
+export interface FisherAt {
+  /** 0 where it keeps nothing. */
+  readonly student?: Student;
+  /** A row a sample. */
+  readonly bySample?: boolean;
+}
+
 /** Writes the Fisher information of the calibration samples: rows, or Grams where rows would outnumber a layer's
  * variables. A file that could not be finished is removed. @param progress told of the shards that are done. */
-export async function runFisher(context: JobContext, file: string, progress: (done: number) => void): Promise<void> {
-  const { plan } = context.calibration;
-  const rows = Math.ceil(plan.samples.length / plan.groupSize);
-  if (rows > sizesOf(context).neurons) await runGrams(context, file, progress);
-  else await runRows(context, file, rows, progress);
+export async function runFisher(
+  context: JobContext,
+  file: string,
+  progress: (done: number) => void,
+  at: FisherAt = {},
+): Promise<void> {
+  const rows = Math.ceil(context.calibration.plan.samples.length / groupSizeOf(context, at));
+  if (rows > sizesOf(context).neurons) await runGrams(context, file, at, progress);
+  else await runRows(context, file, at, progress);
+}
+
+function groupSizeOf({ calibration }: JobContext, { bySample }: FisherAt): number {
+  return bySample ? 1 : calibration.plan.groupSize;
 }
 
 function sizesOf({ checkpoint }: JobContext): MaskSizes {
@@ -91,21 +108,24 @@ function sizesOf({ checkpoint }: JobContext): MaskSizes {
 async function runRows(
   context: JobContext,
   path: string,
-  rows: number,
+  at: FisherAt,
   progress: (done: number) => void,
 ): Promise<void> {
   const sizes = sizesOf(context);
+  const shards = context.calibration.plan.shards;
+  const { endRow: rows } = rowsOf(context, { first: 0, end: shards.length }, at);
   const width = sizes.layers * (sizes.heads + sizes.neurons);
   const file = await TensorFile.create(path, rowsTensors(sizes, rows));
-  const spans = context.calibration.plan.shards.map((_, shard) => ({ first: shard, end: shard + 1 }));
+  const spans = shards.map((_, shard) => ({ first: shard, end: shard + 1 }));
   try {
     // A repeated task writes the same bytes to the same place.
     const targets = (span: ShardSpan): Record<string, SinkTarget> => {
-      const { firstRow, endRow } = rowsOf(context, span);
-      const write = (bytes: Uint8Array, at: number) => file.write('rows', (firstRow * width + at) * FLOAT32, bytes);
+      const { firstRow, endRow } = rowsOf(context, span, at);
+      const write = (bytes: Uint8Array, place: number) =>
+        file.write('rows', (firstRow * width + place) * FLOAT32, bytes);
       return { rows: { dtype: 'F32', length: (endRow - firstRow) * width, write } };
     };
-    await runTasks(context, { spans, gram: false, targets, onDone: () => {} }, progress);
+    await runTasks(context, { at, spans, gram: false, targets, onDone: () => {} }, progress);
     await file.close();
   } catch (caught) {
     await file.remove();
@@ -113,13 +133,18 @@ async function runRows(
   }
 }
 
-async function runGrams(context: JobContext, path: string, progress: (done: number) => void): Promise<void> {
+async function runGrams(
+  context: JobContext,
+  path: string,
+  at: FisherAt,
+  progress: (done: number) => void,
+): Promise<void> {
   const sizes = sizesOf(context);
-  const spans = gramNodes(context, sizes);
+  const spans = gramNodes(context, sizes, at);
   const files = new GramFiles({ path, sizes, nodes: spans.length, signal: context.signal });
   try {
     const targets = (_: ShardSpan, node: number) => files.targets(node);
-    await runTasks(context, { spans, gram: true, targets, onDone: (node) => files.take(node) }, progress);
+    await runTasks(context, { at, spans, gram: true, targets, onDone: (node) => files.take(node) }, progress);
     await files.finish();
   } finally {
     await files.close();
@@ -127,14 +152,14 @@ async function runGrams(context: JobContext, path: string, progress: (done: numb
 }
 
 /** Nodes of the plan's tree with no more rows than a task should have, where shards are that small. */
-function gramNodes(context: JobContext, sizes: MaskSizes): ShardSpan[] {
+function gramNodes(context: JobContext, sizes: MaskSizes, at: FisherAt): ShardSpan[] {
   const { shards } = context.calibration.plan;
   const { layers, heads, neurons } = sizes;
   const mostRows = Math.min(neurons / NEURONS_A_ROW, MOST_TASK_GRADIENTS / (layers * (heads + neurons)));
   for (let count = Math.min(LEAST_NODES, shards.length); ; count++) {
     const nodes = cutTree(0, shards.length, count);
     const fits = nodes.every((node) => {
-      const { firstRow, endRow } = rowsOf(context, node);
+      const { firstRow, endRow } = rowsOf(context, node, at);
       return endRow - firstRow <= mostRows;
     });
     if (fits || count >= shards.length) return nodes;
@@ -145,13 +170,14 @@ function samplesOf({ calibration: { plan } }: JobContext, { first, end }: ShardS
   return { firstSample: plan.shards[first].firstSample, endSample: plan.shards[end - 1].endSample };
 }
 
-function rowsOf(context: JobContext, span: ShardSpan): { firstRow: number; endRow: number } {
-  const { groupSize } = context.calibration.plan;
+function rowsOf(context: JobContext, span: ShardSpan, at: FisherAt): { firstRow: number; endRow: number } {
+  const groupSize = groupSizeOf(context, at);
   const { firstSample, endSample } = samplesOf(context, span);
   return { firstRow: firstSample / groupSize, endRow: Math.ceil(endSample / groupSize) };
 }
 
 interface FisherTasks {
+  readonly at: FisherAt;
   readonly spans: readonly ShardSpan[];
   readonly gram: boolean;
   /** Where the large tensors of a span's task go. */
@@ -161,17 +187,19 @@ interface FisherTasks {
 
 async function runTasks(
   context: JobContext,
-  { spans, gram, targets, onDone }: FisherTasks,
+  { at: { student, bySample }, spans, gram, targets, onDone }: FisherTasks,
   progress: (done: number) => void,
 ): Promise<void> {
   const { calibration, model, workers, signal } = context;
+  const common = { model: model.ref, plan: blobRef(calibration.blob), gram };
+  const own = { ...common, ...(student && { student: studentSet(student) }), ...(bySample && { bySample }) };
   const tasks = spans.map((shards, index): TaskSpec => {
     const { first, end } = shards;
     const id = end - first === 1 ? `fisher/${first}` : `fisher/${first}-${end}`;
     return {
       id,
-      blobs: [...model.blobs, calibration.blob],
-      request: { fisher: { model: model.ref, plan: blobRef(calibration.blob), shards, gram } },
+      blobs: [...model.blobs, calibration.blob, ...(student ? studentBlobs(student) : [])],
+      request: { fisher: { ...own, shards } },
       deadlineMs: TASK_DEADLINE_MS,
       sink: () => resultSink(id, { losses: lossesOf(samplesOf(context, shards)), ...targets(shards, index) }),
     };

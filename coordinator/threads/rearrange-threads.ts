@@ -1,12 +1,11 @@
 // Rearrangement of a job that has the machine for itself: layers do not depend on each other, so that each goes to a thread
 // of its own. The threads start while gradients are computed, and have compiled what they run when these are there.
 import { setMaxListeners } from 'node:events';
-import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { MaskSizes } from '../../pruning/fisher.ts';
-import type { Masks } from '../../pruning/masks.ts';
-import { joinedLayers, prunedOf } from '../../pruning/rearrange.ts';
-import { rearrangeFromFile } from '../job/fisher-file.ts';
+import { joinedLayers, layerMasks } from '../../pruning/rearrange.ts';
+import { rearrangeBytes, rearrangeFromFile } from '../job/fisher-file.ts';
+import type { JobCompute } from '../job/job-context.ts';
 import { inParallel } from '../jobs/in-parallel.ts';
 import { ComputeThreads } from './compute-threads.ts';
 
@@ -18,8 +17,7 @@ const HEAP_MEGABYTES = 200;
 const MOST_BYTES = 256e6;
 
 /** `rearrangeFromFile`, wherever it is fast. */
-export interface Rearrange {
-  rearrange(fisher: string, masks: Masks): Promise<Masks>;
+export interface Rearrange extends Pick<JobCompute, 'rearrange'> {
   /** Ends the threads, if there are any. */
   close(): Promise<void>;
 }
@@ -38,17 +36,17 @@ export function openRearrange(sizes: MaskSizes, jobSignal: AbortSignal, cores = 
     Array.from({ length: count }, () => threads.run('compileRearrange', null, { signal })),
   );
   return {
-    async rearrange(fisher, masks) {
+    async rearrange(fisher, masks, open) {
       const { layers, heads, neurons } = masks;
-      // Float32 rows are computed with as float64.
-      const layerBytes = (2 * (await stat(fisher)).size) / layers;
+      const sizes = { layers, heads, neurons };
+      const layerBytes = await rearrangeBytes(fisher, sizes, open);
       const atOnce = Math.max(1, Math.min(count, Math.floor(MOST_BYTES / layerBytes)));
       const found = await inParallel(
         Array.from({ length: layers }, (_, layer) => layer),
         atOnce,
         (layer) => {
-          const input = { fisher, sizes: { layers, heads, neurons }, layer, pruned: prunedOf(masks, layer) };
-          return threads.run('rearrangeLayer', input, { signal });
+          const own = { masks: layerMasks(sizes, masks, layer), ...(open && { open: layerMasks(sizes, open, layer) }) };
+          return threads.run('rearrangeLayer', { fisher, sizes, layer, ...own }, { signal });
         },
       );
       return joinedLayers(masks, found);

@@ -10,6 +10,7 @@ import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
 import type { Patch } from '../../pruning/patch.ts';
 import type { LayerMasks } from '../../pruning/rearrange.ts';
+import type { OpenVariables } from '../../pruning/search-remaining.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
 import type { CheckRequest } from '../campaign/check-inputs.ts';
 import type { LayerOfFile } from '../job/fisher-file.ts';
@@ -21,7 +22,10 @@ import type { QuestionScores } from './score-questions.ts';
 /** Calls by name: what goes in and what comes out. */
 export interface ThreadCalls {
   readonly prepare: { readonly input: PruneRequest; readonly output: PreparedInputs };
-  readonly rearrange: { readonly input: { fisher: string; masks: Masks }; readonly output: Masks };
+  readonly rearrange: {
+    readonly input: { fisher: string; masks: Masks; open?: OpenVariables };
+    readonly output: Masks;
+  };
   readonly rearrangeLayer: { readonly input: LayerOfFile; readonly output: LayerMasks };
   readonly compileRearrange: { readonly input: null; readonly output: null };
   readonly write: {
@@ -62,9 +66,9 @@ export const THREAD_CALLS: Handlers = {
     const { checkInputs } = await import('../campaign/check-inputs.ts');
     return checkInputs(request, { signal: new AbortController().signal });
   },
-  async rearrange({ fisher, masks }) {
+  async rearrange({ fisher, masks, open }) {
     const { rearrangeFromFile } = await import('../job/fisher-file.ts');
-    return rearrangeFromFile(fisher, masks);
+    return rearrangeFromFile(fisher, masks, open);
   },
   async rearrangeLayer(layer) {
     const { rearrangeLayerFromFile } = await import('../job/fisher-file.ts');

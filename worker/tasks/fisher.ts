@@ -1,11 +1,15 @@
-// Task "fisher": gradients of the mask variables of some shards, summed by Fisher group (method: docs/method.md, "Importance").
+// Task "fisher": gradients of the mask variables of some shards, summed by Fisher group (method: docs/method.md, "Importance"),
+// or of each sample, at a student, for the rearrangement of a gradual step.
 import type { Plan, Shard } from '../../dataset/plan.ts';
 import { MOST_TASK_GRADIENTS } from '../../pruning/fisher.ts';
+import type { Masks } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
 import { PackedUpload, unpack } from '../engine/packed-upload.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { LocalModel } from '../model/local-model.ts';
+import type { Student } from '../model/student.ts';
 import { deviceGrams } from './device-grams.ts';
 import { packShard, type ShardPass, sampleLosses, shardPass } from './gradient-pass.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
@@ -16,29 +20,40 @@ export interface FisherInput {
   readonly shards: ShardRange;
   /** Return Grams in place of rows. */
   readonly gram: boolean;
+  /** null, or left out: the dense model. */
+  readonly student?: Student | null;
+  /** A row a sample; else one a group of the plan. */
+  readonly bySample?: boolean;
 }
 
 /** @returns the tensors that worker.proto names for FisherTask. */
 export async function runFisher(context: TaskContext, input: FisherInput): Promise<NamedTensor[]> {
   const { engine, ops } = context;
-  const { plan } = input;
-  const weights = await context.models.dense(input.model);
+  const { plan, student = null } = input;
+  const groupSize = input.bySample ? 1 : plan.groupSize;
+  const weights = await (student === null
+    ? context.models.dense(input.model)
+    : context.models.student(input.model, student.masks, student.patches));
   const shards = shardsOf(plan, input.shards);
   const samples = shards[shards.length - 1].endSample - shards[0].firstSample;
-  const groups = Math.ceil(samples / plan.groupSize);
-  const variables = weights.layers.reduce((sum, { heads, neurons }) => sum + heads + neurons, 0);
+  const groups = Math.ceil(samples / groupSize);
+  const variables =
+    student === null
+      ? weights.layers.reduce((sum, { heads, neurons }) => sum + heads + neurons, 0)
+      : student.masks.headMask.length + student.masks.neuronMask.length;
   if (groups * variables > MOST_TASK_GRADIENTS)
     throw new EspalierError(
       'protocol',
       `fisher: got ${groups} rows of ${variables}, expected at most ${MOST_TASK_GRADIENTS} gradients`,
     );
   return engine.scope(() => {
-    const found = shards.map((shard) => engine.scope(() => shardRows(context, weights, plan, shard)));
+    const found = shards.map((shard) => engine.scope(() => shardRows(context, weights, plan, shard, groupSize)));
     const sums = ops.concat(
       found.map(({ sum }) => sum),
       0,
     );
-    const rows = ops.toFloat32(ops.div(sums, ops.toFloat64(engine.scalar(plan.groupSize)))); // [groups, variables]
+    const kept = ops.toFloat32(ops.div(sums, ops.toFloat64(engine.scalar(groupSize)))); // [groups, kept variables]
+    const rows = student === null ? kept : denseColumns(context, kept, student.masks); // [groups, variables]
     const inBatchOrder = engine.downloadFloat32(
       ops.toFloat32(
         ops.concat(
@@ -56,12 +71,18 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
 }
 
 // Its sum is float64 [groups, variables]: over the samples of each group, the heads of all layers first.
-function shardRows(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardPass {
+function shardRows(
+  context: TaskContext,
+  weights: EncoderWeights,
+  plan: Plan,
+  shard: Shard,
+  groupSize: number,
+): ShardPass {
   const { ops } = context;
-  const groups = Math.ceil((shard.endSample - shard.firstSample) / plan.groupSize);
+  const groups = Math.ceil((shard.endSample - shard.firstSample) / groupSize);
   const upload = new PackedUpload();
   const packed = packShard(upload, weights, plan, shard);
-  const groupOf = (member: number) => Math.floor((member - shard.firstSample) / plan.groupSize);
+  const groupOf = (member: number) => Math.floor((member - shard.firstSample) / groupSize);
   // int32 [b] of each micro-batch: group of the shard that each sample is in.
   const memberGroups = shard.batches.map(({ members }) => upload.add(members.map(groupOf), [members.length]));
   const sent = upload.send(ops);
@@ -73,4 +94,22 @@ function shardRows(context: TaskContext, weights: EncoderWeights, plan: Plan, sh
       return ops.matMul(membership, ops.toFloat64(gradients));
     },
   });
+}
+
+/** Columns of what a student keeps, the heads of all layers first, at their places among all variables; the others are 0.
+ * @param kept float32 [rows, kept variables]. */
+function denseColumns({ ops }: TaskContext, kept: DeviceTensor, { headMask, neuronMask }: Masks): DeviceTensor {
+  const columns = kept.shape[1];
+  const bits = [...headMask, ...neuronMask];
+  if (columns === bits.length) return kept;
+  let next = 0;
+  // What is pruned takes a column of zeros, after all others.
+  const places = Int32Array.from(bits, (bit) => (bit === 1 ? next++ : columns));
+  const upload = new PackedUpload();
+  const part = upload.add(places, [places.length]);
+  const padded = ops.pad(kept, [
+    [0, 0],
+    [0, 1],
+  ]);
+  return ops.gather(padded, unpack(ops, upload.send(ops), part), 1);
 }

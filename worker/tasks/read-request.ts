@@ -80,8 +80,9 @@ export class RequestRunner {
         requireDense(config, 'fisher');
         const plan = await this.plan(task.plan, paths);
         const shards = range(task.shards);
+        const student = task.student === null ? null : await this.student(local, task.student, paths);
         leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards));
-        return runFisher(context, { model: local, plan, shards, gram: task.gram });
+        return runFisher(context, { model: local, plan, shards, student, gram: task.gram, bySample: task.bySample });
       }
       case 'gradients': {
         const task = given(request.gradients, 'gradients');

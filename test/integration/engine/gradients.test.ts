@@ -170,6 +170,59 @@ test('importance is the sum of the squared rows of fisher, a group a sample', as
   assert.deepEqual(numbers(found, 'losses'), numbers(fisher, 'losses'));
 });
 
+test('fisher of a student: a row a sample, 0 where nothing is kept; of the dense model what a plan of single samples gives', async (t) => {
+  const tiny = await tinyModel(t, 'Bert', 'SequenceClassification');
+  const { config, model } = tiny;
+  const samples = randomSamples(config, LENGTHS);
+  const plan = testPlan(samples, { groupSize: 3, tokensPerBatch: 30, tokensPerShard: 30 });
+  const shards = wholePlan(plan);
+  const context = testContext();
+  t.after(() => context.models.clear());
+  const variables = LAYERS * (HEADS + NEURONS);
+  for (const [what, given] of Object.entries(STUDENTS)) {
+    const student = { masks: given.masks, patches: patchesOf(tiny, given).map(patchSource) };
+    const task = { model, plan, shards, student, bySample: true };
+    const fisher = await runFisher(context, { ...task, gram: false });
+    assert.deepEqual(tensorOf(fisher, 'rows').shape, [samples.length, variables]);
+    const rows = numbers(fisher, 'rows');
+    const found = await runGradients(context, { model, plan, shards, student });
+    const importance = [...numbers(found, 'head_importance'), ...numbers(found, 'neuron_importance')];
+    const column = (variable: number) => rows.filter((_, at) => at % variables === variable);
+    const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, at) => sum + value * b[at], 0);
+    const columns = Array.from({ length: variables }, (_, variable) => column(variable));
+    // Float32 gradients as those of the task "gradients", squared and added in float64 by both.
+    assertWithin(
+      largestGap(
+        columns.map((own) => dot(own, own)),
+        importance,
+      ),
+      1e-14,
+      what,
+    );
+    const kept = [...given.masks.headMask, ...given.masks.neuronMask];
+    assert.ok(columns.every((own, at) => kept[at] === 1 || own.every((value) => value === 0)));
+    assert.deepEqual(numbers(found, 'losses'), numbers(fisher, 'losses'));
+
+    const grams = await runFisher(context, { ...task, gram: true });
+    const blocks = (first: number, size: number) =>
+      Array.from({ length: LAYERS }, (_, layer) => columns.slice(first + layer * size, first + (layer + 1) * size));
+    const triangles = (own: readonly number[][][]) =>
+      own.flatMap((block) => block.flatMap((a, i) => block.slice(i).map((b) => dot(a, b))));
+    const expected = [...triangles(blocks(0, HEADS)), ...triangles(blocks(LAYERS * HEADS, NEURONS))];
+    const packed = [...numbers(grams, 'head_gram'), ...numbers(grams, 'neuron_gram')];
+    assertWithin(largestGap(packed, expected), 1e-14, `${what}: Grams`);
+  }
+  const dense = await runFisher(context, { model, plan, shards, gram: false, bySample: true });
+  const single = testPlan(samples, { groupSize: 1, tokensPerBatch: 30, tokensPerShard: 30 });
+  const published = await runFisher(context, { model, plan: single, shards: wholePlan(single), gram: false });
+  const byRow = (all: number[]) =>
+    Array.from({ length: samples.length }, (_, row) => all.slice(row * variables, (row + 1) * variables));
+  // Other shards, other batches: the same gradients up to rounding.
+  byRow(numbers(dense, 'rows')).forEach((own, row) => {
+    assertWithin(largestGap(own, byRow(numbers(published, 'rows'))[row]), SQUARES, `row ${row}`);
+  });
+});
+
 test('shards by themselves, folded in the order of the tree, give the bits of all of them', async (t) => {
   const tiny = await tinyModel(t, 'Roberta', 'SequenceClassification');
   const { config, model } = tiny;

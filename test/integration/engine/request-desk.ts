@@ -85,7 +85,8 @@ export class Desk {
   }
 
   fisher(changes: Partial<Fisher> = {}): RunRequest {
-    const fisher = { model: this.model, plan: this.plan, shards: { first: 0, end: 2 }, gram: false, ...changes };
+    const own = { model: this.model, plan: this.plan, shards: { first: 0, end: 2 } };
+    const fisher = { ...own, gram: false, student: null, bySample: false, ...changes };
     return { taskId: 'fisher', task: 'fisher', fisher };
   }
 

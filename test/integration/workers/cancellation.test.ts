@@ -60,7 +60,11 @@ before(async () => {
   const tuning = { ...inputs, teacher: masks, student: masks, layer: config.layers - 1, subLayer: 'ffn' };
   const source = { shards, source: 'shards' } as const;
   requests = {
-    fisher: { taskId: 'fisher', task: 'fisher', fisher: { ...inputs, shards, gram: true } },
+    fisher: {
+      taskId: 'fisher',
+      task: 'fisher',
+      fisher: { ...inputs, shards, gram: true, student: null, bySample: false },
+    },
     evaluate: { taskId: 'evaluate', task: 'evaluate', evaluate: { ...inputs, shards, student: null } },
     'normal equations': {
       taskId: 'normal-equations',

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
 import { rearrangeGram, rearrangeMasks, rearrangeRows } from '../../../pruning/rearrange.ts';
+import { openVariables } from '../../../pruning/search-remaining.ts';
 import { mergeGrams, mergeRows } from '../../support/merge-fisher.ts';
 import { gramOfGradients, gramOfRows } from '../../support/plain-grams.ts';
 
@@ -100,4 +101,78 @@ test('a model: counts by layer stay, scales are 1, merged parts give the same', 
   assert.ok(result.headScales.every((scale) => scale === 1));
   assert.deepEqual(rearrangeMasks(mergeGrams(gramOfRows(a, sizes), gramOfRows(b, sizes)), masks), result);
   assert.throws(() => rearrangeMasks(part(3), denseMasks(2, 3, 6)), { code: 'shape_mismatch' });
+});
+
+test('among what may be exchanged: what the plain statement gives for that alone, in both forms; the rest stays', () => {
+  const sizes = { layers: 2, heads: 6, neurons: 14 };
+  const rows = 7;
+  const width = sizes.layers * (sizes.heads + sizes.neurons);
+  let exchanged = 0;
+  for (let round = 0; round < 30; round++) {
+    // Odd rounds have ties, and columns of zeros that may be kept.
+    const values = new Float32Array(rows * width).map(() =>
+      round % 2 === 0 ? random.uniform() - 0.5 : random.integer(3) - 1,
+    );
+    const open = denseMasks(sizes.layers, sizes.heads, sizes.neurons);
+    const masks = denseMasks(sizes.layers, sizes.heads, sizes.neurons);
+    for (const [mask, free] of [
+      [masks.headMask, open.headMask],
+      [masks.neuronMask, open.neuronMask],
+    ])
+      for (let at = 0; at < mask.length; at++) {
+        mask[at] = random.integer(2);
+        free[at] = Number(random.uniform() < 0.7);
+      }
+    // Layers where all may be exchanged, and where nothing may.
+    if (round % 5 === 0) open.neuronMask.fill(1, 0, sizes.neurons);
+    if (round % 7 === 0) open.neuronMask.fill(0, sizes.neurons);
+    // What is gone has gradients of 0.
+    for (let at = 0; at < values.length; at++) {
+      const variable = at % width;
+      const heads = sizes.layers * sizes.heads;
+      const isOpen = variable < heads ? open.headMask[variable] : open.neuronMask[variable - heads];
+      if (isOpen === 0) values[at] = 0;
+    }
+    const fisher = { form: 'rows' as const, rows, values };
+    const found = rearrangeMasks(fisher, masks, open);
+    const expected = (part: 'headMask' | 'neuronMask', first: number, size: number) =>
+      Array.from({ length: sizes.layers }, (_, layer) => {
+        const own = masks[part].slice(layer * size, (layer + 1) * size);
+        const places = [...own.keys()].filter((at) => open[part][layer * size + at] === 1);
+        const gradients = Float64Array.from({ length: places.length * rows }, (_, at) => {
+          const place = places[Math.floor(at / rows)];
+          return values[(at % rows) * width + first + layer * size + place];
+        });
+        const pruned = places.filter((place) => own[place] === 0).length;
+        plainRearrange(gradients, places.length, rows, pruned).forEach((bit, at) => {
+          own[places[at]] = bit;
+        });
+        return [...own];
+      }).flat();
+    assert.deepEqual([...found.headMask], expected('headMask', 0, sizes.heads), `round ${round}`);
+    const neurons = expected('neuronMask', sizes.layers * sizes.heads, sizes.neurons);
+    assert.deepEqual([...found.neuronMask], neurons, `round ${round}`);
+    assert.deepEqual(rearrangeMasks(gramOfRows(fisher, sizes), masks, open), found, `round ${round}: Grams`);
+    if (neurons.some((bit, at) => bit !== masks.neuronMask[at])) exchanged++;
+  }
+  assert.ok(exchanged > 10, `${exchanged} rounds exchanged neurons`);
+  const all = denseMasks(2, 6, 14);
+  const fisher = {
+    form: 'rows' as const,
+    rows,
+    values: new Float32Array(rows * width).map(() => random.uniform() - 0.5),
+  };
+  const masks = { ...all, neuronMask: all.neuronMask.map((_, at) => at % 2) };
+  assert.deepEqual(rearrangeMasks(fisher, masks, all), rearrangeMasks(fisher, masks));
+});
+
+test('a step exchanges what remains, but for the most important head that each layer still has', () => {
+  const remaining = denseMasks(3, 3, 2);
+  remaining.headMask.set([1, 1, 1, 0, 0, 0, 0, 1, 1]);
+  remaining.neuronMask.set([1, 0, 1, 1, 0, 0]);
+  const importance = { heads: Float64Array.of(5, 5, 6, 9, 9, 9, 9, 1, 1), neurons: new Float64Array(6) };
+  const { headMask, neuronMask } = openVariables(importance, remaining);
+  assert.deepEqual([...headMask], [1, 1, 0, 0, 0, 0, 0, 0, 1]);
+  assert.deepEqual([...neuronMask], [1, 0, 1, 1, 0, 0]);
+  assert.deepEqual([...remaining.headMask], [1, 1, 1, 0, 0, 0, 0, 1, 1], 'nothing is changed');
 });

@@ -3,12 +3,15 @@
 import type { ModelRef as _espalier_v1_ModelRef, ModelRef__Output as _espalier_v1_ModelRef__Output } from '../../espalier/v1/ModelRef.ts';
 import type { BlobRef as _espalier_v1_BlobRef, BlobRef__Output as _espalier_v1_BlobRef__Output } from '../../espalier/v1/BlobRef.ts';
 import type { ShardRange as _espalier_v1_ShardRange, ShardRange__Output as _espalier_v1_ShardRange__Output } from '../../espalier/v1/ShardRange.ts';
+import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from '../../espalier/v1/MaskSet.ts';
 
 export interface FisherTask {
   'model'?: (_espalier_v1_ModelRef | null);
   'plan'?: (_espalier_v1_BlobRef | null);
   'shards'?: (_espalier_v1_ShardRange | null);
   'gram'?: (boolean);
+  'student'?: (_espalier_v1_MaskSet | null);
+  'bySample'?: (boolean);
 }
 
 export interface FisherTask__Output {
@@ -16,4 +19,6 @@ export interface FisherTask__Output {
   'plan': (_espalier_v1_BlobRef__Output | null);
   'shards': (_espalier_v1_ShardRange__Output | null);
   'gram': (boolean);
+  'student': (_espalier_v1_MaskSet__Output | null);
+  'bySample': (boolean);
 }
