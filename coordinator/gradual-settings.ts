@@ -15,6 +15,7 @@ export const GRADUAL_SETTINGS = {
   steps: { flag: 'gradual-steps', values: ['grid', 'one'], means: 'of gradual pruning to a budget' },
   refit: { flag: 'refit', values: ['weights', 'scales'], means: 'what each step fits to the dense model' },
   positionWeights: { flag: 'position-weights', values: ['gradient', 'equal'], means: 'of positions in a refit' },
+  rearrangeSteps: { flag: 'rearrange-steps', values: ['off', 'on'], means: 'rearrangement in each step' },
 } as const satisfies Readonly<Record<string, Choice>>;
 
 type Rows = typeof GRADUAL_SETTINGS;

@@ -73,6 +73,8 @@ export interface GradualStepReport {
   readonly seconds: {
     readonly gradients: number;
     readonly search: number;
+    /** With its gradients; left out where nothing is rearranged. */
+    readonly rearrange?: number;
     readonly refit: number;
     readonly divergence: number;
   };
@@ -83,7 +85,7 @@ export interface GradualStepReport {
 
 /** Of all that the step did. */
 export function stepSeconds({ seconds }: GradualStepReport): number {
-  return seconds.gradients + seconds.search + seconds.refit + seconds.divergence;
+  return seconds.gradients + seconds.search + (seconds.rearrange ?? 0) + seconds.refit + seconds.divergence;
 }
 
 export interface ReportedData {

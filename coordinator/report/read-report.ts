@@ -56,7 +56,7 @@ const refit = object({
 });
 const step = object({
   ...{ share: positive, macs: amount, heads: amounts, neurons: amounts, divergence: score },
-  seconds: object({ gradients: amount, search: amount, refit: amount, divergence: amount }),
+  seconds: object({ gradients: amount, search: amount, refit: amount, divergence: amount }, { rearrange: amount }),
   refits: { type: 'array', items: refit },
 });
 const pair = object({ dense: positive, pruned: amount });

@@ -67,7 +67,7 @@ export async function pruneToTarget(
     seconds.evaluate += found.seconds;
   };
 
-  const searched = await maskStage(context, 'search', text, name('search'), async () =>
+  const searched = await maskStage(context, 'search', text, name('search'), 1, async () =>
     search(fraction, fisher.importance),
   );
   seconds.search = searched.seconds;
@@ -75,7 +75,7 @@ export async function pruneToTarget(
   await measure('search', masks);
   let tuning: readonly TuningReport[] = [];
   if (stages.includes('rearrange')) {
-    const rearranged = await maskStage(context, 'rearrange', text, name('rearrange'), () =>
+    const rearranged = await maskStage(context, 'rearrange', text, name('rearrange'), 1, () =>
       context.compute.rearrange(fisher.file, searched.value),
     );
     seconds.rearrange = rearranged.seconds;
@@ -138,12 +138,13 @@ export function maskStage(
   stage: 'search' | 'rearrange',
   budget: string,
   name: string,
-  make: () => Promise<Masks>,
+  steps: number,
+  make: (progress: (done: number) => void) => Promise<Masks>,
 ): Promise<{ value: Masks; seconds: number }> {
   return storedStage<Masks>(context, stage, {
     name,
     budget,
-    steps: 1,
+    steps,
     async read() {
       const stored = await context.home.readTensors(name);
       return stored && { value: masksFromTensors(stored.tensors), seconds: Number(stored.meta.seconds) };

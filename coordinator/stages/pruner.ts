@@ -10,6 +10,7 @@ import type { JobContext } from '../job/job-context.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 import type { CostKind, MaskSearch, Target } from './find-masks.ts';
 import { storedFisher } from './fisher.ts';
+import { StepRearrangement } from './gradual/rearrange-step.ts';
 import { DenseModel, Trajectory } from './gradual/trajectory.ts';
 import { type PrunedBudget, pruneToTarget } from './prune-budget.ts';
 
@@ -62,8 +63,9 @@ async function openGradual(context: JobContext, parts: PrunerParts): Promise<Pru
   const { costs, prefix } = parts;
   const dense = new DenseModel(context, prefix);
   const settings = gradualSettings(parts.settings.gradual);
-  const trajectory = (cost: CostKind) =>
-    new Trajectory(context, { cost, search: searchOf(parts, cost), costs, dense, prefix, settings });
+  const rearrangement = settings.rearrangeSteps === 'on' ? new StepRearrangement(context) : null;
+  const shared = { costs, dense, prefix, settings, rearrangement };
+  const trajectory = (cost: CostKind) => new Trajectory(context, { cost, search: searchOf(parts, cost), ...shared });
   const byCost = { macs: trajectory('macs'), time: parts.searches.time && trajectory('time') };
   const of = (cost: CostKind) => byCost[cost] ?? missing(cost);
   // No student on the way is measured: each step tells its divergence.
@@ -75,7 +77,7 @@ async function openGradual(context: JobContext, parts: PrunerParts): Promise<Pru
     prune,
     pruneUnmeasured: prune,
     orderOf: (shares) => gradualOrder(shares, settings.steps),
-    close: async () => {},
+    close: async () => rearrangement?.close(),
   };
 }
 

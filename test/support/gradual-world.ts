@@ -3,6 +3,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import { rearrangeFromFile } from '../../coordinator/job/fisher-file.ts';
 import type { JobContext } from '../../coordinator/job/job-context.ts';
 import type { JobEvent } from '../../coordinator/job-events.ts';
 import { planSamples } from '../../coordinator/stages/plan.ts';
@@ -158,6 +159,7 @@ export function gradualWorld(
   });
   const context = {
     ...{ home, calibration, evaluation: null, signal: new AbortController().signal, mostSumBytes: 2 ** 20 },
+    compute: { rearrange: rearrangeFromFile },
     checkpoint: { config },
     model: { config, ref: { configJson: '{}', weights: [] }, blobs: [] },
     emit: (event: JobEvent) => events.push(event),

@@ -1,7 +1,7 @@
 // A trajectory of gradual pruning: students along the grid of shares (pruning/grid.ts), each made from the one before by fresh
-// gradients, a search among what remains, removal, and a refit of every sub-layer; and branches to shares between. Everything
-// is stored under the share that it belongs to, so that all budgets of a job, all candidates for an allowed loss and whoever
-// goes on share it.
+// gradients, a search among what remains, rearrangement where it is asked for, removal, and a refit of every sub-layer; and
+// branches to shares between. Everything is stored under the share that it belongs to, so that all budgets of a job, all
+// candidates for an allowed loss and whoever goes on share it.
 import { pathTo } from '../../../pruning/grid.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
@@ -15,6 +15,7 @@ import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
 import { tuneStage } from '../tune-stage.ts';
 import { DenseOutputs, storedDivergence } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
+import type { StepRearrangement, StepStart } from './rearrange-step.ts';
 import { runRefit } from './refit.ts';
 import { readRefit, type StoredRefit, storeRefit } from './refit-state.ts';
 
@@ -39,6 +40,12 @@ export class DenseModel {
   }
 }
 
+/** What a step keeps. */
+interface FoundMasks {
+  readonly value: Masks;
+  readonly seconds: Pick<GradualStepReport['seconds'], 'search' | 'rearrange'>;
+}
+
 /** A student of the trajectory, and the step that made it. */
 interface ReachedStudent {
   readonly student: Student;
@@ -60,6 +67,8 @@ export interface TrajectoryParts {
   readonly costs: Pick<Costs, 'tokens'>;
   readonly dense: DenseModel;
   readonly settings: GradualSettings;
+  /** null: what the search finds is kept. */
+  readonly rearrangement: StepRearrangement | null;
   /** Folder of the plan's stages. */
   readonly prefix: string;
 }
@@ -69,7 +78,7 @@ export class Trajectory {
   readonly #parts: TrajectoryParts;
   readonly #reached = new Map<number, ReachedStudent>();
   readonly #gradients = new Map<number, StudentGradients>();
-  readonly #masks = new Map<number, { readonly value: Masks; readonly seconds: number }>();
+  readonly #masks = new Map<number, FoundMasks>();
 
   constructor(context: JobContext, parts: TrajectoryParts) {
     this.#context = context;
@@ -91,7 +100,7 @@ export class Trajectory {
 
   /** Masks of the student of a share, before it is refitted. */
   async masks(share: number): Promise<Masks> {
-    return (await this.#search(share)).value;
+    return (await this.#found(share)).value;
   }
 
   async #reach(share: number): Promise<ReachedStudent> {
@@ -107,11 +116,11 @@ export class Trajectory {
   async #step(from: ReachedStudent, share: number): Promise<ReachedStudent> {
     const { dense, costs } = this.#parts;
     const gradients = await this.#gradientsAt(this.#baseOf(share));
-    const searched = await this.#search(share);
-    const start: Student = { masks: searched.value, patches: from.student.patches };
+    const found = await this.#found(share);
+    const start: Student = { masks: found.value, patches: from.student.patches };
     const refit =
       this.#parts.settings.refit === 'scales'
-        ? await this.#tune(share, searched.value)
+        ? await this.#tune(share, found.value)
         : await this.#refit(share, start, gradients);
     const { student } = refit;
     const named = { step: this.#label(share), name: this.#name(share, 'divergence') };
@@ -121,7 +130,7 @@ export class Trajectory {
       ...{ share, macs, heads, neurons, divergence: divergence.value },
       seconds: {
         gradients: gradients.seconds,
-        search: searched.seconds,
+        ...found.seconds,
         refit: refit.seconds,
         divergence: divergence.seconds,
       },
@@ -142,17 +151,30 @@ export class Trajectory {
     return found;
   }
 
-  async #search(share: number): Promise<{ readonly value: Masks; readonly seconds: number }> {
+  async #found(share: number): Promise<FoundMasks> {
     const known = this.#masks.get(share);
     if (known !== undefined) return known;
-    const base = this.#baseOf(share);
-    const { importance } = await this.#gradientsAt(base);
-    const remaining = base === null ? this.#parts.dense.student.masks : (await this.#reach(base)).student.masks;
-    const found = await maskStage(this.#context, 'search', this.#label(share), this.#name(share, 'masks'), async () =>
-      this.#parts.search(share, importance, remaining),
+    const { search, rearrangement } = this.#parts;
+    const start = await this.#startOf(share);
+    const step = this.#label(share);
+    const searched = await maskStage(this.#context, 'search', step, this.#name(share, 'masks'), 1, async () =>
+      search(share, start.importance, start.student.masks),
     );
+    const named = { step, name: this.#name(share, 'rearranged') };
+    const rearranged = await rearrangement?.rearrange(searched.value, start, named);
+    const found: FoundMasks = {
+      value: (rearranged ?? searched).value,
+      seconds: { search: searched.seconds, ...(rearranged && { rearrange: rearranged.seconds }) },
+    };
     this.#masks.set(share, found);
     return found;
+  }
+
+  async #startOf(share: number): Promise<StepStart> {
+    const base = this.#baseOf(share);
+    const { importance } = await this.#gradientsAt(base);
+    const student = base === null ? this.#parts.dense.student : (await this.#reach(base)).student;
+    return { student, importance };
   }
 
   // Stored sub-layer by sub-layer, so that a run that was killed goes on with the next one.

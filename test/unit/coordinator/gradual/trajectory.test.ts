@@ -47,7 +47,8 @@ function open(
   const dense = new DenseModel(world.context, 'plan');
   const search = macsSearch(config, costs, searched);
   const settings = gradualSettings(options.gradual);
-  const trajectory = new Trajectory(world.context, { cost: 'macs', search, costs, dense, prefix: 'plan', settings });
+  const parts = { cost: 'macs', search, costs, dense, prefix: 'plan', settings, rearrangement: null } as const;
+  const trajectory = new Trajectory(world.context, parts);
   return { ...world, trajectory, totalMacs: costs.totalMacs };
 }
 
