@@ -77,7 +77,7 @@ test('operations of each stage', { skip }, async (t) => {
   const weights = { mean: 1, files: await gradientFiles(folder, plan, spans) };
   const common = { model, plan, planDigest: 'plan' };
   const places = Array.from({ length: 2 * LAYERS }, (_, step) => {
-    return { layer: Math.floor(step / 2), subLayer: step % 2 === 0 ? 'attention' : 'ffn' } as const;
+    return { layer: Math.floor(step / 2), subLayer: step % 2 === 0 ? 'attention' : 'ffn', part: 'output' } as const;
   });
   const stages: Record<string, (context: TaskContext) => Promise<unknown>> = {
     fisher: (context) => runFisher(context, { ...common, shards, gram: false }),
