@@ -128,10 +128,11 @@ function inputTerms(ops: Ops, { matrices, positions }: DeviceSums, taught: Devic
   const kernel = ops.concat([ops.slice(taught, [size - 1, 0], [1, -1]), ops.slice(taught, [0, 0], [size - 1, -1])], 0);
   const block = (row: number, column: number) => ops.slice(gram, [row, column], [size, size]);
   const squares = ops.mul(block(size - 1, size - 1), ops.matMul(kernel, kernel, false, true));
+  const half = ops.engine.uploadFloat64(Float64Array.of(0.5), []);
   return {
     matrix: block(0, 0),
     right: ops.matMul(block(0, size - 1), kernel),
-    targetSquares: ops.sum64(squares, [0, 1]),
+    halfSquares: ops.mul(ops.sum64(squares, [0, 1]), half),
     positions,
   };
 }

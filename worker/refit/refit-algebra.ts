@@ -20,8 +20,8 @@ export interface RefitTerms {
   /** As of DeviceRefit. */
   readonly matrix: DeviceTensor;
   readonly right: DeviceTensor;
-  /** Σ D·R², [] */
-  readonly targetSquares: DeviceTensor;
+  /** ½ Σ D·R², [] */
+  readonly halfSquares: DeviceTensor;
   readonly positions: number;
 }
 
@@ -52,9 +52,9 @@ export function makeRefits<Sums>(ops: Ops, sums: readonly Sums[], termsOf: (own:
   const { engine } = ops;
   const { made, numbers } = engine.scope(() => {
     const all = sums.map((own) => {
-      const { matrix, right, targetSquares, positions } = termsOf(own);
+      const { matrix, right, halfSquares, positions } = termsOf(own);
       const whole = ops.add(ops.sum64(matrix, [0, 1]), ops.sum64(right, [0, 1]));
-      const told = [ops.diagonal64(matrix), ops.reshape(whole, [1]), ops.reshape(targetSquares, [1])];
+      const told = [ops.diagonal64(matrix), ops.reshape(whole, [1]), ops.reshape(halfSquares, [1])];
       return { matrix, right, positions, told };
     });
     return {
@@ -73,7 +73,7 @@ export function makeRefits<Sums>(ops: Ops, sums: readonly Sums[], termsOf: (own:
     at += own.length;
     // A number that is not finite leaves no sum that is.
     requireFinite('diagonal, sum of all and squares of targets', own);
-    return { matrix, right, diagonal: own.slice(0, -2), targetSquares: own[own.length - 1], positions };
+    return { matrix, right, diagonal: own.slice(0, -2), targetSquares: 2 * own[own.length - 1], positions };
   });
 }
 

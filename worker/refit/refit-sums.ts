@@ -57,11 +57,10 @@ export function sumRows(
 /** What sums say of the projection's system. */
 export function refitTerms(ops: Ops, sums: DeviceSums): RefitTerms {
   const { matrices, positions } = sums;
-  const half = halfSquaresOf(sums);
   return {
     matrix: fullMatrix(ops, matrices.slice(0, -1)),
     right: ops.copy(matrices[matrices.length - 1]),
-    targetSquares: ops.add(half, half),
+    halfSquares: halfSquaresOf(sums),
     positions,
   };
 }

@@ -92,7 +92,7 @@ test('operations of each stage', { skip }, async (t) => {
     async refit(context) {
       for (const place of places) {
         const settings = DEFAULT_REFIT_SETTINGS;
-        await runRefit(context, { ...common, student, ...place, weights, fit, heldOut, settings });
+        await runRefit(context, { ...common, student, ...place, part: 'output', weights, fit, heldOut, settings });
       }
     },
   };
