@@ -25,6 +25,7 @@ const PROGRAMS = {
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
   methods: compiled('test/bench/methods.js'),
+  ablations: compiled('test/bench/ablations.js'),
   rules: compiled('deploy/prometheus/test-rules.js'),
   'watching-generate': compiled('deploy/watching/generate-watching.js'),
 };

@@ -1,25 +1,10 @@
 // Methods beside each other as Markdown: means over seeds, differences of the same seeds, and what the last method must reach.
+import type { StudyRecord } from './study-record.ts';
 import { summary } from './summary.ts';
 
 /** One pruned model of the comparison. */
-export interface MethodRecord {
-  readonly model: string;
-  readonly seed: number;
-  readonly budget: number;
+export interface MethodRecord extends StudyRecord {
   readonly method: string;
-  readonly samples: number;
-  readonly metric: string;
-  readonly dense: number;
-  readonly score: number;
-  /** MACs left, as a fraction of the dense model's. */
-  readonly macs: number;
-  readonly heads: readonly number[];
-  readonly neurons: readonly number[];
-  /** From the dense model, held out; null where the method does not tell. */
-  readonly divergence: number | null;
-  /** Of the whole job with all of its budgets. */
-  readonly seconds: number;
-  readonly device: string;
 }
 
 export const METHODS_HEADING = '## Methods compared';

@@ -5,11 +5,11 @@
 //     [--table FILE]
 // The evaluation data only reports: nothing is chosen by it.
 import { parseArgs } from 'node:util';
-import type { PruneReport } from '../../coordinator/prune-report.ts';
 import { METHODS_HEADING, type MethodRecord, methodsTable } from './methods-table.ts';
 import { PUBLISHED } from './published-quality.ts';
 import { runStudy } from './run-study.ts';
 import { readRecords, textOfRecords, withSection, writeAside } from './study-file.ts';
+import { studyRecord } from './study-record.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -44,7 +44,7 @@ for (const model of flags.only.split(',')) {
       if (records.some(isDone)) continue;
       const start = performance.now();
       const reports = await runStudy({ ...where, model, samples, changes: { seed, method } });
-      records.push(...reports.map((report) => recordOf(model, report)));
+      records.push(...reports.map((report) => ({ method, ...studyRecord(model, report) })));
       await writeAside(flags.results, textOfRecords(records, byRun));
       const seconds = ((performance.now() - start) / 1000).toFixed(0);
       process.stdout.write(`${model} seed ${seed} ${method}: ${seconds} s\n`);
@@ -54,19 +54,6 @@ for (const model of flags.only.split(',')) {
 const table = methodsTable(records, methods);
 if (flags.table) await writeAside(flags.table, await withSection(flags.table, METHODS_HEADING, table));
 process.stdout.write(table);
-
-function recordOf(model: string, report: PruneReport): MethodRecord {
-  const { seed, budget, quality, macs, heads, neurons, seconds, method, steps, deviceClass } = report;
-  const score = method === 'gradual' ? quality.gradual : quality.tune;
-  return {
-    ...{ model, seed, budget, method, samples: report.samples },
-    ...{ metric: report.metric ?? '', dense: quality.dense ?? Number.NaN, score: score ?? Number.NaN },
-    ...{ macs: macs.pruned / macs.dense, heads, neurons },
-    divergence: steps?.at(-1)?.divergence ?? null,
-    seconds: seconds.total,
-    device: `${deviceClass.kind} ${deviceClass.model}`,
-  };
-}
 
 function byRun(a: MethodRecord, b: MethodRecord): number {
   return (

@@ -19,8 +19,12 @@ export interface StudyJob {
   readonly samples: number;
   readonly workers: string | undefined;
   readonly device: string;
+  /** host:port of a worker of this machine that already runs; left out: each job starts its own. */
+  readonly worker?: string;
   readonly changes: Partial<PruneSettings>;
 }
+
+const runningWorker = (address: string) => ({ local: 0, addresses: [address], device: 'auto' }) as const;
 
 /** @returns a report a budget. */
 export async function runStudy(job: StudyJob): Promise<PruneReport[]> {
@@ -37,6 +41,7 @@ export async function runStudy(job: StudyJob): Promise<PruneReport[]> {
     evaluation: path.join(data, 'dev.jsonl'),
     budgets: job.budgets.split(',').map((text) => ({ text, value: Number(text) })),
     timing: { ...USUAL_TIMING, batchSizes: [] },
+    ...(job.worker !== undefined && { workers: runningWorker(job.worker) }),
     ...job.changes,
   };
   try {

@@ -11,6 +11,26 @@ export async function readRecords<T>(file: string): Promise<T[]> {
   }
 }
 
+/** Records of several files, each once. @param nameOf the same of two records of one run.
+ * @throws Error where two records of one run differ in more than how long it took. */
+export function mergedRecords<T extends { readonly seconds: number }>(
+  files: readonly (readonly T[])[],
+  nameOf: (record: T) => string,
+): T[] {
+  const merged = new Map<string, T>();
+  for (const record of files.flat()) {
+    const name = nameOf(record);
+    const known = merged.get(name);
+    if (known === undefined) merged.set(name, record);
+    else if (textOf(known) !== textOf(record)) throw new Error(`${name}: got two runs that differ, expected one`);
+  }
+  return [...merged.values()];
+}
+
+function textOf({ seconds, ...rest }: { readonly seconds: number }): string {
+  return JSON.stringify(rest);
+}
+
 /** A line a record. @param order of two records, the same whatever the order of the runs. */
 export function textOfRecords<T>(records: readonly T[], order: (a: T, b: T) => number): string {
   return `[\n${[...records]
