@@ -23,6 +23,7 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   'equal-weights': { gradual: { positionWeights: 'equal' } },
   scales: { gradual: { refit: 'scales' } },
   'scales-one-step': { gradual: { steps: 'one', refit: 'scales' } },
+  rearrange: { gradual: { rearrangeSteps: 'on' } },
   knapsack: { search: 'knapsack' },
   'samples-4096': { samples: 4096 },
   'samples-8192': { samples: 8192 },
