@@ -1,17 +1,24 @@
-// The end of a process whose terminal has closed. Node puts the terminals that it began with back into their first mode when
-// it exits, and aborts where one of them is gone.
+// Terminals that close under a process, whether a signal tells of it or not. Node puts those that it began with back into their
+// first mode when it exits, and aborts where one of them is gone; a descriptor that has become another file it leaves alone.
+import { closeSync, openSync } from 'node:fs';
+import { devNull } from 'node:os';
 import { isatty } from 'node:tty';
 
-/** Lets a process that has heard SIGHUP, and does not end at once by it, end by that signal where Node would abort: as the
- * last thing that it does, and only where a terminal among its standard streams has closed. */
-export function endWithTerminal(): void {
-  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
-  if (terminals.length === 0) return;
-  process.once('SIGHUP', () => {
-    process.once('exit', () => {
-      if (terminals.every((descriptor) => isatty(descriptor))) return;
-      process.removeAllListeners('SIGHUP');
-      process.kill(process.pid, 'SIGHUP');
-    });
-  });
+/** Standard streams that are terminals. */
+const terminals = new Set([0, 1, 2].filter((descriptor) => isatty(descriptor)));
+
+/** Lets the process exit with its own code where a terminal among its standard streams has closed: as it exits, these streams
+ * become the null device. */
+export function leaveClosedTerminals(): void {
+  if (terminals.size > 0 && !process.listeners('exit').includes(leave)) process.once('exit', leave);
+}
+
+function leave(): void {
+  for (const descriptor of terminals) {
+    if (isatty(descriptor)) continue;
+    terminals.delete(descriptor);
+    closeSync(descriptor);
+    // Takes the lowest number that is free, which is this one: nothing else must get it while the process ends.
+    openSync(devNull, 'r+');
+  }
 }

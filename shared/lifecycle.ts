@@ -1,5 +1,5 @@
 // How a process holds what it has opened, and how it ends.
-import { endWithTerminal } from './closed-terminal.ts';
+import { leaveClosedTerminals } from './closed-terminal.ts';
 import { EspalierError, toEspalierError } from './errors.ts';
 
 /** Releases, run once each, last opened first. One that fails does not keep the others from running. */
@@ -31,8 +31,8 @@ export const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGHUP'];
 export const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', ...TERMINAL_SIGNALS];
 
 /** Calls `drain` at the first of these signals and `force` at each that follows, but not at a SIGHUP: of a terminal that
- * closes both the shell and the kernel tell, and nobody is there who could want it to end sooner. The returned function
- * stops listening. */
+ * closes both the shell and the kernel tell, and nobody is there who could want it to end sooner. A terminal that has closed, told
+ * of or not, does not change how the process exits. The returned function stops listening. */
 export function onSignals(
   names: readonly NodeJS.Signals[],
   actions: { drain: (name: NodeJS.Signals) => void; force: (name: NodeJS.Signals) => void },
@@ -45,7 +45,7 @@ export function onSignals(
     } else if (name !== 'SIGHUP') actions.force(name);
   };
   for (const name of names) process.on(name, listener);
-  if (names.includes('SIGHUP')) endWithTerminal();
+  leaveClosedTerminals();
   return () => {
     for (const name of names) process.off(name, listener);
   };

@@ -8,7 +8,6 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
-import { endWithTerminal } from '../shared/closed-terminal.ts';
 import { toEspalierError } from '../shared/errors.ts';
 import { type Draining, drainAsked, END_SIGNALS, killSelf, TERMINAL_SIGNALS } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
@@ -72,7 +71,6 @@ async function serve(config: WorkerConfig, draining: Draining): Promise<void> {
 function untilDrain(): Draining {
   if (!isForked) return drainAsked(END_SIGNALS, 'worker');
   for (const name of TERMINAL_SIGNALS) process.on(name, () => {});
-  endWithTerminal();
   return drainAsked(['SIGTERM'], 'worker');
 }
 
