@@ -107,7 +107,8 @@ export class VolumeChecks {
       if (found !== null) gathered.set(id, found);
     }
     const places = new Map([...gathered].map(([id, input]) => [id, input.path]));
-    for (const id of new Set(jobs.map(({ model }) => inputKey(model)))) {
+    // A model that could not be gathered has its problem, and needs no thread.
+    for (const id of new Set(jobs.map(({ model }) => inputKey(model)).filter((key) => gathered.has(key)))) {
       const ofModel = jobs.filter(({ model }) => inputKey(model) === id);
       const request = { file, jobs: ofModel, places };
       const found = await this.#parts.resources.readers

@@ -8,7 +8,8 @@ import { after, before, test } from 'node:test';
 import { projectRoot } from '../../shared/project-root.ts';
 import { exampleRun, tunedSubLayers } from '../support/example-run.ts';
 import { descendantsOf } from '../support/processes.ts';
-import { errorLine, type Finished, family, noneLeft, openWorkspace, type Running } from '../support/run-cli.ts';
+import { errorLine, family, noneLeft, openWorkspace, type Running } from '../support/run-cli.ts';
+import type { Finished } from '../support/run-here.ts';
 import { until } from '../support/until.ts';
 
 const workspace = await openWorkspace();
@@ -19,8 +20,13 @@ before(async () => {
   undisturbed = digestOf(await run('undisturbed'));
 });
 
+/** Words of a run that is seconds long, on two workers. */
+function words(out: string, ...flags: string[]): Promise<string[]> {
+  return exampleRun(workspace, out, '--workers', '2', '--samples', '256', ...flags);
+}
+
 async function run(out: string, ...flags: string[]): Promise<Finished> {
-  return workspace.run(await exampleRun(workspace, out, '--workers', '2', ...flags));
+  return workspace.run(await words(out, ...flags));
 }
 
 function digestOf({ code, stdout, stderr }: Finished): string {
@@ -30,7 +36,7 @@ function digestOf({ code, stdout, stderr }: Finished): string {
 
 /** Starts a run and does something to it as soon as a few sub-layers are tuned. @returns how it ended. */
 async function disturb(out: string, disturbance: (running: Running) => void): Promise<Finished> {
-  const running = workspace.start(await exampleRun(workspace, out, '--workers', '2'));
+  const running = workspace.start(await words(out));
   await tunedSubLayers(workspace, out, 2);
   const members = family(running);
   assert.ok(members.length >= 3, 'the command and two workers');
@@ -51,7 +57,7 @@ test('kill -9 leaves no process and no output, and --resume goes on', async () =
 });
 
 test('kill -9 while workers start leaves no process', async () => {
-  const running = workspace.start(await exampleRun(workspace, 'starting', '--workers', '2'));
+  const running = workspace.start(await words('starting'));
   await until('both workers are forked', () => family(running).length >= 3);
   const members = family(running);
   running.kill('SIGKILL');
@@ -82,11 +88,10 @@ test('Ctrl-C ends it with 130, says how to resume, and resuming works', async ()
 test('a terminal that closes does the same', {
   skip: !hasScript && 'no terminal to close: script of util-linux is not here',
 }, async () => {
-  const program = path.join(projectRoot(), 'cli/espalier.mjs');
-  const words = [process.execPath, program, ...(await exampleRun(workspace, 'closed', '--workers', '2'))];
+  const program = [process.execPath, path.join(projectRoot(), 'cli/espalier.mjs'), ...(await words('closed'))];
   const said = workspace.path('closed.stderr');
   const status = workspace.path('closed.status');
-  const command = words.map((word) => `'${word}'`).join(' ');
+  const command = program.map((word) => `'${word}'`).join(' ');
   // As a login shell, it passes on that the terminal has closed; it stays, to tell how the command ended.
   const shell = `trap 'kill -HUP $!' HUP; ${command} 2> "${said}" & wait $!; wait $!; echo $? > "${status}"`;
   const terminal = spawn('script', ['-qfc', shell, '/dev/null'], {

@@ -43,7 +43,7 @@ test('too little room is told at the start', async (t) => {
 
 test('room that runs out in the middle ends the run, which can be resumed', async (t) => {
   if (unmountable !== '') return t.skip(unmountable);
-  const run = workspace.start(await exampleRun(workspace, 'small/out', '--workers', '2'));
+  const run = workspace.start(await exampleRun(workspace, 'small/out', '--workers', '2', '--samples', '256'));
   await tunedSubLayers(workspace, 'small/out', 1);
   const members = family(run);
   const filler = workspace.path('small/filler');
@@ -57,7 +57,9 @@ test('room that runs out in the middle ends the run, which can be resumed', asyn
   assert.ok(!existsSync(workspace.path('small/out')));
 
   await rm(filler);
-  const resumed = await workspace.run(await exampleRun(workspace, 'small/out', '--workers', '2', '--resume'));
+  const resumed = await workspace.run(
+    await exampleRun(workspace, 'small/out', '--workers', '2', '--samples', '256', '--resume'),
+  );
   assert.equal(resumed.code, 0, resumed.stderr);
   assert.match(resumed.stderr, /^fisher +reused$/m);
 });

@@ -24,7 +24,7 @@ const EXPECTED = readJson<{
 const TOLERANCE = 1e-5;
 
 async function exported(...args: string[]): Promise<ExportReport> {
-  const { code, stdout, stderr } = await workspace.run(['export', MODEL, ...args, '--json']);
+  const { code, stdout, stderr } = await workspace.runHere(['export', MODEL, ...args, '--json']);
   assert.equal(code, 0, stderr);
   assert.equal(stderr, '');
   return JSON.parse(stdout);
@@ -53,7 +53,7 @@ test('writes one file that runs, tells of it, and replaces it with --force alone
   assert.deepEqual(readdirSync(path.dirname(out)), ['model.onnx']);
   await assertLogits(out);
 
-  assertFailed(await workspace.run(['export', MODEL, '--out', out]), 'output_exists', out, 'add --force');
+  assertFailed(await workspace.runHere(['export', MODEL, '--out', out]), 'output_exists', out, 'add --force');
   const half = await exported('--out', out, '--force', '--dtype', 'float16');
   assert.ok(half.files[0].bytes < 0.75 * file.bytes, `${half.files[0].bytes} of ${file.bytes} bytes`);
   const again = await exported('--out', out, '--force');
@@ -71,7 +71,7 @@ test('puts matrices into a file of their own, and takes it away with the model t
   const { parameters } = await exported('--out', workspace.path('whole.onnx'));
   assert.ok(files[1].bytes > 0.8 * parameters * 4 && files[0].bytes < parameters * 2, 'most weights lie outside');
   await assertLogits(out);
-  assertFailed(await workspace.run(['export', MODEL, '--out', out]), 'output_exists', out);
+  assertFailed(await workspace.runHere(['export', MODEL, '--out', out]), 'output_exists', out);
   await exported('--out', out, '--force');
   assert.deepEqual(readdirSync(path.dirname(out)), ['model.onnx']);
   await assertLogits(out);
@@ -87,19 +87,19 @@ test('prints a table', async () => {
 
 test('mistakes: no model, a folder of models, a target that is a folder or cannot be written', async () => {
   const out = workspace.path('mistake.onnx');
-  assertFailed(await workspace.run(['export', 'nowhere', '--out', out]), 'model_not_found', 'nowhere');
+  assertFailed(await workspace.runHere(['export', 'nowhere', '--out', out]), 'model_not_found', 'nowhere');
   const fixtures = path.dirname(MODEL);
   assertFailed(
-    await workspace.run(['export', fixtures, '--out', out]),
+    await workspace.runHere(['export', fixtures, '--out', out]),
     'model_not_found',
     'the models are in its folders',
   );
   mkdirSync(workspace.path('folder.onnx'));
   const folder = ['export', MODEL, '--out', workspace.path('folder.onnx'), '--force'];
-  assertFailed(await workspace.run(folder), 'output_exists', 'folder.onnx', 'choose another --out');
+  assertFailed(await workspace.runHere(folder), 'output_exists', 'folder.onnx', 'choose another --out');
   writeFileSync(workspace.path('file'), '');
   const inFile = ['export', MODEL, '--out', workspace.path('file', 'model.onnx')];
-  assertFailed(await workspace.run(inFile), 'output_unwritable', 'file/model.onnx');
+  assertFailed(await workspace.runHere(inFile), 'output_unwritable', 'file/model.onnx');
   assert.ok(!existsSync(out));
 });
 
@@ -110,7 +110,7 @@ test('a folder that may not be written to', {
   mkdirSync(folder);
   chmodSync(folder, 0o500);
   const locked = ['export', MODEL, '--out', path.join(folder, 'model.onnx')];
-  assertFailed(await workspace.run(locked), 'output_unwritable', 'locked');
+  assertFailed(await workspace.runHere(locked), 'output_unwritable', 'locked');
 });
 
 const PYTHON = process.env.ESPALIER_PYTHON ?? 'python3';

@@ -23,9 +23,10 @@ before(async () => {
   await writeRows(at('dev.jsonl'), toyRows('pair', { count: 60, seed: 1 }));
 });
 
-function prune(out: string, ...flags: string[]): Promise<PruneReport[]> {
+/** Words of a run. */
+function words(out: string, ...flags: string[]): string[] {
   const files = ['--data', at('train.jsonl'), '--eval', at('dev.jsonl'), '--out', at(out)];
-  return workspace.prune(at('model'), ...files, '--samples', '128', '--method', 'gradual', ...flags);
+  return [at('model'), ...files, '--samples', '128', '--method', 'gradual', ...flags];
 }
 
 /** What of a report may not depend on where and when the job ran, nor on the other budgets. */
@@ -35,9 +36,9 @@ function result({ seconds, latency, speed, workers, workerTimes, command, steps,
 }
 
 test('one, two and three workers give the same, and so does a budget alone', async () => {
-  const both = await prune('two', '--budget', '0.45,0.3', '--workers', '2');
-  const one = await prune('one', '--budget', '0.3', '--workers', '1');
-  const three = await prune('three', '--budget', '0.45', '--workers', '3');
+  const both = await workspace.prune(...words('two', '--budget', '0.45,0.3', '--workers', '2'));
+  const one = await workspace.pruneOnWorkers(1, ...words('one', '--budget', '0.3'));
+  const three = await workspace.pruneOnWorkers(3, ...words('three', '--budget', '0.45'));
   assert.deepEqual(result(both[1]), result(one[0]));
   assert.deepEqual(result(both[0]), result(three[0]));
   const [at45, at30] = both.map(({ steps }) => steps!.map(({ share }) => share));
@@ -59,7 +60,7 @@ test('one, two and three workers give the same, and so does a budget alone', asy
 
 test('a budget of time and an allowed loss go through steps of their own', async () => {
   const flags = ['--budget', '0.6', '--latency', '0.7', '--max-drop', '0.2'];
-  const reports = await prune('mixed', ...flags, '--workers', '2');
+  const reports = await workspace.pruneOnWorkers(2, ...words('mixed', ...flags));
   const [byMacs, byTime, byDrop] = reports;
   assert.deepEqual(
     byMacs.steps!.map(({ share }) => share),
@@ -94,7 +95,7 @@ for (const [name, { rows, write, ...own }] of Object.entries(TASKS))
     const refit = 'refit' in own ? own.refit : 'weights';
     const flags = ['--data', data, '--eval', dev, '--budget', '0.65', '--samples', '48', '--out', `${folder}-out`];
     flags.push('--refit', refit);
-    const [report] = await workspace.prune(model, ...flags, '--method', 'gradual', '--workers', '1');
+    const [report] = await workspace.prune(model, ...flags, '--method', 'gradual');
     assert.equal(report.steps!.length, 2);
     for (const { divergence } of report.steps!) assert.ok(divergence! > 0);
     assert.equal(report.gradual!.refit, refit);
@@ -119,15 +120,15 @@ async function refitBegun(out: string, share: number): Promise<void> {
 
 test('one of two workers killed in mid-refit, then all of the rest, then resumed: the same bits', async () => {
   await exampleData(workspace);
-  const words = (out: string, ...flags: string[]) => [
+  const example = (out: string, ...flags: string[]) => [
     ...['prune', path.join(projectRoot(), 'examples/mini-sst2'), '--data', at('reviews.jsonl'), '--out', at(out)],
-    ...['--budget', '0.65', '--samples', '256', '--method', 'gradual', '--json', ...flags],
+    ...['--budget', '0.65', '--samples', '128', '--method', 'gradual', '--json', ...flags],
   ];
   const digestOf = (stdout: string) => (JSON.parse(stdout) as { runs: { digest: string }[] }).runs[0].digest;
-  const undisturbed = await workspace.run(words('undisturbed', '--workers', '2'));
+  const undisturbed = await workspace.run(example('undisturbed', '--workers', '2'));
   assert.equal(undisturbed.code, 0, undisturbed.stderr);
 
-  const run = workspace.start(words('killed', '--workers', '2'));
+  const run = workspace.start(example('killed', '--workers', '2'));
   await refitBegun('killed', 0.8);
   const members = family(run);
   process.kill(workersOf(run.pid)[1], 'SIGKILL');
@@ -137,7 +138,7 @@ test('one of two workers killed in mid-refit, then all of the rest, then resumed
   assertFailed(failed, 'no_workers', 'no worker is left', '--resume');
   await noneLeft(members);
 
-  const resumed = await workspace.run(words('killed', '--workers', '1', '--resume'));
+  const resumed = await workspace.run(example('killed', '--workers', '1', '--resume'));
   assert.equal(resumed.code, 0, resumed.stderr);
   assert.equal(digestOf(resumed.stdout), digestOf(undisturbed.stdout));
   for (const stage of ['gradients', 'search 0.8', 'refit 0.8', 'divergence 0.8', 'search 0.65'])

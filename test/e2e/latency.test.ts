@@ -25,13 +25,12 @@ before(async () => {
 
 /** Words of a run without evaluation, with these flags in place of a budget. */
 async function words(out: string, ...flags: string[]): Promise<string[]> {
-  const usual = await exampleRun(workspace, out, '--workers', '1', ...flags);
-  const few = usual.map((word) => (word === '512' ? '64' : word));
-  return few.toSpliced(few.indexOf('--eval'), 4);
+  const usual = await exampleRun(workspace, out, '--samples', '64', ...flags);
+  return usual.toSpliced(usual.indexOf('--eval'), 4);
 }
 
 async function pruned(out: string, ...flags: string[]): Promise<{ report: PruneReport; stderr: string }> {
-  const { code, stdout, stderr } = await workspace.run(await words(out, ...flags));
+  const { code, stdout, stderr } = await workspace.runOnWorkers(await words(out, ...flags));
   assert.equal(code, 0, stderr);
   return { report: (JSON.parse(stdout) as { runs: PruneReport[] }).runs[0], stderr };
 }
@@ -71,7 +70,7 @@ test('--latency 0.6: the table of the earlier run, a prediction that holds, and 
 test('a table of another machine is refused, or taken at its word when the model is said to be for that machine', async () => {
   await writeFile(workspace.path('phone.json'), JSON.stringify({ ...table, device: 'phone, 8 cores', threads: 8 }));
   const flags = ['--latency', '0.5', '--method', 'search', '--latency-table', workspace.path('phone.json')];
-  const unsaid = await workspace.run(await words('unsaid', ...flags, ...SHAPE));
+  const unsaid = await workspace.runOnWorkers(await words('unsaid', ...flags, ...SHAPE));
   assert.equal(unsaid.code, 2);
   assert.ok(
     unsaid.stderr.includes(
@@ -86,7 +85,7 @@ test('a table of another machine is refused, or taken at its word when the model
   assert.equal(report.latencyBudget.met, null);
   assert.match(stderr, /latency-0\.5: by the table of phone, 8 cores; what is measured here is of /);
 
-  const other = await workspace.run(await words('other', ...flags, '--batch-size', '4', '--length', '24'));
+  const other = await workspace.runOnWorkers(await words('other', ...flags, '--batch-size', '4', '--length', '24'));
   assert.equal(other.code, 2);
   assert.match(other.stderr, /\[latency_table\] .*phone\.json: batchSize: got 8, expected 4/);
 });
@@ -96,12 +95,12 @@ test('what cannot be reached is refused with the nearest that can, before the gr
     [['--latency', '0.0001'], /\[budget_out_of_range\] latency-0\.0001: expected at least 0\.\d+, which the smallest/],
     [['--latency-ms', '3600000'], /latency-3600000ms: expected less than [\d.e+]+ ms, the time of the dense model/],
   ] as const) {
-    const { code, stderr } = await workspace.run(await words('never', ...flags, ...SHAPE));
+    const { code, stderr } = await workspace.runOnWorkers(await words('never', ...flags, ...SHAPE));
     assert.equal(code, 2, stderr);
     assert.match(stderr, text);
     assert.doesNotMatch(stderr, /^fisher/m);
   }
-  const long = await workspace.run(await words('long', '--latency', '0.5', '--length', '513'));
+  const long = await workspace.runOnWorkers(await words('long', '--latency', '0.5', '--length', '513'));
   assert.equal(long.code, 2);
   assert.match(long.stderr, /\[usage\] length: got 513, expected at most 512 tokens, the model's longest input/);
 });
@@ -117,7 +116,7 @@ test('without ONNX Runtime a budget of MACs goes on, and a budget of its time en
   const env = { NODE_OPTIONS: `--import=${inline(register)}`, XDG_CACHE_HOME: workspace.path('other-cache') };
   const reason = String.raw`onnxruntime-node cannot be loaded: Cannot find module '\.\./bin/onnxruntime_binding\.node'`;
 
-  const usual = await workspace.run(await words('macs', '--budget', '0.5', ...SHAPE), env);
+  const usual = await workspace.run(await words('macs', '--workers', '1', '--budget', '0.5', ...SHAPE), env);
   assert.equal(usual.code, 0, usual.stderr);
   const [{ speed }] = (JSON.parse(usual.stdout) as { runs: PruneReport[] }).runs;
   assert.deepEqual(new Set(speed.map(({ runtime }) => runtime)), new Set(['engine']));
@@ -128,7 +127,7 @@ test('without ONNX Runtime a budget of MACs goes on, and a budget of its time en
     new RegExp(`: \\[runtime_missing\\] latency/onnxruntime/.*: on 127\\.0\\.0\\.1:\\d+: ${reason}; run`),
   );
 
-  const timed = await workspace.run(await words('time-missing', '--latency', '0.6', ...SHAPE), env);
+  const timed = await workspace.run(await words('time-missing', '--workers', '1', '--latency', '0.6', ...SHAPE), env);
   assert.equal(timed.code, 6, timed.stderr);
   assert.match(timed.stderr, new RegExp(`espalier: \\[runtime_missing\\] profile/runtime: on .*: ${reason}; run`));
   assert.doesNotMatch(timed.stderr, /^fisher/m);

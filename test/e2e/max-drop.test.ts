@@ -58,17 +58,8 @@ test('is the smallest that was tried and is within, next to one that is not', ()
 });
 
 test('beside budgets and another drop, with evaluation samples that decide nothing: the same model', async () => {
-  const flags = [
-    '--max-drop',
-    '0.05,.3',
-    '--budget',
-    `0.6,${usual.budget}`,
-    '--eval',
-    at('dev.jsonl'),
-    '--workers',
-    '2',
-  ];
-  const reports = await workspace.prune(...words('beside', ...flags));
+  const flags = ['--max-drop', '0.05,.3', '--budget', `0.6,${usual.budget}`, '--eval', at('dev.jsonl')];
+  const reports = await workspace.pruneOnWorkers(2, ...words('beside', ...flags));
   const [, same, first, second] = reports;
   assert.deepEqual(
     readdirSync(at('beside')).sort(),
@@ -128,7 +119,7 @@ test('gradual: a walk to the first that loses too much; killed between two candi
 
 test('where no model is within: the best is told of, and nothing is written or kept', async () => {
   const flags = ['--max-drop', '0.001', '--max-drop-confidence', '0.99', '--budget', '0.5', '--json'];
-  const failed = await workspace.run(['prune', ...words('none', ...flags)]);
+  const failed = await workspace.runOnWorkers(['prune', ...words('none', ...flags)]);
   assert.equal(failed.code, 9, failed.stderr);
   assert.match(
     errorLine(failed),

@@ -8,7 +8,8 @@ import { projectRoot } from '../../shared/project-root.ts';
 import { Certificates } from '../support/certificates.ts';
 import { exampleRun } from '../support/example-run.ts';
 import { startWorker } from '../support/hand-worker.ts';
-import { assertFailed, type Finished, openWorkspace } from '../support/run-cli.ts';
+import { assertFailed, openWorkspace } from '../support/run-cli.ts';
+import type { Finished } from '../support/run-here.ts';
 
 const workspace = await openWorkspace();
 const ours = new Certificates(['localhost']);
@@ -35,12 +36,13 @@ function digestOf({ code, stdout, stderr }: Finished): string {
 test('a job over TLS gives what one on this machine does, and others are refused', async () => {
   const { port, log } = await startWorker(workspace.path('blobs'), 0, ['--host', '0.0.0.0', ...ours.flags('worker')]);
   const worker = ['--worker', `localhost:${port}`];
-  const local = await workspace.run(await exampleRun(workspace, 'local', '--workers', '1'));
-  const over = await workspace.run(await exampleRun(workspace, 'over', ...worker, ...ours.flags('coordinator')));
+  const words = (out: string, ...flags: string[]) => exampleRun(workspace, out, '--samples', '64', ...flags);
+  const local = await workspace.runOnWorkers(await words('local'));
+  const over = await workspace.run(await words('over', ...worker, ...ours.flags('coordinator')));
   assert.equal(digestOf(over), digestOf(local));
   assertNoKeys(log(), over.stderr, over.stdout);
 
-  const refused = async (...flags: string[]) => workspace.run(await exampleRun(workspace, 'refused', ...flags));
+  const refused = async (...flags: string[]) => workspace.runHere(await words('refused', ...flags));
   assertFailed(await refused(...worker), 'tls', `localhost:${port}: the worker ends every connection at once`);
   assertFailed(await refused(...worker, ...theirs.flags('coordinator')), 'tls', 'not signed by an authority');
   assertFailed(

@@ -11,8 +11,10 @@ import { writeToyModel } from '../support/toy-model.ts';
 
 const workspace = await openWorkspace();
 const at = (name: string) => workspace.path(name);
+/** Enough for a run that is seconds long. */
+const FEW = ['--samples', '256'];
 const toyRun = (out: string, ...flags: string[]) => [
-  ...['prune', at('model'), '--data', at('train.jsonl'), '--budget', '0.5', '--workers', '1', '--out', at(out)],
+  ...['prune', at('model'), '--data', at('train.jsonl'), '--budget', '0.5', '--out', at(out)],
   ...flags,
 ];
 
@@ -22,37 +24,38 @@ before(async () => {
 });
 
 test('a second run into the same folder is refused, and the first is not disturbed', async () => {
-  const first = workspace.start(await exampleRun(workspace, 'shared', '--workers', '2'));
+  const first = workspace.start(await exampleRun(workspace, 'shared', '--workers', '2', ...FEW));
   await tunedSubLayers(workspace, 'shared', 1);
   for (const flags of [[], ['--resume'], ['--force']]) {
-    const second = await workspace.run(await exampleRun(workspace, 'shared', '--workers', '1', ...flags));
+    const run = flags.length === 0 ? workspace.run : workspace.runHere;
+    const second = await run(await exampleRun(workspace, 'shared', '--workers', '1', ...flags));
     assertFailed(second, 'output_locked', at('shared'), `process ${first.pid}`);
   }
   const finished = await first.finished;
   assert.equal(finished.code, 0, finished.stderr);
-  const alone = await workspace.run(await exampleRun(workspace, 'alone', '--workers', '2'));
+  const alone = await workspace.runOnWorkers(await exampleRun(workspace, 'alone', ...FEW), 2);
   const digest = (stdout: string) => (JSON.parse(stdout) as { runs: PruneReport[] }).runs[0].digest;
   assert.equal(digest(finished.stdout), digest(alone.stdout));
 });
 
 test('an output that is there is kept without --force and replaced whole with it', async () => {
-  const first = await workspace.run(toyRun('kept'));
+  const first = await workspace.runOnWorkers(toyRun('kept'));
   assert.equal(first.code, 0, first.stderr);
   const report = () => readJson<PruneReport>(at('kept'), '0.5/report.json');
   const before = report();
 
-  const refused = await workspace.run(toyRun('kept', '--seed', '1'));
+  const refused = await workspace.runOnWorkers(toyRun('kept', '--seed', '1'));
   assertFailed(refused, 'output_exists', at('kept'), '--force');
   assert.deepEqual(report(), before);
   assert.deepEqual(readdirSync(at('kept')).sort(), ['0.5', 'report.html']);
 
   await writeFile(at('kept/notes.txt'), 'mine');
-  const careful = await workspace.run(toyRun('kept', '--seed', '1', '--force'));
+  const careful = await workspace.runOnWorkers(toyRun('kept', '--seed', '1', '--force'));
   assertFailed(careful, 'output_exists', at('kept'), 'notes.txt');
   assert.equal(await readFile(at('kept/notes.txt'), 'utf8'), 'mine');
   await rm(at('kept/notes.txt'));
 
-  const forced = await workspace.run(toyRun('kept', '--seed', '1', '--force'));
+  const forced = await workspace.runOnWorkers(toyRun('kept', '--seed', '1', '--force'));
   assert.equal(forced.code, 0, forced.stderr);
   assert.notEqual(report().digest, before.digest);
   assert.deepEqual(
@@ -63,10 +66,10 @@ test('an output that is there is kept without --force and replaced whole with it
 });
 
 test('--force that is interrupted leaves the old output whole', async () => {
-  const first = await workspace.run(toyRun('old'));
+  const first = await workspace.runOnWorkers(toyRun('old'));
   assert.equal(first.code, 0, first.stderr);
   const before = readJson<PruneReport>(at('old'), '0.5/report.json');
-  const run = workspace.start(await exampleRun(workspace, 'old', '--force', '--workers', '2'));
+  const run = workspace.start(await exampleRun(workspace, 'old', '--force', '--workers', '2', ...FEW));
   await tunedSubLayers(workspace, 'old', 1);
   const members = family(run);
   run.kill('SIGKILL');
@@ -76,7 +79,7 @@ test('--force that is interrupted leaves the old output whole', async () => {
 });
 
 test('folders above the output are made', async () => {
-  const finished = await workspace.run(toyRun('a/b/c'));
+  const finished = await workspace.runOnWorkers(toyRun('a/b/c'));
   assert.equal(finished.code, 0, finished.stderr);
   assert.deepEqual(readdirSync(at('a/b')), ['c']);
   assert.ok(existsSync(at('a/b/c/0.5/model.safetensors')));

@@ -68,7 +68,7 @@ class Launched {
 }
 
 test('a campaign outlives the launcher that is killed, and has the bits of a local run', async () => {
-  const local = workspace.run(await exampleRun(workspace, 'local', '--workers', '1'));
+  const local = workspace.run(await exampleRun(workspace, 'local', '--workers', '1', '--samples', '256'));
 
   const port = await freePorts(5);
   const ports = ['--port', port, '--nats-port', port + 1, '--metrics-port', port + 2].map(String);
@@ -80,7 +80,7 @@ test('a campaign outlives the launcher that is killed, and has the bits of a loc
     campaign,
     JSON.stringify({
       name: 'one',
-      jobs: [{ name: 'half', model, data, eval: dev, budgets: [0.5], samples: 512, method: 'paper' }],
+      jobs: [{ name: 'half', model, data, eval: dev, budgets: [0.5], samples: 256, method: 'paper' }],
     }),
   );
   const env = { ESPALIER_COORDINATOR: `localhost:${port}` };

@@ -15,21 +15,11 @@ before(async () => {
   await writeRows(at('dev.jsonl'), toyRows('pair', { count: 100, seed: 1 }));
 });
 
-async function prune(out: string, seed: string, ...flags: string[]): Promise<PruneReport[]> {
+/** Words of a run. */
+function words(out: string, seed: string, ...flags: string[]): string[] {
   const files = ['--data', at('train.jsonl'), '--eval', at('dev.jsonl'), '--out', at(out)];
-  return workspace.prune(
-    at('model'),
-    ...files,
-    '--budget',
-    '0.4,0.7',
-    '--samples',
-    '256',
-    '--method',
-    'paper',
-    '--seed',
-    seed,
-    ...flags,
-  );
+  const settings = ['--budget', '0.4,0.7', '--samples', '256', '--method', 'paper', '--seed', seed];
+  return [at('model'), ...files, ...settings, ...flags];
 }
 
 /** What of a report may not depend on where and when the job ran. */
@@ -39,10 +29,10 @@ function result({ seconds, latency, speed, workers, workerTimes, ...rest }: Prun
 }
 
 test('one, two and three workers give the same, and so does a second run; another seed does not', async () => {
-  const one = await prune('one', '3', '--workers', '1');
-  const two = await prune('two', '3', '--workers', '2');
-  const three = await prune('three', '3', '--workers', '3');
-  const again = await prune('again', '3', '--workers', '2');
+  const one = await workspace.pruneOnWorkers(1, ...words('one', '3'));
+  const two = await workspace.prune(...words('two', '3', '--workers', '2'));
+  const three = await workspace.pruneOnWorkers(3, ...words('three', '3'));
+  const again = await workspace.pruneOnWorkers(2, ...words('again', '3'));
   assert.deepEqual(
     [one, two, three, again].map(([{ workers }]) => workers),
     [1, 2, 3, 2],
@@ -51,13 +41,13 @@ test('one, two and three workers give the same, and so does a second run; anothe
   assert.deepEqual(three.map(result), one.map(result));
   assert.deepEqual(again.map(result), one.map(result));
 
-  const other = await prune('other', '4', '--workers', '2');
+  const other = await workspace.pruneOnWorkers(2, ...words('other', '4'));
   for (const [i, { digest }] of one.entries()) assert.notEqual(other[i].digest, digest);
   assert.notEqual(one[0].digest, one[1].digest);
 });
 
 test('model labels are drawn the same on any number of workers', async () => {
-  const one = await prune('labels-one', '3', '--labels', 'model', '--workers', '1');
-  const three = await prune('labels-three', '3', '--labels', 'model', '--workers', '3');
+  const one = await workspace.pruneOnWorkers(1, ...words('labels-one', '3', '--labels', 'model'));
+  const three = await workspace.pruneOnWorkers(3, ...words('labels-three', '3', '--labels', 'model'));
   assert.deepEqual(three.map(result), one.map(result));
 });

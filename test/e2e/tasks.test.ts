@@ -119,7 +119,7 @@ for (const [name, { rows, task, metric, labels = [], write }] of Object.entries(
     assert.deepEqual(found.scores, report.scores.tune);
     assert.equal(found.scores[metric], report.quality.tune);
 
-    const inspected = await workspace.run(['inspect', `${out}/0.5`, '--json']);
+    const inspected = await workspace.runHere(['inspect', `${out}/0.5`, '--json']);
     const described = JSON.parse(inspected.stdout) as CheckpointDescription;
     assert.equal(described.pruned, true);
     assert.equal(described.task, task);

@@ -5,7 +5,8 @@ import { before, test } from 'node:test';
 import { exampleRun, tunedSubLayers } from '../support/example-run.ts';
 import { startWorker } from '../support/hand-worker.ts';
 import { workersOf } from '../support/processes.ts';
-import { assertFailed, type Finished, family, noneLeft, openWorkspace, type Running } from '../support/run-cli.ts';
+import { assertFailed, family, noneLeft, openWorkspace, type Running } from '../support/run-cli.ts';
+import type { Finished } from '../support/run-here.ts';
 import { until } from '../support/until.ts';
 
 const workspace = await openWorkspace();

@@ -107,10 +107,11 @@ export class FaultBench {
     return record;
   }
 
-  /** Mends what is broken. Resolves when the cluster holds nothing of its ended jobs but what it should. */
+  /** Mends what is broken. Resolves when the cluster holds nothing of its ended jobs but what it should, and what NATS leaves
+   * to killed processes for half a minute: that is looked for after all cases. */
   async rest(): Promise<void> {
     await this.cluster.restore();
-    await nothingLeft(this.cluster, this.watch, this.#rest!, { consumers: false });
+    await nothingLeft(this.cluster, this.watch, this.#rest!, { ofKilled: false });
   }
 
   /** After all cases: finds nothing left in NATS, nor chunks in it that belong to nothing once housekeeping has been, and

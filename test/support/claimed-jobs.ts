@@ -26,7 +26,8 @@ import { CARD_FILE, modelCard } from '../../coordinator/report/model-card.ts';
 import { blobOfFile } from '../../shared/blobs/blob-source.ts';
 import type { Bus } from '../../shared/bus/bus.ts';
 import { connectBus } from '../../shared/bus/nats-bus.ts';
-import { forkedFleet } from './forked-fleet.ts';
+import { HandWorkers } from './hand-worker.ts';
+import { listedFleet } from './listed-fleet.ts';
 import { NatsServer } from './nats-server.ts';
 import { toyRows, writeRows } from './toy-data.ts';
 import { writeToyModel } from './toy-model.ts';
@@ -98,7 +99,9 @@ export async function openClaimedJobs(): Promise<ClaimedJobs> {
   process.env.XDG_CACHE_HOME = at('cache');
   let server: NatsServer | undefined;
   let bus: Bus | undefined;
+  const workers = new HandWorkers(at('worker-blobs'));
   after(async () => {
+    await workers.close();
     await bus?.close();
     await server?.remove();
     await rm(folder, { recursive: true, force: true });
@@ -121,7 +124,7 @@ export async function openClaimedJobs(): Promise<ClaimedJobs> {
   let runs = 0;
   return {
     ...{ bus, resources, uploaded, at, upload },
-    prunedHere(out, settings = {}) {
+    async prunedHere(out, settings = {}) {
       const job: PruneSettings = {
         ...METHOD,
         ...{
@@ -129,7 +132,12 @@ export async function openClaimedJobs(): Promise<ClaimedJobs> {
           data: at('volume/data/train.jsonl'),
           evaluation: at('volume/data/dev.jsonl'),
         },
-        ...{ out: at(out), force: false, resume: false, workers: { local: 1, addresses: [], device: 'cpu' } },
+        ...{
+          out: at(out),
+          force: false,
+          resume: false,
+          workers: { local: 0, addresses: await workers.addresses(1), device: 'cpu' },
+        },
         ...settings,
       };
       return runPruneJob(job, { signal: new AbortController().signal, onEvent: () => {} });
@@ -137,7 +145,7 @@ export async function openClaimedJobs(): Promise<ClaimedJobs> {
     start(spec, options = {}) {
       const record = options.record ?? new Map<string, StageEntry>();
       const events: JobEvent[] = [];
-      const fleet = forkedFleet(objects, at(`worker-blobs-${runs}`), options.workers ?? 1, options.refuse);
+      const fleet = listedFleet(objects, () => workers.addresses(options.workers ?? 1), options.refuse);
       const results = runClusterJob({
         ...{ id: '0123456789abcdef', campaign: 'fedcba9876543210', priority: 0, fleet },
         ...{ signal: new AbortController().signal, resources, ...options },

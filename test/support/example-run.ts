@@ -15,7 +15,8 @@ export async function exampleRun(workspace: Workspace, out: string, ...flags: st
   const { data, dev } = await exampleData(workspace);
   const model = path.join(projectRoot(), 'examples/mini-sst2');
   return [
-    ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5', '--samples', '512'],
+    ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5'],
+    ...(flags.includes('--samples') ? [] : ['--samples', '512']),
     ...(flags.includes('--method') ? [] : ['--method', 'paper']),
     ...['--out', workspace.path(out), '--json', ...flags],
   ];

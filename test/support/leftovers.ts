@@ -57,20 +57,20 @@ async function serverState(url: string): Promise<Streams> {
 
 /** Resolves when the cluster has nothing of its ended jobs but their records, events and results; all of it must serve.
  * @param before taken when it was at rest the last time.
- * @param consumers whether to wait until those of killed processes are forgotten, too. */
+ * @param ofKilled whether to wait until what killed processes held is taken from them, too: consumers and wake tokens. */
 export async function nothingLeft(
   cluster: Cluster,
   watch: JobWatch,
   before: Streams,
-  { consumers = true } = {},
+  { ofKilled = true } = {},
 ): Promise<void> {
   let state = await natsState(cluster);
   let tokens = -1;
   const told = () => JSON.stringify({ tokens, before, state, files: strayFiles(cluster) });
   const settled = () =>
-    tokens === 0 &&
+    (!ofKilled || tokens === 0) &&
     state.streams === before.streams &&
-    (!consumers || state.consumers <= before.consumers) &&
+    (!ofKilled || state.consumers <= before.consumers) &&
     state.connections <= before.connections &&
     strayFiles(cluster).length === 0;
   const end = Date.now() + SETTLE_MS;

@@ -7,6 +7,7 @@ import { before, describe, test } from 'node:test';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
+import { descendantsOf } from './processes.ts';
 import { assertFailed, assertNothingWritten, family, noneLeft, readJson, type Workspace } from './run-cli.ts';
 import { type ToyRow, toyRows, writeRows } from './toy-data.ts';
 import { type ToyModel, writeToyModel } from './toy-model.ts';
@@ -38,7 +39,8 @@ export interface Mistake {
   readonly modelFolder?: string;
 }
 
-/** A test for each mistake, all of one subject: it ends quickly with its line, writes nothing and leaves no process. */
+/** A test for each mistake, all of one subject: it ends quickly with its line, writes nothing and leaves no process. The first
+ * is made as a user makes it, the others in the test's own process. */
 export function describeMistakes(
   workspace: Workspace,
   subject: string,
@@ -46,11 +48,12 @@ export function describeMistakes(
 ): void {
   describe(subject, () => {
     before(() => mkdir(workspace.path('mistakes'), { recursive: true }));
-    for (const [name, mistake] of Object.entries(mistakes)) test(name, () => expectMistake(workspace, name, mistake));
+    for (const [i, [name, mistake]] of Object.entries(mistakes).entries())
+      test(name, () => expectMistake(workspace, name, mistake, i === 0));
   });
 }
 
-async function expectMistake(workspace: Workspace, name: string, mistake: Mistake): Promise<void> {
+async function expectMistake(workspace: Workspace, name: string, mistake: Mistake, isProgram: boolean): Promise<void> {
   const folder = workspace.path('mistakes', name.replaceAll(/\W+/g, '-'));
   const model = await writeToyModel(path.join(folder, 'model'), { labels: LABELS, ...mistake.toy });
   await mistake.model?.(model);
@@ -64,13 +67,15 @@ async function expectMistake(workspace: Workspace, name: string, mistake: Mistak
     .filter(([flag]) => !mistake.without?.includes(flag))
     .flatMap(([flag, value]) => [`--${flag}`, value]);
   const modelWord = mistake.modelFolder === undefined ? model : path.join(folder, mistake.modelFolder);
-  const run = workspace.start(['prune', modelWord, ...words, ...(mistake.flags?.(folder) ?? [])]);
-  const members = family(run);
-  const finished = await run.finished;
+  const all = ['prune', modelWord, ...words, ...(mistake.flags?.(folder) ?? [])];
+  const run = isProgram ? workspace.start(all) : null;
+  const members = run === null ? [] : family(run);
+  const finished = await (run === null ? workspace.runHere(all) : run.finished);
   assertFailed(finished, mistake.code, ...mistake.texts.map((text) => text.replaceAll('DIR', folder)));
   assert.ok(finished.seconds < QUICK_SECONDS, `took ${finished.seconds} s`);
   assertNothingWritten(out);
   await noneLeft(members);
+  assert.deepEqual(descendantsOf(process.pid), []);
 }
 
 export const weightsOf = (folder: string) => path.join(folder, 'model.safetensors');

@@ -11,18 +11,11 @@ import type { PruneReport } from '../../coordinator/prune-report.ts';
 import { ERROR_CODES, type ErrorCode } from '../../shared/errors.ts';
 import { projectRoot } from '../../shared/project-root.ts';
 import { descendantsOf, isRunning } from './processes.ts';
+import { CommandsHere, type Finished } from './run-here.ts';
 import { until } from './until.ts';
 
 /** Longest that any command of these tests takes on a busy machine. */
 const DEADLINE_MS = 300_000;
-
-export interface Finished {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly seconds: number;
-}
 
 /** A command that runs. */
 export interface Running {
@@ -43,8 +36,15 @@ export interface Workspace {
   path(...parts: string[]): string;
   start(args: readonly string[], env?: NodeJS.ProcessEnv): Running;
   run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Finished>;
-  /** Prunes with --json, which must succeed, on one worker unless the arguments say how many. */
+  /** Runs a command in the test's own process: in place of `run` where the process is not what is tested. */
+  runHere(args: readonly string[]): Promise<Finished>;
+  /** `runHere` on workers that stay up for all of them; left out: one. */
+  runOnWorkers(args: readonly string[], count?: number): Promise<Finished>;
+  /** Prunes with --json, which must succeed: as `runOnWorkers` does, or, when the arguments say how many workers, in a
+   * process of its own. */
   prune(...args: string[]): Promise<PruneReport[]>;
+  /** `prune` on so many workers that stay up. */
+  pruneOnWorkers(count: number, ...args: string[]): Promise<PruneReport[]>;
   evaluate(...args: string[]): Promise<EvaluateReport>;
 }
 
@@ -52,8 +52,11 @@ export interface Workspace {
 export async function openWorkspace(): Promise<Workspace> {
   const folder = await mkdtemp(path.join(tmpdir(), 'espalier-e2e-'));
   const running = new Set<ChildProcess>();
+  const own = { XDG_CACHE_HOME: path.join(folder, 'cache') };
+  const here = new CommandsHere(folder, own, path.join(folder, 'worker-blobs'));
   after(async () => {
     for (const child of running) child.kill('SIGKILL');
+    await here.close();
     await rm(folder, { recursive: true, force: true });
   });
   const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Running => {
@@ -62,7 +65,7 @@ export async function openWorkspace(): Promise<Workspace> {
       // A group of its own, so that a test can signal all of it.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, XDG_CACHE_HOME: path.join(folder, 'cache'), NODE_OPTIONS: '', ...env },
+      env: { ...process.env, ...own, NODE_OPTIONS: '', ...env },
     });
     running.add(child);
     const finished = finish(child);
@@ -70,9 +73,13 @@ export async function openWorkspace(): Promise<Workspace> {
     return finished.handle;
   };
   const run = (args: readonly string[], env?: NodeJS.ProcessEnv) => start(args, env).finished;
-  const json = async (args: readonly string[]) => {
-    const workers = args.some((arg) => arg === '--workers' || arg === '--worker') ? [] : ['--workers', '1'];
-    const { code, stdout, stderr } = await run([...args, ...workers, '--json']);
+  const runHere = (args: readonly string[]) => here.run(args);
+  const runOnWorkers = async (args: readonly string[], count = 1) =>
+    here.run([...args, ...(await here.workerFlags(count))]);
+  const json = async (args: readonly string[], count = 1) => {
+    const saysWorkers = args.some((arg) => arg === '--workers' || arg === '--worker');
+    const words = [...args, '--json'];
+    const { code, stdout, stderr } = await (saysWorkers ? run(words) : runOnWorkers(words, count));
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout);
   };
@@ -81,7 +88,10 @@ export async function openWorkspace(): Promise<Workspace> {
     path: (...parts) => path.join(folder, ...parts),
     start,
     run,
+    runHere,
+    runOnWorkers,
     prune: async (...args) => (await json(['prune', ...args])).runs,
+    pruneOnWorkers: async (count, ...args) => (await json(['prune', ...args], count)).runs,
     evaluate: (...args) => json(['evaluate', ...args]),
   };
 }

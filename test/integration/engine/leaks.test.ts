@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import type { ModelConfig } from '../../../checkpoint/model-config.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
@@ -165,6 +165,11 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
   };
 }
 
+/** Those of which the head is a part; they leave no hidden states. */
+const WITH_HEAD: readonly string[] = [
+  ...['fisher', 'fisher grams', 'evaluate', 'evaluate a student', 'gradients', 'evaluate a patched student', 'latency'],
+];
+
 function clear({ states, models }: TaskContext): void {
   states.clear();
   models.clear();
@@ -173,10 +178,17 @@ function clear({ states, models }: TaskContext): void {
 const PLENTY = 1e9;
 const LITTLE = 10_000;
 
+// With another head everything again of which it is a part.
 for (const head of ['SequenceClassification', 'TokenClassification'] as const) {
+  const isFirst = head === 'SequenceClassification';
+  const tasksOn = async (t: TestContext) => {
+    const tasks = Object.entries(tasksOf(await tinyModel(t, 'Bert', head)));
+    return Object.fromEntries(tasks.filter(([name]) => isFirst || WITH_HEAD.includes(name)));
+  };
+
   test(`${head}: tasks that succeed leave nothing but constants, once`, async (t) => {
-    const tasks = tasksOf(await tinyModel(t, 'Bert', head));
-    for (const stateBytes of [PLENTY, LITTLE, 0]) {
+    const tasks = await tasksOn(t);
+    for (const stateBytes of isFirst ? [PLENTY, LITTLE, 0] : [PLENTY]) {
       const { context } = fragileContext(stateBytes);
       const counts: number[] = [];
       for (let round = 0; round < 3; round++) {
@@ -189,10 +201,11 @@ for (const head of ['SequenceClassification', 'TokenClassification'] as const) {
   });
 
   test(`${head}: tasks cancelled at any micro-batch leave nothing`, async (t) => {
-    const tasks = tasksOf(await tinyModel(t, 'Bert', head));
-    for (const stateBytes of [PLENTY, 0]) {
+    const tasks = await tasksOn(t);
+    for (const stateBytes of isFirst ? [PLENTY, 0] : [PLENTY]) {
       const { context, control } = fragileContext(stateBytes);
       for (const [name, run] of Object.entries(tasks)) {
+        if (stateBytes === 0 && WITH_HEAD.includes(name)) continue;
         control.checks = 0;
         await run(context);
         clear(context);
@@ -211,10 +224,11 @@ for (const head of ['SequenceClassification', 'TokenClassification'] as const) {
   });
 
   test(`${head}: tasks of which any single TensorFlow call fails leave nothing, and the next one works`, async (t) => {
-    const tasks = tasksOf(await tinyModel(t, 'Bert', head));
-    for (const stateBytes of [PLENTY, 0]) {
+    const tasks = await tasksOn(t);
+    for (const stateBytes of isFirst ? [PLENTY, 0] : [PLENTY]) {
       const { context, control } = fragileContext(stateBytes);
       for (const [name, run] of Object.entries(tasks)) {
+        if (stateBytes === 0 && WITH_HEAD.includes(name)) continue;
         // Constants are made in the first run, so that the second makes all its calls in the order of the failing ones.
         for (let round = 0; round < 2; round++) {
           control.calls = 0;

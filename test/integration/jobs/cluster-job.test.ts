@@ -118,8 +118,8 @@ describe('the smallest model within a loss', () => {
 });
 
 test('a budget of time: the table that one job measured is there for the next of the same sizes', async () => {
-  // Wide enough for times of its sub-layers to stand out of a clock's noise.
-  await writeToyModel(at('wide'), { layers: 2, hidden: 64, heads: 4, neurons: 1024 });
+  // Wide enough for the times of both kinds of sub-layers to stand out of a clock's noise.
+  await writeToyModel(at('wide'), { layers: 2, hidden: 128, heads: 4, neurons: 512 });
   const spec: Partial<JobSpec> = {
     model: await upload(at('wide'), 'model'),
     budgets: [{ text: 'latency-0.8', value: 0.8, kind: 'latency' }],

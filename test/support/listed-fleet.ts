@@ -1,24 +1,24 @@
-// A fleet for tests of one job: CPU workers forked for each job that joins. What tasks expect to find in the object store
-// must be there; the workers, which know no store, are sent it.
+// A fleet for tests of one job: workers that are there already. What tasks expect to find in the object store must be there;
+// the workers, which know no store, are sent it.
 import assert from 'node:assert/strict';
 import type { Fleet, FleetJob } from '../../coordinator/workers/fleet.ts';
 import { openWorkers, type Workers } from '../../coordinator/workers/workers.ts';
 import type { ObjectBucket } from '../../shared/bus/bus.ts';
 
-export interface ForkedFleet extends Fleet {
+export interface ListedFleet extends Fleet {
   /** Jobs as they joined. */
   readonly joined: FleetJob[];
   /** Ids of the tasks that were run. */
   readonly tasks: string[];
 }
 
-/** @param refuse what a task fails with before it is sent, or null. */
-export function forkedFleet(
+/** @param addresses of its workers, asked for as a job joins.
+ * @param refuse what a task fails with before it is sent, or null. */
+export function listedFleet(
   objects: ObjectBucket,
-  blobDir: string,
-  count: number,
+  addresses: () => Promise<readonly string[]>,
   refuse: (task: string) => Error | null = () => null,
-): ForkedFleet {
+): ListedFleet {
   const joined: FleetJob[] = [];
   const tasks: string[] = [];
   const run = (workers: Workers): Workers['runTasks'] => {
@@ -40,7 +40,7 @@ export function forkedFleet(
   return {
     joined,
     tasks,
-    size: count,
+    size: 1,
     pendingTasks: 0,
     clusterPendingTasks: 0,
     handOvers: 0,
@@ -48,8 +48,10 @@ export function forkedFleet(
     async join(job) {
       joined.push(job);
       const workers = await openWorkers({
-        settings: { local: count, addresses: [], device: 'cpu' },
-        ...{ blobDir, deviceClass: job.deviceClass, onEvent: job.onEvent, signal: job.signal },
+        settings: { local: 0, addresses: await addresses(), device: 'cpu' },
+        // Of workers that would be forked.
+        blobDir: '',
+        ...{ deviceClass: job.deviceClass, onEvent: job.onEvent, signal: job.signal },
       });
       return {
         get deviceClass() {
