@@ -2,7 +2,6 @@
 // of squared mask gradients, and of every token how much the loss depends on each sub-layer's output there. The sums are
 // stored; the token gradients stay in the scratch folder, a blob a node of the plan's tree, and whoever goes on without them
 // computes them again.
-import { hasHeadDense } from '../../../checkpoint/weight-names.ts';
 import type { Plan } from '../../../dataset/plan.ts';
 import type { Importance } from '../../../pruning/fisher.ts';
 import { cutTree, type ShardSpan, TreeFold } from '../../../pruning/fold-tree.ts';
@@ -17,6 +16,7 @@ import { scratchBlob } from '../../job/scratch-blob.ts';
 import { type Student, studentBlobs, studentSet } from '../../job/student.ts';
 import type { StoredTensors } from '../../store/stage-store.ts';
 import type { TaskSpec } from '../../workers/task-spec.ts';
+import { type CountedPositions, countedPositions, tokensOf } from './counted-positions.ts';
 
 /** Tasks of the fitted shards, and of those that judge, at the most: a refit names the blobs of all, and a worker takes 1,024. A
  * shard each where there are no more. Part of what makes results equal, like the plan. */
@@ -158,7 +158,7 @@ export async function runGradients(
   const positions = countedPositions(context, { first: 0, end: plan.shards.length });
   return {
     importance: { heads, neurons },
-    means: tokens.map((sum, subLayer) => sum / positions.of(subLayer).length),
+    means: tokens.map((sum, subLayer) => sum / positions.of(subLayer)),
     tokens: nodes.map((shards, index) => ({ shards, source: sources[index] })),
   };
 }
@@ -220,47 +220,11 @@ function requireFinite(what: string, values: Float64Array): void {
     throw new EspalierError('not_finite', `gradients of ${what} ${at}: got ${values[at]}, expected a finite number`);
 }
 
-function tokensOf({ shards, samples }: Pick<Plan, 'shards' | 'samples'>, { first, end }: ShardSpan): number {
-  let tokens = 0;
-  for (let sample = shards[first].firstSample; sample < shards[end - 1].endSample; sample++)
-    tokens += samples[sample].tokenIds.length;
-  return tokens;
-}
-
-/** Positions that count, as numbers among the shards' tokens, by sub-layer. */
-interface CountedPositions {
-  readonly tokens: number;
-  of(subLayer: number): Int32Array;
-}
-
-function countedPositions({ calibration, checkpoint }: JobContext, span: ShardSpan): CountedPositions {
-  const { plan } = calibration;
-  const { config } = checkpoint;
-  const tokens = tokensOf(plan, span);
-  const all = Int32Array.from({ length: tokens }, (_, at) => at);
-  // The head reads nothing else of the last layer.
-  const last = hasHeadDense(config) ? firstTokens(plan, span) : all;
-  return { tokens, of: (subLayer) => (subLayer >= 2 * (config.layers - 1) ? last : all) };
-}
-
-/** Of each sample of the shards, in the order of their micro-batches. */
-function firstTokens({ shards, samples }: Pick<Plan, 'shards' | 'samples'>, { first, end }: ShardSpan): Int32Array {
-  const positions: number[] = [];
-  let at = 0;
-  for (const { batches } of shards.slice(first, end))
-    for (const { members } of batches)
-      for (const sample of members) {
-        positions.push(at);
-        at += samples[sample].tokenIds.length;
-      }
-  return Int32Array.from(positions);
-}
-
 function sumsOf({ heads, neurons, tokens }: NodeResult, counted: CountedPositions): NodeSums {
   const sums = new Float64Array(tokens.length / Math.max(1, counted.tokens));
   for (let subLayer = 0; subLayer < sums.length; subLayer++) {
     const row = subLayer * counted.tokens;
-    for (const at of counted.of(subLayer)) sums[subLayer] += tokens[row + at];
+    sums[subLayer] = counted.sum(subLayer, tokens.subarray(row, row + counted.tokens));
   }
   return { heads, neurons, tokens: sums };
 }
