@@ -5,6 +5,7 @@ import { multipleProblem } from '../coordinator/job/neuron-multiple.ts';
 import { readBudgets } from '../coordinator/job/read-budgets.ts';
 import { CONFIDENCE, readDrops } from '../coordinator/job/read-drops.ts';
 import { isLatencyBudget, readLatencyBudgets } from '../coordinator/job/read-latency-budgets.ts';
+import { splitProblem } from '../coordinator/job/split-problem.ts';
 import { DEFAULT_METHOD, METHODS, type PruneSettings } from '../coordinator/prune-settings.ts';
 import { FlagReader, type RawFlags } from './flag-reader.ts';
 import { outputProblem } from './output-inputs.ts';
@@ -78,6 +79,8 @@ export function parsePrune(
   for (const { name, text } of methodProblems(settings.method, given)) flags.problem(`--${name}: ${text}`);
   const multiple = multipleProblem(settings);
   if (multiple !== null) flags.problem(`--neuron-multiple: ${multiple}`);
+  const split = splitProblem(settings);
+  if (split !== null) flags.problem(`--split: ${split}`);
   if (hasDrops && settings.labels === 'model')
     flags.problem('--max-drop: got --labels model, expected labels of the data, which a loss is measured by');
   if (!hasDrops && flags.all('max-drop-confidence').length > 0)

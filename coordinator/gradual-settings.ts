@@ -16,6 +16,7 @@ export const GRADUAL_SETTINGS = {
   refit: { flag: 'refit', values: ['weights', 'scales'], means: 'what each step fits to the dense model' },
   positionWeights: { flag: 'position-weights', values: ['gradient', 'equal'], means: 'of positions in a refit' },
   rearrangeSteps: { flag: 'rearrange-steps', values: ['off', 'on'], means: 'rearrangement in each step' },
+  split: { flag: 'split', values: ['importance', 'divergence'], means: 'what a step divides heads and neurons by' },
 } as const satisfies Readonly<Record<string, Choice>>;
 
 type Rows = typeof GRADUAL_SETTINGS;

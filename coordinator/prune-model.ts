@@ -18,7 +18,7 @@ import type { PruneReport } from './prune-report.ts';
 import type { Budget, PruneRequest } from './prune-settings.ts';
 import { CARD_FILE, modelCard } from './report/model-card.ts';
 import { exportBudget, type MeasuredBudget } from './stages/export.ts';
-import { macsSearch, stagesOf, type Target } from './stages/find-masks.ts';
+import { macsSearch, macsSplits, stagesOf, type Target } from './stages/find-masks.ts';
 import { importanceByLayer } from './stages/fisher.ts';
 import { latencyStage } from './stages/latency.ts';
 import {
@@ -106,6 +106,7 @@ async function pruneAll(
   const searches = {
     macs: macsSearch(config, inputs.costs, request),
     time: latencyParts && timeSearch(context, latencyParts),
+    splits: macsSplits(config, inputs.costs),
   };
   const pruner = await openPruner(context, { searches, costs: inputs.costs, settings: request, prefix });
   const pruned: Pick<MeasuredBudget, 'budget' | 'result'>[] = [];

@@ -70,6 +70,9 @@ export interface GradualStepReport {
   /** Of the step's student from the dense model on held-out samples: mean Kullback-Leibler divergence of an output in nats, of
    * regression the mean squared difference; null where nothing is held out. */
   readonly divergence: number | null;
+  /** All numbers of heads that were tried, by falling importance, with the divergence of each; left out where importance
+   * decides. */
+  readonly splits?: readonly { readonly heads: number; readonly divergence: number }[];
   readonly seconds: {
     readonly gradients: number;
     readonly search: number;

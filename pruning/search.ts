@@ -30,6 +30,21 @@ export interface SearchProblem {
  * @returns masks with all scales 1; they keep nothing where the budget buys nothing.
  * @throws EspalierError "shape_mismatch", or "not_finite" when an importance is not finite. */
 export function searchMasks(problem: SearchProblem): Masks {
+  const { order, best } = splitsOf(problem);
+  return masksOfSplit(problem, order, best);
+}
+
+/** So many of the most important heads, and of the neurons. */
+export interface Split {
+  readonly heads: number;
+  readonly neurons: number;
+  /** Their importance. */
+  readonly total: number;
+}
+
+/** All numbers of heads that fit the budget, from 0 on, each with the neurons that the rest of it buys, and the one that
+ * `searchMasks` keeps. @throws as it does. */
+export function splitsOf(problem: SearchProblem): { order: SearchOrder; splits: Split[]; best: Split } {
   const { importance, layers, heads, neurons, headCost, neuronCost, budgetMacs } = problem;
   if (importance.heads.length !== layers * heads || importance.neurons.length !== layers * neurons)
     throw new EspalierError(
@@ -43,19 +58,28 @@ export function searchMasks(problem: SearchProblem): Masks {
   const headTotals = runningTotals(importance.heads, order.heads); // [heads that may be kept + 1]
   const neuronTotals = runningTotals(importance.neurons, order.neurons); // [neurons that may be kept + 1]
 
-  let best = { heads: 0, neurons: 0, total: -1 };
+  const splits: Split[] = [];
   for (let keptHeads = 0; keptHeads <= order.heads.length; keptHeads++) {
     if (keptHeads * headCost > budgetMacs) break;
     const keptNeurons = affordable(keptHeads, order, problem);
     const total = headTotals[keptHeads] + neuronTotals[keptNeurons];
-    if (total >= best.total || keptHeads <= order.guarded) best = { heads: keptHeads, neurons: keptNeurons, total };
+    splits.push({ heads: keptHeads, neurons: keptNeurons, total });
   }
+  const best = splits.reduce((a, b) => (b.total >= a.total || b.heads <= order.guarded ? b : a));
+  return { order, splits, best };
+}
 
+/** @returns masks with all scales 1. */
+export function masksOfSplit(
+  { layers, heads, neurons }: Pick<SearchProblem, 'layers' | 'heads' | 'neurons'>,
+  order: SearchOrder,
+  split: Split,
+): Masks {
   const masks = denseMasks(layers, heads, neurons);
   masks.headMask.fill(0);
   masks.neuronMask.fill(0);
-  for (const head of order.heads.subarray(0, best.heads)) masks.headMask[head] = 1;
-  for (const neuron of order.neurons.subarray(0, best.neurons)) masks.neuronMask[neuron] = 1;
+  for (const head of order.heads.subarray(0, split.heads)) masks.headMask[head] = 1;
+  for (const neuron of order.neurons.subarray(0, split.neurons)) masks.neuronMask[neuron] = 1;
   return masks;
 }
 

@@ -6,6 +6,7 @@ import { multipleProblem } from '../job/neuron-multiple.ts';
 import { readBudgets } from '../job/read-budgets.ts';
 import { readDrops } from '../job/read-drops.ts';
 import { readLatencyBudgets } from '../job/read-latency-budgets.ts';
+import { splitProblem } from '../job/split-problem.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import type { JobSettings, LaterSettings } from '../jobs/job-record.ts';
 import { type ColumnSettings, DEFAULT_METHOD, type TimingSettings } from '../prune-settings.ts';
@@ -74,6 +75,8 @@ export function expandCampaign(file: CampaignFile): { jobs: CampaignJob[]; probl
       problems.push(wrong(place(name), text));
     const multiple = multipleProblem({ search, neuronMultiple, budgets });
     if (multiple !== null) problems.push(wrong(place('neuron-multiple'), multiple));
+    const split = splitProblem({ search, budgets, fastest: entry.fastest ?? false, gradual });
+    if (split !== null) problems.push(wrong(place('split'), split));
     if (entry['max-drop'] !== undefined && entry.labels === 'model')
       problems.push(wrong(place('max-drop'), 'got labels of the model, expected those of the data to judge a loss by'));
     if (entry['max-drop-confidence'] !== undefined && entry['max-drop'] === undefined)

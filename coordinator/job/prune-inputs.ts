@@ -5,6 +5,7 @@ import type { Dataset, EncodedDataset } from '../../dataset/load-dataset.ts';
 import { parameterCount } from '../../pruning/compact.ts';
 import { pathTo } from '../../pruning/grid.ts';
 import { mostTries, sharesFrom } from '../../pruning/smallest-share.ts';
+import { MOST_SPLITS } from '../../pruning/split.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import { gradualSettings } from '../gradual-settings.ts';
 import type { JobEvent } from '../job-events.ts';
@@ -156,7 +157,8 @@ function patchBytes(
   }
   const tries = budgets.some(({ kind }) => kind !== undefined) ? mostTries(sharesFrom(0)) : 0;
   const kept = [...shares].reduce((sum, share) => sum + share, tries);
-  return 2 * kept * layers * (hiddenSize + intermediateSize) * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
+  const tried = gradualSettings(gradual).split === 'divergence' ? MOST_SPLITS : 1;
+  return 2 * tried * kept * layers * (hiddenSize + intermediateSize) * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** Share of the encoder's parameters that a budget's model may keep. */

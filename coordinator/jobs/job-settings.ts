@@ -8,6 +8,7 @@ import { methodProblems } from '../job/method-problems.ts';
 import { multipleProblem } from '../job/neuron-multiple.ts';
 import { CONFIDENCE } from '../job/read-drops.ts';
 import { isLatencyBudget, latencyBudgetProblem } from '../job/read-latency-budgets.ts';
+import { splitProblem } from '../job/split-problem.ts';
 import { timingProblems, USUAL_TIMING } from '../job/timing-settings.ts';
 import { type ColumnSettings, METHODS, type PruneRequest, RUNTIMES } from '../prune-settings.ts';
 import type { JobSpec } from './job-record.ts';
@@ -34,6 +35,8 @@ export function pruneRequest(spec: JobSpec, inputs: GatheredInputs): PruneReques
   for (const { name, text } of methodProblems(spec.method, given)) problems.push(`${name}: ${text}`);
   const multiple = multipleProblem({ search: 'paper', neuronMultiple: 1, ...spec });
   if (multiple !== null) problems.push(`neuronMultiple: ${multiple}`);
+  const split = splitProblem({ search: 'paper', ...spec });
+  if (split !== null) problems.push(`split: ${split}`);
   if (problems.length > 0) throw new EspalierError('campaign_format', problems.join('; '));
   const { budgets, seed, samples, replacement, fisherGroup, labels, method, damping } = spec;
   const { macsLength, maxLength, stride, metric, dtype, onnx, search = 'paper', neuronMultiple = 1 } = spec;

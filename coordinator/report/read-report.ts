@@ -54,11 +54,15 @@ const refit = object({
   ...{ layer: amount, subLayer: { enum: ['attention', 'ffn'] }, kept: amount, rung: text },
   ...{ heldOutBefore: score, heldOutAfter: score, tried: { type: 'array' } },
 });
-const step = object({
-  ...{ share: positive, macs: amount, heads: amounts, neurons: amounts, divergence: score },
-  seconds: object({ gradients: amount, search: amount, refit: amount, divergence: amount }, { rearrange: amount }),
-  refits: { type: 'array', items: refit },
-});
+const split = object({ heads: amount, divergence: amount });
+const step = object(
+  {
+    ...{ share: positive, macs: amount, heads: amounts, neurons: amounts, divergence: score },
+    seconds: object({ gradients: amount, search: amount, refit: amount, divergence: amount }, { rearrange: amount }),
+    refits: { type: 'array', items: refit },
+  },
+  { splits: { type: 'array', items: split } },
+);
 const pair = object({ dense: positive, pruned: amount });
 
 const SCHEMA = object(

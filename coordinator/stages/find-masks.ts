@@ -3,7 +3,8 @@ import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Importance } from '../../pruning/fisher.ts';
 import { knapsackMasks } from '../../pruning/knapsack.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import { searchMasks } from '../../pruning/search.ts';
+import { type SearchProblem, searchMasks } from '../../pruning/search.ts';
+import { splitMasks } from '../../pruning/split.ts';
 import { macsCosts } from '../../pruning/sub-layer-costs.ts';
 import { uniformMasks } from '../../pruning/uniform.ts';
 import type { Costs } from '../job/budget.ts';
@@ -14,6 +15,9 @@ import type { PruneRequest } from '../prune-settings.ts';
  * @param remaining what a student that is pruned already still has: nothing that is gone is kept, and of each layer the most
  * important head that is left as far as the share allows; left out: everything may be kept or go. */
 export type MaskSearch = (fraction: number, importance: Importance, remaining?: Masks) => Masks;
+
+/** Masks of several numbers of heads, those of the search first; see `splitMasks`. */
+export type SplitSearch = (fraction: number, importance: Importance, remaining: Masks) => readonly Masks[];
 
 /** What a share is of: the dense encoder's MACs, or the dense model's time by the latency table. */
 export type CostKind = 'macs' | 'time';
@@ -43,9 +47,7 @@ export function macsSearch(
   const { layers, heads, intermediateSize: neurons, hiddenSize, headSize } = config;
   const sizes = { layers, heads, neurons };
   const budgetOf = (fraction: number) => fraction * costs.totalMacs;
-  if (search === 'paper')
-    return (fraction, importance, remaining) =>
-      searchMasks({ importance, ...sizes, ...costs, budgetMacs: budgetOf(fraction), ...(remaining && { remaining }) });
+  if (search === 'paper') return (...asked) => searchMasks(paperProblem(config, costs, ...asked));
   const find = search === 'knapsack' ? knapsackMasks : uniformMasks;
   const tables = macsCosts(sizes, { tokens: costs.tokens, hiddenSize, headSize });
   return (fraction, importance, remaining) =>
@@ -53,4 +55,18 @@ export function macsSearch(
       ...{ importance, ...sizes, costs: tables, budget: budgetOf(fraction), neuronMultiple },
       ...(remaining && { remaining }),
     });
+}
+
+/** The splits of the paper's search, by MACs. */
+export function macsSplits(config: ModelConfig, costs: Costs): SplitSearch {
+  return (...asked) => splitMasks(paperProblem(config, costs, ...asked));
+}
+
+function paperProblem(
+  { layers, heads, intermediateSize: neurons }: ModelConfig,
+  costs: Costs,
+  ...[fraction, importance, remaining]: Parameters<MaskSearch>
+): SearchProblem {
+  const budgetMacs = fraction * costs.totalMacs;
+  return { importance, layers, heads, neurons, ...costs, budgetMacs, ...(remaining && { remaining }) };
 }

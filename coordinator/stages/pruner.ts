@@ -8,7 +8,7 @@ import { gradualSettings } from '../gradual-settings.ts';
 import type { Costs } from '../job/budget.ts';
 import type { JobContext } from '../job/job-context.ts';
 import type { PruneRequest } from '../prune-settings.ts';
-import type { CostKind, MaskSearch, Target } from './find-masks.ts';
+import type { CostKind, MaskSearch, SplitSearch, Target } from './find-masks.ts';
 import { storedFisher } from './fisher.ts';
 import { StepRearrangement } from './gradual/rearrange-step.ts';
 import { DenseModel, Trajectory } from './gradual/trajectory.ts';
@@ -31,7 +31,7 @@ export interface Pruner {
 
 export interface PrunerParts {
   /** A search by time only where a budget asks for one. */
-  readonly searches: { readonly macs: MaskSearch; readonly time: MaskSearch | null };
+  readonly searches: { readonly macs: MaskSearch; readonly time: MaskSearch | null; readonly splits: SplitSearch };
   readonly costs: Costs;
   readonly settings: Pick<PruneRequest, 'method' | 'damping' | 'gradual'>;
   /** Folder of the plan's stages. */
@@ -65,7 +65,14 @@ async function openGradual(context: JobContext, parts: PrunerParts): Promise<Pru
   const settings = gradualSettings(parts.settings.gradual);
   const rearrangement = settings.rearrangeSteps === 'on' ? new StepRearrangement(context) : null;
   const shared = { costs, dense, prefix, settings, rearrangement };
-  const trajectory = (cost: CostKind) => new Trajectory(context, { cost, search: searchOf(parts, cost), ...shared });
+  const splits = settings.split === 'divergence' ? parts.searches.splits : null;
+  const trajectory = (cost: CostKind) =>
+    new Trajectory(context, {
+      cost,
+      search: searchOf(parts, cost),
+      splits: cost === 'macs' ? splits : null,
+      ...shared,
+    });
   const byCost = { macs: trajectory('macs'), time: parts.searches.time && trajectory('time') };
   const of = (cost: CostKind) => byCost[cost] ?? missing(cost);
   // No student on the way is measured: each step tells its divergence.

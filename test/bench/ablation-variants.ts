@@ -24,6 +24,7 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   scales: { gradual: { refit: 'scales' } },
   'scales-one-step': { gradual: { steps: 'one', refit: 'scales' } },
   rearrange: { gradual: { rearrangeSteps: 'on' } },
+  split: { gradual: { split: 'divergence' } },
   knapsack: { search: 'knapsack' },
   'samples-4096': { samples: 4096 },
   'samples-8192': { samples: 8192 },

@@ -1,5 +1,5 @@
 // Stage "divergence": how far a student's outputs on the held-out calibration samples are from the dense model's. It is told,
-// and decides nothing.
+// and decides nothing, but where a step is asked to divide heads and neurons by it.
 import type { TaskKind } from '../../../checkpoint/model-config.ts';
 import { sigmoidDivergence, softmaxDivergence, squaredDifference } from '../../../pruning/divergence.ts';
 import { EspalierError } from '../../../shared/errors.ts';
@@ -39,7 +39,7 @@ export async function storedDivergence(
   const { task, outputs } = checkpoint.config;
   const steps = plan.shards.length - plan.fitShards;
   if (steps === 0) return { value: null, seconds: 0 };
-  const found = await storedStage<number>(context, 'divergence', {
+  return storedStage<number>(context, 'divergence', {
     ...{ name, budget: step, steps },
     read: () => home.readJson<{ value: number; seconds: number }>(name),
     async run(progress) {
@@ -49,14 +49,17 @@ export async function storedDivergence(
     write: (value, seconds) => home.writeJson(name, { value, seconds }),
     note: (value) => `${value.toFixed(4)}${task === 'regression' ? ' squared' : ''} from the dense model`,
   });
-  if (task !== 'regression' && found.value > ALARMING)
-    context.emit({
-      kind: 'notice',
-      text:
-        `${step}: outputs diverge by ${found.value.toFixed(3)} from the dense model's on held-out samples; ` +
-        `models beyond ${ALARMING} have lost much of their quality`,
-    });
-  return found;
+}
+
+/** The alarm. @param value a step's divergence; null: nothing judges. */
+export function tellOfLarge({ emit, checkpoint }: JobContext, step: string, value: number | null): void {
+  if (value === null || checkpoint.config.task === 'regression' || value <= ALARMING) return;
+  emit({
+    kind: 'notice',
+    text:
+      `${step}: outputs diverge by ${value.toFixed(3)} from the dense model's on held-out samples; ` +
+      `models beyond ${ALARMING} have lost much of their quality`,
+  });
 }
 
 function heldOutOutputs(

@@ -9,15 +9,24 @@ import type { GradualSettings } from '../../gradual-settings.ts';
 import type { Costs } from '../../job/budget.ts';
 import type { JobContext } from '../../job/job-context.ts';
 import { maskedStudent, type Student, withPatch } from '../../job/student.ts';
-import type { GradualStepReport, RefitReport } from '../../prune-report.ts';
-import type { CostKind, MaskSearch } from '../find-masks.ts';
+import type { GradualStepReport } from '../../prune-report.ts';
+import type { CostKind, MaskSearch, SplitSearch } from '../find-masks.ts';
 import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
 import { tuneStage } from '../tune-stage.ts';
-import { DenseOutputs, storedDivergence } from './divergence.ts';
+import { DenseOutputs, storedDivergence, tellOfLarge } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
 import type { StepRearrangement, StepStart } from './rearrange-step.ts';
 import { runRefit } from './refit.ts';
 import { readRefit, type StoredRefit, storeRefit } from './refit-state.ts';
+import {
+  closestOf,
+  type FoundMasks,
+  headsOf,
+  type RefittedStudent,
+  secondsOf,
+  splitsOf,
+  type TriedStudent,
+} from './tried-student.ts';
 
 /** What all trajectories of a job share: what is known of the dense model. */
 export class DenseModel {
@@ -40,12 +49,6 @@ export class DenseModel {
   }
 }
 
-/** What a step keeps. */
-interface FoundMasks {
-  readonly value: Masks;
-  readonly seconds: Pick<GradualStepReport['seconds'], 'search' | 'rearrange'>;
-}
-
 /** A student of the trajectory, and the step that made it. */
 interface ReachedStudent {
   readonly student: Student;
@@ -53,11 +56,11 @@ interface ReachedStudent {
   readonly steps: readonly GradualStepReport[];
 }
 
-/** What a step makes of what its search keeps. */
-interface RefittedStudent {
-  readonly student: Student;
-  readonly reports: readonly RefitReport[];
-  readonly seconds: number;
+/** Where a step, or what it tries, is told of and stored. */
+interface StepPlace {
+  /** What events call it. */
+  readonly step: string;
+  readonly folder: string;
 }
 
 export interface TrajectoryParts {
@@ -67,6 +70,8 @@ export interface TrajectoryParts {
   readonly costs: Pick<Costs, 'tokens'>;
   readonly dense: DenseModel;
   readonly settings: GradualSettings;
+  /** What a step tries, and keeps the one of the least divergence; null, or left out: what the search finds. */
+  readonly splits?: SplitSearch | null;
   /** null: what the search finds is kept. */
   readonly rearrangement: StepRearrangement | null;
   /** Folder of the plan's stages. */
@@ -78,7 +83,7 @@ export class Trajectory {
   readonly #parts: TrajectoryParts;
   readonly #reached = new Map<number, ReachedStudent>();
   readonly #gradients = new Map<number, StudentGradients>();
-  readonly #masks = new Map<number, FoundMasks>();
+  readonly #masks = new Map<string, FoundMasks>();
 
   constructor(context: JobContext, parts: TrajectoryParts) {
     this.#context = context;
@@ -100,7 +105,7 @@ export class Trajectory {
 
   /** Masks of the student of a share, before it is refitted. */
   async masks(share: number): Promise<Masks> {
-    return (await this.#found(share)).value;
+    return (await this.#found(share, this.#placeOf(share))).value;
   }
 
   async #reach(share: number): Promise<ReachedStudent> {
@@ -116,27 +121,47 @@ export class Trajectory {
   async #step(from: ReachedStudent, share: number): Promise<ReachedStudent> {
     const { dense, costs } = this.#parts;
     const gradients = await this.#gradientsAt(this.#baseOf(share));
-    const found = await this.#found(share);
-    const start: Student = { masks: found.value, patches: from.student.patches };
-    const refit =
-      this.#parts.settings.refit === 'scales'
-        ? await this.#tune(share, found.value)
-        : await this.#refit(share, start, gradients);
-    const { student } = refit;
-    const named = { step: this.#label(share), name: this.#name(share, 'divergence') };
-    const divergence = await storedDivergence(this.#context, dense.outputs, student, named);
+    const tried: TriedStudent[] = [];
+    for (const [place, masks] of await this.#candidates(share)) {
+      const found = await this.#found(share, place, masks);
+      const start: Student = { masks: found.value, patches: from.student.patches };
+      const refit =
+        this.#parts.settings.refit === 'scales'
+          ? await this.#tune(place, found.value)
+          : await this.#refit(place, start, gradients);
+      const named = { step: place.step, name: this.#name(place, 'divergence') };
+      const divergence = await storedDivergence(this.#context, dense.outputs, refit.student, named);
+      tried.push({ found, refit, divergence });
+    }
+    // Candidates come by falling importance: of equals the more important one.
+    const best = closestOf(tried);
+    const { student, reports } = best.refit;
+    tellOfLarge(this.#context, this.#placeOf(share).step, best.divergence.value);
     const { heads, neurons, macs } = studentSizes(this.#context.checkpoint.config, costs, student.masks);
     const report: GradualStepReport = {
-      ...{ share, macs, heads, neurons, divergence: divergence.value },
-      seconds: {
-        gradients: gradients.seconds,
-        ...found.seconds,
-        refit: refit.seconds,
-        divergence: divergence.seconds,
-      },
-      refits: refit.reports,
+      ...{ share, macs, heads, neurons, divergence: best.divergence.value },
+      ...(this.#isJudged && { splits: splitsOf(tried) }),
+      seconds: { gradients: gradients.seconds, ...secondsOf(tried) },
+      refits: reports,
     };
     return { student, steps: [...from.steps, report] };
+  }
+
+  /** Whether what a step keeps is judged by divergence: only where something judges. */
+  get #isJudged(): boolean {
+    const { plan } = this.#context.calibration;
+    return Boolean(this.#parts.splits) && plan.fitShards < plan.shards.length;
+  }
+
+  /** What a step tries, each with its masks; null: the search's. */
+  async #candidates(share: number): Promise<[StepPlace, Masks | null][]> {
+    const place = this.#placeOf(share);
+    if (!this.#isJudged) return [[place, null]];
+    const { student, importance } = await this.#startOf(share);
+    return this.#parts.splits!(share, importance, student.masks).map((masks) => {
+      const heads = headsOf(masks);
+      return [{ step: `${place.step} heads ${heads}`, folder: `${place.folder}/heads-${heads}` }, masks];
+    });
   }
 
   /** At the student of a share of the grid, or the dense one: all steps that start there share them. */
@@ -145,28 +170,35 @@ export class Trajectory {
     const known = this.#gradients.get(share);
     if (known !== undefined) return known;
     const { student } = await this.#reach(share);
-    const named = { step: this.#label(share), name: this.#name(share, 'gradients') };
+    const place = this.#placeOf(share);
+    const named = { step: place.step, name: this.#name(place, 'gradients') };
     const found = await storedGradients(this.#context, student, named);
     this.#gradients.set(share, found);
     return found;
   }
 
-  async #found(share: number): Promise<FoundMasks> {
-    const known = this.#masks.get(share);
+  /** @param masks null: the search's. */
+  async #found(share: number, place: StepPlace, masks: Masks | null = null): Promise<FoundMasks> {
+    const known = this.#masks.get(place.folder);
     if (known !== undefined) return known;
     const { search, rearrangement } = this.#parts;
     const start = await this.#startOf(share);
-    const step = this.#label(share);
-    const searched = await maskStage(this.#context, 'search', step, this.#name(share, 'masks'), 1, async () =>
-      search(share, start.importance, start.student.masks),
+    const { step } = place;
+    const searched = await maskStage(
+      this.#context,
+      'search',
+      step,
+      this.#name(place, 'masks'),
+      1,
+      async () => masks ?? search(share, start.importance, start.student.masks),
     );
-    const named = { step, name: this.#name(share, 'rearranged') };
+    const named = { step, name: this.#name(place, 'rearranged') };
     const rearranged = await rearrangement?.rearrange(searched.value, start, named);
     const found: FoundMasks = {
       value: (rearranged ?? searched).value,
       seconds: { search: searched.seconds, ...(rearranged && { rearrange: rearranged.seconds }) },
     };
-    this.#masks.set(share, found);
+    this.#masks.set(place.folder, found);
     return found;
   }
 
@@ -178,10 +210,10 @@ export class Trajectory {
   }
 
   // Stored sub-layer by sub-layer, so that a run that was killed goes on with the next one.
-  async #refit(share: number, start: Student, gradients: StudentGradients): Promise<RefittedStudent> {
+  async #refit(place: StepPlace, start: Student, gradients: StudentGradients): Promise<RefittedStudent> {
     const context = this.#context;
-    const name = this.#name(share, 'refit');
-    const stage = { stage: 'refit', budget: this.#label(share) } as const;
+    const name = this.#name(place, 'refit');
+    const stage = { stage: 'refit', budget: place.step } as const;
     const steps = 2 * start.masks.layers;
     const told = ({ refitted, seconds }: StoredRefit): RefittedStudent => ({
       student: refitted.reduce((own, { patch }) => withPatch(own, patch), start),
@@ -215,10 +247,10 @@ export class Trajectory {
 
   // The paper's tuning in the refit's place, to the dense model's outputs. Scales of the step before are forgotten: damping pulls
   // towards 1.
-  async #tune(share: number, student: Masks): Promise<RefittedStudent> {
+  async #tune(place: StepPlace, student: Masks): Promise<RefittedStudent> {
     const { value, seconds } = await tuneStage(this.#context, {
       ...{ teacher: this.#parts.dense.student.masks, student, settings: DEFAULT_TUNING_SETTINGS },
-      ...{ budget: this.#label(share), name: this.#name(share, 'tune') },
+      ...{ budget: place.step, name: this.#name(place, 'tune') },
     });
     return { student: maskedStudent(value.masks), reports: value.reports, seconds };
   }
@@ -229,11 +261,11 @@ export class Trajectory {
     return trunk.at(branch === null ? -2 : -1) ?? null;
   }
 
-  #label(share: number): string {
-    return this.#parts.cost === 'time' ? `time ${share}` : `${share}`;
+  #placeOf(share: number): StepPlace {
+    return { step: this.#parts.cost === 'time' ? `time ${share}` : `${share}`, folder: `${share}` };
   }
 
-  #name(share: number, stage: string): string {
-    return `${this.#parts.prefix}/gradual-${this.#parts.cost}/${share}/${stage}`;
+  #name({ folder }: StepPlace, stage: string): string {
+    return `${this.#parts.prefix}/gradual-${this.#parts.cost}/${folder}/${stage}`;
   }
 }

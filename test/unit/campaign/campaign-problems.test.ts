@@ -121,6 +121,11 @@ describe('the form of a campaign', () => {
       'jobs[0].position-weights: [campaign_format] got gradient with the method paper, which prunes once; expected the method gradual, or no position-weights',
     ],
     ['gradual-steps: two', 'jobs[0].gradual-steps: [campaign_format] got "two", expected grid, one'],
+    [
+      'split: divergence, uniform: true',
+      "jobs[0].split: [campaign_format] got divergence with the search uniform, expected the paper's, or the split importance",
+    ],
+    ['rearrange-steps: maybe', 'jobs[0].rearrange-steps: [campaign_format] got "maybe", expected off, on'],
     ['damping: none', 'jobs[0].damping: [campaign_format] got "none", expected ridge, reference'],
     ['search: best', 'jobs[0].search: [campaign_format] got "best", expected paper, knapsack'],
     ['neuron-multiple: 5', 'jobs[0].neuron-multiple: [campaign_format] got 5, expected 1, 8, 16, 32, 64'],

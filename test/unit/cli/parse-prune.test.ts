@@ -190,6 +190,11 @@ describe('parsePrune', () => {
       '--gradual-steps: got grid with the method paper, which prunes once; expected the method gradual, or no gradual-steps',
     ],
     [{ 'position-weights': ['loss'] }, 'usage', '--position-weights: got loss, expected gradient, equal'],
+    [
+      { split: ['divergence'], search: ['knapsack'] },
+      'usage',
+      "--split: got divergence with the search knapsack, expected the paper's, or the split importance",
+    ],
     [{ damping: ['none'] }, 'usage', '--damping: got none, expected ridge, reference'],
     [{ search: ['uniform'] }, 'usage', '--search: got uniform, expected paper, knapsack'],
     [{ 'neuron-multiple': ['5'] }, 'usage', '--neuron-multiple: got 5, expected 1, 8, 16, 32, 64'],

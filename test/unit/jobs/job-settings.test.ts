@@ -101,6 +101,14 @@ for (const [what, change, message] of [
     /^gradual-steps: got two, expected one of grid, one; gradual: got __proto__x, expected one of steps, /,
   ],
   [
+    'a split of the knapsack search',
+    {
+      ...{ method: 'gradual', damping: 'ridge', fisherGroup: null, search: 'knapsack' },
+      gradual: { split: 'divergence' },
+    },
+    /^split: got divergence with the search knapsack, expected the paper's, or the split importance$/,
+  ],
+  [
     'an unknown method',
     { method: 'retrain' },
     /^method: got retrain, expected one of gradual, paper, rearrange, search$/,

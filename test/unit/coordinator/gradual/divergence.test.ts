@@ -6,7 +6,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { maskedStudent } from '../../../../coordinator/job/student.ts';
-import { DenseOutputs, meanDivergence, storedDivergence } from '../../../../coordinator/stages/gradual/divergence.ts';
+import {
+  DenseOutputs,
+  meanDivergence,
+  storedDivergence,
+  tellOfLarge,
+} from '../../../../coordinator/stages/gradual/divergence.ts';
 import { softmaxDivergence } from '../../../../pruning/divergence.ts';
 import { denseMasks } from '../../../../pruning/masks.ts';
 import { type Answer, gradualWorld } from '../../../support/gradual-world.ts';
@@ -91,6 +96,7 @@ test('held-out shards alone, the dense model once; stored, and not asked for aga
       finished.map((event) => 'note' in event && event.note),
       new Array(3).fill(`${value!.toFixed(4)} from the dense model`),
     );
+    for (const small of [value, 0.15, null]) tellOfLarge(world.context, '0.5', small);
     assert.ok(!world.events.some(({ kind }) => kind === 'notice'));
   }));
 
@@ -100,6 +106,7 @@ test('an outcome far from the dense model is told of', () =>
     const dense = new DenseOutputs(world.context);
     const { value } = await storedDivergence(world.context, dense, STUDENT, { step: '0.2', name: 'divergence' });
     assert.ok(value! > 0.15);
+    tellOfLarge(world.context, '0.2', value);
     const [notice] = world.events.filter(({ kind }) => kind === 'notice');
     assert.equal(
       'text' in notice && notice.text,
