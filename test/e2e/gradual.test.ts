@@ -58,8 +58,8 @@ test('one, two and three workers give the same, and so does a budget alone', asy
   }
 });
 
-test('a budget of time and an allowed loss go through steps of their own', async () => {
-  const flags = ['--budget', '0.6', '--latency', '0.7', '--max-drop', '0.2'];
+test('a budget of time and an allowed loss over time go through steps of their own', async () => {
+  const flags = ['--budget', '0.6', '--latency', '0.7', '--max-drop', '0.2', '--fastest'];
   const reports = await workspace.pruneOnWorkers(2, ...words('mixed', ...flags));
   const [byMacs, byTime, byDrop] = reports;
   assert.deepEqual(
@@ -68,8 +68,9 @@ test('a budget of time and an allowed loss go through steps of their own', async
   );
   assert.ok(byTime.latencyBudget!.predictedShare <= byTime.latencyBudget!.share + 1e-9);
   assert.equal(byTime.steps!.at(-1)!.share, byTime.latencyBudget!.share);
-  assert.equal(byDrop.steps!.at(-1)!.share, byDrop.maxDrop!.written.macs);
-  assert.ok(byDrop.maxDrop!.written.within);
+  const { written, candidates } = byDrop.maxDrop!;
+  assert.equal(byDrop.steps!.at(-1)!.share, written.time);
+  assert.ok(written.within && candidates[0].time === 0.8);
 });
 
 const TASKS = {
