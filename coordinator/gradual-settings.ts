@@ -13,7 +13,11 @@ interface Choice {
 
 export const GRADUAL_SETTINGS = {
   steps: { flag: 'gradual-steps', values: ['grid', 'one'], means: 'of gradual pruning to a budget' },
-  refit: { flag: 'refit', values: ['weights', 'scales'], means: 'what each step fits to the dense model' },
+  refit: {
+    flag: 'refit',
+    values: ['weights', 'scales', 'all-weights'],
+    means: 'what each step fits to the dense model',
+  },
   positionWeights: { flag: 'position-weights', values: ['gradient', 'equal'], means: 'of positions in a refit' },
   rearrangeSteps: { flag: 'rearrange-steps', values: ['off', 'on'], means: 'rearrangement in each step' },
   split: { flag: 'split', values: ['importance', 'divergence'], means: 'what a step divides heads and neurons by' },

@@ -1,4 +1,5 @@
 // report.json of one pruned model. Names of fields are stable: scripts read them.
+import type { InputPart } from '../pruning/refit-part.ts';
 import type { GradualSettings } from './gradual-settings.ts';
 import type { Method, SearchKind } from './prune-settings.ts';
 import type { MeasuredSpeed } from './stages/latency.ts';
@@ -42,11 +43,14 @@ export interface TuningReport {
   readonly tried: readonly { readonly rung: string; readonly heldOut: number | null }[];
 }
 
-/** How the refit of one sub-layer's output projection went. */
+/** How the refit of one sub-layer's output projection went, or of input projections. */
 export interface RefitReport {
   readonly layer: number;
   readonly subLayer: 'attention' | 'ffn';
-  /** Heads or neurons that feed it. */
+  /** Left out: the output projection. "input": query, key and value together, or the FFN's first projection; where first tokens
+   * alone ask, "query" and "key_value" by themselves. */
+  readonly part?: InputPart;
+  /** Heads or neurons that feed the output, or whose inputs they are. */
   readonly kept: number;
   /** Lambda of the ridge that was taken, such as "ridge 0.01", or "unchanged". */
   readonly rung: string;
@@ -81,7 +85,7 @@ export interface GradualStepReport {
     readonly refit: number;
     readonly divergence: number;
   };
-  /** Of every sub-layer, in the order in which they run; one that keeps nothing has its bias refitted. Of scales, which have no
+  /** Of every sub-layer, in the order in which they run, its inputs first; one that keeps nothing has its bias refitted. Of scales, which have no
    * weights of positions: of every sub-layer that is tuned, with what `TuningReport` has. */
   readonly refits: readonly RefitReport[];
 }

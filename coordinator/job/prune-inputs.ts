@@ -157,8 +157,10 @@ function patchBytes(
   }
   const tries = budgets.some(({ kind }) => kind !== undefined) ? mostTries(sharesFrom(0)) : 0;
   const kept = [...shares].reduce((sum, share) => sum + share, tries);
+  // Query, key and value beside attention's output; the FFN's first projection beside its last.
+  const rows = refit === 'all-weights' ? 4 * hiddenSize + 2 * intermediateSize : hiddenSize + intermediateSize;
   const tried = gradualSettings(gradual).split === 'divergence' ? MOST_SPLITS : 1;
-  return 2 * tried * kept * layers * (hiddenSize + intermediateSize) * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
+  return 2 * tried * kept * layers * rows * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** Share of the encoder's parameters that a budget's model may keep. */

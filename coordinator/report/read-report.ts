@@ -50,10 +50,13 @@ const latencyBudget = object({
   rounds: { type: 'array', items: latencyRound },
   ...{ measuredByGoal: score, met: { type: ['boolean', 'null'] } },
 });
-const refit = object({
-  ...{ layer: amount, subLayer: { enum: ['attention', 'ffn'] }, kept: amount, rung: text },
-  ...{ heldOutBefore: score, heldOutAfter: score, tried: { type: 'array' } },
-});
+const refit = object(
+  {
+    ...{ layer: amount, subLayer: { enum: ['attention', 'ffn'] }, kept: amount, rung: text },
+    ...{ heldOutBefore: score, heldOutAfter: score, tried: { type: 'array' } },
+  },
+  { part: { enum: ['input', 'query', 'key_value'] } },
+);
 const split = object({ heads: amount, divergence: amount });
 const step = object(
   {

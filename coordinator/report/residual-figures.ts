@@ -1,4 +1,5 @@
 // How well what was kept was fitted to the dense model's outputs: scales by tuning, output projections by refits.
+import type { RefitReport } from '../prune-report.ts';
 import type { Figure } from './figure.ts';
 import { showNumber } from './figures.ts';
 import { type Html, html } from './html.ts';
@@ -14,6 +15,7 @@ const KINDS = [
 interface Fit {
   readonly layer: number;
   readonly subLayer: 'attention' | 'ffn';
+  readonly part?: RefitReport['part'];
   readonly heldOutBefore: number | null;
   readonly heldOutAfter: number | null;
 }
@@ -53,7 +55,7 @@ export function refitByLayer(job: ReportedJob): Figure | null {
 with scales of 1: 100\u00a0% is no gain. The table has the rung of the damping ladder that was taken.`
       : html`Squared error at held-out positions, weighted by position, after the last step's refit of each sub-layer's output
 projection, in percent of that before, when the step's heads and neurons were gone and the projection was as the step before had
-left it: 100\u00a0% is no gain. The table has the rung of the ridge that was taken.`,
+left it: 100\u00a0% is no gain. The table has the rung of the ridge that was taken, and what else was refitted.`,
     after: 'the refit',
     fits: refits,
     table: {
@@ -122,16 +124,19 @@ function residualByLayer(
 function seriesOf(name: string, style: number, fits: readonly Fit[], kind: 'attention' | 'ffn'): ChartSeries {
   return {
     ...{ name: `budget ${name}`, style },
-    points: fits.flatMap(({ layer, subLayer, heldOutBefore, heldOutAfter }) =>
-      subLayer === kind && heldOutBefore !== null && heldOutAfter !== null && heldOutBefore > 0
+    points: fits.flatMap(({ layer, subLayer, part, heldOutBefore, heldOutAfter }) =>
+      part === undefined && subLayer === kind && heldOutBefore !== null && heldOutAfter !== null && heldOutBefore > 0
         ? [{ x: layer, y: (100 * heldOutAfter) / heldOutBefore }]
         : [],
     ),
   };
 }
 
-function placeOf({ layer, subLayer }: Fit): string {
-  return `layer ${layer} ${subLayer}`;
+/** The output projection has the sub-layer's name alone. */
+function placeOf({ layer, subLayer, part }: Fit): string {
+  const inputs = subLayer === 'ffn' ? 'first projection' : 'query, key and value';
+  const named = { input: inputs, query: 'query', key_value: 'key and value' };
+  return `layer ${layer} ${subLayer}${part === undefined ? '' : `: ${named[part]}`}`;
 }
 
 function showResidual(value: number | null): string {

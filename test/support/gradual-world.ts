@@ -85,6 +85,11 @@ export function gradualWorld(
         ),
       ];
     }
+    const part = (refitEquations ?? refit)?.part ?? '';
+    if (refitEquations && part !== '') {
+      const gram = new Float64Array(packedLength(2 * hiddenSize + 1)).fill(1);
+      return [f64('gram', gram), f64('positions', Float64Array.of(1))];
+    }
     if (refitEquations) {
       const size = featuresOf(refitEquations.student!, refitEquations.layer!, refitEquations.subLayer!) + 1;
       return [
@@ -96,16 +101,17 @@ export function gradualWorld(
     }
     if (refit) {
       const { student, layer, subLayer } = refit;
-      const features = featuresOf(student!, layer!, subLayer!);
-      const next = random(identity(student!), layer, subLayer);
+      const projections = part === 'key_value' ? 2 : part === 'input' && subLayer === 'attention' ? 3 : 1;
+      const rows = projections * featuresOf(student!, layer!, subLayer!);
+      const next = random(identity(student!), layer, subLayer, ...(part === '' ? [] : [part]));
       return [
         f32(
           'weight',
-          new Float32Array(features * hiddenSize).map(() => next()),
+          new Float32Array(rows * hiddenSize).map(() => next()),
         ),
         f32(
           'bias',
-          new Float32Array(hiddenSize).map(() => next()),
+          new Float32Array(part === '' ? hiddenSize : rows).map(() => next()),
         ),
         report({ rung: 'ridge 0.01', heldOutBefore: 2, heldOutAfter: 1, tried: [{ rung: 'ridge 0.01', heldOut: 1 }] }),
       ];
@@ -187,6 +193,6 @@ function identity({ headMask, neuronMask, headScales, neuronScales, patches }: M
     ...[headScales, neuronScales].map((scales) => Buffer.from(scales as Uint8Array).toString('hex')),
     [...(headMask as Uint8Array)].join(''),
     [...(neuronMask as Uint8Array)].join(''),
-    (patches ?? []).map(({ layer, subLayer, blob }) => [layer, subLayer, blob?.digest]),
+    (patches ?? []).map(({ layer, subLayer, part, blob }) => [layer, subLayer, ...(part ? [part] : []), blob?.digest]),
   ];
 }

@@ -1,7 +1,15 @@
-// Stage "refit": the output projection of every sub-layer in order, each on the student that the ones before have made. With
-// one worker a task a sub-layer; of several each sums its nodes of the plan's tree, and one solves.
+// Stage "refit": projections of every sub-layer in order, each on the student that the ones before have made. With one worker a
+// task a system; of several each sums its nodes of the plan's tree, and one solves.
 
 import type { ShardSpan } from '../../../pruning/fold-tree.ts';
+import {
+  addInputSumsTo,
+  type InputSums,
+  inputColumns,
+  inputSumsFromTensors,
+  inputSumsToTensors,
+} from '../../../pruning/input-equations.ts';
+import type { SubLayer } from '../../../pruning/masks.ts';
 import { patchToTensors } from '../../../pruning/patch.ts';
 import {
   addRefitSumsTo,
@@ -9,8 +17,9 @@ import {
   refitSumsFromTensors,
   refitSumsToTensors,
 } from '../../../pruning/refit-equations.ts';
+import type { RefitPart } from '../../../pruning/refit-part.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit-settings.ts';
-import { type KeptSubLayer, keptSubLayers, stepOf } from '../../../pruning/sub-layers.ts';
+import { stepOf } from '../../../pruning/sub-layers.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import type { RefitEquationsTask } from '../../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { SumSource } from '../../../shared/rpc/generated/espalier/v1/SumSource.ts';
@@ -27,11 +36,12 @@ import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
 import { foldedSums, NODES_PER_WORKER, type SumKind } from '../fold-sums.ts';
 import { storeInTurns } from '../store-in-turns.ts';
 import { MOST_NODES, type StudentGradients, type TokenGradientBlob } from './gradients.ts';
+import { type PatchToFit, patchesToFit } from './patches-to-fit.ts';
 
-/** A sub-layer's new projection, with what is told of it. */
-export interface RefittedSubLayer {
+/** New projections of a sub-layer, with what is told of them: a report for each system. */
+export interface RefittedPatch {
   readonly patch: PatchBlob;
-  readonly report: RefitReport;
+  readonly reports: readonly RefitReport[];
 }
 
 export interface RefitInput {
@@ -39,15 +49,15 @@ export interface RefitInput {
   readonly student: Student;
   /** At the student that the step starts from. */
   readonly gradients: StudentGradients;
-  readonly settings: Pick<GradualSettings, 'positionWeights'>;
+  readonly settings: Pick<GradualSettings, 'positionWeights' | 'refit'>;
   /** What an earlier run had finished, in order. */
-  readonly resumed: readonly RefittedSubLayer[];
+  readonly resumed: readonly RefittedPatch[];
 }
 
 export interface RefitObserver {
-  /** Stores what there is, all sub-layers so far. One call at a time; the last call holds all. */
-  store(refitted: readonly RefittedSubLayer[]): Promise<void>;
-  /** A sub-layer is solved. */
+  /** Stores what there is, all patches so far. One call at a time; the last call holds all. */
+  store(refitted: readonly RefittedPatch[]): Promise<void>;
+  /** So many patches are found. */
   progress?(done: number): void;
 }
 
@@ -56,21 +66,21 @@ export function runRefit(
   context: JobContext,
   input: RefitInput,
   { store, progress = () => {} }: RefitObserver,
-): Promise<readonly RefittedSubLayer[]> {
-  const tell = (refitted: readonly RefittedSubLayer[]) => progress(refitted.length);
+): Promise<readonly RefittedPatch[]> {
+  const tell = (refitted: readonly RefittedPatch[]) => progress(refitted.length);
   return storeInTurns({ store, tell }, async (onFound) => {
     let refitted = input.resumed;
     let student = refitted.reduce((own, { patch }) => withPatch(own, patch), input.student);
-    const steps = keptSubLayers(student.masks);
-    if (refitted.length === steps.length) return refitted;
     const { gradients, settings } = input;
+    const places = patchesToFit(student.masks, context.checkpoint.config, settings);
+    if (refitted.length === places.length) return refitted;
     const weights =
       settings.positionWeights === 'equal' ? null : { tokens: await gradients.tokens(), means: gradients.means };
-    for (const step of steps.slice(refitted.length)) {
-      const found = await refitSubLayer(context, { student, weights }, step);
+    for (const place of places.slice(refitted.length)) {
+      const found = await refitPatch(context, { student, weights }, place);
       student = withPatch(student, found.patch);
       refitted = [...refitted, found];
-      await onFound(refitted, refitted.length === steps.length);
+      await onFound(refitted, refitted.length === places.length);
     }
     return refitted;
   });
@@ -85,12 +95,40 @@ interface SubLayerInput {
   readonly weights: { readonly tokens: readonly TokenGradientBlob[]; readonly means: Float64Array } | null;
 }
 
-async function refitSubLayer(
+/** The systems of a patch are solved one after the other, on the same student. */
+async function refitPatch(context: JobContext, input: SubLayerInput, place: PatchToFit): Promise<RefittedPatch> {
+  const { layer, subLayer, part, kept } = place;
+  const solved: SolvedPart[] = [];
+  for (const own of place.parts) solved.push(await solvePart(context, input, place, own));
+  const [weight, bias] = (['weight', 'bias'] as const).map((field) => joined(solved.map((own) => own[field])));
+  const source = await scratchBlob(context.home, patchToTensors({ part, kept, weight, bias }));
+  return { patch: { layer, subLayer, part, source }, reports: solved.map(({ report }) => report) };
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0];
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+interface SolvedPart {
+  readonly weight: Float32Array;
+  readonly bias: Float32Array;
+  readonly report: RefitReport;
+}
+
+async function solvePart(
   context: JobContext,
   input: SubLayerInput,
-  { layer, subLayer, kept }: KeptSubLayer,
-): Promise<RefittedSubLayer> {
-  const { calibration, model, workers, signal, checkpoint, home } = context;
+  { layer, subLayer, kept }: PatchToFit,
+  part: RefitPart,
+): Promise<SolvedPart> {
+  const { calibration, model, workers, signal, checkpoint } = context;
   const { plan, blob } = calibration;
   const { hiddenSize, headSize } = checkpoint.config;
   const features = kept.length * (subLayer === 'attention' ? headSize : 1);
@@ -100,9 +138,10 @@ async function refitSubLayer(
     student: studentSet(input.student),
     layer,
     subLayer,
+    ...(part !== 'output' && { part }),
   } satisfies Omit<RefitEquationsTask, 'shards' | 'weights'>;
   const blobs = [...model.blobs, blob, ...studentBlobs(input.student)];
-  const name = `${layer}.${subLayer}`;
+  const name = `${layer}.${subLayer}${part === 'output' ? '' : `.${part}`}`;
   const fitted = { first: 0, end: plan.fitShards };
   const judging = { first: plan.fitShards, end: plan.shards.length };
   const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
@@ -119,11 +158,12 @@ async function refitSubLayer(
       deadlineMs: TASK_DEADLINE_MS,
     };
   };
-  const kind = refitSumKind(name, features, hiddenSize);
-  const sums =
-    spread > 1
-      ? await foldedSums(context, { spans, spread, nodeBytes: sumBytes(features, hiddenSize), kind, task })
-      : null;
+  const work = { spans, spread, nodeBytes: sumBytes(part, features, hiddenSize), task };
+  const summed = () =>
+    part === 'output'
+      ? foldedSums(context, { ...work, kind: outputSumKind(name, features, hiddenSize) })
+      : foldedSums(context, { ...work, kind: inputSumKind(hiddenSize) });
+  const sums = spread > 1 ? await summed() : null;
   const id = `refit/${name}`;
   const [fit, heldOut = null] = sums?.sources ?? spans.map((shards): SumSource => ({ shards }));
   // Sums are weighted already.
@@ -150,14 +190,23 @@ async function refitSubLayer(
   } finally {
     sums?.share?.release();
   }
-  const weight = resultTensor(result, id, 'weight', { dtype: 'F32', length: features * hiddenSize });
-  const bias = resultTensor(result, id, 'bias', { dtype: 'F32', length: hiddenSize });
+  const rows = features * projectionsOf(part, subLayer);
+  const read = (field: 'weight' | 'bias', length: number) =>
+    resultTensor(result, id, field, { dtype: 'F32', length }) as Float32Array;
   const { rung, heldOutBefore, heldOutAfter, tried } = readLadderReport(id, result.get('report')?.data);
-  const source = await scratchBlob(home, patchToTensors({ part: 'output', kept, weight, bias }));
   return {
-    patch: { layer, subLayer, part: 'output', source },
-    report: { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, tried },
+    weight: read('weight', rows * hiddenSize),
+    bias: read('bias', part === 'output' ? hiddenSize : rows),
+    report: {
+      ...{ layer, subLayer, ...(part !== 'output' && { part }), kept: kept.length },
+      ...{ rung, heldOutBefore, heldOutAfter, tried },
+    },
   };
+}
+
+function projectionsOf(part: RefitPart, subLayer: SubLayer): number {
+  if (part === 'key_value') return 2;
+  return part === 'input' && subLayer === 'attention' ? 3 : 1;
 }
 
 interface NamedWeights {
@@ -176,7 +225,7 @@ function tokenWeights(from: SubLayerInput['weights'], subLayer: number, { first,
   return { message: { gradients, mean }, blobs: own.map(({ source }) => source) };
 }
 
-function refitSumKind(name: string, features: number, hiddenSize: number): SumKind<RefitSums> {
+function outputSumKind(name: string, features: number, hiddenSize: number): SumKind<RefitSums> {
   return {
     read(tensors) {
       const sums = refitSumsFromTensors(tensors, hiddenSize);
@@ -191,7 +240,17 @@ function refitSumKind(name: string, features: number, hiddenSize: number): SumKi
   };
 }
 
+function inputSumKind(hiddenSize: number): SumKind<InputSums> {
+  return {
+    read: (tensors) => inputSumsFromTensors(tensors, hiddenSize),
+    add: addInputSumsTo,
+    write: inputSumsToTensors,
+  };
+}
+
 /** Bytes of what a refit_equations task returns at the most. */
-function sumBytes(features: number, hiddenSize: number): number {
-  return Float64Array.BYTES_PER_ELEMENT * ((features + 1) ** 2 + (features + 1) * hiddenSize + 2);
+function sumBytes(part: RefitPart, features: number, hiddenSize: number): number {
+  const numbers =
+    part === 'output' ? (features + 1) ** 2 + (features + 1) * hiddenSize + 2 : inputColumns(hiddenSize) ** 2 + 1;
+  return Float64Array.BYTES_PER_ELEMENT * numbers;
 }

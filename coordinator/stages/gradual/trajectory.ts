@@ -15,6 +15,7 @@ import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
 import { tuneStage } from '../tune-stage.ts';
 import { DenseOutputs, storedDivergence, tellOfLarge } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
+import { patchesToFit } from './patches-to-fit.ts';
 import type { StepRearrangement, StepStart } from './rearrange-step.ts';
 import { runRefit } from './refit.ts';
 import { readRefit, type StoredRefit, storeRefit } from './refit-state.ts';
@@ -209,18 +210,19 @@ export class Trajectory {
     return { student, importance };
   }
 
-  // Stored sub-layer by sub-layer, so that a run that was killed goes on with the next one.
+  // Stored patch by patch, so that a run that was killed goes on with the next one.
   async #refit(place: StepPlace, start: Student, gradients: StudentGradients): Promise<RefittedStudent> {
     const context = this.#context;
+    const { settings } = this.#parts;
     const name = this.#name(place, 'refit');
     const stage = { stage: 'refit', budget: place.step } as const;
-    const steps = 2 * start.masks.layers;
+    const steps = patchesToFit(start.masks, context.checkpoint.config, settings).length;
     const told = ({ refitted, seconds }: StoredRefit): RefittedStudent => ({
       student: refitted.reduce((own, { patch }) => withPatch(own, patch), start),
-      reports: refitted.map((found) => found.report),
+      reports: refitted.flatMap((found) => found.reports),
       seconds,
     });
-    const resumed = await readRefit(context, name, start);
+    const resumed = await readRefit(context, name, start, settings);
     if (resumed.refitted.length === steps) {
       context.emit({ kind: 'stage-finished', ...stage, seconds: resumed.seconds, reused: true });
       return told(resumed);
@@ -231,7 +233,7 @@ export class Trajectory {
     let stored = resumed.refitted.length;
     const refitted = await runRefit(
       context,
-      { student: start, gradients, resumed: resumed.refitted, settings: this.#parts.settings },
+      { student: start, gradients, resumed: resumed.refitted, settings },
       {
         async store(found) {
           await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);

@@ -9,7 +9,7 @@ import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
 import { readPatches } from '../../../../coordinator/job/read-patches.ts';
 import { maskedStudent, type Student } from '../../../../coordinator/job/student.ts';
 import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
-import { type RefittedSubLayer, runRefit } from '../../../../coordinator/stages/gradual/refit.ts';
+import { type RefittedPatch, runRefit } from '../../../../coordinator/stages/gradual/refit.ts';
 import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
 import { foldTree } from '../../../../pruning/fold-tree.ts';
 import { denseMasks } from '../../../../pruning/masks.ts';
@@ -17,6 +17,7 @@ import { decodeSafetensors } from '../../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../../shared/tensor.ts';
 import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
 
+const WEIGHTS = gradualSettings(undefined);
 const ORDER = ['0.attention', '0.ffn', '1.attention', '1.ffn'];
 
 /** Layer 0 without its second head, layer 1 without any neuron. */
@@ -38,7 +39,7 @@ async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
 
 async function refitIn(
   world: GradualWorld,
-  resumed: readonly RefittedSubLayer[] = [],
+  resumed: readonly RefittedPatch[] = [],
   settings: Parameters<typeof runRefit>[1]['settings'] = gradualSettings(undefined),
 ) {
   const { context } = world;
@@ -53,7 +54,7 @@ async function refitIn(
   return { refitted, stored, told, gradients };
 }
 
-const digestsOf = (refitted: readonly RefittedSubLayer[]) => refitted.map(({ patch }) => patch.source.digest);
+const digestsOf = (refitted: readonly RefittedPatch[]) => refitted.map(({ patch }) => patch.source.digest);
 const ofRefits = ({ sent }: GradualWorld) => sent.filter((id) => id.startsWith('refit'));
 
 test('one worker: a task a sub-layer, each with the patches before it and the token gradients of all shards', () =>
@@ -100,7 +101,9 @@ test('one worker: a task a sub-layer, each with the patches before it and the to
       ],
     );
     assert.deepEqual(
-      refitted.map(({ report }) => [report.kept, report.rung, report.heldOutBefore, report.heldOutAfter]),
+      refitted
+        .flatMap(({ reports }) => reports)
+        .map((report) => [report.kept, report.rung, report.heldOutBefore, report.heldOutAfter]),
       [1, 6, 2, 0].map((kept) => [kept, 'ridge 0.01', 2, 1]),
     );
   }));
@@ -251,11 +254,11 @@ test('who goes on in its midst asks for what is missing, and ends with the same'
         await storeRefit(first.context, 'step/refit', { refitted: found.slice(0, until), seconds: until }, part);
       }
       const again = gradualWorld(path.join(folder, `${done}`));
-      const resumed = await readRefit(again.context, 'step/refit', prunedStudent());
+      const resumed = await readRefit(again.context, 'step/refit', prunedStudent(), WEIGHTS);
       assert.equal(resumed.seconds, done);
       assert.deepEqual(
-        resumed.refitted.map(({ report }) => report),
-        whole.slice(0, done).map(({ report }) => report),
+        resumed.refitted.map(({ reports }) => reports),
+        whole.slice(0, done).map(({ reports }) => reports),
       );
       const { refitted } = await refitIn(again, resumed.refitted);
       assert.deepEqual(digestsOf(refitted), digestsOf(whole));
@@ -287,7 +290,7 @@ test('large patches are stored in several parts, and read back whole', () =>
       'step/refit-2',
       ...(sizes[2] + sizes[3] > most ? ['step/refit-3'] : []),
     ]);
-    const read = await readRefit(context, 'step/refit', prunedStudent());
+    const read = await readRefit(context, 'step/refit', prunedStudent(), WEIGHTS);
     assert.deepEqual(digestsOf(read.refitted), digestsOf(refitted));
     await storeRefit({ ...context, home }, 'each/refit', { refitted, seconds: 1 }, 0, 1);
     assert.deepEqual(
@@ -304,6 +307,6 @@ test('what is stored of another student is not taken', () =>
     await storeRefit(context, 'step/refit', { refitted, seconds: 1 }, 0);
     const other = denseMasks(2, 2, 6);
     other.headMask[1] = 0;
-    const read = await readRefit(context, 'step/refit', maskedStudent(other));
+    const read = await readRefit(context, 'step/refit', maskedStudent(other), WEIGHTS);
     assert.equal(read.refitted.length, 3, 'layer 1 keeps neurons here');
   }));
