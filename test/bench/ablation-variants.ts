@@ -22,6 +22,7 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   'one-step': { gradual: { steps: 'one' } },
   'equal-weights': { gradual: { positionWeights: 'equal' } },
   scales: { gradual: { refit: 'scales' } },
+  'all-weights': { gradual: { refit: 'all-weights' } },
   'scales-one-step': { gradual: { steps: 'one', refit: 'scales' } },
   rearrange: { gradual: { rearrangeSteps: 'on' } },
   split: { gradual: { split: 'divergence' } },
