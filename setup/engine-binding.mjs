@@ -17,15 +17,17 @@ export const tools = ['g++'];
 
 // nodelete: Node unloads a binding with the last thread that uses it, TensorFlow's own threads still run in it, and the
 // process crashes.
+// NDEBUG as in TensorFlow's wheels, whose classes are shared in memory.
 const FLAGS = [
-  ...['-O2', '-shared', '-fPIC', '-std=c++17', '-Wl,-z,nodelete'],
+  ...['-O2', '-shared', '-fPIC', '-std=c++17', '-Wl,-z,nodelete', '-w'],
+  ...['-DNDEBUG', '-DEIGEN_MAX_ALIGN_BYTES=64'],
   ...['-DNAPI_VERSION=8', '-DBUILDING_NODE_EXTENSION'],
 ];
 const TENSORFLOW = ['lib/libtensorflow_cc.so.2', 'lib/libtensorflow_framework.so.2'];
 const BINDING = 'tfjs_binding.node';
 /** Included before the package's sources, and compiled with them. */
 const OWN_HEADER = 'engine-context.h';
-const OWN_SOURCE = 'engine-context.cc';
+const OWN_SOURCES = ['engine-context.cc', 'prepared-ops.cc'];
 const MANIFEST = 'binding.json';
 
 // Run in a child process: a binding that crashes must not take set-up with it.
@@ -100,9 +102,10 @@ function compilerArguments(context, places, output) {
     ...FLAGS,
     `-I${places.nodeHeaders}`,
     `-I${places.engine}`,
+    `-I${places.ownSources}`,
     `-I${path.join(librariesFolder(context), 'include')}`,
     ...['-include', path.join(places.ownSources, OWN_HEADER)],
-    path.join(places.ownSources, OWN_SOURCE),
+    ...OWN_SOURCES.map((name) => path.join(places.ownSources, name)),
     path.join(places.sources, 'tfjs_backend.cc'),
     path.join(places.sources, 'tfjs_binding.cc'),
     ...['-o', output],

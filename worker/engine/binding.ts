@@ -5,6 +5,7 @@
 import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { EspalierError } from '../../shared/errors.ts';
+import { type PreparedCalls, withPreparedOps } from './prepared-ops.ts';
 
 /** A tensor that lives in TensorFlow. */
 export interface TensorMetadata {
@@ -93,7 +94,7 @@ export function loadBinding(): TensorflowBinding {
   // by NVIDIA's variable, which has to be there before CUDA is.
   if (loadOps().library === null) process.env.NVIDIA_TF32_OVERRIDE ??= '0';
   const require = createRequire(import.meta.url);
-  let binding: Partial<TensorflowBinding>;
+  let binding: Partial<TensorflowBinding & PreparedCalls>;
   try {
     binding = require('@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node');
   } catch (cause) {
@@ -104,7 +105,7 @@ export function loadBinding(): TensorflowBinding {
   }
   if (binding.deviceMemory === undefined)
     throw new EspalierError('engine', "got tensorflow's binding of an older set-up", { action: SET_UP });
-  return binding as TensorflowBinding;
+  return withPreparedOps(binding as TensorflowBinding & Partial<PreparedCalls>);
 }
 
 function reasonOf(cause: unknown): string {

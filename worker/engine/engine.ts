@@ -33,6 +33,8 @@ export class Engine {
   private precision: Precision = 'float32';
   private scopes: DeviceTensor[][] = [];
   private readonly attributeCache = new Map<string, OpAttribute[]>();
+  /** The same by list: most callers have theirs made already. */
+  private readonly attributesOfLists = new WeakMap<readonly OpAttribute[], OpAttribute[]>();
   private readonly constants = new Map<string, DeviceTensor>();
   private readonly live = new Set<number>();
   /** Ids that no scope releases. */
@@ -113,10 +115,12 @@ export class Engine {
 
   upload(data: Float32Array | Int32Array, shape: number[]): DeviceTensor {
     const dtype = data instanceof Float32Array ? FLOAT : INT32;
-    const id = guarded(
-      () => this.binding.createTensor(shape, dtype, data),
-      () => `upload [${shape.join(',')}]`,
-    );
+    let id: number;
+    try {
+      id = this.binding.createTensor(shape, dtype, data);
+    } catch (cause) {
+      throw failure(cause, `upload [${shape.join(',')}]`);
+    }
     return this.track({ id, shape, dtype });
   }
 
@@ -176,18 +180,22 @@ export class Engine {
     attributes: readonly OpAttribute[],
     count: number,
   ): DeviceTensor[] {
-    const outputs = guarded(
-      () => this.binding.executeOp(name, this.attributes(attributes), inputs.map(idOf), count),
-      () => `${name} ${inputs.map((input) => `[${input.shape.join(',')}]`).join(' ')}`,
-    );
-    return outputs.map((output) => this.track(output));
+    let outputs: DeviceTensor[];
+    try {
+      outputs = this.binding.executeOp(name, this.attributes(attributes), inputs.map(idOf), count);
+    } catch (cause) {
+      throw failure(cause, `${name} ${inputs.map((input) => `[${input.shape.join(',')}]`).join(' ')}`);
+    }
+    for (const output of outputs) this.track(output);
+    return outputs;
   }
 
   private download(tensor: DeviceTensor) {
-    return guarded(
-      () => this.binding.tensorDataSync(tensor.id),
-      () => `download [${tensor.shape.join(',')}]`,
-    );
+    try {
+      return this.binding.tensorDataSync(tensor.id);
+    } catch (cause) {
+      throw failure(cause, `download [${tensor.shape.join(',')}]`);
+    }
   }
 
   private track(tensor: DeviceTensor): DeviceTensor {
@@ -214,6 +222,8 @@ export class Engine {
 
   // The binding reads an attribute's type from one of its own numbers; both forms are made once.
   private attributes(list: readonly OpAttribute[]): OpAttribute[] {
+    const found = this.attributesOfLists.get(list);
+    if (found !== undefined) return found;
     const key = list.map((a) => `${a.name}${a.type}${a.value}`).join();
     let made = this.attributeCache.get(key);
     if (made === undefined) {
@@ -226,6 +236,7 @@ export class Engine {
       made = list.map((a) => ({ name: a.name, type: kinds[a.type]!, value: a.value }));
       this.attributeCache.set(key, made);
     }
+    this.attributesOfLists.set(list, made);
     return made;
   }
 }
@@ -241,16 +252,12 @@ export const float = (name: string, value: number): OpAttribute => ({ name, type
 export const int = (name: string, value: number): OpAttribute => ({ name, type: INT, value });
 
 // TensorFlow tells of memory that ran out in many words, at whichever call comes next on a GPU.
-function guarded<T>(call: () => T, name: () => string): T {
-  try {
-    return call();
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 300) : String(cause);
-    const isExhausted = /OOM|RESOURCE_EXHAUSTED|ResourceExhausted|out of memory|allocation failed|TF_Status: 8/i.test(
-      message,
-    );
-    throw new EspalierError(isExhausted ? 'out_of_memory' : 'engine', `${name()}: ${message}`, { cause });
-  }
+function failure(cause: unknown, call: string): EspalierError {
+  const message = cause instanceof Error ? cause.message.replace(/\s+/g, ' ').slice(0, 300) : String(cause);
+  const isExhausted = /OOM|RESOURCE_EXHAUSTED|ResourceExhausted|out of memory|allocation failed|TF_Status: 8/i.test(
+    message,
+  );
+  return new EspalierError(isExhausted ? 'out_of_memory' : 'engine', `${call}: ${message}`, { cause });
 }
 
 function idOf(tensor: DeviceTensor): number {

@@ -1,6 +1,8 @@
 // Kernels of Espalier's own operations (worker/engine/native). On a CPU attention is one operation each way; on a GPU it is
 // TensorFlow's batched products with own operations around them.
 import type { Activation } from '../../../checkpoint/model-config.ts';
+import { AttributeLists } from '../attribute-lists.ts';
+import type { OpAttribute } from '../binding.ts';
 import { bool, type DeviceTensor, type Engine, float, int } from '../engine.ts';
 import type { Ops } from '../ops.ts';
 import type {
@@ -18,6 +20,18 @@ import type {
 
 /** Numbers of the operations' attribute `kind`. */
 const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = { gelu: 0, 'gelu-tanh': 1, relu: 2 };
+
+const NONE: readonly OpAttribute[] = [];
+/** Samples, heads and the like of one micro-batch share a key. */
+const MOST_HEADS = 2 ** 16;
+const norms = new AttributeLists();
+const activations = new AttributeLists();
+const activationGrads = new AttributeLists();
+const attentions = new AttributeLists();
+const attentionGrads = new AttributeLists();
+const dots = new AttributeLists();
+const splits = new AttributeLists();
+const merges = new AttributeLists();
 
 export class FusedKernels implements Kernels {
   readonly kind = 'fused';
@@ -40,22 +54,18 @@ export class FusedKernels implements Kernels {
     epsilon: number,
   ): NormResult {
     const inputs = [x, this.orAbsent(bias), this.orAbsent(residual), weights.gamma, weights.beta];
-    const [y, normalized, inverseDeviation] = this.engine.opOutputs(
-      'EspalierNorm',
-      inputs,
-      [float('epsilon', epsilon)],
-      3,
-    );
+    const attributes = norms.of(epsilon, () => [float('epsilon', epsilon)]);
+    const [y, normalized, inverseDeviation] = this.engine.opOutputs('EspalierNorm', inputs, attributes, 3);
     return { y: y!, saved: { normalized: normalized!, inverseDeviation: inverseDeviation! } };
   }
 
   addNormGrad(dy: DeviceTensor, dy2: DeviceTensor | null, weights: NormWeights, saved: Saved): DeviceTensor {
     const inputs = [dy, this.orAbsent(dy2), saved.normalized!, saved.inverseDeviation!, weights.gamma];
-    return this.engine.op('EspalierNormGrad', inputs, []);
+    return this.engine.op('EspalierNormGrad', inputs, NONE);
   }
 
   activation(kind: Activation, product: DeviceTensor, bias: DeviceTensor): ActivationResult {
-    const attributes = [int('kind', ACTIVATION_KINDS[kind])];
+    const attributes = activations.of(ACTIVATION_KINDS[kind], () => [int('kind', ACTIVATION_KINDS[kind])]);
     // The gradient computes the activation again: reading it would cost as much.
     return { a: this.engine.op('EspalierBiasActivation', [product, bias], attributes), saved: { product } };
   }
@@ -67,7 +77,8 @@ export class FusedKernels implements Kernels {
     saved: Saved,
     samples: number,
   ): ActivationGradients {
-    const attributes = [int('kind', ACTIVATION_KINDS[kind]), int('samples', samples)];
+    const number = ACTIVATION_KINDS[kind];
+    const attributes = activationGrads.of(4 * samples + number, () => [int('kind', number), int('samples', samples)]);
     const inputs = [da, saved.product!, bias];
     const [product, mask] = this.engine.opOutputs('EspalierActivationGrad', inputs, attributes, 2);
     return { product: product!, mask: mask! };
@@ -81,7 +92,8 @@ export class FusedKernels implements Kernels {
   ): AttentionResult {
     if (this.isGpu) return this.attentionByProducts({ query, keyValue }, bias, mask, sizes);
     const inputs = [query, this.orAbsent(keyValue), bias, this.orAbsent(mask)];
-    const [context, probabilities] = this.engine.opOutputs('EspalierAttention', inputs, attributesOf(sizes), 2);
+    const attributes = attentions.of(keyOf(sizes), () => attributesOf(sizes));
+    const [context, probabilities] = this.engine.opOutputs('EspalierAttention', inputs, attributes, 2);
     return { context: context!, saved: { query, keyValue, probabilities: probabilities! } };
   }
 
@@ -94,7 +106,10 @@ export class FusedKernels implements Kernels {
   ): AttentionGradients {
     if (this.isGpu) return this.attentionGradByProducts(dcontext, saved, sizes, wantsProducts);
     const inputs = [dcontext, saved.query!, this.orAbsent(saved.keyValue!), bias, saved.probabilities!];
-    const attributes = [...attributesOf(sizes), bool('input', wantsProducts)];
+    const attributes = attentionGrads.of(2 * keyOf(sizes) + Number(wantsProducts), () => [
+      ...attributesOf(sizes),
+      bool('input', wantsProducts),
+    ]);
     const [query, keyValue, mask] = this.engine.opOutputs('EspalierAttentionGrad', inputs, attributes, 3);
     if (!wantsProducts) return { products: null, mask: mask! };
     return { products: { query: query!, keyValue: saved.keyValue === null ? null : keyValue! }, mask: mask! };
@@ -112,7 +127,7 @@ export class FusedKernels implements Kernels {
         ? this.split(first, bias, sizes, 0, 3)
         : [...this.split(first, bias, sizes, 0, 1), ...this.split(keyValue, bias, sizes, 1, 2)];
     const scores = ops.batchMatMul(query!, key!, false, true); // [b, heads, queries, n]
-    const probabilities = this.engine.op('EspalierSoftmax', [scores, this.orAbsent(mask)], []);
+    const probabilities = this.engine.op('EspalierSoftmax', [scores, this.orAbsent(mask)], NONE);
     const context = this.merge([ops.batchMatMul(probabilities, value!)]);
     return { context, saved: { query: query!, key: key!, value: value!, probabilities, context } };
   }
@@ -124,13 +139,16 @@ export class FusedKernels implements Kernels {
     wantsProducts: boolean,
   ): AttentionGradients {
     const { ops } = this;
-    const attributes = [...attributesOf(sizes), bool('split', wantsProducts)];
+    const attributes = dots.of(2 * keyOf(sizes) + Number(wantsProducts), () => [
+      ...attributesOf(sizes),
+      bool('split', wantsProducts),
+    ]);
     const [dc, mask] = this.engine.opOutputs('EspalierSplitDot', [dcontext, saved.context!], attributes, 2);
     if (!wantsProducts) return { products: null, mask: mask! };
     const probabilities = saved.probabilities!;
     const dv = ops.batchMatMul(probabilities, dc!, true, false); // [b, heads, n, d]
     const dp = ops.batchMatMul(dc!, saved.value!, false, true);
-    const ds = this.engine.op('EspalierSoftmaxGrad', [probabilities, dp], []); // [b, heads, queries, n]
+    const ds = this.engine.op('EspalierSoftmaxGrad', [probabilities, dp], NONE); // [b, heads, queries, n]
     const dq = ops.batchMatMul(ds, saved.key!);
     const dk = ops.batchMatMul(ds, saved.query!, true, false);
     // Which form the products had shows in the rows that ask.
@@ -147,18 +165,27 @@ export class FusedKernels implements Kernels {
     firstPart: number,
     parts: number,
   ): DeviceTensor[] {
-    const attributes = [...attributesOf(sizes), int('parts', parts), int('first_part', firstPart)];
+    const attributes = splits.of(16 * keyOf(sizes) + 4 * parts + firstPart, () => [
+      ...attributesOf(sizes),
+      int('parts', parts),
+      int('first_part', firstPart),
+    ]);
     return this.engine.opOutputs('EspalierSplitHeads', [x, bias], attributes, parts);
   }
 
   /** Parts of [b, heads, n, d] → [b·n, parts·heads·d] */
   private merge(parts: readonly DeviceTensor[]): DeviceTensor {
-    return this.engine.op('EspalierMergeHeads', parts, [int('parts', parts.length)]);
+    const attributes = merges.of(parts.length, () => [int('parts', parts.length)]);
+    return this.engine.op('EspalierMergeHeads', parts, attributes);
   }
 
   private orAbsent(tensor: DeviceTensor | null): DeviceTensor {
     return tensor ?? this.engine.absent();
   }
+}
+
+function keyOf({ samples, heads }: AttentionSizes): number {
+  return samples * MOST_HEADS + heads;
 }
 
 function attributesOf({ samples, heads }: AttentionSizes) {
