@@ -27,7 +27,6 @@ const TENSORFLOW = ['lib/libtensorflow_cc.so.2', 'lib/libtensorflow_framework.so
 const BINDING = 'tfjs_binding.node';
 /** Included before the package's sources, and compiled with them. */
 const OWN_HEADER = 'engine-context.h';
-const OWN_SOURCES = ['engine-context.cc', 'prepared-ops.cc'];
 const MANIFEST = 'binding.json';
 
 // Run in a child process: a binding that crashes must not take set-up with it.
@@ -63,7 +62,7 @@ export async function ensure(context) {
     name: 'binding',
     before: async () => {
       await ensureHeaders(context);
-      context.say('compiling the binding (about 20 s, once for this user)');
+      context.say('compiling the binding (about half a minute, once for this user)');
     },
     args: (output) => compilerArguments(context, places, output),
   });
@@ -105,12 +104,18 @@ function compilerArguments(context, places, output) {
     `-I${places.ownSources}`,
     `-I${path.join(librariesFolder(context), 'include')}`,
     ...['-include', path.join(places.ownSources, OWN_HEADER)],
-    ...OWN_SOURCES.map((name) => path.join(places.ownSources, name)),
+    ...units(places.ownSources),
     path.join(places.sources, 'tfjs_backend.cc'),
     path.join(places.sources, 'tfjs_binding.cc'),
     ...['-o', output],
     ...linkFlags(context),
   ];
+}
+
+/** The project's own translation units. */
+function units(folder) {
+  const names = fs.readdirSync(folder).filter((name) => name.endsWith('.cc'));
+  return names.sort().map((name) => path.join(folder, name));
 }
 
 /** The libraries to link and where they are found at run time. CUDA's are kept although no symbol of theirs is used. */
