@@ -51,6 +51,11 @@ describe('rearrangement on threads', () => {
     // 27 MB a layer, in threads as large: still one after the other.
     const grams = await writeFisherFile(path.join(folder, 'grams'), gramOfRows(fisher, SIZES));
     assert.deepEqual(await opened.rearrange(grams, masks), expected);
+    const open = denseMasks(layers, heads, neurons);
+    open.neuronMask.fill(0, neurons, neurons + 900);
+    const among = rearrangeMasks(fisher, masks, open);
+    assert.notDeepEqual(among.neuronMask, expected.neuronMask);
+    assert.deepEqual(await opened.rearrange(rows, masks, open), among);
     await opened.close();
     await until('its threads have ended', () => threadCount() <= before);
   });
