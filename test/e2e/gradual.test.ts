@@ -78,9 +78,10 @@ const TASKS = {
     rows: 'multi',
     labels: ['LABEL_0', 'LABEL_1', 'LABEL_2', 'LABEL_3'],
     write: 'hf-bert-multi-label',
+    refit: 'all-weights',
   },
   numbers: { rows: 'regression', write: 'hf-bert-regression', refit: 'scales' },
-  questions: { rows: 'question', write: 'hf-distilbert-question-answering' },
+  questions: { rows: 'question', write: 'hf-distilbert-question-answering', refit: 'all-weights' },
   entities: { rows: 'entities', labels: ENTITY_LABELS, write: null },
 } as const;
 
