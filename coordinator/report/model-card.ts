@@ -33,10 +33,11 @@ function introduction(report: PruneReport): string {
   const { model, task, samples, method } = report;
   const paper = 'The method follows [Kwon et al. 2022](https://arxiv.org/abs/2204.09656).';
   const found = `what stays was found in ${showSteps(report)} from gradients (diagonal Fisher information),`;
-  const gradual =
-    report.gradual?.refit === 'scales'
-      ? `${found} and\nscaled to the dense model's outputs by least squares in each`
-      : `${found} with a refit of the output\nprojections to the dense model's outputs (ridge regression) after each`;
+  const gradual = {
+    scales: `${found} and\nscaled to the dense model's outputs by least squares in each`,
+    weights: `${found} with a refit of the output\nprojections to the dense model's outputs (ridge regression) after each`,
+    'all-weights': `${found} with a refit of the projections\nof each layer to what the dense model's make (ridge regression) after each`,
+  }[report.gradual?.refit ?? 'weights'];
   const { how, follows } = {
     search: { how: 'what stays was found from gradients (diagonal Fisher information)', follows: paper },
     rearrange: {

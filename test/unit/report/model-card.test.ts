@@ -61,6 +61,8 @@ test('of a gradual result: how it was made, how far its outputs are from the den
   assert.match(card, /information\), with a refit of the output\nprojections/);
   const scaled = modelCard({ ...report, gradual: gradualSettings({ refit: 'scales' }) }, '0.5', FILES);
   assert.match(scaled, /information\), and\nscaled to the dense model's outputs by least squares in each/);
+  const all = modelCard({ ...report, gradual: gradualSettings({ refit: 'all-weights' }) }, '0.5', FILES);
+  assert.match(all, /information\), with a refit of the projections\nof each layer to what the dense model's make/);
   assert.deepEqual(rowsOf(card, 'Quality').accuracy[1], report.scores.gradual.accuracy.toFixed(4));
   const entry = metadataOf(card)['model-index'] as { results: { metrics: { value: number }[] }[] }[];
   assert.equal(entry[0].results[0].metrics[0].value, report.scores.gradual.accuracy);

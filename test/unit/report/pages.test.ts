@@ -152,6 +152,26 @@ describe('data behind the charts', () => {
     assert.deepEqual(refitByLayer(gradual)!.table.rows[1], [
       ...['layer 0 ffn', '0.5', '1536', 'ridge 0.01', '2', '0.6', '0.27'],
     ]);
+    // Inputs that were refitted have rows of their own, and no points among those of outputs.
+    const [{ report }] = gradual.budgets;
+    const [first, ...rest] = report.steps!.at(-1)!.refits;
+    const parts = (['input', 'query', 'key_value'] as const).map((part) => ({ ...first, part }));
+    const steps = [
+      { ...report.steps![0], refits: [...parts, { ...parts[0], subLayer: 'ffn' as const }, first, ...rest] },
+    ];
+    const all = refitByLayer({ ...gradual, budgets: [{ ...gradual.budgets[0], report: { ...report, steps } }] })!;
+    assert.deepEqual(
+      all.table.rows.slice(0, 5).map(([place]) => place),
+      [
+        'layer 0 attention: query, key and value',
+        'layer 0 attention: query',
+        'layer 0 attention: key and value',
+        'layer 0 ffn: first projection',
+        'layer 0 attention',
+      ],
+    );
+    const drawn = (figure: typeof all) => figure.panels.map(({ draw }) => draw(400).text);
+    assert.deepEqual(drawn(all), drawn(refitByLayer({ ...gradual, budgets: [gradual.budgets[0]] })!));
     assert.deepEqual(
       qualityByMacs(gradual)!.legend?.map(({ name: series }) => series),
       ['pruned gradually'],
