@@ -99,7 +99,8 @@ export function refitProjection<System extends RefitSystem, Projection>(
   };
 }
 
-const UNCHANGED = 'unchanged';
+/** Rung of a projection that stays as it is. */
+export const UNCHANGED = 'unchanged';
 
 function rungOf(lambda: number): string {
   return `ridge ${lambda}`;

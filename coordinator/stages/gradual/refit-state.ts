@@ -1,6 +1,7 @@
 // What a refit has found so far, as it is stored: in parts, each with the patches that were found since the one before, so
-// that nothing is written twice. A part is named by its first patch; its reports say how many it has. They lie among its
-// tensors: the record of a job in the cluster has room for the names of a large model's parts, not for what is told of each.
+// that nothing is written twice; of what stayed as it was the report alone. A part is named by its first patch; its reports say
+// how many it has. They lie among its tensors: the record of a job in the cluster has room for the names of a large model's
+// parts, not for what is told of each.
 import { type Patch, type PatchPlace, patchFromTensors, patchSizes, patchToTensors } from '../../../pruning/patch.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { GradualSettings } from '../../gradual-settings.ts';
@@ -10,7 +11,7 @@ import { scratchBlob } from '../../job/scratch-blob.ts';
 import type { Student } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
 import { patchesToFit } from './patches-to-fit.ts';
-import type { RefittedPatch } from './refit.ts';
+import { isUnchanged, type RefittedPatch } from './refit.ts';
 
 const FIELDS = ['kept', 'weight', 'bias'] as const;
 /** JSON, no patch's name. */
@@ -42,7 +43,7 @@ function partsOf(refitted: readonly RefittedPatch[], stored: number, mostBytes: 
   let bytes = Number.POSITIVE_INFINITY;
   for (const [at, found] of refitted.entries()) {
     if (at < stored) continue;
-    const { sizeBytes } = found.patch.source;
+    const sizeBytes = found.patch?.source.sizeBytes ?? 0;
     if (bytes + sizeBytes > mostBytes) {
       parts.push([at, []]);
       bytes = 0;
@@ -60,7 +61,7 @@ async function storePart(
   seconds: number,
 ): Promise<void> {
   const patches = await readPatches(
-    added.map(({ patch }) => patch),
+    added.flatMap(({ patch }) => patch ?? []),
     checkpoint.config,
   );
   const tensors = patches.flatMap((patch) =>
@@ -88,11 +89,16 @@ export async function readRefit(
     const reports = JSON.parse(json) as RefitReport[];
     while (reports.length > 0) {
       const { kept, parts, ...place } = places[refitted.length];
+      const ofPatch = reports.splice(0, parts.length);
+      if (isUnchanged(ofPatch)) {
+        refitted.push({ patch: null, reports: ofPatch });
+        continue;
+      }
       const own = new Map(FIELDS.map((field) => [field as string, part.tensors.get(`${storedName(place)}.${field}`)!]));
       const patch = patchFromTensors(own, place, patchSizes(checkpoint.config, place.subLayer));
       if (!isFor(patch, kept)) return { refitted, seconds };
       const source = await scratchBlob(home, patchToTensors(patch));
-      refitted.push({ patch: { ...place, source }, reports: reports.splice(0, parts.length) });
+      refitted.push({ patch: { ...place, source }, reports: ofPatch });
     }
     seconds = Number(part.meta.seconds);
   }

@@ -11,6 +11,7 @@ import {
 } from '../../../pruning/input-equations.ts';
 import type { SubLayer } from '../../../pruning/masks.ts';
 import { patchToTensors } from '../../../pruning/patch.ts';
+import { UNCHANGED } from '../../../pruning/refit.ts';
 import {
   addRefitSumsTo,
   type RefitSums,
@@ -40,8 +41,14 @@ import { type PatchToFit, patchesToFit } from './patches-to-fit.ts';
 
 /** New projections of a sub-layer, with what is told of them: a report for each system. */
 export interface RefittedPatch {
-  readonly patch: PatchBlob;
+  /** null: what the student has stays, since nothing that was solved judged better. */
+  readonly patch: PatchBlob | null;
   readonly reports: readonly RefitReport[];
+}
+
+/** The student with what was refitted. */
+export function withRefitted(student: Student, refitted: readonly RefittedPatch[]): Student {
+  return refitted.reduce((own, { patch }) => (patch === null ? own : withPatch(own, patch)), student);
 }
 
 export interface RefitInput {
@@ -70,7 +77,7 @@ export function runRefit(
   const tell = (refitted: readonly RefittedPatch[]) => progress(refitted.length);
   return storeInTurns({ store, tell }, async (onFound) => {
     let refitted = input.resumed;
-    let student = refitted.reduce((own, { patch }) => withPatch(own, patch), input.student);
+    let student = withRefitted(input.student, refitted);
     const { gradients, settings } = input;
     const places = patchesToFit(student.masks, context.checkpoint.config, settings);
     if (refitted.length === places.length) return refitted;
@@ -78,7 +85,7 @@ export function runRefit(
       settings.positionWeights === 'equal' ? null : { tokens: await gradients.tokens(), means: gradients.means };
     for (const place of places.slice(refitted.length)) {
       const found = await refitPatch(context, { student, weights }, place);
-      student = withPatch(student, found.patch);
+      student = withRefitted(student, [found]);
       refitted = [...refitted, found];
       await onFound(refitted, refitted.length === places.length);
     }
@@ -100,9 +107,16 @@ async function refitPatch(context: JobContext, input: SubLayerInput, place: Patc
   const { layer, subLayer, part, kept } = place;
   const solved: SolvedPart[] = [];
   for (const own of place.parts) solved.push(await solvePart(context, input, place, own));
+  const reports = solved.map(({ report }) => report);
+  if (isUnchanged(reports)) return { patch: null, reports };
   const [weight, bias] = (['weight', 'bias'] as const).map((field) => joined(solved.map((own) => own[field])));
   const source = await scratchBlob(context.home, patchToTensors({ part, kept, weight, bias }));
-  return { patch: { layer, subLayer, part, source }, reports: solved.map(({ report }) => report) };
+  return { patch: { layer, subLayer, part, source }, reports };
+}
+
+/** Whether systems of one patch changed nothing. */
+export function isUnchanged(reports: readonly RefitReport[]): boolean {
+  return reports.every(({ rung }) => rung === UNCHANGED);
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {

@@ -8,7 +8,7 @@ import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { GradualSettings } from '../../gradual-settings.ts';
 import type { Costs } from '../../job/budget.ts';
 import type { JobContext } from '../../job/job-context.ts';
-import { maskedStudent, type Student, withPatch } from '../../job/student.ts';
+import { maskedStudent, type Student } from '../../job/student.ts';
 import type { GradualStepReport } from '../../prune-report.ts';
 import type { CostKind, MaskSearch, SplitSearch } from '../find-masks.ts';
 import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
@@ -17,7 +17,7 @@ import { DenseOutputs, storedDivergence, tellOfLarge } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
 import { patchesToFit } from './patches-to-fit.ts';
 import type { StepRearrangement, StepStart } from './rearrange-step.ts';
-import { runRefit } from './refit.ts';
+import { runRefit, withRefitted } from './refit.ts';
 import { readRefit, type StoredRefit, storeRefit } from './refit-state.ts';
 import {
   closestOf,
@@ -218,7 +218,7 @@ export class Trajectory {
     const stage = { stage: 'refit', budget: place.step } as const;
     const steps = patchesToFit(start.masks, context.checkpoint.config, settings).length;
     const told = ({ refitted, seconds }: StoredRefit): RefittedStudent => ({
-      student: refitted.reduce((own, { patch }) => withPatch(own, patch), start),
+      student: withRefitted(start, refitted),
       reports: refitted.flatMap((found) => found.reports),
       seconds,
     });

@@ -50,7 +50,8 @@ async function refitIn({ context }: GradualWorld, resumed: readonly RefittedPatc
   return runRefit(context, { student, gradients, resumed, settings: SETTINGS }, { store: async () => {} });
 }
 
-const digestsOf = (refitted: readonly RefittedPatch[]) => refitted.map(({ patch }) => patch.source.digest);
+const patchesOf = (refitted: readonly RefittedPatch[]) => refitted.flatMap(({ patch }) => patch ?? []);
+const digestsOf = (refitted: readonly RefittedPatch[]) => patchesOf(refitted).map(({ source }) => source.digest);
 const refitsOf = ({ sent }: GradualWorld) => sent.filter((id) => id.startsWith('refit/')).map((id) => id.slice(6));
 
 test('what is fitted: inputs but of the embeddings, and where only first tokens ask queries by themselves', () => {
@@ -79,7 +80,7 @@ test('inputs before outputs, each on the student that the ones before have made;
     const refitted = await refitIn(world);
     assert.deepEqual(refitsOf(world), ORDER);
     assert.deepEqual(
-      refitted.map(({ patch }) => [patch.layer, patch.subLayer, patch.part].join(' ')),
+      patchesOf(refitted).map((patch) => [patch.layer, patch.subLayer, patch.part].join(' ')),
       [...PATCHES, '1 ffn output'],
     );
     const digests = digestsOf(refitted);
@@ -93,16 +94,13 @@ test('inputs before outputs, each on the student that the ones before have made;
         digests.slice(0, before[i]),
       );
       for (const [at, patch] of told.entries()) {
-        assert.equal(patch.part ?? '', refitted[at].patch.part === 'input' ? 'input' : '');
+        assert.equal(patch.part ?? '', refitted[at].patch?.part === 'input' ? 'input' : '');
         assert.ok(blobs.some(({ digest }) => digest === patch.blob!.digest));
       }
       assert.equal(part ?? '', ['', 'input', '', 'query', 'key_value', '', ''][i]);
     }
     const { config } = world.context.checkpoint;
-    const patches = await readPatches(
-      refitted.map(({ patch }) => patch),
-      config,
-    );
+    const patches = await readPatches(patchesOf(refitted), config);
     assert.deepEqual(
       patches.map(({ kept, weight, bias }) => [[...kept], weight.length / 8, bias.length]),
       [
@@ -194,7 +192,7 @@ test('who goes on after any patch asks for what is missing, and ends with the sa
     }
     // A later step replaces each patch where it stands, and begins with all of them.
     const { masks } = prunedStudent();
-    const patches = whole.map(({ patch }) => patch);
+    const patches = patchesOf(whole);
     const later = gradualWorld(path.join(folder, 'later'));
     await refitIn(later, [], { masks, patches });
     const [{ request }] = later.tasks.filter((task) => task.request.refit);

@@ -9,13 +9,14 @@ import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
 import { readPatches } from '../../../../coordinator/job/read-patches.ts';
 import { maskedStudent, type Student } from '../../../../coordinator/job/student.ts';
 import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
-import { type RefittedPatch, runRefit } from '../../../../coordinator/stages/gradual/refit.ts';
+import { type RefittedPatch, runRefit, withRefitted } from '../../../../coordinator/stages/gradual/refit.ts';
 import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
+import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
 import { foldTree } from '../../../../pruning/fold-tree.ts';
 import { denseMasks } from '../../../../pruning/masks.ts';
 import { decodeSafetensors } from '../../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../../shared/tensor.ts';
-import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
+import { type Answer, type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
 
 const WEIGHTS = gradualSettings(undefined);
 const ORDER = ['0.attention', '0.ffn', '1.attention', '1.ffn'];
@@ -54,7 +55,8 @@ async function refitIn(
   return { refitted, stored, told, gradients };
 }
 
-const digestsOf = (refitted: readonly RefittedPatch[]) => refitted.map(({ patch }) => patch.source.digest);
+const patchesOf = (refitted: readonly RefittedPatch[]) => refitted.flatMap(({ patch }) => patch ?? []);
+const digestsOf = (refitted: readonly RefittedPatch[]) => patchesOf(refitted).map(({ source }) => source.digest);
 const ofRefits = ({ sent }: GradualWorld) => sent.filter((id) => id.startsWith('refit'));
 
 test('one worker: a task a sub-layer, each with the patches before it and the token gradients of all shards', () =>
@@ -87,10 +89,7 @@ test('one worker: a task a sub-layer, each with the patches before it and the to
       for (const digest of [...digestsOf(refitted.slice(0, step)), ...tokens.map(({ source }) => source.digest)])
         assert.ok(sent.has(digest), 'every blob that is named goes with the task');
     }
-    const patches = await readPatches(
-      refitted.map(({ patch }) => patch),
-      world.context.checkpoint.config,
-    );
+    const patches = await readPatches(patchesOf(refitted), world.context.checkpoint.config);
     assert.deepEqual(
       patches.map(({ kept, weight, bias }) => [[...kept], weight.length, bias.length]),
       [
@@ -269,11 +268,60 @@ test('who goes on in its midst asks for what is missing, and ends with the same'
     }
   }));
 
+/** As made up, but that nothing judged better in these sub-layers. */
+const unchangedAt =
+  (...places: readonly string[]): ((task: TaskSpec, answer: Answer) => NamedTensor[]) =>
+  (task, answer) => {
+    const tensors = answer(task);
+    if (!places.some((place) => task.id === `refit/${place}`)) return tensors;
+    const told = { rung: 'unchanged', heldOutBefore: 1, heldOutAfter: 1, tried: [{ rung: 'unchanged', heldOut: 1 }] };
+    const data = new TextEncoder().encode(JSON.stringify(told));
+    return tensors.map((tensor) => (tensor.name === 'report' ? { ...tensor, shape: [data.length], data } : tensor));
+  };
+
+test('what stays as it was gets no patch: the student keeps what it has, and who goes on reads that', () =>
+  inFolder(async (folder) => {
+    const world = gradualWorld(folder, { answers: unchangedAt('0.ffn', '1.ffn') });
+    const { refitted } = await refitIn(world);
+    assert.deepEqual(
+      refitted.map(({ patch, reports }) => [patch?.layer, patch?.subLayer, reports[0].rung].join(' ')),
+      ['0 attention ridge 0.01', '  unchanged', '1 attention ridge 0.01', '  unchanged'],
+    );
+    const start = prunedStudent();
+    const student = withRefitted(start, refitted);
+    assert.deepEqual(
+      student.patches.map(({ layer, subLayer }) => `${layer}.${subLayer}`),
+      ['0.attention', '1.attention'],
+    );
+    for (const mostPartBytes of [1, 2 ** 20]) {
+      await storeRefit(world.context, `${mostPartBytes}/refit`, { refitted, seconds: 1 }, 0, mostPartBytes);
+      const read = await readRefit(world.context, `${mostPartBytes}/refit`, start, WEIGHTS);
+      assert.deepEqual(
+        read.refitted.map(({ reports }) => reports),
+        refitted.map(({ reports }) => reports),
+      );
+      assert.deepEqual(
+        read.refitted.map(({ patch }) => patch?.source.digest),
+        refitted.map(({ patch }) => patch?.source.digest),
+      );
+    }
+    // A later step leaves what an earlier one has fitted.
+    const later = gradualWorld(path.join(folder, 'later'), { answers: unchangedAt(...ORDER) });
+    const gradients = await storedGradients(later.context, student, { name: 'gradients' });
+    const settings = gradualSettings(undefined);
+    const again = await runRefit(
+      later.context,
+      { student, gradients, resumed: [], settings },
+      { store: async () => {} },
+    );
+    assert.deepEqual(withRefitted(student, again), student);
+  }));
+
 test('large patches are stored in several parts, and read back whole', () =>
   inFolder(async (folder) => {
     const { context } = gradualWorld(folder);
     const { refitted } = await refitIn(gradualWorld(folder));
-    const sizes = refitted.map(({ patch }) => patch.source.sizeBytes);
+    const sizes = patchesOf(refitted).map(({ source }) => source.sizeBytes);
     const written: string[] = [];
     const home = {
       writeTensors: (name: string, ...rest: [never, never]) => {
