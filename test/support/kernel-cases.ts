@@ -76,6 +76,13 @@ function drawOf(name: string): Draw {
     );
 }
 
+function rowSquares(x: Float32Array, rows: number): Float64Array {
+  const width = x.length / rows;
+  return Float64Array.from({ length: rows }, (_, row) =>
+    x.subarray(row * width, (row + 1) * width).reduce((sum, value) => sum + value * value, 0),
+  );
+}
+
 function normCase(rows: number, width: number): KernelCase {
   const name = `norm of ${rows} x ${width}`;
   return {
@@ -95,6 +102,7 @@ function normCase(rows: number, width: number): KernelCase {
         return errorsOf(engine, {
           y: [whole.y, layerNorm(sum, norm)],
           'y of x alone': [alone.y, layerNorm(Float64Array.from(x), norm)],
+          squares: [kernels.squaredLengths(up(dy)), rowSquares(dy, rows)],
           dx: [kernels.addNormGrad(up(dy), up(dy2), weights, whole.saved), layerNormBackward(both, sum, norm)],
           'dx of dy alone': [
             kernels.addNormGrad(up(dy), null, weights, alone.saved),

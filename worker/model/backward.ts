@@ -20,8 +20,8 @@ export interface LayerGradients {
   readonly neurons: DeviceTensor | null;
   /** Gradient of the layer's input [b·n, D]; null for layer 0, where nobody reads it. */
   readonly input: GradientTerms | null;
-  /** Of the outputs of attention and FFN before their LayerNorm, |∂loss/∂output|² of each row, [b·queries]; null unless asked
-   * for. */
+  /** Of the outputs of attention and FFN before their LayerNorm, |∂loss/∂output|² of each row, [b·queries, 1]; null unless
+   * asked for. */
   readonly squaredLengths: readonly [attention: DeviceTensor, ffn: DeviceTensor] | null;
 }
 
@@ -56,8 +56,9 @@ export function layerBackward(
 
   // Attention: y = LN(c·W + b + x), the mask multiplies a head's context c.
   const d1 = kernels.addNormGrad(beforeNorm, throughFfn, layer.attentionNorm, pass.attentionNorm); // [b·queries, D]
-  const squared = (x: DeviceTensor) => ops.sum(ops.square(x), [1]);
-  const squaredLengths = wantsLengths ? ([squared(d1), squared(beforeNorm)] as const) : null;
+  const squaredLengths = wantsLengths
+    ? ([kernels.squaredLengths(d1), kernels.squaredLengths(beforeNorm)] as const)
+    : null;
   const wantsInput = index > 0;
   let heads: DeviceTensor | null = null;
   let products: AttentionProducts | null = null;

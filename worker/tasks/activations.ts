@@ -41,7 +41,7 @@ export async function runActivations(
       context.checkCancelled();
       const [teacher, student] = SIDES.map((side) => engine.downloadFloat32(state[side]));
       let first = 0;
-      for (const { batch: padded } of state.stretch.batches) {
+      for (const padded of state.stretch.batches) {
         const end = first + padded.lengths.reduce((sum, length) => sum + length * hiddenSize, 0);
         for (const [side, values] of [
           [SIDES[0], teacher],

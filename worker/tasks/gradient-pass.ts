@@ -159,19 +159,18 @@ function batchPass(
   });
 }
 
-// [b·n] of each sub-layer, those of the last layer perhaps [b] of first tokens alone, as [2·layers, b·n].
+// [b·n, 1] of each sub-layer, those of the last layer perhaps [b, 1] of first tokens alone, as [2·layers, b·n].
 function stacked({ ops }: TaskContext, lengths: readonly DeviceTensor[], batch: DeviceBatch): DeviceTensor {
-  const { samples, tokens } = batch;
-  const rows = samples * tokens;
+  const { tokens } = batch;
+  const rows = batch.samples * tokens;
   const all = lengths.filter(({ shape }) => shape[0] === rows);
   const first = lengths.slice(all.length);
   if (first.length > 0) {
-    const column = ops.reshape(ops.concat(first, 0), [first.length * samples, 1]);
-    const spread = ops.pad(column, [
+    const spread = ops.pad(ops.concat(first, 0), [
       [0, 0],
       [0, tokens - 1],
     ]);
-    all.push(ops.reshape(spread, [first.length * rows]));
+    all.push(ops.reshape(spread, [first.length * rows, 1]));
   }
   return ops.reshape(ops.concat(all, 0), [lengths.length, rows]);
 }

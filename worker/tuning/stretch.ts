@@ -17,18 +17,14 @@ export interface BatchRange {
 export interface DeviceStretch {
   /** Unpadded tokens. */
   readonly positions: number;
-  readonly batches: readonly PaddedBatch[];
-  /** int32 [positions]: rows of the padded micro-batches, one after the other, that are positions; null: all of them. */
+  readonly batches: readonly DeviceBatch[];
+  /** int32 [rows]: position of each row of the padded micro-batches, one after the other, where it is padding that of the sample's
+   * first token; null where nothing is padded. */
+  readonly rowPositions: DeviceTensor | null;
+  /** int32 [positions]: rows of the padded micro-batches that are positions; null: all of them. */
   readonly positionRows: DeviceTensor | null;
   /** int32 [samples]: positions of first tokens. */
   readonly firstPositions: DeviceTensor;
-}
-
-interface PaddedBatch {
-  readonly batch: DeviceBatch;
-  /** int32 [b·n]: position of each of its rows, where it is padding that of the sample's first token; null where the stretch
-   * is this micro-batch as it is. */
-  readonly rowPositions: DeviceTensor | null;
 }
 
 const rangesOfPlans = new WeakMap<Plan, readonly (readonly BatchRange[])[]>();
@@ -88,40 +84,48 @@ export function uploadStretch(
   const packed = batches.map((batch) => packBatch(upload, samples, batch, config));
   const rows = packed.reduce((sum, batch) => sum + batch.samples * batch.tokens, 0);
   const positions = packed.reduce((sum, { lengths }) => sum + lengths.reduce((all, length) => all + length, 0), 0);
-  const whole = rows === positions;
-  const isAll = whole && packed.length === 1;
+  const isPadded = rows > positions;
+  const rowPositions = new Int32Array(rows);
   const positionRows = new Int32Array(positions);
   const firstPositions: number[] = [];
   let position = 0;
   let row = 0;
-  const places = packed.map((batch) => {
-    const rowPositions = new Int32Array(batch.samples * batch.tokens);
-    batch.lengths.forEach((length, sample) => {
+  for (const { lengths, tokens } of packed)
+    for (const length of lengths) {
       firstPositions.push(position);
-      for (let token = 0; token < batch.tokens; token++) {
+      for (let token = 0; token < tokens; token++) {
         const isToken = token < length;
-        rowPositions[sample * batch.tokens + token] = position + (isToken ? token : 0);
+        rowPositions[row + token] = position + (isToken ? token : 0);
         if (isToken) positionRows[position + token] = row + token;
       }
       position += length;
-      row += batch.tokens;
-    });
-    return { batch, rowPositions: isAll ? null : upload.add(rowPositions, [rowPositions.length]) };
-  });
-  const rowsPart = whole ? null : upload.add(positionRows, [positions]);
+      row += tokens;
+    }
+  const [rowsPart, positionsPart] = isPadded
+    ? [upload.add(rowPositions, [rows]), upload.add(positionRows, [positions])]
+    : [null, null];
   const firstPart = upload.add(Int32Array.from(firstPositions), [firstPositions.length]);
   return ops.engine.scope(() => {
     const sent = upload.send(ops);
     return {
       positions,
-      batches: places.map(({ batch, rowPositions }) => ({
-        batch: unpackBatch(ops, sent, batch),
-        rowPositions: rowPositions && unpack(ops, sent, rowPositions),
-      })),
-      positionRows: rowsPart && unpack(ops, sent, rowsPart),
+      batches: packed.map((batch) => unpackBatch(ops, sent, batch)),
+      rowPositions: rowsPart && unpack(ops, sent, rowsPart),
+      positionRows: positionsPart && unpack(ops, sent, positionsPart),
       firstPositions: unpack(ops, sent, firstPart),
     };
   });
+}
+
+/** Rows of each padded micro-batch, [b·n, …], from those of positions: one operation or two for all of them.
+ * @param x [positions, …] */
+export function paddedRows(ops: Ops, { batches, rowPositions }: DeviceStretch, x: DeviceTensor): DeviceTensor[] {
+  const rows = rowPositions === null ? x : ops.gather(x, rowPositions);
+  return ops.split(
+    rows,
+    batches.map(({ samples, tokens }) => samples * tokens),
+    0,
+  );
 }
 
 /** Runs `body` on each padded micro-batch and joins its rows, without padding: [positions, …].
@@ -129,20 +133,19 @@ export function uploadStretch(
 export function overBatches(
   ops: Ops,
   { batches, positionRows }: DeviceStretch,
-  body: (padded: PaddedBatch) => DeviceTensor,
+  body: (batch: DeviceBatch, index: number) => DeviceTensor,
 ): DeviceTensor {
   const joined = ops.concat(
-    batches.map((padded) => ops.engine.scope(() => body(padded))),
+    batches.map((batch, index) => ops.engine.scope(() => body(batch, index))),
     0,
   );
   return positionRows === null ? joined : ops.gather(joined, positionRows);
 }
 
 /** All tensors of a stretch, for its owner to release. */
-export function stretchTensors({ batches, positionRows, firstPositions }: DeviceStretch): DeviceTensor[] {
-  const own = batches.flatMap(({ batch, rowPositions }) => {
-    const { tokenIds, typeIds, firstRows, paddingBias } = batch;
-    return [tokenIds, typeIds, firstRows, paddingBias, rowPositions];
+export function stretchTensors({ batches, rowPositions, positionRows, firstPositions }: DeviceStretch): DeviceTensor[] {
+  const own = batches.flatMap(({ tokenIds, typeIds, firstRows, paddingBias }) => {
+    return [tokenIds, typeIds, firstRows, paddingBias];
   });
-  return [...own, positionRows, firstPositions].filter((tensor) => tensor !== null);
+  return [...own, rowPositions, positionRows, firstPositions].filter((tensor) => tensor !== null);
 }

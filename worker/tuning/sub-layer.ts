@@ -3,7 +3,7 @@ import { subLayerOf } from '../../pruning/sub-layers.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
-import { type DeviceStretch, overBatches } from './stretch.ts';
+import { type DeviceStretch, overBatches, paddedRows } from './stretch.ts';
 
 /** What the output projection multiplies: contexts of the kept heads [positions, heads·d] or activations of the kept
  * neurons [rows, neurons]; null where nothing is kept.
@@ -23,10 +23,10 @@ export function features(
   if (attentionIn === null) return null;
   // Query, key and value of positions alone: padding gets those of some position, not a product of its own.
   const product = ops.matMul(x, attentionIn.kernel); // [positions, 3·heads·d]
-  return overBatches(ops, stretch, ({ batch, rowPositions }) => {
-    const query = rowPositions === null ? product : ops.gather(product, rowPositions);
-    const { samples, paddingBias } = batch;
-    return kernels.attention({ query, keyValue: null }, attentionIn.bias, paddingBias, { samples, heads }).context;
+  const queries = paddedRows(ops, stretch, product);
+  return overBatches(ops, stretch, ({ samples, paddingBias }, index) => {
+    const products = { query: queries[index], keyValue: null };
+    return kernels.attention(products, attentionIn.bias, paddingBias, { samples, heads }).context;
   });
 }
 

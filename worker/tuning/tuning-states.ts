@@ -235,7 +235,7 @@ export class TuningStates {
     const { ops } = forward;
     return ops.engine.scope(() => {
       const stretch = uploadStretch(ops, pair.plan.samples, batches, pair.student.config);
-      const student = overBatches(ops, stretch, ({ batch }) => forward.embed(pair.student, batch));
+      const student = overBatches(ops, stretch, (batch) => forward.embed(pair.student, batch));
       return { stretch, student, teacher: student, ahead: null };
     });
   }

@@ -4,24 +4,16 @@ import path from 'node:path';
 import { BlobStore } from '../../../shared/blobs/blob-store.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
-import type { DeviceClass, RunRequest } from '../../../shared/rpc/protocol.ts';
-import type { NamedTensor } from '../../../shared/tensor.ts';
 import { parseWorkerConfig } from '../../../worker/config.ts';
 import { loadBinding, type TensorflowBinding } from '../../../worker/engine/binding.ts';
 import { Engine, FLOAT } from '../../../worker/engine/engine.ts';
-import type { KernelsWanted } from '../../../worker/engine/kernels/kernels-wanted.ts';
 import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { setEngineEnvironment } from '../../../worker/engine-executor.ts';
-import { hostMemoryBytes, STATE_SHARE } from '../../../worker/engine-memory.ts';
-import { Forward } from '../../../worker/model/forward.ts';
-import { ModelCache } from '../../../worker/model/model-cache.ts';
-import { blobsOf } from '../../../worker/service/request-blobs.ts';
-import type { TaskExecutor } from '../../../worker/task-executor.ts';
-import { RequestRunner } from '../../../worker/tasks/read-request.ts';
-import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
+import { hostMemoryBytes } from '../../../worker/engine-memory.ts';
 import { bindingWith } from '../../support/binding-with.ts';
 import { answerParent } from './child.ts';
+import { executorHere } from './executor-here.ts';
 import type { CallFigures, StageProfile } from './figures.ts';
 import { prepareWorkload } from './prepare-workload.ts';
 import type { StagesStart } from './run-stages.ts';
@@ -45,7 +37,8 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   setEngineEnvironment(command.config);
   const calls = new CallTimes(loadBinding());
   const engine = new Engine(calls.binding);
-  const executor = executorHere(engine, command.config.kernels, blobs, hostMemoryBytes());
+  const { kernels } = openKernels(new Ops(engine), command.config.kernels);
+  const executor = executorHere(engine, kernels, blobs, hostMemoryBytes());
   const deviceClass = executor.describe().deviceClass;
   if (device === 'gpu' && deviceClass.kind === 'cpu')
     throw new EspalierError('engine', 'got no usable GPU, expected one');
@@ -70,34 +63,6 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   if (stages.includes('evaluate'))
     await measure('evaluate', () => tasks.evaluate(planned.plan.shards.map((_, shard) => shard)));
   return found;
-}
-
-/** Runs tasks in this process, on its own thread: what is timed must be called from here. */
-function executorHere(engine: Engine, wanted: KernelsWanted, blobs: BlobStore, memoryBytes: number): TaskExecutor {
-  const ops = new Ops(engine);
-  const { kernels } = openKernels(ops, wanted);
-  const forward = new Forward(ops, kernels);
-  const models = new ModelCache(ops);
-  const states = new TuningStates(forward, Math.floor(memoryBytes * STATE_SHARE));
-  const runner = new RequestRunner({ engine, ops, forward, models, states, checkCancelled() {} });
-  const { binding } = engine;
-  const deviceClass: DeviceClass = {
-    ...{
-      kind: binding.isUsingGpuDevice() ? 'gpu' : 'cpu',
-      tensorflowVersion: binding.TF_Version,
-      kernels: kernels.kind,
-    },
-    ...{ model: 'profiled', intraOpThreads: 0, tf32: engine.allowsTf32, memoryGb: 0 },
-  };
-  return {
-    run(request: RunRequest): Promise<NamedTensor[]> {
-      const digests = blobsOf(request).map(({ digest }) => digest);
-      return runner.run(request, Object.fromEntries(digests.map((digest) => [digest, blobs.path(digest)])));
-    },
-    describe: () => ({ deviceClass, memoryBytes }),
-    models: () => models.digests(),
-    async close() {},
-  };
 }
 
 /** A binding whose calls are timed between `begin` and `end`. */

@@ -41,8 +41,9 @@ export class StageTasks {
 
   /** Gradients of all samples, a shard a task. */
   async fisher(): Promise<void> {
+    const dense = { student: null, gram: false, bySample: false };
     for (const [shard] of this.#options.planned.plan.shards.entries())
-      await this.#run('fisher', { ...this.#common, shards: { first: shard, end: shard + 1 }, gram: false });
+      await this.#run('fisher', { ...this.#common, ...dense, shards: { first: shard, end: shard + 1 } });
   }
 
   /** Outputs of the dense model for some shards, a task each. */

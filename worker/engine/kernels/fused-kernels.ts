@@ -64,6 +64,12 @@ export class FusedKernels implements Kernels {
     return this.engine.op('EspalierNormGrad', inputs, NONE);
   }
 
+  squaredLengths(x: DeviceTensor): DeviceTensor {
+    if (!this.isGpu) return this.ops.sumLast(this.ops.square(x));
+    // A row is a sample of one token and one head here, whose contexts are its own gradients.
+    return this.splitDot(x, x, { samples: x.shape[0], heads: 1 }, false)[1]!;
+  }
+
   activation(kind: Activation, product: DeviceTensor, bias: DeviceTensor): ActivationResult {
     const attributes = activations.of(ACTIVATION_KINDS[kind], () => [int('kind', ACTIVATION_KINDS[kind])]);
     // The gradient computes the activation again: reading it would cost as much.
@@ -139,11 +145,7 @@ export class FusedKernels implements Kernels {
     wantsProducts: boolean,
   ): AttentionGradients {
     const { ops } = this;
-    const attributes = dots.of(2 * keyOf(sizes) + Number(wantsProducts), () => [
-      ...attributesOf(sizes),
-      bool('split', wantsProducts),
-    ]);
-    const [dc, mask] = this.engine.opOutputs('EspalierSplitDot', [dcontext, saved.context!], attributes, 2);
+    const [dc, mask] = this.splitDot(dcontext, saved.context!, sizes, wantsProducts);
     if (!wantsProducts) return { products: null, mask: mask! };
     const probabilities = saved.probabilities!;
     const dv = ops.batchMatMul(probabilities, dc!, true, false); // [b, heads, n, d]
@@ -155,6 +157,18 @@ export class FusedKernels implements Kernels {
     const isJoined = probabilities.shape[2] === probabilities.shape[3];
     if (isJoined) return { products: { query: this.merge([dq, dk, dv]), keyValue: null }, mask: mask! };
     return { products: { query: this.merge([dq]), keyValue: this.merge([dk, dv]) }, mask: mask! };
+  }
+
+  /** dcontext by heads, where `split` is true, and the sums of dcontext · context over each of them, [b, heads]. */
+  private splitDot(
+    dcontext: DeviceTensor,
+    context: DeviceTensor,
+    sizes: AttentionSizes,
+    split: boolean,
+  ): DeviceTensor[] {
+    const make = () => [...attributesOf(sizes), bool('split', split)];
+    const attributes = dots.of(2 * keyOf(sizes) + Number(split), make);
+    return this.engine.opOutputs('EspalierSplitDot', [dcontext, context], attributes, 2);
   }
 
   /** [b·n, parts·heads·d] + bias → parts of [b, heads, n, d] */

@@ -77,6 +77,9 @@ export interface Kernels {
    * g = (dy + dy2)·gamma, n the normalised rows and r one over their deviation. @param dy2 null: not added. */
   addNormGrad(dy: DeviceTensor, dy2: DeviceTensor | null, weights: NormWeights, saved: Saved): DeviceTensor;
 
+  /** The sum of squares of each row, [rows, 1]. @param x [rows, D] */
+  squaredLengths(x: DeviceTensor): DeviceTensor;
+
   /** The activation of product + bias, which carry the factors of ACTIVATION_SCALES. @param product [rows, neurons] */
   activation(kind: Activation, product: DeviceTensor, bias: DeviceTensor): ActivationResult;
 

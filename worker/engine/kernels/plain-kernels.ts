@@ -52,6 +52,10 @@ export class PlainKernels implements Kernels {
     return ops.mul(centred, saved.inverseDeviation!);
   }
 
+  squaredLengths(x: DeviceTensor): DeviceTensor {
+    return this.ops.sumLast(this.ops.square(x));
+  }
+
   activation(kind: Activation, product: DeviceTensor, bias: DeviceTensor): ActivationResult {
     const { ops } = this;
     const h = ops.biasAdd(product, bias);

@@ -62,6 +62,7 @@ function resultsOf(kernels: Kernels, inputs: Inputs): Results {
   const { x, residual, second, bias, norm, attentionBias, mask } = inputs;
   const normed = kernels.addNorm(x, bias, residual, norm, 1e-5);
   results.addNorm = normed.y;
+  results.squaredLengths = kernels.squaredLengths(x);
   results.addNormGrad = kernels.addNormGrad(x, second, norm, normed.saved);
   for (const kind of ['gelu', 'gelu-tanh', 'relu'] as const) {
     const { a, saved } = kernels.activation(kind, x, bias);

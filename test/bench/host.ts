@@ -1,0 +1,71 @@
+// How many operations the host issues to a GPU for each stage, counted on a CPU: BERT-base's layers and the plan and branches that a
+// GPU takes, on tensors so narrow that little is computed. A minute of CPU.
+//   node dist/test/bench/host.js [mnli-like|squad-like]
+import path from 'node:path';
+import { BlobStore } from '../../shared/blobs/blob-store.ts';
+import { Releases } from '../../shared/lifecycle.ts';
+import { loadBinding } from '../../worker/engine/binding.ts';
+import { Engine } from '../../worker/engine/engine.ts';
+import { FusedKernels } from '../../worker/engine/kernels/fused-kernels.ts';
+import { Ops } from '../../worker/engine/ops.ts';
+import { setEngineEnvironment } from '../../worker/engine-executor.ts';
+import { bindingWith } from '../support/binding-with.ts';
+import { executorHere } from './gpu/executor-here.ts';
+import { prepareWorkload } from './gpu/prepare-workload.ts';
+import { type WorkloadName, workloadDefinition, writeWorkload } from './gpu/workloads.ts';
+import { runBench } from './run-bench.ts';
+
+/** Enough neurons that a GPU makes two panels of their products. */
+const SIZES = { layers: 12, hiddenSize: 4, heads: 1, neurons: 200 };
+const SAMPLES = 2048;
+const MEMORY_BYTES = 2e9;
+const BLOB_LIMIT_BYTES = 1e9;
+
+await runBench('host', ([name]) => (name === 'squad-like' ? name : 'mnli-like') satisfies WorkloadName, count);
+
+async function count(workload: WorkloadName, folder: string): Promise<void> {
+  setEngineEnvironment({ threads: 1, device: 'cpu' });
+  const real = loadBinding();
+  let [operations, uploads, downloads] = [0, 0, 0];
+  const binding = bindingWith(real, {
+    isUsingGpuDevice: () => true,
+    executeOp(...args) {
+      operations += 1;
+      return real.executeOp(...args);
+    },
+    createTensor(...args) {
+      uploads += 1;
+      return real.createTensor(...args);
+    },
+    tensorDataSync(id) {
+      downloads += 1;
+      return real.tensorDataSync(id);
+    },
+  });
+  const engine = new Engine(binding);
+  const blobs = await BlobStore.open(path.join(folder, 'blobs'), { limitBytes: BLOB_LIMIT_BYTES });
+  const executor = executorHere(engine, new FusedKernels(new Ops(engine)), blobs, MEMORY_BYTES);
+  const releases = new Releases();
+  try {
+    const files = await writeWorkload(folder, workloadDefinition(workload, SIZES, SAMPLES));
+    const { deviceClass } = executor.describe();
+    const options = { folder, device: 'cpu' as const, deviceClass, blobs, executor };
+    const { planned, tasks } = await prepareWorkload(files, options, releases);
+    const { shards } = planned.plan;
+    const batches = shards.reduce((sum, shard) => sum + shard.batches.length, 0);
+    process.stdout.write(`${workload}: ${shards.length} shards, ${batches} micro-batches\n`);
+    const stages = {
+      fisher: () => tasks.fisher(),
+      evaluate: () => tasks.evaluate(shards.map((_, shard) => shard)),
+      tune: () => tasks.tune(),
+    };
+    // Weights and constants of the first run are counted, too: they are a few hundred.
+    for (const [stage, run] of Object.entries(stages)) {
+      [operations, uploads, downloads] = [0, 0, 0];
+      await run();
+      process.stdout.write(`${stage}: ${operations} operations, ${uploads} uploads, ${downloads} downloads\n`);
+    }
+  } finally {
+    await releases.run();
+  }
+}
