@@ -45,7 +45,8 @@ struct NextId {
 template struct Opened<Handles, &TFJSBackend::tfe_handle_map_>;
 template struct Opened<NextId, &TFJSBackend::next_tensor_id_>;
 
-constexpr size_t kResults = 1 << 14;
+// What an upload of some ten thousand parts is cut into.
+constexpr size_t kResults = 1 << 18;
 constexpr size_t kUsualInputs = 16;
 
 struct Attribute {

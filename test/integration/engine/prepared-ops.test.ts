@@ -75,6 +75,15 @@ for (const [name, [attributes, inputs, outputs]] of Object.entries(CASES))
     assert.equal(native.getNumOfTensors(), tensors);
   });
 
+test('as many outputs as an upload of a shard has parts', () => {
+  const count = 20_000;
+  const attributes = [int('num_split', count), type('T', FLOAT), type('Tlen', INT32)];
+  const sizes = native.createTensor([count], INT32, new Int32Array(count).fill(1));
+  const parts = prepared.executeOp('SplitV', attributes, [floats(count), sizes, ints([], 0)], count);
+  assert.deepEqual([parts.length, parts[count - 1]!.shape], [count, [1]]);
+  for (const { id } of parts) prepared.deleteTensor(id);
+});
+
 test('what is wrong is said as the package says it, also of an operation that has run before', () => {
   const message = (binding: TensorflowBinding, ...call: Parameters<TensorflowBinding['executeOp']>) => {
     try {
