@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { projectRoot } from '../../shared/project-root.ts';
-import { exampleRun, tunedSubLayers } from '../support/example-run.ts';
+import { deepRun, tunedSubLayers } from '../support/example-run.ts';
 import { descendantsOf } from '../support/processes.ts';
 import { errorLine, family, noneLeft, openWorkspace, type Running } from '../support/run-cli.ts';
 import type { Finished } from '../support/run-here.ts';
@@ -22,7 +22,7 @@ before(async () => {
 
 /** Words of a run that is seconds long, on two workers. */
 function words(out: string, ...flags: string[]): Promise<string[]> {
-  return exampleRun(workspace, out, '--workers', '2', '--samples', '256', ...flags);
+  return deepRun(workspace, out, '--workers', '2', ...flags);
 }
 
 async function run(out: string, ...flags: string[]): Promise<Finished> {

@@ -4,15 +4,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { before, test } from 'node:test';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
-import { exampleRun, tunedSubLayers } from '../support/example-run.ts';
+import { deepRun, tunedSubLayers } from '../support/example-run.ts';
 import { assertFailed, family, noneLeft, openWorkspace, readJson } from '../support/run-cli.ts';
 import { toyRows, writeRows } from '../support/toy-data.ts';
 import { writeToyModel } from '../support/toy-model.ts';
 
 const workspace = await openWorkspace();
 const at = (name: string) => workspace.path(name);
-/** Enough for a run that is seconds long. */
-const FEW = ['--samples', '256'];
 const toyRun = (out: string, ...flags: string[]) => [
   ...['prune', at('model'), '--data', at('train.jsonl'), '--budget', '0.5', '--out', at(out)],
   ...flags,
@@ -24,16 +22,16 @@ before(async () => {
 });
 
 test('a second run into the same folder is refused, and the first is not disturbed', async () => {
-  const first = workspace.start(await exampleRun(workspace, 'shared', '--workers', '2', ...FEW));
+  const first = workspace.start(await deepRun(workspace, 'shared', '--workers', '2'));
   await tunedSubLayers(workspace, 'shared', 1);
   for (const flags of [[], ['--resume'], ['--force']]) {
     const run = flags.length === 0 ? workspace.run : workspace.runHere;
-    const second = await run(await exampleRun(workspace, 'shared', '--workers', '1', ...flags));
+    const second = await run(await deepRun(workspace, 'shared', '--workers', '1', ...flags));
     assertFailed(second, 'output_locked', at('shared'), `process ${first.pid}`);
   }
   const finished = await first.finished;
   assert.equal(finished.code, 0, finished.stderr);
-  const alone = await workspace.runOnWorkers(await exampleRun(workspace, 'alone', ...FEW), 2);
+  const alone = await workspace.runOnWorkers(await deepRun(workspace, 'alone'), 2);
   const digest = (stdout: string) => (JSON.parse(stdout) as { runs: PruneReport[] }).runs[0].digest;
   assert.equal(digest(finished.stdout), digest(alone.stdout));
 });
@@ -69,7 +67,7 @@ test('--force that is interrupted leaves the old output whole', async () => {
   const first = await workspace.runOnWorkers(toyRun('old'));
   assert.equal(first.code, 0, first.stderr);
   const before = readJson<PruneReport>(at('old'), '0.5/report.json');
-  const run = workspace.start(await exampleRun(workspace, 'old', '--force', '--workers', '2', ...FEW));
+  const run = workspace.start(await deepRun(workspace, 'old', '--force', '--workers', '2'));
   await tunedSubLayers(workspace, 'old', 1);
   const members = family(run);
   run.kill('SIGKILL');

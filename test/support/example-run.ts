@@ -1,10 +1,13 @@
-// Runs of the example model on generated reviews: seconds long, so that a test can reach into the middle of one.
+// Runs that are seconds long, so that a test can reach into the middle of one: of the example model on generated reviews, and
+// of a toy model.
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { projectRoot } from '../../shared/project-root.ts';
 import type { Workspace } from './run-cli.ts';
+import { toyRows, writeRows } from './toy-data.ts';
+import { writeToyModel } from './toy-model.ts';
 import { until } from './until.ts';
 
 const DEADLINE_MS = 60_000;
@@ -18,6 +21,21 @@ export async function exampleRun(workspace: Workspace, out: string, ...flags: st
     ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5'],
     ...(flags.includes('--samples') ? [] : ['--samples', '512']),
     ...(flags.includes('--method') ? [] : ['--method', 'paper']),
+    ...['--out', workspace.path(out), '--json', ...flags],
+  ];
+}
+
+/** Words of a command line that prunes a toy model of twelve layers by the published method: little to compute and much to tune,
+ * for tests that reach into its middle again and again. Makes it and its data on the first call. */
+export async function deepRun(workspace: Workspace, out: string, ...flags: string[]): Promise<string[]> {
+  const [model, data, dev] = ['deep', 'deep.jsonl', 'deep-dev.jsonl'].map((name) => workspace.path(name));
+  if (!existsSync(dev)) {
+    await writeToyModel(model, { layers: 12, hidden: 32, heads: 4, neurons: 64 });
+    await writeRows(data, toyRows('sentence', { count: 200 }));
+    await writeRows(dev, toyRows('sentence', { count: 40, seed: 1 }));
+  }
+  return [
+    ...['prune', model, '--data', data, '--eval', dev, '--budget', '0.5', '--samples', '128', '--method', 'paper'],
     ...['--out', workspace.path(out), '--json', ...flags],
   ];
 }
