@@ -101,13 +101,12 @@ export async function startWorkerServer(options: WorkerServerOptions): Promise<W
   const drain = async (timeoutMs: number) => {
     refuseMore();
     const start = performance.now();
-    // Tells peers to go, while the calls that run go on. It ends with the last byte of their results, however slow the
-    // peer reads, and waits for open health watches too: hence the limit.
-    const sayGoodbye = () => new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    const early = handOverMs > 0 ? null : sayGoodbye();
     if ((await within(quiet(), timeoutMs)) === 'done') {
       const leftMs = timeoutMs - (performance.now() - start);
-      await within(early ?? sayGoodbye(), Math.max(FLUSH_MS, leftMs));
+      // Tells peers to go, once no task runs or sends: a peer that was told drops what still runs at its next keepalive.
+      // It waits for open health watches too: hence the limit.
+      const gone = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      await within(gone, Math.max(FLUSH_MS, leftMs));
     }
     await close();
   };

@@ -2,13 +2,19 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { status } from '@grpc/grpc-js';
+import { setTimeout as pause } from 'node:timers/promises';
+import { credentials, status } from '@grpc/grpc-js';
 import { type BlobSource, blobOfBytes } from '../../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
 import { BlobUploader } from '../../../shared/rpc/blob-upload.ts';
 import { connectWorker } from '../../../shared/rpc/channel.ts';
-import { PROTOCOL_VERSION, type RunRequestBody, type WorkerDescription } from '../../../shared/rpc/protocol.ts';
+import {
+  PROTOCOL_VERSION,
+  protocol,
+  type RunRequestBody,
+  type WorkerDescription,
+} from '../../../shared/rpc/protocol.ts';
 import { readTensors } from '../../../shared/rpc/tensor-stream.ts';
 import { type FakeWorkerOptions, squareOfFirstShard, startFakeWorker } from '../../support/fake-executor.ts';
 import { shardTask } from '../../support/fake-tasks.ts';
@@ -163,6 +169,23 @@ test('drain waits for the task and gives up on one that never ends', async () =>
   await until('it computes', () => executor.started.length === 1);
   await server.drain(50);
   await assert.rejects(running);
+});
+
+test('a task that runs while its worker drains outlives the keepalives of its connection', async () => {
+  const { opened, open } = gate();
+  const { address, server, executor } = await connected({ run: (task) => opened.then(() => squareOfFirstShard(task)) });
+  const keepalive = { 'grpc.keepalive_time_ms': 20, 'grpc.keepalive_timeout_ms': 5_000 };
+  const client = new (protocol().Worker)(address, credentials.createInsecure(), keepalive);
+  releases.add(() => client.close());
+  const running = readTensors(client.run(request(3), { deadline: Date.now() + 10_000 }));
+  running.catch(() => {});
+  await until('it computes', () => executor.started.length === 1);
+  const draining = server.drain(10_000);
+  // Many keepalives long.
+  await pause(400);
+  open();
+  assert.ok((await running).size > 0);
+  await draining;
 });
 
 test('a port that is taken is a usage error', async () => {

@@ -317,16 +317,20 @@ test('a blob that the worker has evicted is sent again', async () => {
 
 test('a draining worker finishes its task and takes no more', async () => {
   const release = gate();
-  const leaving = await fakeWorker({ run: (request) => release.opened.then(() => squareOfFirstShard(request)) });
-  const { scheduler, events } = await schedulerFor([leaving.address]);
-  const running = scheduler.runTasks([shardTask(7)]);
-  await until('it computes', () => leaving.executor.started.length === 1);
+  const run = (request: RunRequest) => release.opened.then(() => squareOfFirstShard(request));
+  const workers = [await fakeWorker({ run }), await fakeWorker({ run })];
+  const { scheduler, events } = await schedulerFor(workers.map(({ address }) => address));
+  const first = scheduler.runTasks([shardTask(7)]);
+  await until('it computes', () => workers.some(({ executor }) => executor.started.length === 1));
+  const [leaving, staying] = workers.sort((a, b) => b.executor.started.length - a.executor.started.length);
   const drained = leaving.server.drain(10_000);
-  await until('the pool knows', () => events.some(({ kind }) => kind === 'worker-lost'));
+  const second = scheduler.runTasks([shardTask(8)]);
+  await until('the other computes', () => staying.executor.started.length === 1);
   release.open();
-  assert.deepEqual(squares(await running), [49]);
+  assert.deepEqual([squares(await first), squares(await second)], [[49], [64]]);
   await drained;
   assert.equal(leaving.executor.started.length, 1);
+  await until('the pool knows', () => events.some(({ kind }) => kind === 'worker-lost'));
 });
 
 function untilAborted(signal: AbortSignal): Promise<never> {
