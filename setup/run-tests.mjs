@@ -8,6 +8,8 @@ import { runInForeground } from './program.mjs';
 
 const COMPILED_FOLDERS = ['dist/test/unit', 'dist/test/integration', 'dist/test/e2e'];
 const SETUP_FOLDER = 'test/setup';
+/** Files at a time: one more than the two cores of a CI machine, since many wait for leases, heartbeats or silence. */
+const AT_ONCE = 3;
 
 /** Runs both parts even when the first fails. @returns the exit code of the tests, or else of the lint. */
 export async function runTests(context, words = []) {
@@ -22,7 +24,7 @@ export async function runTests(context, words = []) {
 
   console.log(`test: ${files.length} files`);
   const env = { TF_CPP_MIN_LOG_LEVEL: '2', ...context.env };
-  const flags = ['--enable-source-maps', '--test', '--test-concurrency=2', '--test-reporter=spec'];
+  const flags = ['--enable-source-maps', '--test', `--test-concurrency=${AT_ONCE}`, '--test-reporter=spec'];
   const testCode = await runInForeground(context, [...flags, ...files], env);
   if (lintCode !== 0)
     console.log('test: lint or format failed, see the top; `npx biome check --write` corrects most of it');
