@@ -20,13 +20,14 @@ before(async () => {
   undisturbed = digestOf(await run('undisturbed'));
 });
 
-/** Words of a run that is seconds long, on two workers. */
+/** Words of a run that forks two workers. */
 function words(out: string, ...flags: string[]): Promise<string[]> {
   return deepRun(workspace, out, '--workers', '2', ...flags);
 }
 
+/** The same run where nothing happens to it, on two workers that stay up. */
 async function run(out: string, ...flags: string[]): Promise<Finished> {
-  return workspace.run(await words(out, ...flags));
+  return workspace.runOnWorkers(await deepRun(workspace, out, ...flags), 2);
 }
 
 function digestOf({ code, stdout, stderr }: Finished): string {
@@ -50,7 +51,7 @@ async function disturb(out: string, disturbance: (running: Running) => void): Pr
 test('kill -9 leaves no process and no output, and --resume goes on', async () => {
   const killed = await disturb('killed', ({ kill }) => kill('SIGKILL'));
   assert.equal(killed.signal, 'SIGKILL');
-  const resumed = await run('killed', '--resume');
+  const resumed = await workspace.run(await words('killed', '--resume'));
   assert.equal(digestOf(resumed), undisturbed);
   assert.match(resumed.stderr, /^fisher +reused$/m);
   assert.ok(!existsSync(workspace.path('.killed.espalier')));

@@ -127,7 +127,7 @@ test('one of two workers killed in mid-refit, then all of the rest, then resumed
     ...['--budget', '0.65', '--samples', '128', '--method', 'gradual', '--json', ...flags],
   ];
   const digestOf = (stdout: string) => (JSON.parse(stdout) as { runs: { digest: string }[] }).runs[0].digest;
-  const undisturbed = await workspace.run(example('undisturbed', '--workers', '2'));
+  const undisturbed = await workspace.runOnWorkers(example('undisturbed'), 2);
   assert.equal(undisturbed.code, 0, undisturbed.stderr);
 
   const run = workspace.start(example('killed', '--workers', '2'));
@@ -140,7 +140,7 @@ test('one of two workers killed in mid-refit, then all of the rest, then resumed
   assertFailed(failed, 'no_workers', 'no worker is left', '--resume');
   await noneLeft(members);
 
-  const resumed = await workspace.run(example('killed', '--workers', '1', '--resume'));
+  const resumed = await workspace.runOnWorkers(example('killed', '--resume'));
   assert.equal(resumed.code, 0, resumed.stderr);
   assert.equal(digestOf(resumed.stdout), digestOf(undisturbed.stdout));
   for (const stage of ['gradients', 'search 0.8', 'refit 0.8', 'divergence 0.8', 'search 0.65'])

@@ -86,16 +86,16 @@ test('a bound that decides takes a larger model', async () => {
 test('gradual: a walk to the first that loses too much; killed between two candidates and resumed: the same bits, and no candidate is judged again', async () => {
   const tuned = (out: string, ...flags: string[]) => [
     ...['prune', MODEL, '--data', at('train.jsonl'), '--samples', '64', '--out', at(out)],
-    ...['--max-drop', '0.05', '--workers', '2', '--json', ...flags],
+    ...['--max-drop', '0.05', '--json', ...flags],
   ];
-  const whole = await workspace.run(tuned('whole'));
+  const whole = await workspace.runOnWorkers(tuned('whole'), 2);
   assert.equal(whole.code, 0, whole.stderr);
-  const running = workspace.start(tuned('killed'));
+  const running = workspace.start(tuned('killed', '--workers', '2'));
   await running.printed(/^note: max-drop-0\.05: 0\.\d+ of the MACs .*\n(.*\n)*note: max-drop-0\.05: /m);
   running.kill('SIGKILL');
   await running.finished;
   assert.ok(!existsSync(at('killed')));
-  const resumed = await workspace.run(tuned('killed', '--resume'));
+  const resumed = await workspace.runOnWorkers(tuned('killed', '--resume'), 2);
   assert.equal(resumed.code, 0, resumed.stderr);
   const [expected, got] = [whole, resumed].map(({ stdout }) => (JSON.parse(stdout) as { runs: PruneReport[] }).runs[0]);
   assert.deepEqual([got.digest, dropOf(got)], [expected.digest, dropOf(expected)]);
