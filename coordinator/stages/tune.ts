@@ -1,6 +1,5 @@
 // Stage "tune": the scales of every sub-layer in order, each on the student that the ones before have made.
 
-import type { ShardSpan } from '../../pruning/fold-tree.ts';
 import type { Masks, SubLayer } from '../../pruning/masks.ts';
 import { addSumsTo, type ScaleSums, sumsFromTensors, sumsToTensors } from '../../pruning/normal-equations.ts';
 import { type KeptSubLayer, keptSubLayers } from '../../pruning/sub-layers.ts';
@@ -15,7 +14,7 @@ import { blobRef } from '../job/model-blobs.ts';
 import { resultTensor } from '../job/result-tensor.ts';
 import type { TuningReport } from '../prune-report.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
-import { foldedSums, type SumKind } from './fold-sums.ts';
+import { foldedSums, type NodeOfShare, SOLVE_AFFINITY, type SumKind } from './fold-sums.ts';
 import { storeInTurns } from './store-in-turns.ts';
 
 /** The scales found so far, with what is told of them. */
@@ -109,11 +108,11 @@ async function tuneSubLayer(
 
   // One worker holds the whole tree and solves in place; of several, each sums its nodes and one solves.
   const spread = workers.tuningSpread ?? workers.count;
-  const task = (node: ShardSpan): TaskSpec => ({
-    id: `normal-equations/${name}/${node.first}-${node.end}`,
+  const task = ({ shards, stays, affinity }: NodeOfShare): TaskSpec => ({
+    id: `normal-equations/${name}/${shards.first}-${shards.end}`,
     blobs: [...model.blobs, blob],
-    request: { normalEquations: { ...common, shards: node } },
-    affinity: `${node.first}-${node.end}`,
+    request: { normalEquations: { ...common, shards, stays } },
+    affinity,
     deadlineMs: TASK_DEADLINE_MS,
   });
   const sums =
@@ -134,7 +133,7 @@ async function tuneSubLayer(
               settingsJson: JSON.stringify(input.settings),
             },
           },
-          affinity: 'solve',
+          affinity: SOLVE_AFFINITY,
           deadlineMs: TASK_DEADLINE_MS,
         },
       ],

@@ -80,6 +80,7 @@ export class Attempts {
     const held = isFirst ? this.#heldElsewhere(task, slot) : [];
     const spec =
       held.length === 0 ? task.spec : await this.#handOver.prepare(task.spec, slot.worker, held, abort.signal);
+    if (spec !== task.spec) task.job.spread.statesMove();
     const onSent = () => {
       attempt.sentMs = this.#clock.now();
       this.#listener.bytes('out', requestBytes(spec));
@@ -117,7 +118,7 @@ export class Attempts {
     job.durations.add(kind, seconds * 1000);
     job.times.add(slot.address, kind, seconds);
     job.holders.note(spec.request, slot.address);
-    job.spread.done(spec.request, seconds * 1000);
+    job.spread.done(spec.request, seconds * 1000, this.#clock.now());
     this.#listener.taskDone(kind, seconds);
     for (const other of task.attempts) {
       // Late, or gone without a word.

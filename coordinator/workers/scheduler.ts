@@ -179,7 +179,7 @@ export class Scheduler {
     const abort = () => this.#jobs.fail(run, interrupted(options.signal?.reason));
     options.signal?.addEventListener('abort', abort, { once: true });
     const waitingSinceMs = this.#clock.now();
-    job.spread.began(tasks, job.home.length, waitingSinceMs);
+    job.spread.began(tasks, waitingSinceMs);
     tasks.forEach((spec, index) => {
       const tries = { failures: 0, failedOn: new Set<string>(), avoid: null, isDone: false };
       const missingOn = new Map<WorkerSlot, EspalierError>();

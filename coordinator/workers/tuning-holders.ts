@@ -37,6 +37,13 @@ export class TuningHolders {
 }
 
 function spansOf({ normalEquations, solve }: Request): ShardSpan[] {
-  const ranges = [normalEquations?.shards, solve?.fit?.shards, solve?.heldOut?.shards];
+  const sources = [solve?.fit, solve?.heldOut];
+  // Sums that came need no states.
+  const nodes = sources.flatMap((source) => source?.nodes?.nodes ?? []).filter(({ sums }) => !sums);
+  const ranges = [
+    normalEquations?.shards,
+    ...sources.map((source) => source?.shards),
+    ...nodes.map(({ shards }) => shards),
+  ];
   return ranges.flatMap((range) => (range ? [{ first: range.first ?? 0, end: range.end ?? 0 }] : []));
 }

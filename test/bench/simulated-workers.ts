@@ -68,6 +68,7 @@ function answerTo(request: RunRequest): NamedTensor[] {
     ]);
   }
   const ffn = (normalEquations ?? solve)?.subLayer === 'ffn';
+  if (normalEquations?.stays) return [];
   if (normalEquations) {
     const n = ffn ? NEURONS / 2 : HIDDEN / 2;
     return once(`sums ${n}`, () => [

@@ -91,6 +91,7 @@ export function gradualWorld(
       return [f64('gram', gram), f64('positions', Float64Array.of(1))];
     }
     if (refitEquations) {
+      if (refitEquations.stays) return [];
       const size = featuresOf(refitEquations.student!, refitEquations.layer!, refitEquations.subLayer!) + 1;
       return [
         f64('gram', new Float64Array(packedLength(size)).fill(1)),

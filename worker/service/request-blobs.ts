@@ -14,7 +14,9 @@ export function blobsOf(request: RunRequest): BlobRef__Output[] {
   const refs: (BlobRef__Output | null | undefined)[] = [...(task.model?.weights ?? [])];
   if ('models' in task) refs.push(...task.models.flatMap(({ weights }) => weights));
   if ('plan' in task) refs.push(task.plan);
-  if ('fit' in task) refs.push(task.fit?.sums, task.heldOut?.sums);
+  if ('fit' in task)
+    for (const source of [task.fit, task.heldOut])
+      refs.push(source?.sums, ...(source?.nodes?.nodes ?? []).map(({ sums }) => sums));
   if ('states' in task)
     refs.push(...[task.states].flat().map((states) => (states && 'blob' in states ? states.blob : states)));
   if ('student' in task) refs.push(...(task.student?.patches ?? []).map(({ blob }) => blob));

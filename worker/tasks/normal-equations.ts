@@ -12,6 +12,7 @@ import type { LocalModel } from '../model/local-model.ts';
 import { ModelCache, masksKey } from '../model/model-cache.ts';
 import { type DeviceSums, foldShards, releaseSums, sumPositions } from '../tuning/device-sums.ts';
 import { openGivenStates, type StatesOfShard } from '../tuning/given-states.ts';
+import { sumsKey } from '../tuning/kept-sums.ts';
 import { makeProjection, type Projection } from '../tuning/output-projection.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { type Observations, shardSums } from '../tuning/shard-sums.ts';
@@ -36,6 +37,8 @@ export interface NormalEquationsInput extends TuningInput {
   readonly shards: ShardRange;
   /** File of the states to start from where none are kept here; null: from the embeddings. */
   readonly statesPath?: string | null;
+  /** The sums stay here for the solve of these shards; nothing is returned. */
+  readonly stays?: boolean;
 }
 
 /** A sub-layer whose sums are made, with what all of its sums share. */
@@ -57,6 +60,10 @@ export async function runNormalEquations(context: TaskContext, input: NormalEqua
     context.engine.scope(() => {
       const projection = projectionOf(context, pair, step);
       const sums = subLayerSums(context, { pair, step, projection, given }, shards);
+      if (input.stays) {
+        context.states.sums.put(sumsKey(pair, step), nodeName(shards), sums);
+        return [];
+      }
       try {
         return sumsToTensors(downloadSums(context.ops, sums, projection));
       } finally {
@@ -104,6 +111,16 @@ export function projectionOf(context: TaskContext, pair: TuningPair, step: numbe
   return context.states.projection(pair, step, () =>
     makeProjection(context.ops, kernel, form, () => context.checkCancelled()),
   );
+}
+
+/** Sums of shards that have stayed here, or made now. The caller releases them. */
+export function keptOrMade(context: TaskContext, summed: SummedSubLayer, shards: ShardRange): DeviceSums {
+  const kept = context.states.sums.take(sumsKey(summed.pair, summed.step), nodeName(shards));
+  return kept ?? subLayerSums(context, summed, shards);
+}
+
+function nodeName({ first, end }: ShardRange): string {
+  return `${first}-${end}`;
 }
 
 /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */

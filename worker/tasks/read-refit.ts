@@ -29,7 +29,7 @@ export async function readRefitEquations(
   paths: BlobPaths,
   sources: ReadSources,
 ): Promise<RefitEquationsInput> {
-  return { ...(await readPlace(task, paths, sources)), shards: range(task.shards) };
+  return { ...(await readPlace(task, paths, sources)), shards: range(task.shards), stays: task.stays };
 }
 
 /** @throws EspalierError "protocol". */

@@ -119,6 +119,7 @@ export class RequestRunner {
           ...(await this.tuning(task, paths)),
           shards: range(task.shards),
           statesPath: task.states === null ? null : pathOf(task.states.digest, paths),
+          stays: task.stays,
         });
       }
       case 'activations': {

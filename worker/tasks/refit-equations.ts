@@ -8,6 +8,7 @@ import { type RefitPlace, refitPair } from '../refit/refit-pair.ts';
 import type { RefitSubject } from '../refit/refit-subject.ts';
 import { readWeightRoots, type TokenWeightsInput } from '../refit/token-weights.ts';
 import { releaseSums } from '../tuning/device-sums.ts';
+import { sumsKey } from '../tuning/kept-sums.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
@@ -19,15 +20,21 @@ export interface RefitTaskInput extends RefitPlace {
 
 export interface RefitEquationsInput extends RefitTaskInput {
   readonly shards: ShardRange;
+  /** The sums stay here for the refit of these shards; nothing is returned. */
+  readonly stays?: boolean;
 }
 
 /** @returns the tensors that worker.proto names for RefitEquationsTask. */
 export async function runRefitEquations(context: TaskContext, input: RefitEquationsInput): Promise<NamedTensor[]> {
-  const { engine } = context;
+  const { engine, states } = context;
   const { shards } = input;
-  const subject = await refitSubject(context, input, [shards]);
+  const { subject, nameOf } = await refitSubject(context, input, [shards]);
   return engine.scope(() => {
     const sums = subject.sums(shards);
+    if (input.stays) {
+      states.sums.put(...nameOf(shards), sums);
+      return [];
+    }
     try {
       return subject.toTensors(sums);
     } finally {
@@ -36,13 +43,20 @@ export async function runRefitEquations(context: TaskContext, input: RefitEquati
   });
 }
 
+/** What a task fits, and what its sums are kept by: names of all that they depend on but shards, and of a node with its weights
+ * (kept-sums.ts). */
+export interface KeptSubject {
+  readonly subject: RefitSubject;
+  nameOf(shards: ShardRange): readonly [subLayer: string, node: string];
+}
+
 /** What a task fits. @param summed shards that are summed here.
  * @throws EspalierError "protocol" for shards that the plan lacks; those of `refitPair`, `readWeightRoots` and `inputSubject`. */
 export async function refitSubject(
   context: TaskContext,
   input: RefitTaskInput,
   summed: readonly ShardRange[],
-): Promise<RefitSubject> {
+): Promise<KeptSubject> {
   const { model, plan, student, layer, subLayer, part, weights } = input;
   for (const range of summed) shardsOf(plan, range);
   const step = stepOf(layer, subLayer);
@@ -50,6 +64,16 @@ export async function refitSubject(
   const steps = 2 * pair.teacher.layers.length;
   const roots = weights && (await readWeightRoots(weights, { plan, summed, step, steps }));
   const positions = { pair, step, roots };
-  if (part === 'output') return outputSubject(context, positions);
-  return inputSubject(context, positions, part, await context.models.pruned(model, withoutScales(student.masks)));
+  const subject =
+    part === 'output'
+      ? outputSubject(context, positions)
+      : inputSubject(context, positions, part, await context.models.pruned(model, withoutScales(student.masks)));
+  const key = `${sumsKey(pair, step)}/${part}`;
+  return { subject, nameOf: (shards) => [key, nodeName(weights, shards)] };
+}
+
+/** Weights lie in files that are named by their content. */
+function nodeName(weights: TokenWeightsInput | null, { first, end }: ShardRange): string {
+  const own = weights?.files.filter(({ shards }) => shards.first < end && shards.end > first) ?? [];
+  return [`${first}-${end}`, weights?.mean, ...own.map(({ path }) => path)].join();
 }

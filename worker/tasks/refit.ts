@@ -2,11 +2,10 @@
 import { type RefitSettings, refitProjection } from '../../pruning/refit.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { type DeviceRefit, makeRefits, refitAlgebra } from '../refit/refit-algebra.ts';
-import type { RefitSubject } from '../refit/refit-subject.ts';
 import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
-import { type RefitTaskInput, refitSubject } from './refit-equations.ts';
-import type { SumSource } from './solve.ts';
-import type { TaskContext } from './task-context.ts';
+import { type KeptSubject, type RefitTaskInput, refitSubject } from './refit-equations.ts';
+import { type SumSource, summedHere, sumsOfSource } from './sum-source.ts';
+import type { ShardRange, TaskContext } from './task-context.ts';
 
 export interface RefitInput extends RefitTaskInput {
   readonly fit: SumSource;
@@ -21,11 +20,11 @@ export async function runRefit(context: TaskContext, input: RefitInput): Promise
   const { engine, ops } = context;
   const { fit, heldOut, settings } = input;
   const sources = heldOut === null ? [fit] : [fit, heldOut];
-  const summed = sources.flatMap((source) => (source.kind === 'shards' ? [source.shards] : []));
-  const subject = await refitSubject(context, input, summed);
+  const kept = await refitSubject(context, input, sources.flatMap(summedHere));
+  const { subject } = kept;
   const { tensors, report } = engine.scope(() => {
     const current = subject.current();
-    const [fitted, judge = null] = refitsOf(context, subject, sources);
+    const [fitted, judge = null] = refitsOf(context, kept, sources);
     const algebra = refitAlgebra(ops, current, () => context.checkCancelled());
     const found = refitProjection({ fit: fitted, heldOut: judge, settings, algebra });
     return { tensors: subject.stored(found.projection ?? current.whole), report: found.report };
@@ -34,11 +33,15 @@ export async function runRefit(context: TaskContext, input: RefitInput): Promise
   return [...tensors, { name: 'report', dtype: 'U8', shape: [text.length], data: text }];
 }
 
-function refitsOf({ engine, ops }: TaskContext, subject: RefitSubject, sources: readonly SumSource[]): DeviceRefit[] {
+function refitsOf(
+  { engine, ops, states }: TaskContext,
+  { subject, nameOf }: KeptSubject,
+  sources: readonly SumSource[],
+): DeviceRefit[] {
+  const make = (shards: ShardRange) => states.sums.take(...nameOf(shards)) ?? subject.sums(shards);
   const sums: DeviceSums[] = [];
   try {
-    for (const source of sources)
-      sums.push(source.kind === 'shards' ? subject.sums(source.shards) : subject.fromTensors(source.tensors));
+    for (const source of sources) sums.push(sumsOfSource(ops, source, make, (tensors) => subject.fromTensors(tensors)));
     return makeRefits(ops, sums, (own) => subject.terms(own));
   } finally {
     for (const own of sums) releaseSums(engine, own);

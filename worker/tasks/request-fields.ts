@@ -1,13 +1,16 @@
 // Single fields of a request as they came over the wire, checked: what several kinds of tasks have.
 import { readFile } from 'node:fs/promises';
+import { foldCut } from '../../pruning/fold-tree.ts';
 import type { SubLayer } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
 import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/ModelRef.ts';
 import type { ShardRange__Output } from '../../shared/rpc/generated/espalier/v1/ShardRange.ts';
+import type { SumNode__Output } from '../../shared/rpc/generated/espalier/v1/SumNode.ts';
 import type { SumSource__Output } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
 import { decodeSafetensors } from '../../shared/safetensors.ts';
 import type { LocalModel } from '../model/local-model.ts';
-import type { SumSource } from './solve.ts';
+import type { SumNode, SumSource, SumTensors } from './sum-source.ts';
 import type { ShardRange } from './task-context.ts';
 
 /** Where the blobs of a request lie, by digest. */
@@ -47,10 +50,32 @@ export function subLayer(text: string): SubLayer {
   return text;
 }
 
-/** Where the sums of a solve come from; a blob of them is read. */
+/** Where the sums of a solve come from; blobs of them are read. @throws EspalierError "protocol", also for nodes that are no cut of
+ * a tree. */
 export async function sums(source: SumSource__Output, paths: BlobPaths): Promise<SumSource> {
-  if (source.sums === null || source.sums === undefined)
-    return { kind: 'shards', shards: range(source.shards ?? null) };
-  const bytes = await readFile(pathOf(source.sums.digest, paths));
-  return { kind: 'sums', tensors: decodeSafetensors(bytes, 'sums').tensors };
+  if (source.sums) return { kind: 'sums', tensors: await readSums(source.sums, paths) };
+  if (!source.nodes) return { kind: 'shards', shards: range(source.shards ?? null) };
+  const nodes: SumNode[] = [];
+  for (const node of source.nodes.nodes) nodes.push(await sumNode(node, paths));
+  requireCut(nodes);
+  return { kind: 'nodes', nodes };
+}
+
+async function sumNode({ shards, sums: own }: SumNode__Output, paths: BlobPaths): Promise<SumNode> {
+  return { ...range(shards), tensors: own === null ? null : await readSums(own, paths) };
+}
+
+async function readSums({ digest }: BlobRef__Output, paths: BlobPaths): Promise<SumTensors> {
+  return decodeSafetensors(await readFile(pathOf(digest, paths)), 'sums').tensors;
+}
+
+function requireCut(nodes: readonly SumNode[]): void {
+  try {
+    foldCut(nodes, nodes, (node) => node);
+  } catch (caught) {
+    const got = nodes.map(({ first, end }) => `${first}-${end}`).join();
+    throw new EspalierError('protocol', `nodes of sums: got ${got}, expected neighbouring nodes of one tree`, {
+      cause: caught,
+    });
+  }
 }

@@ -9,13 +9,9 @@ import { type DeviceSystem, makeSystems } from '../tuning/device-system.ts';
 import { openManyStates } from '../tuning/given-states.ts';
 import { uploadSums } from '../tuning/sums-transfer.ts';
 import { statesKey } from '../tuning/tuning-pair.ts';
-import { projectionOf, type SummedSubLayer, subLayerSums, type TuningInput, tuningPair } from './normal-equations.ts';
+import { keptOrMade, projectionOf, type SummedSubLayer, type TuningInput, tuningPair } from './normal-equations.ts';
+import { type SumSource, sumsOfSource } from './sum-source.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
-
-/** Sums to be made here from shards, or already folded: the tensors of a normal-equations result. */
-export type SumSource =
-  | { readonly kind: 'shards'; readonly shards: ShardRange }
-  | { readonly kind: 'sums'; readonly tensors: ReadonlyMap<string, NamedTensor> };
 
 export interface SolveInput extends TuningInput {
   readonly fit: SumSource;
@@ -61,9 +57,12 @@ function systemsOf(context: TaskContext, summed: SummedSubLayer, sources: readon
   try {
     for (const source of sources)
       sums.push(
-        source.kind === 'shards'
-          ? subLayerSums(context, summed, source.shards)
-          : uploadSums(ops, sumsFromTensors(source.tensors), projection),
+        sumsOfSource(
+          ops,
+          source,
+          (shards) => keptOrMade(context, summed, shards),
+          (tensors) => uploadSums(ops, sumsFromTensors(tensors), projection),
+        ),
       );
     return makeSystems(ops, sums, projection);
   } finally {

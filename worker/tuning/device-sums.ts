@@ -1,6 +1,6 @@
 // The normal equations of a sub-layer's scales as float64 tensors that stay on the device: made from float32 products,
 // added, and folded over shards. Those of a refit are added and folded in the same way (refit-sums.ts).
-import { foldTree } from '../../pruning/fold-tree.ts';
+import { foldCut, foldTree, type ShardSpan } from '../../pruning/fold-tree.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
@@ -109,10 +109,31 @@ export function releaseSums(engine: Engine, sums: DeviceSums): void {
 /** Sums over a node of the plan's tree, in its order; as many are there at once as the tree has levels. The caller
  * releases the result, also where a scope is open.
  * @param leaf of one shard; it may return tensors of the scope that it opened itself. */
-export function foldShards(
+export function foldShards(ops: Ops, { first, end }: ShardSpan, leaf: (shard: number) => DeviceSums): DeviceSums {
+  return folding(ops, (hold, join) => foldTree(first, end, (shard) => hold(leaf(shard)), join));
+}
+
+/** Sums over nodes of the plan's tree, left to right and without gaps, folded in its order. The caller releases the result, also
+ * where a scope is open.
+ * @param sumsOf one node, as `leaf` of foldShards. */
+export function foldNodes<Node extends ShardSpan>(
   ops: Ops,
-  { first, end }: { readonly first: number; readonly end: number },
-  leaf: (shard: number) => DeviceSums,
+  nodes: readonly Node[],
+  sumsOf: (node: Node) => DeviceSums,
+): DeviceSums {
+  return folding(ops, (hold, join) =>
+    foldCut(
+      nodes,
+      nodes.map((node) => hold(sumsOf(node))),
+      join,
+    ),
+  );
+}
+
+/** What `fold` holds and has not joined is released when it throws. */
+function folding(
+  ops: Ops,
+  fold: (hold: (sums: DeviceSums) => DeviceSums, join: (a: DeviceSums, b: DeviceSums) => DeviceSums) => DeviceSums,
 ): DeviceSums {
   const { engine } = ops;
   const held = new Set<DeviceSums>();
@@ -126,13 +147,12 @@ export function foldShards(
     releaseSums(engine, sums);
   };
   try {
-    const join = (a: DeviceSums, b: DeviceSums) => {
+    const whole = fold(hold, (a, b) => {
       const sum = hold(engine.scope(() => addSums(ops, a, b)));
       release(a);
       release(b);
       return sum;
-    };
-    const whole = foldTree(first, end, (shard) => hold(leaf(shard)), join);
+    });
     held.delete(whole);
     return whole;
   } finally {

@@ -6,6 +6,7 @@ import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Forward } from '../model/forward.ts';
 import type { HostStates, StatesOfShard } from './given-states.ts';
 import { bytesOf, KeptOutputs } from './kept-outputs.ts';
+import { KeptSums } from './kept-sums.ts';
 import { Latest } from './latest.ts';
 import { type Projection, projectionTensors } from './output-projection.ts';
 import { PASS_PRECISION } from './precision.ts';
@@ -57,6 +58,8 @@ export class TuningStates {
   private readonly scaled: Latest<DeviceTensor | null>;
   private readonly projections: Latest<Projection>;
   private readonly outputs: KeptOutputs;
+  /** Of the sub-layer that is being solved. */
+  readonly sums: KeptSums;
   /** What the shard that is visited may need. */
   private visitedBytes = 0;
 
@@ -69,6 +72,7 @@ export class TuningStates {
     this.scaled = new Latest(engine, (kernel) => (kernel === null ? [] : [kernel]));
     this.projections = new Latest(engine, projectionTensors);
     this.outputs = new KeptOutputs(engine);
+    this.sums = new KeptSums(engine);
   }
 
   /** Runs `use` on each stretch's states before sub-layer `step`, from what is kept, or from what is given, or from the
@@ -170,6 +174,7 @@ export class TuningStates {
     this.scaled.release();
     this.projections.release();
     this.outputs.clear();
+    this.sums.clear();
   }
 
   private get usedBytes(): number {

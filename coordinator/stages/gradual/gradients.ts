@@ -20,7 +20,7 @@ import { type CountedPositions, countedPositions, tokensOf } from './counted-pos
 
 /** Tasks of the fitted shards, and of those that judge, at the most: a refit names the blobs of all, and a worker takes 1,024. A
  * shard each where there are no more. Part of what makes results equal, like the plan. */
-export const MOST_NODES = { fitted: 384, judging: 128 };
+const MOST_NODES = { fitted: 384, judging: 128 };
 
 /** Token gradients of neighbouring shards: a safetensors blob with "token_gradients" alone (worker.proto). */
 export interface TokenGradientBlob {

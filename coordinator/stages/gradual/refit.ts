@@ -34,9 +34,9 @@ import { scratchBlob } from '../../job/scratch-blob.ts';
 import { type PatchBlob, type Student, studentBlobs, studentSet, withPatch } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
 import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
-import { foldedSums, NODES_PER_WORKER, type SumKind } from '../fold-sums.ts';
+import { foldedSums, type NodeOfShare, SOLVE_AFFINITY, type SumKind } from '../fold-sums.ts';
 import { storeInTurns } from '../store-in-turns.ts';
-import { MOST_NODES, type StudentGradients, type TokenGradientBlob } from './gradients.ts';
+import type { StudentGradients, TokenGradientBlob } from './gradients.ts';
 import { type PatchToFit, patchesToFit } from './patches-to-fit.ts';
 
 /** New projections of a sub-layer, with what is told of them: a report for each system. */
@@ -92,9 +92,6 @@ export function runRefit(
     return refitted;
   });
 }
-
-/** Workers that share a sub-layer: a node that more would cut could be a part of what one gradients task has. */
-const MOST_SPREAD = MOST_NODES.judging / NODES_PER_WORKER;
 
 interface SubLayerInput {
   readonly student: Student;
@@ -159,16 +156,16 @@ async function solvePart(
   const fitted = { first: 0, end: plan.fitShards };
   const judging = { first: plan.fitShards, end: plan.shards.length };
   const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
-  const weightsOf = (span: ShardSpan) => tokenWeights(input.weights, stepOf(layer, subLayer), span);
+  const weightsOf = (summed: readonly ShardSpan[]) => tokenWeights(input.weights, stepOf(layer, subLayer), summed);
 
-  const spread = Math.min(workers.tuningSpread ?? workers.count, MOST_SPREAD);
-  const task = (node: ShardSpan): TaskSpec => {
-    const weights = weightsOf(node);
+  const spread = workers.tuningSpread ?? workers.count;
+  const task = ({ shards, stays, affinity }: NodeOfShare): TaskSpec => {
+    const weights = weightsOf([shards]);
     return {
-      id: `refit-equations/${name}/${node.first}-${node.end}`,
+      id: `refit-equations/${name}/${shards.first}-${shards.end}`,
       blobs: [...blobs, ...weights.blobs],
-      request: { refitEquations: { ...common, shards: node, weights: weights.message } },
-      affinity: `${node.first}-${node.end}`,
+      request: { refitEquations: { ...common, shards, weights: weights.message, stays } },
+      affinity,
       deadlineMs: TASK_DEADLINE_MS,
     };
   };
@@ -180,8 +177,8 @@ async function solvePart(
   const sums = spread > 1 ? await summed() : null;
   const id = `refit/${name}`;
   const [fit, heldOut = null] = sums?.sources ?? spans.map((shards): SumSource => ({ shards }));
-  // Sums are weighted already.
-  const weights = sums === null ? weightsOf({ first: 0, end: plan.shards.length }) : NO_WEIGHTS;
+  // Sums that came are weighted already.
+  const weights = weightsOf(sums?.stayed ?? spans);
   let result: TaskResult;
   try {
     [result] = await workers.runTasks(
@@ -195,7 +192,7 @@ async function solvePart(
               ...{ fit, heldOut, weights: weights.message, settingsJson: JSON.stringify(DEFAULT_REFIT_SETTINGS) },
             },
           },
-          affinity: 'solve',
+          affinity: SOLVE_AFFINITY,
           deadlineMs: TASK_DEADLINE_MS,
         },
       ],
@@ -231,10 +228,12 @@ interface NamedWeights {
 const NO_WEIGHTS: NamedWeights = { message: null, blobs: [] };
 
 /** What positions of the shards count by; where the loss depends on no output of the sub-layer all count alike. */
-function tokenWeights(from: SubLayerInput['weights'], subLayer: number, { first, end }: ShardSpan): NamedWeights {
+function tokenWeights(from: SubLayerInput['weights'], subLayer: number, summed: readonly ShardSpan[]): NamedWeights {
   const mean = from?.means[subLayer] ?? 0;
   if (from === null || mean === 0) return NO_WEIGHTS;
-  const own = from.tokens.filter(({ shards }) => shards.first < end && shards.end > first);
+  const own = from.tokens.filter(({ shards }) =>
+    summed.some(({ first, end }) => shards.first < end && shards.end > first),
+  );
   const gradients = own.map(({ shards, source }) => ({ shards, blob: blobRef(source) }));
   return { message: { gradients, mean }, blobs: own.map(({ source }) => source) };
 }

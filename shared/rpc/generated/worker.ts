@@ -22,6 +22,8 @@ import type { RefitTask as _espalier_v1_RefitTask, RefitTask__Output as _espalie
 import type { RunRequest as _espalier_v1_RunRequest, RunRequest__Output as _espalier_v1_RunRequest__Output } from './espalier/v1/RunRequest.ts';
 import type { ShardRange as _espalier_v1_ShardRange, ShardRange__Output as _espalier_v1_ShardRange__Output } from './espalier/v1/ShardRange.ts';
 import type { SolveTask as _espalier_v1_SolveTask, SolveTask__Output as _espalier_v1_SolveTask__Output } from './espalier/v1/SolveTask.ts';
+import type { SumNode as _espalier_v1_SumNode, SumNode__Output as _espalier_v1_SumNode__Output } from './espalier/v1/SumNode.ts';
+import type { SumNodes as _espalier_v1_SumNodes, SumNodes__Output as _espalier_v1_SumNodes__Output } from './espalier/v1/SumNodes.ts';
 import type { SumSource as _espalier_v1_SumSource, SumSource__Output as _espalier_v1_SumSource__Output } from './espalier/v1/SumSource.ts';
 import type { TensorHeader as _espalier_v1_TensorHeader, TensorHeader__Output as _espalier_v1_TensorHeader__Output } from './espalier/v1/TensorHeader.ts';
 import type { TokenGradients as _espalier_v1_TokenGradients, TokenGradients__Output as _espalier_v1_TokenGradients__Output } from './espalier/v1/TokenGradients.ts';
@@ -56,6 +58,8 @@ export interface ProtoGrpcType {
       RunRequest: MessageTypeDefinition<_espalier_v1_RunRequest, _espalier_v1_RunRequest__Output>
       ShardRange: MessageTypeDefinition<_espalier_v1_ShardRange, _espalier_v1_ShardRange__Output>
       SolveTask: MessageTypeDefinition<_espalier_v1_SolveTask, _espalier_v1_SolveTask__Output>
+      SumNode: MessageTypeDefinition<_espalier_v1_SumNode, _espalier_v1_SumNode__Output>
+      SumNodes: MessageTypeDefinition<_espalier_v1_SumNodes, _espalier_v1_SumNodes__Output>
       SumSource: MessageTypeDefinition<_espalier_v1_SumSource, _espalier_v1_SumSource__Output>
       TensorHeader: MessageTypeDefinition<_espalier_v1_TensorHeader, _espalier_v1_TensorHeader__Output>
       TokenGradients: MessageTypeDefinition<_espalier_v1_TokenGradients, _espalier_v1_TokenGradients__Output>

@@ -7,6 +7,7 @@ import { keptIndices, type SubLayer } from '../../../pruning/masks.ts';
 import type { Patch } from '../../../pruning/patch.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { addRefitSumsTo, refitSumsFromTensors, refitSumsToTensors } from '../../../pruning/refit-equations.ts';
+import { stepOf } from '../../../pruning/sub-layers.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { type RefitInput, runRefit } from '../../../worker/tasks/refit.ts';
 import { type RefitTaskInput, runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
@@ -105,6 +106,53 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
           results.push(await fresh((context) => runRefit(context, input)));
         }
       for (const other of results.slice(1)) assertSameBits(other, results[0], `step ${step}`);
+    }
+  });
+
+  test(`${head}: a refit of nodes, some that came and some that stayed, has the bits of their shards`, async (t) => {
+    const { whole, patches, task, sums } = await setting(t, head);
+    const [fit, heldOut] = [
+      { first: 0, end: whole.end - 2 },
+      { first: whole.end - 2, end: whole.end },
+    ];
+    for (const step of [0, 3, 5]) {
+      const settings = DEFAULT_REFIT_SETTINGS;
+      const nodes = cutTree(fit.first, fit.end, 3);
+      const [came, ...stays] = nodes;
+      const place = task(step, patches, [fit, heldOut]);
+      const shards = (own: ShardSpan) => ({ kind: 'shards', shards: own }) as const;
+      const expected = await fresh((context) =>
+        runRefit(context, { ...place, fit: shards(fit), heldOut: shards(heldOut), settings }),
+      );
+      const tensors = byName(await fresh((context) => sums(context, step, patches, came)));
+      const input: RefitInput = {
+        ...task(step, patches, [...stays, heldOut]),
+        fit: { kind: 'nodes', nodes: nodes.map((node) => ({ ...node, tensors: node === came ? tensors : null })) },
+        heldOut: shards(heldOut),
+        settings,
+      };
+      await fresh(async (context) => {
+        const keep = async () => {
+          for (const node of [...stays, heldOut]) {
+            const equations = { ...task(step, patches, [node]), shards: node, stays: true };
+            assert.deepEqual(await runRefitEquations(context, equations), []);
+          }
+        };
+        await keep();
+        const counted = t.mock.method(context.states, 'visit');
+        assertSameBits(await runRefit(context, input), expected, `step ${step}: kept`);
+        assert.equal(counted.mock.callCount(), 0, 'no pass over positions');
+        assertSameBits(await runRefit(context, input), expected, `step ${step}: gone`);
+        assert.ok(counted.mock.callCount() > 0);
+        counted.mock.restore();
+        // Those of a student with another patch of the sub-layer itself are not taken.
+        await keep();
+        const own = input.student.patches.filter(({ layer, subLayer }) => stepOf(layer, subLayer) !== step);
+        const other = { ...input, student: { ...input.student, patches: own } };
+        const alone = await fresh((unused) => runRefit(unused, other));
+        assertSameBits(await runRefit(context, other), alone, `step ${step}: another student`);
+        await keep();
+      });
     }
   });
 

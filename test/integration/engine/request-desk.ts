@@ -110,7 +110,7 @@ export class Desk {
   }
 
   normalEquations(changes: Partial<NormalEquations> = {}): RunRequest {
-    const normalEquations = { ...this.tuning(), shards: { first: 0, end: 2 }, states: null, ...changes };
+    const normalEquations = { ...this.tuning(), shards: { first: 0, end: 2 }, states: null, stays: false, ...changes };
     return { taskId: 'normal-equations', task: 'normalEquations', normalEquations };
   }
 
@@ -131,7 +131,14 @@ export class Desk {
 
   refitEquations(changes: Partial<RefitEquations> = {}): RunRequest {
     const { teacher: _, ...place } = this.tuning();
-    const refitEquations = { ...place, part: '', shards: { first: 0, end: 2 }, weights: null, ...changes };
+    const refitEquations = {
+      ...place,
+      part: '',
+      shards: { first: 0, end: 2 },
+      weights: null,
+      stays: false,
+      ...changes,
+    };
     return { taskId: 'refit-equations', task: 'refitEquations', refitEquations };
   }
 

@@ -10,6 +10,7 @@ import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import { makePlan, type Plan } from '../../../dataset/plan.ts';
 import { encodePlan } from '../../../dataset/plan-blob.ts';
+import type { SumNode__Output as SumNode } from '../../../shared/rpc/generated/espalier/v1/SumNode.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { localModel } from '../../support/engine.ts';
@@ -53,6 +54,22 @@ test('well-formed requests of every kind are answered', async (t) => {
   // A solve from folded sums is the solve from their shards.
   const sums = await desk.put(encodeSafetensors(await desk.run(desk.normalEquations())));
   assertSameBits(await desk.run(desk.solve({ fit: { sums, source: 'sums' } })), [scales, report], 'from sums');
+  // And the solve from a node that came and one that stayed.
+  const first = await desk.put(
+    encodeSafetensors(await desk.run(desk.normalEquations({ shards: { first: 0, end: 1 } }))),
+  );
+  const last = { first: 1, end: 2 };
+  const nodes = (...own: SumNode[]) => ({ fit: { nodes: { nodes: own }, source: 'nodes' } as const });
+  const both = nodes({ shards: { first: 0, end: 1 }, sums: first }, { shards: last, sums: null });
+  for (const stays of [true, false]) {
+    if (stays) assert.deepEqual(await desk.run(desk.normalEquations({ shards: last, stays })), []);
+    assertSameBits(await desk.run(desk.solve(both)), [scales, report], stays ? 'from what stayed' : 'made again');
+  }
+  for (const wrong of [
+    nodes(),
+    nodes({ shards: { first: 0, end: 1 }, sums: first }, { shards: { first: 2, end: 3 }, sums: null }),
+  ])
+    await desk.refuses(desk.solve(wrong), /^nodes of sums: got (0-1,2-3)?, expected neighbouring nodes of one tree$/);
 });
 
 test('latency tells each round of each model, and what computed', async (t) => {

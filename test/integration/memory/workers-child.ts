@@ -42,6 +42,7 @@ function answerTo(request: RunRequest, start: MemoryStart): NamedTensor[] {
   const count = (mask as Buffer)
     .subarray(task.layer! * size, (task.layer! + 1) * size)
     .filter((bit) => bit === 1).length;
+  if (normalEquations?.stays) return [];
   if (normalEquations) {
     const f64 = (name: string, length: number): NamedTensor => {
       return { name, dtype: 'F64', shape: [length], data: new Float64Array(length).fill(1) };

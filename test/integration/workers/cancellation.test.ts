@@ -69,7 +69,7 @@ before(async () => {
     'normal equations': {
       taskId: 'normal-equations',
       task: 'normalEquations',
-      normalEquations: { ...tuning, shards, states: null },
+      normalEquations: { ...tuning, shards, states: null, stays: false },
     },
     activations: { taskId: 'activations', task: 'activations', activations: { ...tuning, shards, heldOnly: false } },
     solve: {

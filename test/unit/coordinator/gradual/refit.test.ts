@@ -12,8 +12,9 @@ import { storedGradients } from '../../../../coordinator/stages/gradual/gradient
 import { type RefittedPatch, runRefit, withRefitted } from '../../../../coordinator/stages/gradual/refit.ts';
 import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
 import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
-import { foldTree } from '../../../../pruning/fold-tree.ts';
+import { foldCut, foldTree, type ShardSpan } from '../../../../pruning/fold-tree.ts';
 import { denseMasks } from '../../../../pruning/masks.ts';
+import type { BlobSource } from '../../../../shared/blobs/blob-source.ts';
 import { decodeSafetensors } from '../../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../../shared/tensor.ts';
 import { type Answer, type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
@@ -58,6 +59,28 @@ async function refitIn(
 const patchesOf = (refitted: readonly RefittedPatch[]) => refitted.flatMap(({ patch }) => patch ?? []);
 const digestsOf = (refitted: readonly RefittedPatch[]) => patchesOf(refitted).map(({ source }) => source.digest);
 const ofRefits = ({ sent }: GradualWorld) => sent.filter((id) => id.startsWith('refit'));
+
+/** What a worker folds: 1 / (shard + 1) of each, which every order of adding rounds in another way. */
+const foldedValue = ({ first, end }: ShardSpan) =>
+  foldTree(
+    first,
+    end,
+    (shard) => 1 / (shard + 1),
+    (a, b) => a + b,
+  );
+
+async function targetSquares(blob: BlobSource): Promise<number> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of blob.open()) chunks.push(chunk);
+  return Number(decodeSafetensors(Buffer.concat(chunks), 'sums').tensors.get('target_squares')!.data[0]);
+}
+
+/** Blobs of sums that went with refits. */
+function sumDigests({ tasks }: GradualWorld): Set<string> {
+  const sources = tasks.flatMap(({ request: { refit } }) => (refit ? [refit.fit, refit.heldOut] : []));
+  const blobs = sources.flatMap((source) => [source?.sums, ...(source?.nodes?.nodes ?? []).map(({ sums }) => sums)]);
+  return new Set(blobs.flatMap((blob) => (blob?.digest ? [blob.digest] : [])));
+}
 
 test('one worker: a task a sub-layer, each with the patches before it and the token gradients of all shards', () =>
   inFolder(async (folder) => {
@@ -122,21 +145,13 @@ test('positions that all count alike: no token gradients go anywhere, with one w
 test('several workers: sums of nodes, weighted by their own shards, folded in the order of the tree; the same patches', () =>
   inFolder(async (folder) => {
     const alone = await refitIn(gradualWorld(path.join(folder, 'alone')));
-    const targets = new Map<number, number>();
     const world = gradualWorld(path.join(folder, 'several'), {
       workers: 3,
       answers(task, answer) {
         const tensors = answer(task);
         const { shards } = task.request.refitEquations ?? {};
         if (!shards) return tensors;
-        // What a worker folds: 1 / (shard + 1) of each, which every order of adding rounds in another way.
-        const value = foldTree(
-          Number(shards.first),
-          Number(shards.end),
-          (shard) => 1 / (shard + 1),
-          (a, b) => a + b,
-        );
-        targets.set(Number(shards.first), value);
+        const value = foldedValue({ first: Number(shards.first), end: Number(shards.end) });
         return tensors.map((own) => (own.name === 'target_squares' ? { ...own, data: Float64Array.of(value) } : own));
       },
     });
@@ -149,28 +164,41 @@ test('several workers: sums of nodes, weighted by their own shards, folded in th
       const spans = weights!.gradients!.map((own) => own.shards!);
       assert.deepEqual([spans[0].first, spans.at(-1)!.end], [shards!.first, shards!.end]);
     }
-    const firstShards = equations.filter(({ id }) => id.includes('/0.ffn/')).map(({ id }) => id);
-    assert.ok(firstShards.length > 6 && firstShards.length <= 12, `${firstShards}`);
-    for (const { request, blobs } of world.tasks.filter((task) => task.request.refit)) {
+    const ofSubLayer = equations.filter(({ id }) => id.includes('/0.ffn/'));
+    assert.equal(new Set(ofSubLayer.map(({ affinity }) => affinity)).size, 3, 'a share each');
+    const stayed = ofSubLayer.filter(({ request }) => request.refitEquations!.stays);
+    assert.ok(stayed.length > 0 && stayed.length < ofSubLayer.length);
+    for (const { request, blobs, affinity } of world.tasks.filter((task) => task.request.refit)) {
       const { fit, heldOut, weights } = request.refit!;
-      assert.equal(weights, null, 'sums are weighted already');
+      for (const task of stayed) assert.equal(task.affinity, affinity, 'sums stay with the worker that solves');
+      assert.deepEqual(
+        weights!.gradients!.map(({ shards }) => shards!.first),
+        stayed
+          .flatMap(({ request: { refitEquations } }) => refitEquations!.weights!.gradients!)
+          .map((own) => own.shards!.first),
+        'what came is weighted already',
+      );
       for (const [source, first, end] of [
         [fit, 0, plan.fitShards],
         [heldOut, plan.fitShards, plan.shards.length],
       ] as const) {
-        const blob = blobs.find(({ digest }) => digest === source!.sums!.digest)!;
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of blob.open()) chunks.push(chunk);
-        const sums = decodeSafetensors(Buffer.concat(chunks), 'sums').tensors;
-        const whole = foldTree(
-          first,
-          end,
-          (shard) => 1 / (shard + 1),
-          (a, b) => a + b,
+        const nodes = (source!.nodes?.nodes ?? [{ shards: { first, end }, sums: source!.sums }]).map(
+          ({ shards, sums }) => ({ first: shards!.first!, end: shards!.end!, sums }),
         );
-        assert.equal(sums.get('target_squares')!.data[0], whole);
+        const values: number[] = [];
+        for (const { sums, ...node } of nodes) {
+          const blob = blobs.find(({ digest }) => digest === sums?.digest);
+          values.push(blob === undefined ? foldedValue(node) : await targetSquares(blob));
+        }
+        assert.equal(
+          foldCut(nodes, values, (a, b) => a + b),
+          foldedValue({ first, end }),
+        );
       }
     }
+    const folded = world.tasks.find(({ id }) => id === 'refit/0.ffn')!.blobs;
+    const sent = folded.filter(({ digest }) => sumDigests(world).has(digest)).length;
+    assert.ok(sent > 0 && sent <= ofSubLayer.length - stayed.length, `${sent}`);
   }));
 
 test('a loss that depends on no output of a sub-layer weights nothing there', () =>

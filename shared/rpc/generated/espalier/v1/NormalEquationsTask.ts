@@ -14,6 +14,7 @@ export interface NormalEquationsTask {
   'layer'?: (number);
   'subLayer'?: (string);
   'states'?: (_espalier_v1_BlobRef | null);
+  'stays'?: (boolean);
 }
 
 export interface NormalEquationsTask__Output {
@@ -25,4 +26,5 @@ export interface NormalEquationsTask__Output {
   'layer': (number);
   'subLayer': (string);
   'states': (_espalier_v1_BlobRef__Output | null);
+  'stays': (boolean);
 }

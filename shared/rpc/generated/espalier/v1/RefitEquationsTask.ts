@@ -15,6 +15,7 @@ export interface RefitEquationsTask {
   'subLayer'?: (string);
   'weights'?: (_espalier_v1_TokenWeights | null);
   'part'?: (string);
+  'stays'?: (boolean);
 }
 
 export interface RefitEquationsTask__Output {
@@ -26,4 +27,5 @@ export interface RefitEquationsTask__Output {
   'subLayer': (string);
   'weights': (_espalier_v1_TokenWeights__Output | null);
   'part': (string);
+  'stays': (boolean);
 }
