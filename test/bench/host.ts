@@ -1,8 +1,10 @@
 // How many operations the host issues to a GPU for each stage, counted on a CPU: BERT-base's layers and the plan and branches that a
-// GPU takes, on tensors so narrow that little is computed. A minute of CPU.
-//   node dist/test/bench/host.js [mnli-like|squad-like]
+// GPU takes, on tensors so narrow that little is computed; and the CPU time of a stage, which with few samples is the host's. A
+// minute with all of them.
+//   node dist/test/bench/host.js [mnli-like|squad-like [SAMPLES]]
 import path from 'node:path';
 import { BlobStore } from '../../shared/blobs/blob-store.ts';
+import { EspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import { loadBinding } from '../../worker/engine/binding.ts';
 import { Engine } from '../../worker/engine/engine.ts';
@@ -12,18 +14,31 @@ import { setEngineEnvironment } from '../../worker/engine-executor.ts';
 import { bindingWith } from '../support/binding-with.ts';
 import { executorHere } from './gpu/executor-here.ts';
 import { prepareWorkload } from './gpu/prepare-workload.ts';
-import { type WorkloadName, workloadDefinition, writeWorkload } from './gpu/workloads.ts';
+import { WORKLOADS, type WorkloadName, workloadDefinition, writeWorkload } from './gpu/workloads.ts';
 import { runBench } from './run-bench.ts';
 
 /** Enough neurons that a GPU makes two panels of their products. */
 const SIZES = { layers: 12, hiddenSize: 4, heads: 1, neurons: 200 };
-const SAMPLES = 2048;
+const SAMPLES = '2048';
+const TIMED_RUNS = 3;
 const MEMORY_BYTES = 2e9;
 const BLOB_LIMIT_BYTES = 1e9;
 
-await runBench('host', ([name]) => (name === 'squad-like' ? name : 'mnli-like') satisfies WorkloadName, count);
+interface HostSettings {
+  readonly workload: WorkloadName;
+  readonly samples: number;
+}
 
-async function count(workload: WorkloadName, folder: string): Promise<void> {
+await runBench('host', readSettings, count);
+
+function readSettings([name = 'mnli-like', samples = SAMPLES]: readonly string[]): HostSettings {
+  const workload = WORKLOADS.find((known) => known === name);
+  if (workload === undefined || !(Number(samples) >= 1))
+    throw new EspalierError('usage', `got ${name} ${samples}, expected one of ${WORKLOADS.join(', ')} and a number`);
+  return { workload, samples: Number(samples) };
+}
+
+async function count({ workload, samples }: HostSettings, folder: string): Promise<void> {
   setEngineEnvironment({ threads: 1, device: 'cpu' });
   const real = loadBinding();
   let [operations, uploads, downloads] = [0, 0, 0];
@@ -47,7 +62,7 @@ async function count(workload: WorkloadName, folder: string): Promise<void> {
   const executor = executorHere(engine, new FusedKernels(new Ops(engine)), blobs, MEMORY_BYTES);
   const releases = new Releases();
   try {
-    const files = await writeWorkload(folder, workloadDefinition(workload, SIZES, SAMPLES));
+    const files = await writeWorkload(folder, workloadDefinition(workload, SIZES, samples));
     const { deviceClass } = executor.describe();
     const options = { folder, device: 'cpu' as const, deviceClass, blobs, executor };
     const { planned, tasks } = await prepareWorkload(files, options, releases);
@@ -63,9 +78,19 @@ async function count(workload: WorkloadName, folder: string): Promise<void> {
     for (const [stage, run] of Object.entries(stages)) {
       [operations, uploads, downloads] = [0, 0, 0];
       await run();
-      process.stdout.write(`${stage}: ${operations} operations, ${uploads} uploads, ${downloads} downloads\n`);
+      const counts = `${operations} operations, ${uploads} uploads, ${downloads} downloads`;
+      let least = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < TIMED_RUNS; i++) least = Math.min(least, await cpuMilliseconds(run));
+      process.stdout.write(`${stage}: ${counts}, ${least.toFixed(0)} ms of CPU\n`);
     }
   } finally {
     await releases.run();
   }
+}
+
+async function cpuMilliseconds(run: () => Promise<void>): Promise<number> {
+  const before = process.cpuUsage();
+  await run();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
 }
