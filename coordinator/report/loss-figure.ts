@@ -33,7 +33,7 @@ ${boundConfidence}. What lies at the line or below it is allowed. The table has 
                 title: isFastest ? "time kept (% of the dense model's)" : 'MACs kept (% of the dense encoder)',
                 domain: [0, 100],
               },
-              y: { title: `loss of ${metric}` },
+              y: { title: `loss of ${metric} (difference)` },
               series: [{ name: 'candidates', style: 0, points }],
               reference: { value: allowed, text: `${allowed} allowed` },
             },
