@@ -64,8 +64,8 @@ function outputColumns(patch: Patch, masks: Masks): Float32Array {
   return taken;
 }
 
-/** @throws EspalierError "shape_mismatch" for patches of another model or two of the same projections, "protocol" for masks that keep
- * what a patch lacks. */
+/** @throws EspalierError "shape_mismatch" for patches of another model or two of the same projections, "protocol" for masks that
+ * keep what a patch lacks. */
 export function checkPatches(config: ModelConfig, masks: Masks, patches: readonly Patch[]): void {
   const seen = new Set<string>();
   for (const patch of patches) {

@@ -85,8 +85,8 @@ export interface GradualStepReport {
     readonly refit: number;
     readonly divergence: number;
   };
-  /** Of every sub-layer, in the order in which they run, its inputs first; one that keeps nothing has its bias refitted. Of scales, which have no
-   * weights of positions: of every sub-layer that is tuned, with what `TuningReport` has. */
+  /** Of every sub-layer, in the order in which they run, its inputs first; one that keeps nothing has its bias refitted. Of
+   * scales, which have no weights of positions: of every sub-layer that is tuned, with what `TuningReport` has. */
   readonly refits: readonly RefitReport[];
 }
 

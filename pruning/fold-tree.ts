@@ -11,11 +11,18 @@ export interface ShardSpan {
   readonly end: number;
 }
 
-/** Where a range of more than one shard splits. */
-export function splitPoint({ first, end }: ShardSpan): number {
+/** What a range of more than one shard splits into. */
+export function halvesOf({ first, end }: ShardSpan): readonly [left: ShardSpan, right: ShardSpan] {
   let left = 1;
   while (left * 2 < end - first) left *= 2;
-  return first + left;
+  return [
+    { first, end: first + left },
+    { first: first + left, end },
+  ];
+}
+
+export function isWithin({ first, end }: ShardSpan, span: ShardSpan): boolean {
+  return span.first <= first && end <= span.end;
 }
 
 /** Folds the shards first … end − 1 in the tree's order; leaves are made from left to right.
@@ -24,9 +31,9 @@ export function splitPoint({ first, end }: ShardSpan): number {
 export function foldTree<T>(first: number, end: number, leaf: (shard: number) => T, add: (a: T, b: T) => T): T {
   checkSpan({ first, end });
   if (end - first === 1) return leaf(first);
-  const middle = splitPoint({ first, end });
-  const left = foldTree(first, middle, leaf, add);
-  return add(left, foldTree(middle, end, leaf, add));
+  const [left, right] = halvesOf({ first, end });
+  const sum = foldTree(left.first, left.end, leaf, add);
+  return add(sum, foldTree(right.first, right.end, leaf, add));
 }
 
 /** `foldTree` for leaves that come one by one, in any order: holds the sums of whole nodes alone. Of leaves that come from
@@ -64,11 +71,10 @@ export class TreeFold<T> {
 
   #pathTo(shard: number): { left: ShardSpan; right: ShardSpan }[] {
     const path: { left: ShardSpan; right: ShardSpan }[] = [];
-    for (let { first, end } = this.#whole; end - first > 1; ) {
-      const middle = splitPoint({ first, end });
-      path.unshift({ left: { first, end: middle }, right: { first: middle, end } });
-      if (shard < middle) end = middle;
-      else first = middle;
+    for (let node = this.#whole; node.end - node.first > 1; ) {
+      const [left, right] = halvesOf(node);
+      path.unshift({ left, right });
+      node = shard < left.end ? left : right;
     }
     return path;
   }
@@ -83,9 +89,7 @@ export function cutTree(first: number, end: number, parts: number): ShardSpan[] 
     let longest = 0;
     for (let at = 1; at < nodes.length; at++)
       if (nodes[at].end - nodes[at].first > nodes[longest].end - nodes[longest].first) longest = at;
-    const node = nodes[longest];
-    const middle = splitPoint(node);
-    nodes.splice(longest, 1, { first: node.first, end: middle }, { first: middle, end: node.end });
+    nodes.splice(longest, 1, ...halvesOf(nodes[longest]));
   }
   return nodes;
 }
@@ -97,35 +101,18 @@ export function foldCut<T>(nodes: readonly ShardSpan[], sums: readonly T[], add:
   if (nodes.length === 0 || sums.length !== nodes.length)
     throw new EspalierError('internal', `fold: got ${sums.length} sums for ${nodes.length} nodes`);
   let next = 0;
-  const fold = (first: number, end: number): T => {
+  const fold = (span: ShardSpan): T => {
+    const { first, end } = span;
     const node = nodes[next];
     if (node?.first === first && node.end === end) return sums[next++];
     if (end - first <= 1) throw new EspalierError('internal', `fold: shards ${first}-${end} are no node of the cut`);
-    const middle = splitPoint({ first, end });
-    const left = fold(first, middle);
-    return add(left, fold(middle, end));
+    const [left, right] = halvesOf(span);
+    const sum = fold(left);
+    return add(sum, fold(right));
   };
-  const whole = fold(nodes[0].first, nodes[nodes.length - 1].end);
+  const whole = fold({ first: nodes[0].first, end: nodes[nodes.length - 1].end });
   if (next !== nodes.length) throw new EspalierError('internal', `fold: got ${nodes.length} nodes, expected ${next}`);
   return whole;
-}
-
-/** `foldCut` for additions that take time: one at a time, in the same order. */
-export async function foldCutAsync<T>(
-  nodes: readonly ShardSpan[],
-  sums: readonly T[],
-  add: (a: T, b: T) => T | Promise<T>,
-): Promise<T> {
-  // Folded once as a description of itself, then as what it describes.
-  type Tree = { readonly sum: T } | { readonly left: Tree; readonly right: Tree };
-  const tree = foldCut<Tree>(
-    nodes,
-    sums.map((sum) => ({ sum })),
-    (left, right) => ({ left, right }),
-  );
-  const fold = async (node: Tree): Promise<T> =>
-    'sum' in node ? node.sum : add(await fold(node.left), await fold(node.right));
-  return fold(tree);
 }
 
 function checkSpan({ first, end }: ShardSpan): void {

@@ -64,10 +64,9 @@ export function sumsFromTensors(tensors: ReadonlyMap<string, NamedTensor>): Scal
   const one = (name: string) => read(name, (length) => length === 1, '1')[0];
   const right = read('right', () => true, 'scales');
   const scales = right.length;
-  const [least, most] = [packedLength(scales), scales ** 2];
   return {
     scales,
-    matrix: read('matrix', (length) => length >= least && length <= most, `${least} to ${most}`),
+    matrix: symmetricFrom(tensors, 'matrix', scales),
     right,
     offset: read('offset', (length) => length === 0 || length === scales, `0 or ${scales}`),
     targetSum: one('target_sum'),
@@ -79,6 +78,19 @@ export function sumsFromTensors(tensors: ReadonlyMap<string, NamedTensor>): Scal
 /** Sums as a tensor of a result, a vector of float64. */
 export function sumsTensor(name: string, data: Float64Array): NamedTensor {
   return { name, dtype: 'F64', shape: [data.length], data };
+}
+
+/** Positions that were summed. @throws EspalierError "protocol" for what is no count; those of `wholeVector`. */
+export function positionsFrom(tensors: ReadonlyMap<string, NamedTensor>): number {
+  const [positions] = wholeVector(tensors, 'positions', (length) => length === 1, '1');
+  if (Number.isSafeInteger(positions) && positions >= 0) return positions;
+  throw new EspalierError('protocol', `positions: got ${positions}, expected a whole number`);
+}
+
+/** A symmetric matrix from its diagonal on, at least. @param size of its rows. @throws as `wholeVector`. */
+export function symmetricFrom(tensors: ReadonlyMap<string, NamedTensor>, name: string, size: number): Float64Array {
+  const [least, most] = [packedLength(size), size ** 2];
+  return wholeVector(tensors, name, (length) => length >= least && length <= most, `${least} to ${most}`);
 }
 
 /** The data of a tensor that `sumsTensor` made. @param fits whether it may be so long. @param expected its length in words.
@@ -115,7 +127,8 @@ function sizes({ scales, matrix, offset }: ScaleSums): string {
   return `${scales} scales, ${matrix.length} elements${offset.length > 0 ? ', with an offset' : ''}`;
 }
 
-function addTo(a: Float64Array, b: Float64Array): Float64Array {
+/** a + b, into `a`. */
+export function addTo(a: Float64Array, b: Float64Array): Float64Array {
   for (let at = 0; at < a.length; at++) a[at] += b[at];
   return a;
 }

@@ -6,8 +6,7 @@
 // positions' weights. Where a sub-layer keeps nothing the ones alone are left, whose row of W is the bias.
 import { EspalierError } from '../shared/errors.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
-import { packedLength } from './fisher.ts';
-import { sumsTensor, wholeVector } from './normal-equations.ts';
+import { addTo, positionsFrom, sumsTensor, symmetricFrom, wholeVector } from './normal-equations.ts';
 
 /** Sums over unpadded positions; all float64. */
 export interface RefitSums {
@@ -57,25 +56,14 @@ export function refitSumsFromTensors(tensors: ReadonlyMap<string, NamedTensor>, 
   const isRows = (length: number) => length >= hiddenSize && length % hiddenSize === 0;
   const right = wholeVector(tensors, 'right', isRows, `(features + 1) * ${hiddenSize}`);
   const size = right.length / hiddenSize;
-  const [least, most] = [packedLength(size), size ** 2];
-  const one = (name: string) => wholeVector(tensors, name, (length) => length === 1, '1')[0];
-  const positions = one('positions');
-  if (!(Number.isSafeInteger(positions) && positions >= 0))
-    throw new EspalierError('protocol', `positions: got ${positions}, expected a whole number`);
-  const inRange = (length: number) => length >= least && length <= most;
+  const [targetSquares] = wholeVector(tensors, 'target_squares', (length) => length === 1, '1');
   return {
-    ...{ features: size - 1, hiddenSize, right },
-    gram: wholeVector(tensors, 'gram', inRange, `${least} to ${most}`),
-    targetSquares: one('target_squares'),
-    positions,
+    ...{ features: size - 1, hiddenSize, right, targetSquares },
+    gram: symmetricFrom(tensors, 'gram', size),
+    positions: positionsFrom(tensors),
   };
 }
 
 function sizes({ features, hiddenSize, gram }: RefitSums): string {
   return `${features} features, width ${hiddenSize}, ${gram.length} elements`;
-}
-
-function addTo(a: Float64Array, b: Float64Array): Float64Array {
-  for (let at = 0; at < a.length; at++) a[at] += b[at];
-  return a;
 }

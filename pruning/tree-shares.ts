@@ -1,6 +1,6 @@
 // How the shards of some trees (fold-tree.ts) are shared out: neighbouring shards, about equally many each, in few nodes, since
 // the sums of each node travel. A share does not change a sum, only where it is made.
-import { cutTree, type ShardSpan, splitPoint } from './fold-tree.ts';
+import { cutTree, halvesOf, isWithin, type ShardSpan } from './fold-tree.ts';
 
 /** What a share may have more or less than its part, as a part of it, where that makes fewer nodes. */
 const SLACK = 1 / 6;
@@ -35,15 +35,7 @@ export function shareTrees(spans: readonly ShardSpan[], shares: number, mostPart
 function nodesWithin(spans: readonly ShardSpan[], range: ShardSpan): ShardSpan[] {
   return spans.flatMap((node): ShardSpan[] => {
     if (node.end <= range.first || node.first >= range.end) return [];
-    if (range.first <= node.first && node.end <= range.end) return [node];
-    const middle = splitPoint(node);
-    return nodesWithin(
-      [
-        { first: node.first, end: middle },
-        { first: middle, end: node.end },
-      ],
-      range,
-    );
+    return isWithin(node, range) ? [node] : nodesWithin(halvesOf(node), range);
   });
 }
 
@@ -54,18 +46,11 @@ export async function joinNodes<T>(
   sums: readonly { readonly node: ShardSpan; readonly sum: T }[],
   add: (a: T, b: T) => Promise<T>,
 ): Promise<{ readonly node: ShardSpan; readonly sum: T }[]> {
-  const own = sums.filter(({ node }) => span.first <= node.first && node.end <= span.end);
+  const own = sums.filter(({ node }) => isWithin(node, span));
   if (own.length <= 1) return own;
-  const middle = splitPoint(span);
-  const left = await joinNodes({ first: span.first, end: middle }, own, add);
-  const right = await joinNodes({ first: middle, end: span.end }, own, add);
-  const [a, b] = [left[0], right[0]];
-  const isWhole =
-    left.length === 1 &&
-    right.length === 1 &&
-    a.node.first === span.first &&
-    a.node.end === middle &&
-    b.node.first === middle &&
-    b.node.end === span.end;
-  return isWhole ? [{ node: span, sum: await add(a.sum, b.sum) }] : [...left, ...right];
+  const halves = halvesOf(span);
+  const left = await joinNodes(halves[0], own, add);
+  const right = await joinNodes(halves[1], own, add);
+  const isWhole = [left, right].every((found, i) => found.length === 1 && isWithin(halves[i], found[0].node));
+  return isWhole ? [{ node: span, sum: await add(left[0].sum, right[0].sum) }] : [...left, ...right];
 }

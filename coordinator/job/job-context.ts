@@ -134,3 +134,35 @@ export async function storedStage<T>(
   context.emit({ kind: 'stage-finished', ...label, seconds, reused: false, ...noted(value) });
   return { value, seconds };
 }
+
+/** A stage that stores what it has found as it goes, so that a run that was killed goes on with the next part.
+ * @param stored what an earlier run had found: whole where it is `done` of all `steps`.
+ * @returns its value and the seconds that it took in all runs. */
+export async function resumedStage<T>(
+  context: Pick<JobContext, 'emit'>,
+  stage: Stage,
+  options: {
+    readonly budget: string;
+    readonly steps: number;
+    readonly stored: { readonly value: T; readonly seconds: number; readonly done: number } | null;
+    /** Goes on from what is stored. @param elapsed seconds of all runs so far. */
+    run(elapsed: () => number, progress: (done: number) => void): Promise<T>;
+    /** What is told of the value when the stage ends; null: nothing. */
+    note?(value: T): string | null;
+  },
+): Promise<{ value: T; seconds: number }> {
+  const { budget, steps, stored } = options;
+  const label = { stage, budget };
+  if (stored?.done === steps) {
+    context.emit({ kind: 'stage-finished', ...label, seconds: stored.seconds, reused: true });
+    return { value: stored.value, seconds: stored.seconds };
+  }
+  context.emit({ kind: 'stage-started', ...label, steps });
+  const start = performance.now();
+  const elapsed = () => (stored?.seconds ?? 0) + (performance.now() - start) / 1000;
+  const value = await options.run(elapsed, (done) => context.emit({ kind: 'stage-progress', ...label, done, steps }));
+  const seconds = elapsed();
+  const note = options.note?.(value) ?? null;
+  context.emit({ kind: 'stage-finished', ...label, seconds, reused: false, ...(note !== null && { note }) });
+  return { value, seconds };
+}

@@ -1,7 +1,7 @@
 // Sums of a sub-layer's normal equations, made by several workers, a share of the plan's tree each. Those of the worker that
 // solves stay there; those of the others come here, are folded as far as the tree allows, and go to it.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { ShardSpan } from '../../pruning/fold-tree.ts';
+import { isWithin, type ShardSpan } from '../../pruning/fold-tree.ts';
 import { joinNodes, shareTrees } from '../../pruning/tree-shares.ts';
 import { type BlobSource, blobOfParts } from '../../shared/blobs/blob-source.ts';
 import type { SumNode } from '../../shared/rpc/generated/espalier/v1/SumNode.ts';
@@ -112,10 +112,6 @@ function sourceOf(nodes: SumNode[]): SumSource {
   if (nodes.length > 1) return { nodes: { nodes } };
   const [{ shards = null, sums }] = nodes;
   return sums ? { sums } : { shards };
-}
-
-function isWithin({ first, end }: ShardSpan, span: ShardSpan): boolean {
-  return span.first <= first && end <= span.end;
 }
 
 /** Computes in a turn of the loop of its own: sums of a large sub-layer take a tenth of a second each. */

@@ -67,7 +67,7 @@ export async function pruneToTarget(
     seconds.evaluate += found.seconds;
   };
 
-  const searched = await maskStage(context, 'search', text, name('search'), 1, async () =>
+  const searched = await maskStage(context, { stage: 'search', budget: text, name: name('search') }, async () =>
     search(fraction, fisher.importance),
   );
   seconds.search = searched.seconds;
@@ -75,7 +75,7 @@ export async function pruneToTarget(
   await measure('search', masks);
   let tuning: readonly TuningReport[] = [];
   if (stages.includes('rearrange')) {
-    const rearranged = await maskStage(context, 'rearrange', text, name('rearrange'), 1, () =>
+    const rearranged = await maskStage(context, { stage: 'rearrange', budget: text, name: name('rearrange') }, () =>
       context.compute.rearrange(fisher.file, searched.value),
     );
     seconds.rearrange = rearranged.seconds;
@@ -132,19 +132,24 @@ export function stageQuality(
   return storedQuality(context, context.model, maskedStudent(masks), { name, budget: target.text });
 }
 
+export interface MaskStage {
+  readonly stage: 'search' | 'rearrange';
+  /** What events call it. */
+  readonly budget: string;
+  /** Of the stored stage. */
+  readonly name: string;
+  /** What progress is told of; left out: there is none. */
+  readonly steps?: number;
+}
+
 /** Masks, from the state or made. */
 export function maskStage(
   context: JobContext,
-  stage: 'search' | 'rearrange',
-  budget: string,
-  name: string,
-  steps: number,
+  { stage, budget, name, steps = 1 }: MaskStage,
   make: (progress: (done: number) => void) => Promise<Masks>,
 ): Promise<{ value: Masks; seconds: number }> {
   return storedStage<Masks>(context, stage, {
-    name,
-    budget,
-    steps,
+    ...{ name, budget, steps },
     async read() {
       const stored = await context.home.readTensors(name);
       return stored && { value: masksFromTensors(stored.tensors), seconds: Number(stored.meta.seconds) };

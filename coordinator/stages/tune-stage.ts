@@ -2,7 +2,7 @@
 // one.
 import type { Masks } from '../../pruning/masks.ts';
 import type { TuningSettings } from '../../pruning/tuning.ts';
-import type { JobContext } from '../job/job-context.ts';
+import { type JobContext, resumedStage } from '../job/job-context.ts';
 import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
 import { tuningFromTensors, tuningToTensors } from './tune-state.ts';
 
@@ -22,36 +22,29 @@ export async function tuneStage(
   context: JobContext,
   { teacher, student, settings, budget, name }: TuneStage,
 ): Promise<{ readonly value: TuningProgress; readonly seconds: number }> {
-  const stored = await context.home.readTensors(name);
-  const steps = tunableSteps(student).length;
-  const resumed = stored && tuningFromTensors(stored, student);
-  const before = resumed === null ? 0 : Number(stored?.meta.seconds ?? 0);
-  if (resumed !== null && resumed.reports.length === steps) {
-    context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds: before, reused: true });
-    return { value: resumed, seconds: before };
-  }
-  context.emit({ kind: 'stage-started', stage: 'tune', budget, steps });
-  const start = performance.now();
-  const elapsed = () => before + (performance.now() - start) / 1000;
-  const value = await runTune(
-    context,
-    { teacher, student, settings, resumed },
-    {
-      store: (progress) =>
-        context.home.writeTensors(name, tuningToTensors(progress), { seconds: elapsed(), reports: progress.reports }),
-      progress: (done) => context.emit({ kind: 'stage-progress', stage: 'tune', budget, done, steps }),
-    },
-  );
-  const seconds = elapsed();
-  context.emit({ kind: 'stage-finished', stage: 'tune', budget, seconds, reused: false, ...untuned(value) });
-  return { value, seconds };
+  const tensors = await context.home.readTensors(name);
+  const resumed = tensors && tuningFromTensors(tensors, student);
+  return resumedStage<TuningProgress>(context, 'tune', {
+    budget,
+    steps: tunableSteps(student).length,
+    stored: resumed && { value: resumed, seconds: Number(tensors.meta.seconds ?? 0), done: resumed.reports.length },
+    run: (elapsed, progress) =>
+      runTune(
+        context,
+        { teacher, student, settings, resumed },
+        {
+          store: (found) =>
+            context.home.writeTensors(name, tuningToTensors(found), { seconds: elapsed(), reports: found.reports }),
+          progress,
+        },
+      ),
+    note: untuned,
+  });
 }
 
-function untuned({ reports }: TuningProgress): { note?: string } {
+function untuned({ reports }: TuningProgress): string | null {
   const left = reports
     .filter(({ rung }) => rung === 'unscaled')
     .map(({ layer, subLayer }) => `layer ${layer} ${subLayer}`);
-  return left.length === 0
-    ? {}
-    : { note: `no damping lowered the held-out residual of ${left.join(', ')}: scales of 1 kept` };
+  return left.length === 0 ? null : `no damping lowered the held-out residual of ${left.join(', ')}: scales of 1 kept`;
 }

@@ -1,7 +1,7 @@
 // Variants of the gradual method beside its default as Markdown: a summary of all cells, then every model and budget.
 import { DEFAULT_VARIANT } from './ablation-variants.ts';
 import { pairedScores, type StudyRecord } from './study-record.ts';
-import { summary } from './summary.ts';
+import { signed, spread, summary } from './summary.ts';
 
 export interface AblationRecord extends StudyRecord {
   readonly variant: string;
@@ -126,9 +126,3 @@ function modelRows(cells: readonly AblationCell[]): string[] {
 }
 
 const row = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
-const signed = (value: number) => `${value >= 0 ? '+' : ''}${value.toFixed(2)}`;
-
-function spread(values: readonly number[], show = (value: number) => value.toFixed(2)): string {
-  const { mean, deviation } = summary(values);
-  return `${show(mean)} ± ${deviation.toFixed(2)}`;
-}

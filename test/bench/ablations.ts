@@ -9,27 +9,18 @@
 import { parseArgs } from 'node:util';
 import { DEFAULT_VARIANT, VARIANTS, variantOf } from './ablation-variants.ts';
 import { ABLATIONS_HEADING, type AblationRecord, ablationsTable } from './ablations-table.ts';
-import { PUBLISHED } from './published-quality.ts';
 import { runStudy } from './run-study.ts';
 import { mergedRecords, readRecords, textOfRecords, withSection, writeAside } from './study-file.ts';
+import { GRADUAL_STUDY_FLAGS } from './study-flags.ts';
 import { studyRecord } from './study-record.ts';
 
 const NAMES = Object.keys(VARIANTS);
 
 const { values: flags } = parseArgs({
   options: {
-    models: { type: 'string' },
-    data: { type: 'string' },
-    results: { type: 'string' },
+    ...GRADUAL_STUDY_FLAGS,
     merge: { type: 'string' },
-    table: { type: 'string' },
     variants: { type: 'string', default: NAMES.join(',') },
-    seeds: { type: 'string', default: '0,1,2,3,4' },
-    only: { type: 'string', default: Object.keys(PUBLISHED).join(',') },
-    budgets: { type: 'string', default: '0.5,0.4,0.3,0.2' },
-    samples: { type: 'string', default: '2048' },
-    device: { type: 'string', default: 'auto' },
-    workers: { type: 'string' },
     worker: { type: 'string' },
   },
 });

@@ -1,5 +1,5 @@
-// How many operations the host issues to a GPU for each stage, counted on a CPU: BERT-base's layers and the plan and branches that a
-// GPU takes, on tensors so narrow that little is computed; and the CPU time of a stage, which with few samples is the host's. A
+// How many operations the host issues to a GPU for each stage, counted on a CPU: BERT-base's layers and the plan and branches
+// that a GPU takes, on tensors so narrow that little is computed; and the CPU time of a stage, which with few samples is the host's. A
 // minute with all of them.
 //   node dist/test/bench/host.js [mnli-like|squad-like [SAMPLES]]
 import path from 'node:path';

@@ -1,6 +1,6 @@
 // Methods beside each other as Markdown: means over seeds, differences of the same seeds, and what the last method must reach.
 import type { StudyRecord } from './study-record.ts';
-import { summary } from './summary.ts';
+import { signed, spread, summary } from './summary.ts';
 
 /** One pruned model of the comparison. */
 export interface MethodRecord extends StudyRecord {
@@ -47,9 +47,9 @@ export function methodsTable(records: readonly MethodRecord[], methods: readonly
           `${model} (dense ${(100 * runs(first)[0].dense).toFixed(2)})`,
           budget,
           ...methods.map((method) =>
-            isBelow && method === last ? `**${text(scores(method))}**` : text(scores(method)),
+            isBelow && method === last ? `**${spread(scores(method))}**` : spread(scores(method)),
           ),
-          `${signed(summary(differences).mean)} ± ${summary(differences).deviation.toFixed(2)}, ${won} of ${seeds.length}`,
+          `${spread(differences, signed)}, ${won} of ${seeds.length}`,
           goal ?? '',
           divergences.length === 0 ? '' : summary(divergences).mean.toFixed(3),
           Math.max(...runs(last).map(({ macs }) => macs)).toFixed(4),
@@ -77,13 +77,4 @@ export function methodsTable(records: readonly MethodRecord[], methods: readonly
     `|${' --- |'.repeat(6 + methods.length)}`,
     ...rows,
   ].join('\n')}\n`;
-}
-
-function text(values: readonly number[]): string {
-  const { mean, deviation } = summary(values);
-  return `${mean.toFixed(2)} ± ${deviation.toFixed(2)}`;
-}
-
-function signed(value: number): string {
-  return `${value >= 0 ? '+' : ''}${value.toFixed(2)}`;
 }

@@ -6,24 +6,15 @@
 // The evaluation data only reports: nothing is chosen by it.
 import { parseArgs } from 'node:util';
 import { METHODS_HEADING, type MethodRecord, methodsTable } from './methods-table.ts';
-import { PUBLISHED } from './published-quality.ts';
 import { runStudy } from './run-study.ts';
 import { readRecords, textOfRecords, withSection, writeAside } from './study-file.ts';
+import { GRADUAL_STUDY_FLAGS } from './study-flags.ts';
 import { studyRecord } from './study-record.ts';
 
 const { values: flags } = parseArgs({
   options: {
-    models: { type: 'string' },
-    data: { type: 'string' },
-    results: { type: 'string' },
-    table: { type: 'string' },
+    ...GRADUAL_STUDY_FLAGS,
     methods: { type: 'string', default: 'paper,gradual' },
-    seeds: { type: 'string', default: '0,1,2,3,4' },
-    only: { type: 'string', default: Object.keys(PUBLISHED).join(',') },
-    budgets: { type: 'string', default: '0.5,0.4,0.3,0.2' },
-    samples: { type: 'string', default: '2048' },
-    device: { type: 'string', default: 'auto' },
-    workers: { type: 'string' },
   },
 });
 if (!flags.models || !flags.data || !flags.results) throw new Error('methods: expected --models, --data and --results');

@@ -8,11 +8,11 @@
 import { parseArgs } from 'node:util';
 import type { PruneReport } from '../../coordinator/prune-report.ts';
 import type { PruneSettings } from '../../coordinator/prune-settings.ts';
-import { PUBLISHED } from './published-quality.ts';
 import { qualityTable } from './quality-table.ts';
 import { runStudy } from './run-study.ts';
 import { SEARCHES_HEADING, searchOf, searchTable } from './search-table.ts';
 import { readRecords, textOfRecords, withBeginning, withSection, writeAside } from './study-file.ts';
+import { STUDY_FLAGS } from './study-flags.ts';
 
 /** One pruned model of the study. */
 export interface QualityRecord {
@@ -38,17 +38,10 @@ const SAMPLES = 2048;
 
 const { values: flags } = parseArgs({
   options: {
-    models: { type: 'string' },
-    data: { type: 'string' },
-    results: { type: 'string' },
-    table: { type: 'string' },
-    seeds: { type: 'string', default: '0,1,2,3,4' },
-    only: { type: 'string', default: Object.keys(PUBLISHED).join(',') },
+    ...STUDY_FLAGS,
     damping: { type: 'string', default: 'ridge' },
     budgets: { type: 'string', default: '0.7,0.6,0.5,0.4,0.3' },
     searches: { type: 'string', default: 'paper' },
-    device: { type: 'string', default: 'auto' },
-    workers: { type: 'string' },
   },
 });
 if (!flags.models || !flags.data || !flags.results) throw new Error('quality: expected --models, --data and --results');

@@ -25,7 +25,8 @@ before(async () => {
   [usual] = await prune('usual', { workers: '1' });
 });
 
-/** Prunes to one half by the published method with the evaluation data, unless the flags say otherwise; of a flag given twice the later counts. */
+/** Prunes to one half by the published method with the evaluation data, unless the flags say otherwise; of a flag given twice the
+ * later counts. */
 function prune(out: string, flags: Readonly<Record<string, string | true | null>> = {}): Promise<PruneReport[]> {
   const all: Record<string, string | true | null> = {
     ...{ data: at('train.jsonl'), eval: at('dev.jsonl'), budget: '0.5', samples: '48', method: 'paper', out: at(out) },

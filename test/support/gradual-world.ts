@@ -1,16 +1,19 @@
 // A job for tests of gradual pruning whose workers are made up: what a task answers is decided by what it is asked, and by
 // nothing else, so that equal answers mean equal requests. The job's home is a folder.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { rearrangeFromFile } from '../../coordinator/job/fisher-file.ts';
 import type { JobContext } from '../../coordinator/job/job-context.ts';
+import { maskedStudent, type Student } from '../../coordinator/job/student.ts';
 import type { JobEvent } from '../../coordinator/job-events.ts';
 import { planSamples } from '../../coordinator/stages/plan.ts';
 import { StateFiles } from '../../coordinator/store/state-files.ts';
 import type { RunOptions } from '../../coordinator/workers/task-run.ts';
 import type { TaskResult, TaskSpec } from '../../coordinator/workers/task-spec.ts';
 import { packedLength } from '../../pruning/fisher.ts';
+import { denseMasks } from '../../pruning/masks.ts';
 import { randomStream } from '../../pruning/random.ts';
 import type { MaskSet } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
@@ -196,4 +199,22 @@ function identity({ headMask, neuronMask, headScales, neuronScales, patches }: M
     [...(neuronMask as Uint8Array)].join(''),
     (patches ?? []).map(({ layer, subLayer, part, blob }) => [layer, subLayer, ...(part ? [part] : []), blob?.digest]),
   ];
+}
+
+/** Of a world's model of two layers with two heads and six neurons: layer 0 without its second head, layer 1 without any neuron. */
+export function prunedStudent(): Student {
+  const masks = denseMasks(2, 2, 6);
+  masks.headMask[1] = 0;
+  masks.neuronMask.fill(0, 6);
+  return maskedStudent(masks);
+}
+
+/** Runs a test in a folder that is there until it has ended. */
+export async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-gradual-'));
+  try {
+    await use(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }

@@ -16,8 +16,7 @@ export interface PreparedCalls {
 export function withPreparedOps(native: TensorflowBinding & Partial<PreparedCalls>): TensorflowBinding {
   const { prepareOp, runOp, results } = native;
   if (prepareOp === undefined || runOp === undefined || results === undefined) return native;
-  const byText = new Map<string, number>();
-  // An engine hands over the same list again and again.
+  // An engine has one list for equal attributes, and hands it over again and again.
   const byList = new Map<string, WeakMap<readonly OpAttribute[], number>>();
 
   const numberOf = (name: string, attributes: readonly OpAttribute[], outputs: number): number => {
@@ -27,11 +26,10 @@ export function withPreparedOps(native: TensorflowBinding & Partial<PreparedCall
       byList.set(name, lists);
     }
     let number = lists.get(attributes);
-    if (number !== undefined) return number;
-    const text = `${name}:${outputs}:${attributes.map((own) => `${own.name}/${own.type}/${own.value}`).join()}`;
-    number = byText.get(text) ?? prepareOp(name, attributes, outputs);
-    byText.set(text, number);
-    lists.set(attributes, number);
+    if (number === undefined) {
+      number = prepareOp(name, attributes, outputs);
+      lists.set(attributes, number);
+    }
     return number;
   };
 

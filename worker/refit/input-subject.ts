@@ -6,7 +6,8 @@ import {
   inputSumsFromTensors,
   inputSumsToTensors,
 } from '../../pruning/input-equations.ts';
-import type { InputPart } from '../../pruning/refit-part.ts';
+import type { SubLayer } from '../../pruning/masks.ts';
+import { type InputPart, projectionsOf } from '../../pruning/refit-part.ts';
 import { subLayerOf } from '../../pruning/sub-layers.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
@@ -48,7 +49,7 @@ export function inputSubject(
   const [own, taught] = [linearOf(pair.student), linearOf(kept)];
   if (own === null || taught === null)
     throw new EspalierError('protocol', `${name}: got masks that keep nothing there, expected something`);
-  const columns = partOf(part, inputFactors(config, subLayer));
+  const columns = columnsOf(part, subLayer, inputFactors(config, subLayer));
   const rows = panelRows(ops, inputColumns(hiddenSize));
   // First tokens alone ask in the last layer of a sequence classifier, and go through its FFN.
   const isFirst = readsFirst(pair, layer) && (subLayer === 'ffn' || part === 'query');
@@ -74,9 +75,10 @@ interface Columns {
   readonly factors: readonly number[];
 }
 
-function partOf(part: InputPart, factors: readonly number[]): Columns {
-  const [first, count] = part === 'query' ? [0, 1] : part === 'key_value' ? [1, 2] : [0, factors.length];
-  return { first, of: factors.length, factors: factors.slice(first, first + count) };
+function columnsOf(part: InputPart, subLayer: SubLayer, factors: readonly number[]): Columns {
+  // Keys and values come after queries.
+  const first = part === 'key_value' ? 1 : 0;
+  return { first, of: factors.length, factors: factors.slice(first, first + projectionsOf(part, subLayer)) };
 }
 
 /** Float64 in the checkpoint's units, so that errors of all projections count as the model has them. */

@@ -124,7 +124,7 @@ function nodeName({ first, end }: ShardRange): string {
 }
 
 /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */
-export function subLayerSums(context: TaskContext, summed: SummedSubLayer, shards: ShardRange): DeviceSums {
+function subLayerSums(context: TaskContext, summed: SummedSubLayer, shards: ShardRange): DeviceSums {
   shardsOf(summed.pair.plan, shards);
   const { pair, step, projection, given } = summed;
   return foldShards(context.ops, shards, (shard) =>

@@ -1,5 +1,5 @@
-// Which projections a step fits anew, in which order: of each sub-layer its inputs, where they are fitted at all, then its output on
-// the features that these give it.
+// Which projections a step fits anew, in which order: of each sub-layer its inputs, where they are fitted at all, then its output
+// on the features that these give it.
 import type { ModelConfig } from '../../../checkpoint/model-config.ts';
 import { hasHeadDense } from '../../../checkpoint/weight-names.ts';
 import type { Masks } from '../../../pruning/masks.ts';

@@ -1,5 +1,5 @@
-// Stage "rearrange" of a gradual step: which heads and neurons of each layer go, their number being the search's, by the cross terms
-// of each sample's gradients at the student that the step starts from. The gradients lie in the scratch folder, those of one
+// Stage "rearrange" of a gradual step: which heads and neurons of each layer go, their number being the search's, by the cross
+// terms of each sample's gradients at the student that the step starts from. The gradients lie in the scratch folder, those of one
 // student at a time: masks are stored, and whoever goes on without them computes the gradients again.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -37,7 +37,7 @@ export class StepRearrangement {
   ): Promise<{ value: Masks; seconds: number }> {
     const { calibration, compute } = this.#context;
     const steps = calibration.plan.shards.length;
-    return maskStage(this.#context, 'rearrange', step, name, steps, async (progress) => {
+    return maskStage(this.#context, { stage: 'rearrange', budget: step, name, steps }, async (progress) => {
       const file = await this.#gradients(student, progress);
       return compute.rearrange(file, masks, openVariables(importance, student.masks));
     });

@@ -9,7 +9,6 @@ import {
   inputSumsFromTensors,
   inputSumsToTensors,
 } from '../../../pruning/input-equations.ts';
-import type { SubLayer } from '../../../pruning/masks.ts';
 import { patchToTensors } from '../../../pruning/patch.ts';
 import { UNCHANGED } from '../../../pruning/refit.ts';
 import {
@@ -18,7 +17,7 @@ import {
   refitSumsFromTensors,
   refitSumsToTensors,
 } from '../../../pruning/refit-equations.ts';
-import type { RefitPart } from '../../../pruning/refit-part.ts';
+import { projectionsOf, type RefitPart } from '../../../pruning/refit-part.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit-settings.ts';
 import { stepOf } from '../../../pruning/sub-layers.ts';
 import { EspalierError } from '../../../shared/errors.ts';
@@ -68,7 +67,8 @@ export interface RefitObserver {
   progress?(done: number): void;
 }
 
-/** Refits all sub-layers, in the order in which they run, those that keep nothing too: their bias is left. Returns, or throws, when no call of `store` goes on any more. @returns all of them. */
+/** Refits all sub-layers, in the order in which they run, those that keep nothing too: their bias is left. Returns, or throws,
+ * when no call of `store` goes on any more. @returns all of them. */
 export function runRefit(
   context: JobContext,
   input: RefitInput,
@@ -213,11 +213,6 @@ async function solvePart(
       ...{ rung, heldOutBefore, heldOutAfter, tried },
     },
   };
-}
-
-function projectionsOf(part: RefitPart, subLayer: SubLayer): number {
-  if (part === 'key_value') return 2;
-  return part === 'input' && subLayer === 'attention' ? 3 : 1;
 }
 
 interface NamedWeights {

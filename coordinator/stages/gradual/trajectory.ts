@@ -7,7 +7,7 @@ import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { GradualSettings } from '../../gradual-settings.ts';
 import type { Costs } from '../../job/budget.ts';
-import type { JobContext } from '../../job/job-context.ts';
+import { type JobContext, resumedStage } from '../../job/job-context.ts';
 import { maskedStudent, type Student } from '../../job/student.ts';
 import type { GradualStepReport } from '../../prune-report.ts';
 import type { CostKind, MaskSearch, SplitSearch } from '../find-masks.ts';
@@ -18,7 +18,7 @@ import { type StudentGradients, storedGradients } from './gradients.ts';
 import { patchesToFit } from './patches-to-fit.ts';
 import type { StepRearrangement, StepStart } from './rearrange-step.ts';
 import { runRefit, withRefitted } from './refit.ts';
-import { readRefit, type StoredRefit, storeRefit } from './refit-state.ts';
+import { readRefit, storeRefit } from './refit-state.ts';
 import {
   closestOf,
   type FoundMasks,
@@ -71,8 +71,8 @@ export interface TrajectoryParts {
   readonly costs: Pick<Costs, 'tokens'>;
   readonly dense: DenseModel;
   readonly settings: GradualSettings;
-  /** What a step tries, and keeps the one of the least divergence; null, or left out: what the search finds. */
-  readonly splits?: SplitSearch | null;
+  /** What a step tries, and keeps the one of the least divergence; null: what the search finds. */
+  readonly splits: SplitSearch | null;
   /** null: what the search finds is kept. */
   readonly rearrangement: StepRearrangement | null;
   /** Folder of the plan's stages. */
@@ -151,7 +151,7 @@ export class Trajectory {
   /** Whether what a step keeps is judged by divergence: only where something judges. */
   get #isJudged(): boolean {
     const { plan } = this.#context.calibration;
-    return Boolean(this.#parts.splits) && plan.fitShards < plan.shards.length;
+    return this.#parts.splits !== null && plan.fitShards < plan.shards.length;
   }
 
   /** What a step tries, each with its masks; null: the search's. */
@@ -184,16 +184,12 @@ export class Trajectory {
     if (known !== undefined) return known;
     const { search, rearrangement } = this.#parts;
     const start = await this.#startOf(share);
-    const { step } = place;
     const searched = await maskStage(
       this.#context,
-      'search',
-      step,
-      this.#name(place, 'masks'),
-      1,
+      { stage: 'search', budget: place.step, name: this.#name(place, 'masks') },
       async () => masks ?? search(share, start.importance, start.student.masks),
     );
-    const named = { step, name: this.#name(place, 'rearranged') };
+    const named = { step: place.step, name: this.#name(place, 'rearranged') };
     const rearranged = await rearrangement?.rearrange(searched.value, start, named);
     const found: FoundMasks = {
       value: (rearranged ?? searched).value,
@@ -210,41 +206,34 @@ export class Trajectory {
     return { student, importance };
   }
 
-  // Stored patch by patch, so that a run that was killed goes on with the next one.
   async #refit(place: StepPlace, start: Student, gradients: StudentGradients): Promise<RefittedStudent> {
     const context = this.#context;
     const { settings } = this.#parts;
     const name = this.#name(place, 'refit');
-    const stage = { stage: 'refit', budget: place.step } as const;
-    const steps = patchesToFit(start.masks, context.checkpoint.config, settings).length;
-    const told = ({ refitted, seconds }: StoredRefit): RefittedStudent => ({
+    const resumed = await readRefit(context, name, start, settings);
+    let stored = resumed.refitted.length;
+    const { value: refitted, seconds } = await resumedStage(context, 'refit', {
+      budget: place.step,
+      steps: patchesToFit(start.masks, context.checkpoint.config, settings).length,
+      stored: { value: resumed.refitted, seconds: resumed.seconds, done: stored },
+      run: (elapsed, progress) =>
+        runRefit(
+          context,
+          { student: start, gradients, resumed: resumed.refitted, settings },
+          {
+            async store(found) {
+              await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);
+              stored = found.length;
+            },
+            progress,
+          },
+        ),
+    });
+    return {
       student: withRefitted(start, refitted),
       reports: refitted.flatMap((found) => found.reports),
       seconds,
-    });
-    const resumed = await readRefit(context, name, start, settings);
-    if (resumed.refitted.length === steps) {
-      context.emit({ kind: 'stage-finished', ...stage, seconds: resumed.seconds, reused: true });
-      return told(resumed);
-    }
-    context.emit({ kind: 'stage-started', ...stage, steps });
-    const startMs = performance.now();
-    const elapsed = () => resumed.seconds + (performance.now() - startMs) / 1000;
-    let stored = resumed.refitted.length;
-    const refitted = await runRefit(
-      context,
-      { student: start, gradients, resumed: resumed.refitted, settings },
-      {
-        async store(found) {
-          await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);
-          stored = found.length;
-        },
-        progress: (done) => context.emit({ kind: 'stage-progress', ...stage, done, steps }),
-      },
-    );
-    const seconds = elapsed();
-    context.emit({ kind: 'stage-finished', ...stage, seconds, reused: false });
-    return told({ refitted, seconds });
+    };
   }
 
   // The paper's tuning in the refit's place, to the dense model's outputs. Scales of the step before are forgotten: damping pulls

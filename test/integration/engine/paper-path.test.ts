@@ -71,7 +71,7 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const)
 
     const denseModel = new DenseModel(context, 'plan');
     const settings = gradualSettings({ steps: 'one', refit: 'scales', positionWeights: 'equal' });
-    const parts = { cost: 'macs', search, costs, dense: denseModel, settings } as const;
+    const parts = { cost: 'macs', search, splits: null, costs, dense: denseModel, settings } as const;
     const trajectory = new Trajectory(context, { ...parts, prefix: 'plan', rearrangement: null });
     const found = await trajectory.prune(budget);
     const { importance } = await denseModel.gradients();

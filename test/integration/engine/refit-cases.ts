@@ -1,20 +1,55 @@
 // A refit's positions by the float64 reference encoder, samples and token gradients for it.
+import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import type { Plan } from '../../../dataset/plan.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { randomStream } from '../../../pruning/random.ts';
+import type { RefitReport } from '../../../pruning/refit.ts';
 import type { InputPart } from '../../../pruning/refit-part.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
 import type { ShardRange } from '../../../worker/tasks/task-context.ts';
 import { stretchesOf } from '../../../worker/tuning/stretch.ts';
-import type { RefitCase } from '../../support/direct-refit.ts';
+import { directError, directRefit, joinCases, type RefitCase } from '../../support/direct-refit.ts';
+import { tolerance } from '../../support/engine-under-test.ts';
 import type { ReferenceEncoder } from '../../support/reference-encoder.ts';
 import { keptFeatures, outputWeight, type SubLayerPlace } from '../../support/reference-sums.ts';
+import { assertWithin, largestGap, tensorOf } from './results.ts';
 import { encoderInput, HEADS, LAYERS, maskValues, NEURONS } from './tiny-model.ts';
 
 export const STEPS = 2 * LAYERS;
+
+// Features and targets are float32 after up to three layers, right to 5e-6 of the largest (oracle.test.ts), and so are errors that
+// are read from sums (6e-7 was seen; with TF32 5e-4). What a ridge makes of them may be moved by 1 / λ times as much, in
+// proportion (3e-5 was seen with λ of 0.01; with TF32 3e-3).
+export const TOLERANCE = tolerance({ float32: 2e-4, tf32: 2e-2 });
+export const ERRORS = tolerance({ float32: 5e-6, tf32: 5e-3 });
+export const SETTINGS = { lambdas: [0.01, 0.1, 1] };
+
+export function reportOf(tensors: readonly NamedTensor[]): RefitReport {
+  return JSON.parse(new TextDecoder().decode(tensorOf(tensors, 'report').data as Uint8Array)) as RefitReport;
+}
+
+/** Asserts that a refit's report has the held-out errors of direct solutions for SETTINGS, and that it took the least.
+ * @returns what the projection should be. */
+export function assertLadder(
+  report: RefitReport,
+  fitted: RefitCase,
+  judge: RefitCase,
+  what: string,
+): ArrayLike<number> {
+  const { lambdas } = SETTINGS;
+  const errors = lambdas.map((lambda) => directError(judge, directRefit(fitted, lambda)));
+  errors.push(directError(judge, judge.current));
+  const tried = report.tried.map((rung) => rung.heldOut!);
+  assertWithin(largestGap(tried, errors), ERRORS, `${what}: held-out errors`);
+  assert.equal(report.heldOutAfter, Math.min(...tried), what);
+  const best = report.tried.findIndex(({ rung }) => rung === report.rung);
+  assert.equal(report.refitted, best < lambdas.length, what);
+  return best === lambdas.length ? fitted.current : directRefit(joinCases([fitted, judge]), lambdas[best]);
+}
 
 /** Samples of a plan's shards in the order in which tasks go through them. */
 export function samplesInOrder({ samples, shards }: Plan, { first, end }: ShardRange): EncodedSample[] {
@@ -23,21 +58,25 @@ export function samplesInOrder({ samples, shards }: Plan, { first, end }: ShardR
     .flatMap(({ batches }) => batches.flatMap(({ members }) => Array.from(members, (member) => samples[member])));
 }
 
-/** What a refit of a place learns from shards, by the definition.
- * @param student the model with the student's patches in place (patches.ts), of which masks leave a part.
- * @param weights of all positions of these shards in the tasks' order, also of those that do not count; null: 1. */
+export interface CaseModels {
+  readonly dense: ReferenceEncoder;
+  /** The model with the student's patches in place (patches.ts), of which masks leave a part. */
+  readonly student: ReferenceEncoder;
+  readonly masks: Masks;
+}
+
+export interface CaseShards {
+  readonly plan: Plan;
+  readonly range: ShardRange;
+  /** Of all positions of these shards in the tasks' order, also of those that do not count; null: 1. */
+  readonly weights: ArrayLike<number> | null;
+}
+
+/** What a refit of a place learns from shards, by the definition. */
 export function refitCase(
-  {
-    dense: teacher,
-    student,
-    masks,
-  }: Readonly<Record<'dense' | 'student', ReferenceEncoder>> & { readonly masks: Masks },
+  { dense: teacher, student, masks }: CaseModels,
   place: SubLayerPlace,
-  {
-    plan,
-    range,
-    weights,
-  }: { readonly plan: Plan; readonly range: ShardRange; readonly weights: ArrayLike<number> | null },
+  { plan, range, weights }: CaseShards,
 ): RefitCase {
   const { hiddenSize, task } = teacher.config;
   const byToken = task === 'question-answering' || task === 'token-classification';
@@ -66,20 +105,11 @@ export function refitCase(
 }
 
 /** What a refit of input projections learns from shards, by the definition: x are the student's inputs of the sub-layer, r what
- * the dense model's projections make of its own; `current` is [D + 1, rows of the patch].
- * @param student and @param weights as of `refitCase`. */
+ * the dense model's projections make of its own; `current` is [D + 1, rows of the patch]. */
 export function inputCase(
-  {
-    dense: teacher,
-    student,
-    masks,
-  }: Readonly<Record<'dense' | 'student', ReferenceEncoder>> & { readonly masks: Masks },
+  { dense: teacher, student, masks }: CaseModels,
   place: SubLayerPlace & { readonly part: InputPart },
-  {
-    plan,
-    range,
-    weights,
-  }: { readonly plan: Plan; readonly range: ShardRange; readonly weights: ArrayLike<number> | null },
+  { plan, range, weights }: CaseShards,
 ): RefitCase {
   const { hiddenSize, task } = teacher.config;
   const byToken = task === 'question-answering' || task === 'token-classification';

@@ -1,32 +1,38 @@
 // Refits of input projections on the engine against direct weighted least squares of the float64 reference encoder's states, with
 // refitted inputs and outputs before them; the same bits from the parts of any cut; and what is refused. Tolerances as of
-// refit.test.ts: the widths here are larger than the number of weights that a float32 state moves.
+// refit-cases.ts: the widths here are larger than the number of weights that a float32 state moves.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { cutTree, foldCut } from '../../../pruning/fold-tree.ts';
 import { addInputSumsTo, inputSumsFromTensors, inputSumsToTensors } from '../../../pruning/input-equations.ts';
 import type { Masks } from '../../../pruning/masks.ts';
 import type { Patch } from '../../../pruning/patch.ts';
-import { DEFAULT_REFIT_SETTINGS, type RefitReport } from '../../../pruning/refit.ts';
+import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { inputParts } from '../../../pruning/refit-part.ts';
 import { keptVariables, subLayerOf } from '../../../pruning/sub-layers.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { runRefit } from '../../../worker/tasks/refit.ts';
 import { type RefitTaskInput, runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
-import { directError, directRefit, joinCases } from '../../support/direct-refit.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
-import { tolerance } from '../../support/engine-under-test.ts';
 import { patchedModel, patchSource, randomPatch } from './patches.ts';
-import { gradientFiles, hasStretches, inputCase, STEPS, weightsOf } from './refit-cases.ts';
+import {
+  assertLadder,
+  ERRORS,
+  gradientFiles,
+  hasStretches,
+  inputCase,
+  reportOf,
+  SETTINGS,
+  STEPS,
+  TOLERANCE,
+  weightsOf,
+} from './refit-cases.ts';
 import { Desk, maskSet } from './request-desk.ts';
 import { assertSameBits, assertWithin, byName, largestGap, numbers, tensorOf } from './results.ts';
 import { halfMasks, keeping, LAYERS, NEURONS, randomSamples, tinyModel } from './tiny-model.ts';
 
-const TOLERANCE = tolerance({ float32: 2e-4, tf32: 2e-2 });
-const ERRORS = tolerance({ float32: 5e-6, tf32: 5e-3 });
 const LENGTHS = Array.from({ length: 30 }, (_, i) => 1 + ((i * 7) % 12));
-const SETTINGS = { lambdas: [0.01, 0.1, 1] };
 const MEAN = 1.3;
 const MASKS = halfMasks('student');
 
@@ -90,16 +96,7 @@ for (const [name, [architecture, head, fields]] of Object.entries(MODELS))
               settings: SETTINGS,
             });
             const report = reportOf(found);
-            const errors = SETTINGS.lambdas.map((lambda) => directError(judge, directRefit(fitted, lambda)));
-            errors.push(directError(judge, judge.current));
-            const tried = report.tried.map((rung) => rung.heldOut!);
-            assertWithin(largestGap(tried, errors), ERRORS, `${what}: held-out errors`);
-            assert.equal(report.heldOutAfter, Math.min(...tried), what);
-            const best = report.tried.findIndex(({ rung }) => rung === report.rung);
-            const expected =
-              best === SETTINGS.lambdas.length
-                ? fitted.current
-                : directRefit(joinCases([fitted, judge]), SETTINGS.lambdas[best]);
+            const expected = assertLadder(report, fitted, judge, what);
             const { hiddenSize: rows } = fitted;
             assert.deepEqual([...tensorOf(found, 'weight').shape], [rows, config.hiddenSize]);
             assert.deepEqual([...tensorOf(found, 'bias').shape], [rows]);
@@ -331,7 +328,3 @@ test('parts that a sub-layer lacks, inputs of nothing, and sums of something els
   const spoilt = { ...sums[0], data: (sums[0].data as Float64Array).with(3, Number.NaN) };
   await assert.rejects(desk.run(desk.refit(await fitOf([spoilt, sums[1]]))), { code: 'not_finite' });
 });
-
-function reportOf(tensors: readonly NamedTensor[]): RefitReport {
-  return JSON.parse(new TextDecoder().decode(tensorOf(tensors, 'report').data as Uint8Array)) as RefitReport;
-}

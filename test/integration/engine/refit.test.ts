@@ -1,27 +1,25 @@
 // Refits on the engine against direct weighted least squares of the float64 reference encoder's activations: every sub-layer,
 // with patches before it, weights of positions, and sub-layers of which nothing is kept.
-//
-// Tolerances: features and targets are float32 after up to three layers, right to 5e-6 of the largest (oracle.test.ts), and so are
-// errors that are read from sums (6e-7 was seen; with TF32 5e-4). What a ridge makes of them may be moved by 1 / λ times as much,
-// in proportion (3e-5 was seen with λ of 0.01; with TF32 3e-3).
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { SubLayer } from '../../../pruning/masks.ts';
-import type { RefitReport } from '../../../pruning/refit.ts';
-import type { NamedTensor } from '../../../shared/tensor.ts';
 import { runRefit } from '../../../worker/tasks/refit.ts';
-import { directError, directRefit, joinCases } from '../../support/direct-refit.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
-import { tolerance } from '../../support/engine-under-test.ts';
 import { patchedModel, patchSource, randomPatch } from './patches.ts';
-import { gradientFiles, hasStretches, refitCase, weightsOf } from './refit-cases.ts';
+import {
+  assertLadder,
+  gradientFiles,
+  hasStretches,
+  refitCase,
+  reportOf,
+  SETTINGS,
+  TOLERANCE,
+  weightsOf,
+} from './refit-cases.ts';
 import { assertWithin, largestGap, numbers, tensorOf } from './results.ts';
 import { halfMasks, keeping, LAYERS, NEURONS, randomSamples, tinyModel } from './tiny-model.ts';
 
-const TOLERANCE = tolerance({ float32: 2e-4, tf32: 2e-2 });
-const ERRORS = tolerance({ float32: 5e-6, tf32: 5e-3 });
 const LENGTHS = Array.from({ length: 48 }, (_, i) => 1 + ((i * 7) % 12));
-const SETTINGS = { lambdas: [0.01, 0.1, 1] };
 
 const MODELS = {
   'single label, BERT, gelu': ['Bert', 'SequenceClassification', {}],
@@ -39,10 +37,6 @@ const STUDENTS = {
   'nothing left of the first, the middle and the last layer': keeping([[], [1], []], [[3, 8], [], N]),
   'nothing left of the last FFN': keeping([[0, 1], [0], [2]], [N, [1], []]),
 };
-
-export function reportOf(tensors: readonly NamedTensor[]): RefitReport {
-  return JSON.parse(new TextDecoder().decode(tensorOf(tensors, 'report').data as Uint8Array)) as RefitReport;
-}
 
 for (const [name, [architecture, head, fields]] of Object.entries(MODELS))
   for (const [kept, masks] of Object.entries(STUDENTS))
@@ -83,17 +77,7 @@ for (const [name, [architecture, head, fields]] of Object.entries(MODELS))
               settings: SETTINGS,
             });
             const report = reportOf(found);
-            const errors = SETTINGS.lambdas.map((lambda) => directError(judge, directRefit(fitted, lambda)));
-            errors.push(directError(judge, judge.current));
-            const tried = report.tried.map((rung) => rung.heldOut!);
-            assertWithin(largestGap(tried, errors), ERRORS, `${what}: held-out errors`);
-            const best = report.tried.findIndex(({ rung }) => rung === report.rung);
-            assert.equal(report.heldOutAfter, Math.min(...tried), what);
-            const expected =
-              best === SETTINGS.lambdas.length
-                ? fitted.current
-                : directRefit(joinCases([fitted, judge]), SETTINGS.lambdas[best]);
-            assert.equal(report.refitted, best < SETTINGS.lambdas.length);
+            const expected = assertLadder(report, fitted, judge, what);
             assert.deepEqual([...tensorOf(found, 'weight').shape], [fitted.features, config.hiddenSize]);
             const got = [...numbers(found, 'weight'), ...numbers(found, 'bias')];
             assertWithin(largestGap(got, expected), TOLERANCE, `${what}: ${report.rung}`);

@@ -45,7 +45,8 @@ interface World {
   readonly judged: string[];
 }
 
-/** @param dropOf of a share, or of the written model at one. @param bound above it. @param stored what is stored, of earlier worlds too. */
+/** @param dropOf of a share, or of the written model at one. @param bound above it.
+ * @param stored what is stored, of earlier worlds too. */
 function world(
   dropOf: (share: number, isWritten: boolean) => number,
   options: {

@@ -1,14 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  cutTree,
-  foldCut,
-  foldCutAsync,
-  foldTree,
-  type ShardSpan,
-  splitPoint,
-  TreeFold,
-} from '../../../pruning/fold-tree.ts';
+import { cutTree, foldCut, foldTree, halvesOf, type ShardSpan, TreeFold } from '../../../pruning/fold-tree.ts';
 import { randomStream } from '../../../pruning/random.ts';
 
 const random = randomStream(6, 'fold');
@@ -26,7 +18,10 @@ test('a range splits after the largest power of two below its length', () => {
   assert.equal(shape(0, 4), '((ab)(cd))');
   assert.equal(shape(0, 7), '(((ab)(cd))((ef)g))');
   assert.equal(shape(3, 6), '((de)f)');
-  assert.equal(splitPoint({ first: 10, end: 15 }), 14);
+  assert.deepEqual(halvesOf({ first: 10, end: 15 }), [
+    { first: 10, end: 14 },
+    { first: 14, end: 15 },
+  ]);
 });
 
 test('leaves that come in any order fold to the same bits', () => {
@@ -65,11 +60,8 @@ test('uneven cuts too, and ranges that do not start at 0', () => {
   const everyCut = (first: number, end: number): ShardSpan[][] => {
     const whole = [[{ first, end }]];
     if (end - first === 1) return whole;
-    const middle = splitPoint({ first, end });
-    return [
-      ...whole,
-      ...everyCut(first, middle).flatMap((left) => everyCut(middle, end).map((right) => [...left, ...right])),
-    ];
+    const [lefts, rights] = halvesOf({ first, end }).map((half) => everyCut(half.first, half.end));
+    return [...whole, ...lefts.flatMap((left) => rights.map((right) => [...left, ...right]))];
   };
   for (const [first, end] of [
     [0, 11],
@@ -86,23 +78,6 @@ test('uneven cuts too, and ranges that do not start at 0', () => {
         whole,
       );
   }
-});
-
-test('the asynchronous fold of a cut is the same, one addition at a time', async () => {
-  let running = 0;
-  const slowAdd = async (a: number, b: number) => {
-    assert.equal(running++, 0);
-    await Promise.resolve();
-    running--;
-    return add(a, b);
-  };
-  for (const end of [1, 2, 7, 20, 33])
-    for (const parts of [1, 3, 8, end]) {
-      const nodes = cutTree(0, end, parts);
-      const sums = nodes.map((node) => foldTree(node.first, node.end, leaf, add));
-      assert.equal(await foldCutAsync(nodes, sums, slowAdd), foldTree(0, end, leaf, add), `${end} in ${parts}`);
-    }
-  await assert.rejects(foldCutAsync([{ first: 0, end: 2 }], [1, 2], slowAdd), { code: 'internal' });
 });
 
 test('no shards, or nodes that are no cut, are refused', async () => {

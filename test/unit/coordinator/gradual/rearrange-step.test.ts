@@ -1,19 +1,12 @@
 // Rearrangement in the steps of a trajectory over made-up workers: by the gradients of each step's own student, among what
 // remains; the same by any number of workers and in any number of runs. What workers answer is test/integration/engine.
 import assert from 'node:assert/strict';
-import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
-import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
-import { modelCosts } from '../../../../coordinator/job/budget.ts';
+import { test } from 'node:test';
 import { rearrangeFromFile } from '../../../../coordinator/job/fisher-file.ts';
 import { masksFromTensors } from '../../../../coordinator/job/mask-set.ts';
-import { macsSearch } from '../../../../coordinator/stages/find-masks.ts';
 import { runFisher } from '../../../../coordinator/stages/fisher.ts';
-import { StepRearrangement } from '../../../../coordinator/stages/gradual/rearrange-step.ts';
-import { DenseModel, Trajectory } from '../../../../coordinator/stages/gradual/trajectory.ts';
-import type { PrunedBudget } from '../../../../coordinator/stages/prune-budget.ts';
 import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
 import type { FisherInformation } from '../../../../pruning/fisher.ts';
 import { denseMasks, type Masks } from '../../../../pruning/masks.ts';
@@ -24,13 +17,9 @@ import { EspalierError } from '../../../../shared/errors.ts';
 import type { NamedTensor } from '../../../../shared/tensor.ts';
 import { type Answer, type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
 import { gramOfRows } from '../../../support/plain-grams.ts';
+import { resultOf, type TrajectoryOptions, trajectoryWorlds } from '../../../support/trajectory-world.ts';
 
-let folder = '';
-let folders = 0;
-before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'espalier-rearrange-step-'));
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const worlds = trajectoryWorlds('rearrange-step');
 
 const [LAYERS, HEADS, SAMPLES] = [2, 4, 20];
 
@@ -58,7 +47,7 @@ const answersWith =
     // A request has bytes for masks; without a student it means the dense model.
     const student = ((fisher ?? gradients)!.student as OpenVariables | undefined) ?? denseMasks(LAYERS, HEADS, neurons);
     const span = (fisher ?? gradients)!.shards as { first: number; end: number };
-    const { shards } = gradualWorld(path.join(folder, 'plan')).context.calibration.plan;
+    const { shards } = gradualWorld(worlds.at('plan')).context.calibration.plan;
     const [first, end] = [shards[span.first].firstSample, shards[span.end - 1].endSample];
     const values = rowsAt(student, neurons).subarray(first * width, end * width);
     const rows = end - first;
@@ -84,43 +73,16 @@ const answersWith =
     return [losses, joined('head_gram', grams.headGrams), joined('neuron_gram', grams.neuronGrams)];
   };
 
-interface Opened extends GradualWorld {
-  readonly trajectory: Trajectory;
-  readonly rearrangement: StepRearrangement;
-  readonly search: ReturnType<typeof macsSearch>;
-  readonly neurons: number;
-}
-
 /** @param options.neurons of a layer: more than samples for rows, fewer for Grams. */
-function open(
-  options: {
-    at?: string;
-    workers?: number;
-    neurons?: number;
-    steps?: 'grid' | 'one';
-    answers?: ReturnType<typeof answersWith>;
-  } = {},
-): Opened {
-  const { at = path.join(folder, `${folders++}`), workers = 1, neurons = 40 } = options;
-  const answers = options.answers ?? answersWith(neurons);
-  const sizes = { layers: LAYERS, heads: HEADS, headSize: 2, intermediateSize: neurons };
-  const world = gradualWorld(at, { config: sizes, workers, answers });
-  const searched = { search: 'paper', neuronMultiple: 1 } as const;
-  const { config } = world.context.checkpoint;
-  const costs = modelCosts(config, 5, { budgets: [], ...searched });
-  const dense = new DenseModel(world.context, 'plan');
-  const search = macsSearch(config, costs, searched);
-  const rearrangement = new StepRearrangement(world.context);
-  const settings = gradualSettings({ rearrangeSteps: 'on', steps: options.steps ?? 'grid' });
-  const parts = { cost: 'macs', search, costs, dense, prefix: 'plan', settings, rearrangement } as const;
-  return { ...world, trajectory: new Trajectory(world.context, parts), rearrangement, search, neurons };
+function open({ neurons = 40, gradual, ...options }: TrajectoryOptions & { neurons?: number } = {}) {
+  const world = worlds.open({
+    ...{ config: { heads: HEADS, layers: LAYERS, intermediateSize: neurons }, answers: answersWith(neurons) },
+    ...{ gradual: { rearrangeSteps: 'on', ...gradual }, ...options },
+  });
+  return { ...world, neurons };
 }
 
 const fisherTasks = ({ sent }: GradualWorld) => sent.filter((id) => id.startsWith('fisher/')).length;
-
-function told({ masks, patches }: PrunedBudget) {
-  return { masks, patches: patches.map(({ layer, subLayer, source }) => [layer, subLayer, source.digest]) };
-}
 
 async function storedMasks({ context }: GradualWorld, name: string): Promise<Masks> {
   return masksFromTensors((await context.home.readTensors(`plan/gradual-macs/${name}`))!.tensors);
@@ -180,12 +142,12 @@ for (const [form, neurons] of [
 
 test("the first step is the paper's rearrangement of single samples, where that keeps the guards", async () => {
   // Every share is a first step.
-  const world = open({ steps: 'one' });
+  const world = open({ gradual: { steps: 'one' } });
   const { context, search, trajectory } = world;
-  const file = path.join(folder, 'paper');
+  const file = worlds.at('paper');
   // Of the dense model, without a student: what --method paper --fisher-group 1 asks for.
   const dense = denseMasks(LAYERS, HEADS, world.neurons);
-  const paper = gradualWorld(path.join(folder, 'paper-home'), {
+  const paper = gradualWorld(worlds.at('paper-home'), {
     config: context.checkpoint.config,
     answers: answersWith(world.neurons),
   });
@@ -204,7 +166,7 @@ test("the first step is the paper's rearrangement of single samples, where that 
     if (found.neuronMask.some((bit, at) => bit !== searched.neuronMask[at])) rearranged++;
   }
   assert.ok(rearranged > 1, `${rearranged} are rearranged`);
-  await world.rearrangement.close();
+  await world.rearrangement!.close();
 });
 
 function openedImportance(rows: Float32Array, neurons: number) {
@@ -220,22 +182,22 @@ test('the same with several workers, in any order and ended anywhere; gradients 
   const world = open();
   const { shards } = world.context.calibration.plan;
   const shares = [0.65, 0.55, 0.6];
-  const expected = new Map<number, ReturnType<typeof told>>();
-  for (const share of shares) expected.set(share, told(await world.trajectory.prune(share)));
+  const expected = new Map<number, ReturnType<typeof resultOf>>();
+  for (const share of shares) expected.set(share, resultOf(await world.trajectory.prune(share)));
   // Of the dense model, and of the students at 0.8 and 0.65, where both branches start.
   assert.equal(fisherTasks(world), 3 * shards.length);
   const scratch = path.join(await world.context.home.scratch(), 'step-fisher.safetensors');
   await access(scratch);
-  await world.rearrangement.close();
+  await world.rearrangement!.close();
   const left = await readdir(path.dirname(scratch));
   assert.ok(!left.some((name) => name.startsWith('step-fisher')));
 
   const several = open({ workers: 3 });
   for (const share of [...shares].reverse())
-    assert.deepEqual(told(await several.trajectory.prune(share)), expected.get(share), `${share}`);
+    assert.deepEqual(resultOf(await several.trajectory.prune(share)), expected.get(share), `${share}`);
 
   for (let end = 3; end < 4 * shards.length; end += 17) {
-    const at = path.join(folder, `ended-${end}`);
+    const at = worlds.at(`ended-${end}`);
     let sent = 0;
     const answers: ReturnType<typeof answersWith> = (task, answer) => {
       if (sent++ === end) throw new EspalierError('no_workers', 'no worker is left');
@@ -243,7 +205,7 @@ test('the same with several workers, in any order and ended anywhere; gradients 
     };
     await assert.rejects(open({ at, answers }).trajectory.prune(0.65), { code: 'no_workers' });
     await rm(path.join(at, 'scratch'), { recursive: true, force: true });
-    assert.deepEqual(told(await open({ at }).trajectory.prune(0.65)), expected.get(0.65), `ended at ${end}`);
+    assert.deepEqual(resultOf(await open({ at }).trajectory.prune(0.65)), expected.get(0.65), `ended at ${end}`);
     // Masks that are there ask for no gradients.
     const again = open({ at });
     await again.trajectory.prune(0.65);

@@ -1,19 +1,17 @@
 // Refits of all weights: the inputs of each sub-layer before its output, patches of their own; one worker or several, gone on with
 // after any of them.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
 import { readPatches } from '../../../../coordinator/job/read-patches.ts';
-import { maskedStudent, type Student } from '../../../../coordinator/job/student.ts';
+import { maskedStudent } from '../../../../coordinator/job/student.ts';
 import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
 import { patchesToFit } from '../../../../coordinator/stages/gradual/patches-to-fit.ts';
 import { type RefittedPatch, runRefit } from '../../../../coordinator/stages/gradual/refit.ts';
 import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
 import { denseMasks } from '../../../../pruning/masks.ts';
-import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
+import { type GradualWorld, gradualWorld, inFolder, prunedStudent } from '../../../support/gradual-world.ts';
 import { modelConfig } from '../configs.ts';
 
 const SETTINGS = gradualSettings({ refit: 'all-weights' });
@@ -27,23 +25,6 @@ const ORDER = [
   '1.ffn',
 ];
 const PATCHES = ['0 attention output', '0 ffn input', '0 ffn output', '1 attention input', '1 attention output'];
-
-/** Layer 0 without its second head, layer 1 without any neuron. */
-function prunedStudent(): Student {
-  const masks = denseMasks(2, 2, 6);
-  masks.headMask[1] = 0;
-  masks.neuronMask.fill(0, 6);
-  return maskedStudent(masks);
-}
-
-async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-refit-inputs-'));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
 
 async function refitIn({ context }: GradualWorld, resumed: readonly RefittedPatch[] = [], student = prunedStudent()) {
   const gradients = await storedGradients(context, maskedStudent(denseMasks(2, 2, 6)), { name: 'gradients' });

@@ -1,13 +1,11 @@
 // The stage "refit": every sub-layer on the student that the ones before have made, with one worker or several; answers are
 // checked, and whoever goes on asks for what is missing alone.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
 import { readPatches } from '../../../../coordinator/job/read-patches.ts';
-import { maskedStudent, type Student } from '../../../../coordinator/job/student.ts';
+import { maskedStudent } from '../../../../coordinator/job/student.ts';
 import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
 import { type RefittedPatch, runRefit, withRefitted } from '../../../../coordinator/stages/gradual/refit.ts';
 import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
@@ -17,27 +15,16 @@ import { denseMasks } from '../../../../pruning/masks.ts';
 import type { BlobSource } from '../../../../shared/blobs/blob-source.ts';
 import { decodeSafetensors } from '../../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../../shared/tensor.ts';
-import { type Answer, type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
+import {
+  type Answer,
+  type GradualWorld,
+  gradualWorld,
+  inFolder,
+  prunedStudent,
+} from '../../../support/gradual-world.ts';
 
 const WEIGHTS = gradualSettings(undefined);
 const ORDER = ['0.attention', '0.ffn', '1.attention', '1.ffn'];
-
-/** Layer 0 without its second head, layer 1 without any neuron. */
-function prunedStudent(): Student {
-  const masks = denseMasks(2, 2, 6);
-  masks.headMask[1] = 0;
-  masks.neuronMask.fill(0, 6);
-  return maskedStudent(masks);
-}
-
-async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'espalier-refit-'));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
 
 async function refitIn(
   world: GradualWorld,

@@ -1,58 +1,17 @@
 // Heads and neurons divided by divergence, over made-up workers: of several numbers of heads the one whose student ends closest to
 // the dense model's outputs; the same by any number of workers and in any number of runs.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
-import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
-import { modelCosts } from '../../../../coordinator/job/budget.ts';
+import { test } from 'node:test';
 import { splitProblem } from '../../../../coordinator/job/split-problem.ts';
-import { macsSearch, macsSplits } from '../../../../coordinator/stages/find-masks.ts';
-import { DenseModel, Trajectory } from '../../../../coordinator/stages/gradual/trajectory.ts';
 import { closestOf, type TriedStudent } from '../../../../coordinator/stages/gradual/tried-student.ts';
-import type { PrunedBudget } from '../../../../coordinator/stages/prune-budget.ts';
 import { EspalierError } from '../../../../shared/errors.ts';
-import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
+import { resultOf, type TrajectoryOptions, trajectoryWorlds } from '../../../support/trajectory-world.ts';
 
-let folder = '';
-let folders = 0;
-before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'espalier-split-'));
-});
-after(() => rm(folder, { recursive: true, force: true }));
-
-interface Opened extends GradualWorld {
-  readonly trajectory: Trajectory;
-  readonly totalMacs: number;
-}
-
-/** @param judged false: importance decides. */
-function open(
-  options: { at?: string; workers?: number; judged?: boolean; world?: Parameters<typeof gradualWorld>[1] } = {},
-): Opened {
-  const { at = path.join(folder, `${folders++}`), workers = 1, judged = true } = options;
-  const sizes = { layers: 2, heads: 4, headSize: 2, intermediateSize: 40 };
-  const world = gradualWorld(at, { config: sizes, workers, ...options.world });
-  const searched = { search: 'paper', neuronMultiple: 1 } as const;
-  const { config } = world.context.checkpoint;
-  const costs = modelCosts(config, 5, { budgets: [], ...searched });
-  const dense = new DenseModel(world.context, 'plan');
-  const search = macsSearch(config, costs, searched);
-  const settings = gradualSettings({ split: 'divergence' });
-  const splits = judged ? macsSplits(config, costs) : null;
-  const parts = { cost: 'macs', search, splits, costs, dense, prefix: 'plan', settings, rearrangement: null } as const;
-  return { ...world, trajectory: new Trajectory(world.context, parts), totalMacs: costs.totalMacs };
-}
-
-function told({ masks, patches, steps, macs }: PrunedBudget) {
-  return {
-    masks,
-    patches: patches.map(({ layer, subLayer, source }) => [layer, subLayer, source.digest]),
-    steps: steps!.map(({ seconds, ...step }) => step),
-    macs,
-  };
-}
+const worlds = trajectoryWorlds('split');
+const open = (options: TrajectoryOptions = {}) => worlds.open({ gradual: { split: 'divergence' }, ...options });
+const BY_IMPORTANCE = { gradual: {} };
 
 const sum = (counts: readonly number[]) => counts.reduce((a, b) => a + b, 0);
 
@@ -74,45 +33,41 @@ test('each step keeps the number of heads of the least divergence, and tells of 
   const refits = world.sent.filter((id) => id === 'refit/0.ffn').length;
   assert.equal(refits, sum(steps!.map(({ splits }) => splits!.length)));
   // Where importance decides, the first step's masks are those that are tried first here.
-  const byImportance = await open({ judged: false }).trajectory.prune(0.8);
+  const byImportance = await open(BY_IMPORTANCE).trajectory.prune(0.8);
   assert.equal(byImportance.steps![0].splits, undefined);
   assert.equal(sum(byImportance.heads), steps![0].splits![0].heads);
 });
 
 test('the same alone and with others, with several workers, and ended anywhere; what is there is not asked for again', async () => {
   const whole = open();
-  const expected = told(await whole.trajectory.prune(0.6));
+  const expected = resultOf(await whole.trajectory.prune(0.6));
   const several = open({ workers: 3 });
   await several.trajectory.prune(0.5);
-  assert.deepEqual(told(await several.trajectory.prune(0.6)), expected);
+  assert.deepEqual(resultOf(await several.trajectory.prune(0.6)), expected);
   for (let end = 12; end < whole.sent.length; end += 61) {
-    const at = path.join(folder, `ended-${end}`);
+    const at = worlds.at(`ended-${end}`);
     let sent = 0;
-    const world: Parameters<typeof gradualWorld>[1] = {
-      answers(task, answer) {
-        if (sent++ === end) throw new EspalierError('no_workers', 'no worker is left');
-        return answer(task);
-      },
+    const answers: TrajectoryOptions['answers'] = (task, answer) => {
+      if (sent++ === end) throw new EspalierError('no_workers', 'no worker is left');
+      return answer(task);
     };
-    await assert.rejects(open({ at, world }).trajectory.prune(0.6), { code: 'no_workers' });
+    await assert.rejects(open({ at, answers }).trajectory.prune(0.6), { code: 'no_workers' });
     await rm(path.join(at, 'scratch'), { recursive: true, force: true });
-    assert.deepEqual(told(await open({ at }).trajectory.prune(0.6)), expected, `ended at ${whole.sent[end]}`);
+    assert.deepEqual(resultOf(await open({ at }).trajectory.prune(0.6)), expected, `ended at ${whole.sent[end]}`);
     const again = open({ at });
-    assert.deepEqual(told(await again.trajectory.prune(0.6)), expected);
+    assert.deepEqual(resultOf(await again.trajectory.prune(0.6)), expected);
     assert.deepEqual(again.sent, []);
   }
 });
 
 test('of equal divergence the most important; where nothing judges, importance alone', async () => {
-  const zeros: Parameters<typeof gradualWorld>[1] = {
-    answers: (task, answer) =>
-      answer(task).map((own) => (own.name === 'logits' ? { ...own, data: new Float32Array(own.data.length) } : own)),
-  };
-  const tied = await open({ world: zeros }).trajectory.prune(0.5);
+  const zeros: TrajectoryOptions['answers'] = (task, answer) =>
+    answer(task).map((own) => (own.name === 'logits' ? { ...own, data: new Float32Array(own.data.length) } : own));
+  const tied = await open({ answers: zeros }).trajectory.prune(0.5);
   for (const { splits, heads } of tied.steps!) assert.equal(sum(heads), splits![0].heads);
-  const byImportance = await open({ judged: false }).trajectory.prune(0.5);
+  const byImportance = await open(BY_IMPORTANCE).trajectory.prune(0.5);
   assert.deepEqual(tied.masks, byImportance.masks);
-  const unjudged = open({ world: { lengths: [4] } });
+  const unjudged = open({ lengths: [4] });
   const { steps } = await unjudged.trajectory.prune(0.5);
   assert.ok(steps!.every(({ splits, divergence }) => splits === undefined && divergence === null));
 

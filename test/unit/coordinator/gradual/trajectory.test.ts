@@ -1,66 +1,17 @@
 // A trajectory over made-up workers: the steps to each share, what they share, and that no share depends on which others were
 // asked for, in which order, by how many workers or in how many runs.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
-import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
-import { modelCosts } from '../../../../coordinator/job/budget.ts';
-import { macsSearch } from '../../../../coordinator/stages/find-masks.ts';
-import { DenseModel, Trajectory } from '../../../../coordinator/stages/gradual/trajectory.ts';
-import type { PrunedBudget } from '../../../../coordinator/stages/prune-budget.ts';
+import { test } from 'node:test';
 import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
 import { pathTo } from '../../../../pruning/grid.ts';
 import { walkOrder } from '../../../../pruning/smallest-share.ts';
 import { EspalierError } from '../../../../shared/errors.ts';
-import { type GradualWorld, gradualWorld } from '../../../support/gradual-world.ts';
+import type { GradualWorld } from '../../../support/gradual-world.ts';
+import { resultOf, type TrajectoryOptions, trajectoryWorlds } from '../../../support/trajectory-world.ts';
 
-const CONFIG = { layers: 2, heads: 4, headSize: 2, intermediateSize: 40 };
-
-let folder = '';
-let folders = 0;
-before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'espalier-trajectory-'));
-});
-after(() => rm(folder, { recursive: true, force: true }));
-
-interface Opened extends GradualWorld {
-  readonly trajectory: Trajectory;
-  readonly totalMacs: number;
-}
-
-/** @param options.at the folder of an earlier run. */
-function open(
-  options: {
-    at?: string;
-    workers?: number;
-    answers?: Parameters<typeof gradualWorld>[1];
-    gradual?: Parameters<typeof gradualSettings>[0];
-  } = {},
-): Opened {
-  const { at = path.join(folder, `${folders++}`), workers = 1 } = options;
-  const world = gradualWorld(at, { config: CONFIG, workers, ...options.answers });
-  const searched = { search: 'paper', neuronMultiple: 1 } as const;
-  const { config } = world.context.checkpoint;
-  const costs = modelCosts(config, 5, { budgets: [], ...searched });
-  const dense = new DenseModel(world.context, 'plan');
-  const search = macsSearch(config, costs, searched);
-  const settings = gradualSettings(options.gradual);
-  const parts = { cost: 'macs', search, costs, dense, prefix: 'plan', settings, rearrangement: null } as const;
-  const trajectory = new Trajectory(world.context, parts);
-  return { ...world, trajectory, totalMacs: costs.totalMacs };
-}
-
-/** What of a result may not depend on how it came about. */
-function told({ masks, patches, steps, macs }: PrunedBudget) {
-  return {
-    masks,
-    patches: patches.map(({ layer, subLayer, source }) => [layer, subLayer, source.digest]),
-    steps: steps!.map(({ seconds, ...step }) => step),
-    macs,
-  };
-}
+const { at, open } = trajectoryWorlds('trajectory');
 
 const kinds = ({ sent }: GradualWorld) => {
   const counts: Record<string, number> = {};
@@ -90,12 +41,13 @@ test('steps along the grid: within each share, nothing taken back, a head of eac
 
 test('a share is the same alone and with others, in any order, with several workers, and in another run', async () => {
   const shares = [0.3, 0.45, 0.9, 0.5];
-  const alone = new Map<number, ReturnType<typeof told>>();
-  for (const share of shares) alone.set(share, told(await open().trajectory.prune(share)));
+  const alone = new Map<number, ReturnType<typeof resultOf>>();
+  for (const share of shares) alone.set(share, resultOf(await open().trajectory.prune(share)));
   for (const order of [shares, [...shares].reverse(), [0.5, 0.45, 0.3, 0.9]])
     for (const workers of [1, 3]) {
       const { trajectory } = open({ workers });
-      for (const share of order) assert.deepEqual(told(await trajectory.prune(share)), alone.get(share), `${share}`);
+      for (const share of order)
+        assert.deepEqual(resultOf(await trajectory.prune(share)), alone.get(share), `${share}`);
     }
 });
 
@@ -144,7 +96,7 @@ test('one step: every share from the dense model, whose gradients all of them sh
   assert.equal(kinds(world).gradients, shards.length);
   assert.equal(kinds(world).refit, 2 * 4);
   const alone = open({ gradual: { steps: 'one' } });
-  assert.deepEqual(told(await alone.trajectory.prune(0.5)), told(other));
+  assert.deepEqual(resultOf(await alone.trajectory.prune(0.5)), resultOf(other));
 });
 
 test('scales: tuned anew in each step to the dense model, no patches; the next step asks gradients of the scaled student', async () => {
@@ -160,7 +112,8 @@ test('scales: tuned anew in each step to the dense model, no patches; the next s
   assert.equal(kinds(world).refit, undefined);
   const { headMask, headScales, neuronMask, neuronScales } = found.masks;
   for (const [at, kept] of neuronMask.entries()) assert.equal(neuronScales[at] !== 1, kept === 1);
-  for (const [at, kept] of headMask.entries()) assert.equal(headScales[at] !== 1, kept === 1 && at >= CONFIG.heads);
+  for (const [at, kept] of headMask.entries())
+    assert.equal(headScales[at] !== 1, kept === 1 && at >= found.masks.heads);
   const scalesOf = (task: TaskSpec) => {
     const { student } = task.request.gradients ?? task.request.solve ?? {};
     return Buffer.from(student!.neuronScales as Uint8Array).length;
@@ -185,18 +138,16 @@ test('scales: tuned anew in each step to the dense model, no patches; the next s
 test('scales: ended in mid-tuning and gone on with, the same', async () => {
   const gradual = { refit: 'scales' } as const;
   const whole = open({ gradual });
-  const expected = told(await whole.trajectory.prune(0.65));
-  const at = path.join(folder, 'mid-tuning');
+  const expected = resultOf(await whole.trajectory.prune(0.65));
+  const home = at('mid-tuning');
   let reached = 0;
-  const answers = {
-    answers(task: TaskSpec, answer: GradualWorld['answer']) {
-      if (task.id === 'solve/1.ffn' && ++reached === 2) throw new EspalierError('no_workers', 'no worker is left');
-      return answer(task);
-    },
+  const answers: TrajectoryOptions['answers'] = (task, answer) => {
+    if (task.id === 'solve/1.ffn' && ++reached === 2) throw new EspalierError('no_workers', 'no worker is left');
+    return answer(task);
   };
-  await assert.rejects(open({ at, gradual, answers }).trajectory.prune(0.65), { code: 'no_workers' });
-  const again = open({ at, gradual });
-  assert.deepEqual(told(await again.trajectory.prune(0.65)), expected);
+  await assert.rejects(open({ at: home, gradual, answers }).trajectory.prune(0.65), { code: 'no_workers' });
+  const again = open({ at: home, gradual });
+  assert.deepEqual(resultOf(await again.trajectory.prune(0.65)), expected);
   const solves = again.sent.filter((id) => id.startsWith('solve'));
   assert.ok(solves.length >= 1 && solves.length < 3, `${solves}`);
   assert.equal(kinds(again).gradients, undefined);
@@ -210,32 +161,30 @@ test('masks of a share are those that its student ends with, and refit nothing o
 });
 
 test('who goes on with everything there asks workers for nothing', async () => {
-  const at = path.join(folder, 'finished');
-  const first = told(await open({ at }).trajectory.prune(0.45));
-  await rm(path.join(at, 'scratch'), { recursive: true });
-  const again = open({ at });
-  assert.deepEqual(told(await again.trajectory.prune(0.45)), first);
+  const home = at('finished');
+  const first = resultOf(await open({ at: home }).trajectory.prune(0.45));
+  await rm(path.join(home, 'scratch'), { recursive: true });
+  const again = open({ at: home });
+  assert.deepEqual(resultOf(await again.trajectory.prune(0.45)), first);
   assert.deepEqual(again.sent, []);
   assert.ok(again.events.every((event) => event.kind === 'stage-finished' && event.reused));
 });
 
 test('ended anywhere and gone on with: the same, and finished steps are not asked for again', async () => {
   const whole = open();
-  const expected = told(await whole.trajectory.prune(0.6));
+  const expected = resultOf(await whole.trajectory.prune(0.6));
   const { length } = whole.sent;
   for (let end = 1; end < length; end += 7) {
-    const at = path.join(folder, `ended-${end}`);
+    const home = at(`ended-${end}`);
     let sent = 0;
-    const answers = {
-      answers(task: TaskSpec, answer: GradualWorld['answer']) {
-        if (sent++ === end) throw new EspalierError('no_workers', 'no worker is left');
-        return answer(task);
-      },
+    const answers: TrajectoryOptions['answers'] = (task, answer) => {
+      if (sent++ === end) throw new EspalierError('no_workers', 'no worker is left');
+      return answer(task);
     };
-    await assert.rejects(open({ at, answers }).trajectory.prune(0.6), { code: 'no_workers' });
-    await rm(path.join(at, 'scratch'), { recursive: true, force: true });
-    const again = open({ at });
-    assert.deepEqual(told(await again.trajectory.prune(0.6)), expected, `ended at ${whole.sent[end]}`);
+    await assert.rejects(open({ at: home, answers }).trajectory.prune(0.6), { code: 'no_workers' });
+    await rm(path.join(home, 'scratch'), { recursive: true, force: true });
+    const again = open({ at: home });
+    assert.deepEqual(resultOf(await again.trajectory.prune(0.6)), expected, `ended at ${whole.sent[end]}`);
     const refits = (ids: readonly string[]) => ids.filter((id) => id.startsWith('refit/')).length;
     const wholeSteps = Math.floor(refits(whole.sent.slice(0, end)) / 4);
     assert.ok(refits(again.sent) <= 4 * (expected.steps.length - wholeSteps), `ended at ${whole.sent[end]}`);
@@ -243,19 +192,16 @@ test('ended anywhere and gone on with: the same, and finished steps are not aske
 });
 
 test('ended in the midst of a refit: gradients once more, then the sub-layers that are missing', async () => {
-  const at = path.join(folder, 'midst');
+  const home = at('midst');
   const { shards } = open().context.calibration.plan;
   let reached = 0;
-  const answers = {
-    answers(task: TaskSpec, answer: GradualWorld['answer']) {
-      // The last sub-layer but one of the second step.
-      if (task.id === 'refit/1.attention' && ++reached === 2)
-        throw new EspalierError('no_workers', 'no worker is left');
-      return answer(task);
-    },
+  const answers: TrajectoryOptions['answers'] = (task, answer) => {
+    // The last sub-layer but one of the second step.
+    if (task.id === 'refit/1.attention' && ++reached === 2) throw new EspalierError('no_workers', 'no worker is left');
+    return answer(task);
   };
-  await assert.rejects(open({ at, answers }).trajectory.prune(0.65), { code: 'no_workers' });
-  const again = open({ at });
+  await assert.rejects(open({ at: home, answers }).trajectory.prune(0.65), { code: 'no_workers' });
+  const again = open({ at: home });
   await again.trajectory.prune(0.65);
   const refits = again.sent.filter((id) => id.startsWith('refit'));
   // What was found within a fifth of a second of the last storing is found again.
