@@ -15,7 +15,7 @@ export const GRADUAL_SETTINGS = {
   steps: { flag: 'gradual-steps', values: ['grid', 'one'], means: 'of gradual pruning to a budget' },
   refit: {
     flag: 'refit',
-    values: ['weights', 'scales', 'all-weights'],
+    values: ['weights', 'scales', 'all-weights', 'by-share'],
     means: 'what each step fits to the dense model',
   },
   positionWeights: { flag: 'position-weights', values: ['gradient', 'equal'], means: 'of positions in a refit' },

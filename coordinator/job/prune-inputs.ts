@@ -11,6 +11,7 @@ import { gradualSettings } from '../gradual-settings.ts';
 import type { JobEvent } from '../job-events.ts';
 import { type Budget, lastStage, type PruneRequest } from '../prune-settings.ts';
 import { drawSamples } from '../stages/plan.ts';
+import { stepSettings } from '../step-settings.ts';
 import { type Costs, modelCosts } from './budget.ts';
 import { type OpenedHeldOut, openHeldOut, requireHeldOut } from './held-out.ts';
 import type { Evaluation, HeldOut } from './job-context.ts';
@@ -146,21 +147,24 @@ function patchBytes(
   { budgets, gradual }: Pick<PruneRequest, 'budgets' | 'gradual'>,
   config: Checkpoint['config'],
 ): number {
-  const { steps, refit } = gradualSettings(gradual);
-  if (refit === 'scales') return 0;
+  const settings = gradualSettings(gradual);
+  if (settings.refit === 'scales') return 0;
   const { layers, hiddenSize, intermediateSize } = config;
   const shares = new Set<number>();
   for (const { kind, value } of budgets) {
     // What a loss or a time comes to is not known yet: the whole grid down to a tenth, and a branch for each try.
-    const { trunk, branch } = pathTo(kind === undefined ? value : 0.1, steps);
+    const { trunk, branch } = pathTo(kind === undefined ? value : 0.1, settings.steps);
     for (const share of branch === null ? trunk : [...trunk, branch]) shares.add(share);
   }
   const tries = budgets.some(({ kind }) => kind !== undefined) ? mostTries(sharesFrom(0)) : 0;
-  const kept = [...shares].reduce((sum, share) => sum + share, tries);
   // Query, key and value beside attention's output; the FFN's first projection beside its last.
-  const rows = refit === 'all-weights' ? 4 * hiddenSize + 2 * intermediateSize : hiddenSize + intermediateSize;
-  const tried = gradualSettings(gradual).split === 'divergence' ? MOST_SPLITS : 1;
-  return 2 * tried * kept * layers * rows * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
+  const rowsAt = (share: number) =>
+    stepSettings(settings, share).refit === 'all-weights'
+      ? 4 * hiddenSize + 2 * intermediateSize
+      : hiddenSize + intermediateSize;
+  const rows = [...shares].reduce((sum, share) => sum + share * rowsAt(share), tries * rowsAt(0));
+  const tried = settings.split === 'divergence' ? MOST_SPLITS : 1;
+  return 2 * tried * rows * layers * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** Share of the encoder's parameters that a budget's model may keep. */

@@ -1,6 +1,7 @@
 // README.md of one pruned model: a model card in the form of the Hugging Face Hub. Every number is one of report.json.
 import type { PruneReport } from '../prune-report.ts';
 import { lastStage } from '../prune-settings.ts';
+import { LEAST_SHARE_OF_OUTPUTS } from '../step-settings.ts';
 import { shownTime, tableSource } from './asked-time.ts';
 import { loadingSections } from './card-loading.ts';
 import { type CardFacts, cardMetadata, isOnnx, metricNames } from './card-metadata.ts';
@@ -37,6 +38,7 @@ function introduction(report: PruneReport): string {
     scales: `${found} and\nscaled to the dense model's outputs by least squares in each`,
     weights: `${found} with a refit of the output\nprojections to the dense model's outputs (ridge regression) after each`,
     'all-weights': `${found} with a refit of the projections\nof each layer to what the dense model's make (ridge regression) after each`,
+    'by-share': `${found} with a refit of the output\nprojections, in steps below ${LEAST_SHARE_OF_OUTPUTS} of the cost of all projections, to what the dense model's make\n(ridge regression) after each`,
   }[report.gradual?.refit ?? 'weights'];
   const { how, follows } = {
     search: { how: 'what stays was found from gradients (diagonal Fisher information)', follows: paper },

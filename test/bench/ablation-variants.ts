@@ -23,6 +23,7 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   'equal-weights': { gradual: { positionWeights: 'equal' } },
   scales: { gradual: { refit: 'scales' } },
   'all-weights': { gradual: { refit: 'all-weights' } },
+  'by-share': { gradual: { refit: 'by-share' } },
   'scales-one-step': { gradual: { steps: 'one', refit: 'scales' } },
   rearrange: { gradual: { rearrangeSteps: 'on' } },
   split: { gradual: { split: 'divergence' } },

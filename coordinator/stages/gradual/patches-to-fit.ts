@@ -6,7 +6,7 @@ import type { Masks } from '../../../pruning/masks.ts';
 import type { PatchPlace } from '../../../pruning/patch.ts';
 import { inputParts, type RefitPart } from '../../../pruning/refit-part.ts';
 import { keptSubLayers } from '../../../pruning/sub-layers.ts';
-import type { GradualSettings } from '../../gradual-settings.ts';
+import type { StepSettings } from '../../step-settings.ts';
 
 export interface PatchToFit extends PatchPlace {
   /** Heads or neurons of the dense layer, ascending. */
@@ -16,11 +16,7 @@ export interface PatchToFit extends PatchPlace {
 }
 
 /** Of all sub-layers in the order in which they run; where nothing is kept the output alone, whose bias is left. */
-export function patchesToFit(
-  masks: Masks,
-  config: ModelConfig,
-  { refit }: Pick<GradualSettings, 'refit'>,
-): PatchToFit[] {
+export function patchesToFit(masks: Masks, config: ModelConfig, { refit }: Pick<StepSettings, 'refit'>): PatchToFit[] {
   const model = { layers: config.layers, readsFirst: hasHeadDense(config) };
   return keptSubLayers(masks).flatMap(({ layer, subLayer, kept }) => {
     const output: PatchToFit = { layer, subLayer, kept, part: 'output', parts: ['output'] };

@@ -4,12 +4,12 @@
 // parts, not for what is told of each.
 import { type Patch, type PatchPlace, patchFromTensors, patchSizes, patchToTensors } from '../../../pruning/patch.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
-import type { GradualSettings } from '../../gradual-settings.ts';
 import type { JobContext } from '../../job/job-context.ts';
 import { readPatches } from '../../job/read-patches.ts';
 import { scratchBlob } from '../../job/scratch-blob.ts';
 import type { Student } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
+import type { StepSettings } from '../../step-settings.ts';
 import { patchesToFit } from './patches-to-fit.ts';
 import { isUnchanged, type RefittedPatch } from './refit.ts';
 
@@ -77,7 +77,7 @@ export async function readRefit(
   { home, checkpoint }: Pick<JobContext, 'home' | 'checkpoint'>,
   name: string,
   { masks }: Student,
-  settings: Pick<GradualSettings, 'refit'>,
+  settings: Pick<StepSettings, 'refit'>,
 ): Promise<StoredRefit> {
   const places = patchesToFit(masks, checkpoint.config, settings);
   const refitted: RefittedPatch[] = [];

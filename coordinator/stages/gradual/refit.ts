@@ -24,7 +24,6 @@ import { EspalierError } from '../../../shared/errors.ts';
 import type { RefitEquationsTask } from '../../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { SumSource } from '../../../shared/rpc/generated/espalier/v1/SumSource.ts';
 import type { TokenWeights } from '../../../shared/rpc/generated/espalier/v1/TokenWeights.ts';
-import type { GradualSettings } from '../../gradual-settings.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../../job/job-context.ts';
 import { readLadderReport } from '../../job/ladder-report.ts';
 import { blobRef } from '../../job/model-blobs.ts';
@@ -32,6 +31,7 @@ import { resultTensor } from '../../job/result-tensor.ts';
 import { scratchBlob } from '../../job/scratch-blob.ts';
 import { type PatchBlob, type Student, studentBlobs, studentSet, withPatch } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
+import type { StepSettings } from '../../step-settings.ts';
 import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
 import { foldedSums, type NodeOfShare, SOLVE_AFFINITY, type SumKind } from '../fold-sums.ts';
 import { storeInTurns } from '../store-in-turns.ts';
@@ -55,7 +55,7 @@ export interface RefitInput {
   readonly student: Student;
   /** At the student that the step starts from. */
   readonly gradients: StudentGradients;
-  readonly settings: Pick<GradualSettings, 'positionWeights' | 'refit'>;
+  readonly settings: Pick<StepSettings, 'positionWeights' | 'refit'>;
   /** What an earlier run had finished, in order. */
   readonly resumed: readonly RefittedPatch[];
 }

@@ -10,6 +10,7 @@ import type { Costs } from '../../job/budget.ts';
 import { type JobContext, resumedStage } from '../../job/job-context.ts';
 import { maskedStudent, type Student } from '../../job/student.ts';
 import type { GradualStepReport } from '../../prune-report.ts';
+import { stepSettings } from '../../step-settings.ts';
 import type { CostKind, MaskSearch, SplitSearch } from '../find-masks.ts';
 import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
 import { tuneStage } from '../tune-stage.ts';
@@ -17,7 +18,7 @@ import { DenseOutputs, storedDivergence, tellOfLarge } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
 import { patchesToFit } from './patches-to-fit.ts';
 import type { StepRearrangement, StepStart } from './rearrange-step.ts';
-import { runRefit, withRefitted } from './refit.ts';
+import { type RefitInput, runRefit, withRefitted } from './refit.ts';
 import { readRefit, storeRefit } from './refit-state.ts';
 import {
   closestOf,
@@ -121,15 +122,16 @@ export class Trajectory {
 
   async #step(from: ReachedStudent, share: number): Promise<ReachedStudent> {
     const { dense, costs } = this.#parts;
+    const settings = stepSettings(this.#parts.settings, share);
     const gradients = await this.#gradientsAt(this.#baseOf(share));
     const tried: TriedStudent[] = [];
     for (const [place, masks] of await this.#candidates(share)) {
       const found = await this.#found(share, place, masks);
       const start: Student = { masks: found.value, patches: from.student.patches };
       const refit =
-        this.#parts.settings.refit === 'scales'
+        settings.refit === 'scales'
           ? await this.#tune(place, found.value)
-          : await this.#refit(place, start, gradients);
+          : await this.#refit(place, { student: start, gradients, settings });
       const named = { step: place.step, name: this.#name(place, 'divergence') };
       const divergence = await storedDivergence(this.#context, dense.outputs, refit.student, named);
       tried.push({ found, refit, divergence });
@@ -206,9 +208,9 @@ export class Trajectory {
     return { student, importance };
   }
 
-  async #refit(place: StepPlace, start: Student, gradients: StudentGradients): Promise<RefittedStudent> {
+  async #refit(place: StepPlace, input: Omit<RefitInput, 'resumed'>): Promise<RefittedStudent> {
     const context = this.#context;
-    const { settings } = this.#parts;
+    const { student: start, settings } = input;
     const name = this.#name(place, 'refit');
     const resumed = await readRefit(context, name, start, settings);
     let stored = resumed.refitted.length;
@@ -219,7 +221,7 @@ export class Trajectory {
       run: (elapsed, progress) =>
         runRefit(
           context,
-          { student: start, gradients, resumed: resumed.refitted, settings },
+          { ...input, resumed: resumed.refitted },
           {
             async store(found) {
               await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);

@@ -22,7 +22,7 @@ test('disk space: each model keeps its embeddings and head, and of the encoder w
 test('disk space: a gradual job keeps the projections of every student on the way, twice, and shares those of its budgets', () => {
   const config = modelConfig();
   let steps: 'grid' | 'one' = 'grid';
-  let refit: 'weights' | 'scales' = 'weights';
+  let refit: 'weights' | 'scales' | 'by-share' = 'weights';
   const bytes = (method: 'paper' | 'gradual', ...values: number[]) => {
     const budgets = values.map((value) => ({ text: `${value}`, value }));
     return outputBytes(
@@ -39,6 +39,9 @@ test('disk space: a gradual job keeps the projections of every student on the wa
   near(more(0.5, 0.45, 0.8), 0.8 + 0.65 + 0.5 + 0.45);
   steps = 'one';
   near(more(0.5, 0.45), 0.5 + 0.45);
+  refit = 'by-share';
+  // Below 0.3 query, key and value and the FFN's first projection, too.
+  near(more(0.5, 0.2), 0.5 + (0.2 * (4 * 64 + 2 * 48)) / (64 + 48));
   refit = 'scales';
   near(more(0.5, 0.45), 0);
 });

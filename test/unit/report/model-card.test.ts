@@ -63,6 +63,8 @@ test('of a gradual result: how it was made, how far its outputs are from the den
   assert.match(scaled, /information\), and\nscaled to the dense model's outputs by least squares in each/);
   const all = modelCard({ ...report, gradual: gradualSettings({ refit: 'all-weights' }) }, '0.5', FILES);
   assert.match(all, /information\), with a refit of the projections\nof each layer to what the dense model's make/);
+  const byShare = modelCard({ ...report, gradual: gradualSettings({ refit: 'by-share' }) }, '0.5', FILES);
+  assert.match(byShare, /output\nprojections, in steps below 0\.3 of the cost of all projections, to what/);
   assert.deepEqual(rowsOf(card, 'Quality').accuracy[1], report.scores.gradual.accuracy.toFixed(4));
   const entry = metadataOf(card)['model-index'] as { results: { metrics: { value: number }[] }[] }[];
   assert.equal(entry[0].results[0].metrics[0].value, report.scores.gradual.accuracy);

@@ -10,11 +10,12 @@ import { storedGradients } from '../../../../coordinator/stages/gradual/gradient
 import { patchesToFit } from '../../../../coordinator/stages/gradual/patches-to-fit.ts';
 import { type RefittedPatch, runRefit } from '../../../../coordinator/stages/gradual/refit.ts';
 import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
+import { stepSettings } from '../../../../coordinator/step-settings.ts';
 import { denseMasks } from '../../../../pruning/masks.ts';
 import { type GradualWorld, gradualWorld, inFolder, prunedStudent } from '../../../support/gradual-world.ts';
 import { modelConfig } from '../configs.ts';
 
-const SETTINGS = gradualSettings({ refit: 'all-weights' });
+const SETTINGS = stepSettings(gradualSettings({ refit: 'all-weights' }), 0.5);
 const ORDER = [
   '0.attention',
   '0.ffn.input',

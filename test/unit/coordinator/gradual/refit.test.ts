@@ -9,6 +9,7 @@ import { maskedStudent } from '../../../../coordinator/job/student.ts';
 import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
 import { type RefittedPatch, runRefit, withRefitted } from '../../../../coordinator/stages/gradual/refit.ts';
 import { readRefit, storeRefit } from '../../../../coordinator/stages/gradual/refit-state.ts';
+import { stepSettings } from '../../../../coordinator/step-settings.ts';
 import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
 import { foldCut, foldTree, type ShardSpan } from '../../../../pruning/fold-tree.ts';
 import { denseMasks } from '../../../../pruning/masks.ts';
@@ -23,13 +24,13 @@ import {
   prunedStudent,
 } from '../../../support/gradual-world.ts';
 
-const WEIGHTS = gradualSettings(undefined);
+const WEIGHTS = stepSettings(gradualSettings(undefined), 0.5);
 const ORDER = ['0.attention', '0.ffn', '1.attention', '1.ffn'];
 
 async function refitIn(
   world: GradualWorld,
   resumed: readonly RefittedPatch[] = [],
-  settings: Parameters<typeof runRefit>[1]['settings'] = gradualSettings(undefined),
+  settings: Parameters<typeof runRefit>[1]['settings'] = WEIGHTS,
 ) {
   const { context } = world;
   const gradients = await storedGradients(context, maskedStudent(denseMasks(2, 2, 6)), { name: 'gradients' });
@@ -119,7 +120,7 @@ test('one worker: a task a sub-layer, each with the patches before it and the to
 
 test('positions that all count alike: no token gradients go anywhere, with one worker or several', () =>
   inFolder(async (folder) => {
-    const settings = gradualSettings({ positionWeights: 'equal' });
+    const settings = { ...WEIGHTS, positionWeights: 'equal' } as const;
     const worlds = [1, 3].map((workers) => gradualWorld(path.join(folder, `${workers}`), { workers }));
     for (const world of worlds) {
       await refitIn(world, [], settings);
@@ -323,7 +324,7 @@ test('what stays as it was gets no patch: the student keeps what it has, and who
     // A later step leaves what an earlier one has fitted.
     const later = gradualWorld(path.join(folder, 'later'), { answers: unchangedAt(...ORDER) });
     const gradients = await storedGradients(later.context, student, { name: 'gradients' });
-    const settings = gradualSettings(undefined);
+    const settings = WEIGHTS;
     const again = await runRefit(
       later.context,
       { student, gradients, resumed: [], settings },

@@ -191,6 +191,57 @@ test('ended anywhere and gone on with: the same, and finished steps are not aske
   }
 });
 
+test('by share: down to 0.3 the students of weights, below it inputs, too, and every step as its share has it', async () => {
+  const byShare = { refit: 'by-share' } as const;
+  const partsOf = (ids: readonly string[]) =>
+    ids.filter((id) => /^refit\/.*\.(input|query|key_value)$/.test(id)).length;
+  const [own, weights] = [open({ gradual: byShare }), open()];
+  for (const share of [0.3, 0.31, 0.45])
+    assert.deepEqual(resultOf(await own.trajectory.prune(share)), resultOf(await weights.trajectory.prune(share)));
+  assert.deepEqual(own.sent, weights.sent);
+  assert.equal(partsOf(own.sent), 0);
+  // Of both FFNs, and in the last layer queries apart from keys and values.
+  const [least, before] = [await own.trajectory.prune(0.29), await weights.trajectory.prune(0.29)];
+  assert.equal(partsOf(own.sent), 4);
+  assert.equal(partsOf(weights.sent), 0);
+  assert.deepEqual(least.masks, before.masks);
+  assert.deepEqual(resultOf(least).steps.slice(0, -1), resultOf(before).steps.slice(0, -1));
+  assert.deepEqual(least.patches.map(({ layer, subLayer, part }) => `${layer} ${subLayer} ${part}`).sort(), [
+    '0 attention output',
+    '0 ffn input',
+    '0 ffn output',
+    '1 attention input',
+    '1 attention output',
+    '1 ffn input',
+    '1 ffn output',
+  ]);
+  // Of one step the share decides as well.
+  const once = open({ gradual: { ...byShare, steps: 'one' } });
+  const all = open({ gradual: { steps: 'one', refit: 'all-weights' } });
+  assert.deepEqual(resultOf(await once.trajectory.prune(0.2)), resultOf(await all.trajectory.prune(0.2)));
+});
+
+test('by share, ended in the midst: every step goes on with what it fits itself', async () => {
+  const gradual = { refit: 'by-share' } as const;
+  const expected = resultOf(await open({ gradual }).trajectory.prune(0.25));
+  for (const last of ['refit/1.ffn', 'refit/0.ffn.input', 'refit/1.attention.key_value', 'refit/1.attention']) {
+    const home = at(`by-share-${last.replaceAll('/', '-')}`);
+    // Of the step to 0.25, whose refits begin when those of the six before have ended.
+    let outputs = 0;
+    const answers: TrajectoryOptions['answers'] = (task, answer) => {
+      if (task.id === 'refit/0.attention') outputs += 1;
+      if (outputs === 7 && task.id === last) throw new EspalierError('no_workers', 'no worker is left');
+      return answer(task);
+    };
+    await assert.rejects(open({ at: home, gradual, answers }).trajectory.prune(0.25), { code: 'no_workers' });
+    await rm(path.join(home, 'scratch'), { recursive: true, force: true });
+    const again = open({ at: home, gradual });
+    assert.deepEqual(resultOf(await again.trajectory.prune(0.25)), expected, last);
+    // What was found within a fifth of a second of the last storing is found again, of that step alone.
+    assert.ok(again.sent.filter((id) => id.startsWith('refit/')).length <= 7, last);
+  }
+});
+
 test('ended in the midst of a refit: gradients once more, then the sub-layers that are missing', async () => {
   const home = at('midst');
   const { shards } = open().context.calibration.plan;
