@@ -1,8 +1,8 @@
 // Measures pruning on one device, stage by stage and as a whole job, on a model of BERT-base's shape with random weights and
 // two workloads; docs/performance.md says what is measured and counted.
 //   npm run bench:gpu [-- --device auto|cpu|gpu --workloads mnli-like,squad-like --repeats 5 --samples 2048
-//     --stages fisher,tune,normal-equations,solve,evaluate,job --layers 12 --hidden 768 --heads 12 --neurons 3072
-//     --gpu-memory 16GB --profile --json FILE --baseline FILE]
+//     --stages fisher,tune,normal-equations,solve,evaluate,gradients,refit,job,gradual-job
+//     --layers 12 --hidden 768 --heads 12 --neurons 3072 --gpu-memory 16GB --profile --json FILE --baseline FILE]
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { projectRoot } from '../../shared/project-root.ts';

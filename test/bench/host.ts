@@ -65,7 +65,7 @@ async function count({ workload, samples }: HostSettings, folder: string): Promi
     const files = await writeWorkload(folder, workloadDefinition(workload, SIZES, samples));
     const { deviceClass } = executor.describe();
     const options = { folder, device: 'cpu' as const, deviceClass, blobs, executor };
-    const { planned, tasks } = await prepareWorkload(files, options, releases);
+    const { planned, tasks, gradual } = await prepareWorkload(files, options, releases);
     const { shards } = planned.plan;
     const batches = shards.reduce((sum, shard) => sum + shard.batches.length, 0);
     process.stdout.write(`${workload}: ${shards.length} shards, ${batches} micro-batches\n`);
@@ -73,9 +73,12 @@ async function count({ workload, samples }: HostSettings, folder: string): Promi
       fisher: () => tasks.fisher(),
       evaluate: () => tasks.evaluate(shards.map((_, shard) => shard)),
       tune: () => tasks.tune(),
+      gradients: () => gradual.tasks.gradients(),
+      refit: () => gradual.tasks.refit(),
     };
     // Weights and constants of the first run are counted, too: they are a few hundred.
     for (const [stage, run] of Object.entries(stages)) {
+      if (stage === 'gradients') await gradual.tasks.prepare();
       [operations, uploads, downloads] = [0, 0, 0];
       await run();
       const counts = `${operations} operations, ${uploads} uploads, ${downloads} downloads`;
@@ -88,7 +91,7 @@ async function count({ workload, samples }: HostSettings, folder: string): Promi
   }
 }
 
-async function cpuMilliseconds(run: () => Promise<void>): Promise<number> {
+async function cpuMilliseconds(run: () => Promise<unknown>): Promise<number> {
   const before = process.cpuUsage();
   await run();
   const { user, system } = process.cpuUsage(before);

@@ -1,15 +1,11 @@
-// Workers of a job that compute in the test's own process, with the engine under test: every request takes the form that it
-// has on the wire, and blobs are files of a folder.
+// Workers of a job that compute in the test's own process, with the engine under test; blobs are files of a folder.
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { ServiceDefinition } from '@grpc/grpc-js';
-import type { RunOptions } from '../../coordinator/workers/task-run.ts';
-import type { TaskResult, TaskSpec } from '../../coordinator/workers/task-spec.ts';
+import type { TaskSpec } from '../../coordinator/workers/task-spec.ts';
 import type { Workers } from '../../coordinator/workers/workers.ts';
-import { protocolDefinition, type RunRequest } from '../../shared/rpc/protocol.ts';
 import { RequestRunner } from '../../worker/tasks/read-request.ts';
 import { testContext } from './engine.ts';
-import { received } from './gradual-world.ts';
+import { workersHere } from './workers-here.ts';
 
 export interface EngineWorkers {
   readonly workers: Workers;
@@ -21,7 +17,6 @@ export interface EngineWorkers {
 export function engineWorkers(folder: string, count = 1): EngineWorkers {
   const context = testContext();
   const runner = new RequestRunner(context);
-  const run = (protocolDefinition()['espalier.v1.Worker'] as ServiceDefinition).Run;
   const paths: Record<string, string> = {};
   const put = async ({ blobs }: TaskSpec) => {
     await mkdir(folder, { recursive: true });
@@ -33,19 +28,12 @@ export function engineWorkers(folder: string, count = 1): EngineWorkers {
       await writeFile(paths[digest], Buffer.concat(chunks));
     }
   };
-  const runTasks = async (specs: readonly TaskSpec[], { onDone }: RunOptions = {}): Promise<TaskResult[]> => {
-    const results: TaskResult[] = [];
-    for (const spec of specs) {
-      await put(spec);
-      const request = run.requestDeserialize(run.requestSerialize({ taskId: spec.id, ...spec.request })) as RunRequest;
-      const result = await received(spec, await runner.run(request, paths));
-      results.push(result);
-      onDone?.(spec, result);
-    }
-    return results;
-  };
+  const workers = workersHere(async (request, spec) => {
+    await put(spec);
+    return runner.run(request, paths);
+  }, count);
   return {
-    workers: { count, runTasks } as unknown as Workers,
+    workers,
     close() {
       context.states.clear();
       context.models.clear();

@@ -20,6 +20,7 @@ import type { NamedTensor } from '../../shared/tensor.ts';
 import { modelConfig } from '../unit/coordinator/configs.ts';
 import { samplesOf } from '../unit/dataset/samples.ts';
 import { FAKE_DEVICE } from './fake-executor.ts';
+import { received } from './received.ts';
 
 /** Makes the tensors of a task's result. */
 export type Answer = (task: TaskSpec) => NamedTensor[];
@@ -176,19 +177,6 @@ export function gradualWorld(
     workers: { count: options.workers ?? 1, runTasks },
   } as unknown as JobContext;
   return { context, sent, tasks, events, answer };
-}
-
-/** Sends tensors into the task's sink as a stream does: a few elements at a time. */
-export async function received(task: TaskSpec, tensors: readonly NamedTensor[]): Promise<TaskResult> {
-  const sink = task.sink?.();
-  const result: TaskResult = new Map();
-  for (const tensor of tensors) {
-    const write = sink?.open(tensor) ?? null;
-    if (write === null) result.set(tensor.name, tensor);
-    else for (let at = 0; at < tensor.data.length; at += 7) await write(tensor.data.slice(at, at + 7), at);
-  }
-  sink?.end();
-  return result;
 }
 
 /** What names a student in a request. */

@@ -91,6 +91,24 @@ export function normalEquationsFlop(
   );
 }
 
+/** The sums of every sub-layer in one pass of the student through the model, all but its last output: of each sub-layer's
+ * features X with a column of ones the upper triangle of XᵀX, and XᵀR, as of normal equations. The dense model's outputs are not
+ * counted: a job computes them once for all of its steps. */
+export function refitFlop(student: FlopShape, batches: readonly BatchShape[]): number {
+  const { hiddenSize, headSize, heads } = student;
+  const sums = (positions: number, features: number) =>
+    positions * (features + 1) * (features + 2) + 2 * positions * (features + 1) * hiddenSize;
+  return sumOver(batches, (batch) =>
+    sumOverLayers(student, (layer) => {
+      const rows = queryRows(student, layer, batch);
+      const positions = rows < batch.samples * batch.tokens ? rows : batch.positions;
+      const products = layer === heads.length - 1 ? 1 : 2;
+      const pass = attentionFlop(student, layer, batch, rows) + products * ffnProduct(student, layer, rows);
+      return pass + sums(positions, heads[layer] * headSize) + sums(positions, student.neurons[layer]);
+    }),
+  );
+}
+
 // Query, key and value, scores, contexts, output. @param rows that ask.
 function attentionFlop(shape: FlopShape, layer: number, { samples, tokens }: BatchShape, rows: number): number {
   const width = shape.heads[layer] * shape.headSize;

@@ -2,7 +2,8 @@
 import type { DeviceClass } from '../../../shared/rpc/protocol.ts';
 import type { LengthDistribution, SyntheticModel } from '../synthetic-model.ts';
 
-export const STAGES = ['fisher', 'tune', 'normal-equations', 'solve', 'evaluate', 'job', 'gradual-job'] as const;
+const WORKER_STAGES = ['fisher', 'tune', 'normal-equations', 'solve', 'evaluate', 'gradients', 'refit'] as const;
+export const STAGES = [...WORKER_STAGES, 'job', 'gradual-job'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What is computed: equal definitions give equal samples. */
@@ -53,7 +54,7 @@ export interface CallFigures {
 /** Where a stage's seconds go. */
 export interface StageProfile {
   /** "tune": sums and solves, also where they were asked for apart. */
-  readonly stage: 'fisher' | 'tune' | 'evaluate';
+  readonly stage: 'fisher' | 'tune' | 'evaluate' | 'gradients' | 'refit';
   /** One run of it after a warm-up, as it is. */
   readonly plainSeconds: number;
   /** One run with the device waited for around each call: calls, waiting and what the host does between. */

@@ -13,6 +13,7 @@ import type { DeviceClass } from '../../../shared/rpc/protocol.ts';
 import type { TaskExecutor } from '../../../worker/task-executor.ts';
 import { benchSettings } from '../bench-settings.ts';
 import { evenMasks } from './even-masks.ts';
+import { type GradualMasks, GradualTasks } from './gradual-tasks.ts';
 import { StageTasks } from './stage-tasks.ts';
 import type { WorkloadFiles } from './workloads.ts';
 
@@ -23,6 +24,7 @@ export interface PreparedWorkload {
   readonly tokensPerBatch: number;
   readonly masks: { readonly teacher: Masks; readonly student: Masks };
   readonly tasks: StageTasks;
+  readonly gradual: { readonly masks: GradualMasks; readonly tasks: GradualTasks };
 }
 
 /** @param options `folder` for what a job writes, `deviceClass` that the plan is cut for. */
@@ -57,6 +59,12 @@ export async function prepareWorkload(
     teacher: evenMasks(sizes, Math.sqrt(budget), meanTokens),
   };
   const blobsOfModel = await modelBlobs(checkpoint, localWeights(blobs));
-  const tasks = new StageTasks({ executor, blobs, model: blobsOfModel, planned, masks });
-  return { config, planned, tokensPerBatch: limit, masks, tasks };
+  const common = { executor, blobs, model: blobsOfModel, planned };
+  const tasks = new StageTasks({ ...common, masks });
+  const step = { from: masks.teacher, to: evenMasks(sizes, budget, meanTokens, masks.teacher) };
+  const gradual = {
+    masks: step,
+    tasks: new GradualTasks({ ...common, folder, checkpoint, share: budget, masks: step }),
+  };
+  return { config, planned, tokensPerBatch: limit, masks, tasks, gradual };
 }

@@ -43,7 +43,7 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   if (device === 'gpu' && deviceClass.kind === 'cpu')
     throw new EspalierError('engine', 'got no usable GPU, expected one');
   const options = { folder, device, deviceClass, blobs, executor };
-  const { planned, tasks } = await prepareWorkload(files, options, releases);
+  const { planned, tasks, gradual } = await prepareWorkload(files, options, releases);
 
   const found: StageProfile[] = [];
   const measure = async (stage: StageProfile['stage'], run: () => Promise<unknown>) => {
@@ -62,6 +62,8 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
     await measure('tune', () => tasks.tune());
   if (stages.includes('evaluate'))
     await measure('evaluate', () => tasks.evaluate(planned.plan.shards.map((_, shard) => shard)));
+  if (stages.includes('gradients')) await measure('gradients', () => gradual.tasks.gradients());
+  if (stages.includes('refit')) await measure('refit', () => gradual.tasks.refit());
   return found;
 }
 

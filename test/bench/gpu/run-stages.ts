@@ -11,7 +11,14 @@ import { parseWorkerConfig } from '../../../worker/config.ts';
 import { createEngineExecutor } from '../../../worker/engine-executor.ts';
 import { GpuMemory } from '../../../worker/gpu-memory.ts';
 import { answerParent } from './child.ts';
-import { batchShapes, type FlopShape, forwardFlop, maskGradientFlop, normalEquationsFlop } from './count-flop.ts';
+import {
+  batchShapes,
+  type FlopShape,
+  forwardFlop,
+  maskGradientFlop,
+  normalEquationsFlop,
+  refitFlop,
+} from './count-flop.ts';
 import { type Stage, type StageFigures, stageFigures, type WorkloadFigures } from './figures.ts';
 import { prepareWorkload } from './prepare-workload.ts';
 import type { WorkloadFiles } from './workloads.ts';
@@ -62,7 +69,7 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
   releases.add(() => memory?.close());
 
   const options = { folder, device, deviceClass, blobs, executor };
-  const { config, planned, tokensPerBatch, masks, tasks } = await prepareWorkload(files, options, releases);
+  const { config, planned, tokensPerBatch, masks, tasks, gradual } = await prepareWorkload(files, options, releases);
   const { plan } = planned;
   const tokens = planTokens(plan);
 
@@ -103,6 +110,16 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
     const all = plan.shards.map((_, shard) => shard);
     const runs = await times(repeats, () => timed(() => tasks.evaluate(all)));
     found.push(stageFigures('evaluate', runs, { tokens, teraflop: forwardFlop(dense, batches) / TERA }));
+  }
+  if (asked('gradients')) {
+    const runs = await times(repeats, () => gradual.tasks.gradients());
+    const teraflop = maskGradientFlop(shape(gradual.masks.from), batches) / TERA;
+    found.push(stageFigures('gradients', runs, { tokens, teraflop }));
+  }
+  if (asked('refit')) {
+    const runs = await times(repeats, () => gradual.tasks.refit());
+    const teraflop = refitFlop(shape(gradual.masks.to), batches) / TERA;
+    found.push(stageFigures('refit', runs, { tokens, teraflop }));
   }
   // TensorFlow keeps what it once took: asked once at the end, the most is not missed.
   await memory?.look();

@@ -19,7 +19,7 @@ const bench = (...flags: string[]) => promisify(execFile)(process.execPath, [PRO
 
 it('measures every stage of the worker, and compares with an earlier run of the same workload alone', async () => {
   const json = path.join(folder, 'run.json');
-  const stages = ['--stages', 'fisher,tune,normal-equations,solve,evaluate', '--repeats', '1'];
+  const stages = ['--stages', 'fisher,tune,normal-equations,solve,evaluate,gradients,refit', '--repeats', '1'];
   // The head of question answering reads every token: other shapes than the usual classifier's.
   const workload = ['--workloads', 'squad-like', '--samples', '30'];
   const { stdout } = await bench(...stages, ...workload, '--profile', '--json', json);
@@ -35,6 +35,8 @@ it('measures every stage of the worker, and compares with an earlier run of the 
       ['normal-equations', tokens],
       ['solve', null],
       ['evaluate', tokens],
+      ['gradients', tokens],
+      ['refit', tokens],
     ],
   );
   for (const { name, firstSeconds, seconds, teraflop } of found) {
@@ -44,7 +46,7 @@ it('measures every stage of the worker, and compares with an earlier run of the 
   }
   assert.deepEqual(
     profiles.map(({ stage }) => stage),
-    ['fisher', 'tune', 'evaluate'],
+    ['fisher', 'tune', 'evaluate', 'gradients', 'refit'],
   );
   for (const { stage, profiledSeconds, calls } of profiles) {
     const seconds = calls.reduce((sum, call) => sum + call.seconds, 0);

@@ -9,6 +9,7 @@ import {
   forwardFlop,
   maskGradientFlop,
   normalEquationsFlop,
+  refitFlop,
 } from '../../bench/gpu/count-flop.ts';
 
 // b = 2, n = 3, so 6 rows, 5 of them tokens. D = 4, d = 2.
@@ -56,6 +57,15 @@ describe('floating point operations', () => {
     // Attention of both 2 x (384 + 144), never tuned in layer 0; dense FFN 2 x 96, student's activations 48; nothing
     // follows; sums at 5 positions 5·1·2 + 2·5·1·4.
     assert.equal(normalEquationsFlop(one, [BATCH]), 2 * (384 + 144) + 192 + 48 + (10 + 40));
+  });
+
+  it('of a refit', () => {
+    // Layer 0: attention 768 + 288, FFN 768; at 5 positions sums of 4 features and a one, 5·5·6 + 2·5·5·4, and of 8 neurons,
+    // 5·9·10 + 2·5·9·4. Layer 1: attention 64 + 192 + 48, the FFN's first product 48; at 2 first tokens 2·3·4 + 2·2·3·4 of 2
+    // features, 2·4·5 + 2·2·4·4 of 3 neurons.
+    const first = 768 + 288 + 768 + (150 + 200) + (450 + 360);
+    const last = 64 + 192 + 48 + 48 + (24 + 48) + (40 + 64);
+    assert.equal(refitFlop(model, [BATCH]), first + last);
   });
 
   it('are twice the multiply-accumulates that budgets count', () => {

@@ -136,6 +136,26 @@ describe('even masks', () => {
     for (let layer = 1; layer < 3; layer++)
       assert.deepEqual(masks.neuronMask.subarray(0, 3072), masks.neuronMask.subarray(layer * 3072, (layer + 1) * 3072));
   });
+
+  it('of what larger ones keep', () => {
+    const sizes = { layers: 2, heads: 12, neurons: 3072, hiddenSize: 768, headSize: 64 };
+    const larger = evenMasks(sizes, 0.8, 37);
+    const found = evenMasks(sizes, 0.6, 37, larger);
+    const other = evenMasks(sizes, 0.6, 37);
+    for (const name of ['headMask', 'neuronMask'] as const) {
+      const count = (mask: Uint8Array) => mask.reduce((sum, bit) => sum + bit, 0);
+      assert.equal(count(found[name]), count(other[name]));
+      assert.ok(found[name].every((bit, index) => bit <= larger[name][index]));
+      assert.ok(
+        other[name].some((bit, index) => bit > larger[name][index]),
+        'those of the dense model keep others',
+      );
+    }
+    // One head of two in place of both leaves MACs for more neurons than the larger masks have.
+    const few = { ...sizes, heads: 2, neurons: 32, hiddenSize: 16, headSize: 8 };
+    const all = evenMasks(few, 0.775, 100);
+    assert.deepEqual(evenMasks(few, 0.6, 100, all).neuronMask, all.neuronMask);
+  });
 });
 
 describe('flags', () => {

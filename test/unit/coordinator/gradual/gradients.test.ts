@@ -13,7 +13,8 @@ import { denseMasks } from '../../../../pruning/masks.ts';
 import { randomStream } from '../../../../pruning/random.ts';
 import { decodeSafetensors } from '../../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../../shared/tensor.ts';
-import { type Answer, gradualWorld, received } from '../../../support/gradual-world.ts';
+import { type Answer, gradualWorld } from '../../../support/gradual-world.ts';
+import { received } from '../../../support/received.ts';
 
 const STUDENT = maskedStudent(denseMasks(2, 2, 6));
 
