@@ -66,6 +66,7 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     releases.add(() => threads.close());
     const environment = {
       ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
+      lendBlob: (file: string, digest: string) => blobs.store.link(file, digest),
       compute: { rearrange: threads.rearrange, write: writePrunedCheckpoint, writeOnnx: writeModelOnnx },
       mostSumBytes: Number.POSITIVE_INFINITY,
       latencyTables: { given, cache: latencyCache() },

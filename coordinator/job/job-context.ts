@@ -18,6 +18,7 @@ import type { JobHome } from '../store/stage-store.ts';
 import type { Workers } from '../workers/workers.ts';
 import type { MemoryRoom } from './memory-room.ts';
 import type { ModelBlobs, WeightPlace } from './model-blobs.ts';
+import type { LendBlob } from './scratch-blob.ts';
 
 /** Who runs a job: when it wants it to stop, and where it is told what happens. */
 export interface RunContext {
@@ -83,6 +84,8 @@ export interface JobCompute {
 export interface PruneEnvironment extends TaskEnvironment {
   readonly home: JobHome;
   readonly weights: WeightPlace;
+  /** Puts a blob of the scratch folder where workers of this machine find it; left out: all workers are sent it. */
+  readonly lendBlob?: LendBlob;
   readonly compute: JobCompute;
   /** Bytes of partial sums that a sub-layer's tuning may bring here at once; at least two come. */
   readonly mostSumBytes: number;

@@ -1,6 +1,7 @@
 // Blobs that a job makes for its workers and needs again: in its scratch folder, not in memory, where those of many steps and
 // jobs would add up.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type BlobSource, blobOfParts, readChunks } from '../../shared/blobs/blob-source.ts';
 import { namingFile } from '../../shared/errors.ts';
@@ -8,10 +9,13 @@ import { safetensorsParts } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { JobHome } from '../store/stage-store.ts';
 
+/** @param file absolute path, whose content has this digest and never changes. */
+export type LendBlob = (file: string, digest: string) => Promise<unknown>;
+
 /** Writes tensors as a safetensors blob into the job's scratch folder, where it stays as long as that does.
  * @throws EspalierError "disk_full". */
 export async function scratchBlob(
-  home: Pick<JobHome, 'scratch'>,
+  { home, lendBlob }: { readonly home: Pick<JobHome, 'scratch'>; readonly lendBlob?: LendBlob },
   tensors: readonly NamedTensor[],
 ): Promise<BlobSource> {
   const parts = safetensorsParts(tensors);
@@ -20,7 +24,11 @@ export async function scratchBlob(
   const file = path.join(folder, digest);
   try {
     await mkdir(folder, { recursive: true });
-    await writeFile(file, parts);
+    // Aside: a worker may read what an equal blob has left there.
+    const aside = `${file}.${randomUUID()}`;
+    await writeFile(aside, parts);
+    await rename(aside, file);
+    await lendBlob?.(file, digest);
   } catch (caught) {
     throw namingFile(file, caught);
   }

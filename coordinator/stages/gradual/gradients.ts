@@ -104,7 +104,7 @@ export async function runGradients(
   student: Student,
   progress: (done: number) => void,
 ): Promise<GradientSums & { readonly tokens: readonly TokenGradientBlob[] }> {
-  const { calibration, model, workers, signal, home, checkpoint } = context;
+  const { calibration, model, workers, signal, checkpoint } = context;
   const { plan } = calibration;
   const { layers } = checkpoint.config;
   const nodes = gradientNodes(plan);
@@ -137,7 +137,7 @@ export async function runGradients(
     landed.delete(index);
     taken.add(index);
     checkSquares(id, result);
-    const blob = scratchBlob(home, [tokenTensor(result.tokens, layers)]);
+    const blob = scratchBlob(context, [tokenTensor(result.tokens, layers)]);
     // Told when all are waited for.
     blob.catch(() => {});
     writing[index] = blob;

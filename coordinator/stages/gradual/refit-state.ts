@@ -74,11 +74,12 @@ async function storePart(
 
 /** What is stored of a refit, in order, up to the first patch that is missing or was fitted for another student. */
 export async function readRefit(
-  { home, checkpoint }: Pick<JobContext, 'home' | 'checkpoint'>,
+  context: Pick<JobContext, 'home' | 'checkpoint' | 'lendBlob'>,
   name: string,
   { masks }: Student,
   settings: Pick<StepSettings, 'refit'>,
 ): Promise<StoredRefit> {
+  const { home, checkpoint } = context;
   const places = patchesToFit(masks, checkpoint.config, settings);
   const refitted: RefittedPatch[] = [];
   let seconds = 0;
@@ -97,7 +98,7 @@ export async function readRefit(
       const own = new Map(FIELDS.map((field) => [field as string, part.tensors.get(`${storedName(place)}.${field}`)!]));
       const patch = patchFromTensors(own, place, patchSizes(checkpoint.config, place.subLayer));
       if (!isFor(patch, kept)) return { refitted, seconds };
-      const source = await scratchBlob(home, patchToTensors(patch));
+      const source = await scratchBlob(context, patchToTensors(patch));
       refitted.push({ patch: { ...place, source }, reports: ofPatch });
     }
     seconds = Number(part.meta.seconds);

@@ -107,7 +107,7 @@ async function refitPatch(context: JobContext, input: SubLayerInput, place: Patc
   const reports = solved.map(({ report }) => report);
   if (isUnchanged(reports)) return { patch: null, reports };
   const [weight, bias] = (['weight', 'bias'] as const).map((field) => joined(solved.map((own) => own[field])));
-  const source = await scratchBlob(context.home, patchToTensors({ part, kept, weight, bias }));
+  const source = await scratchBlob(context, patchToTensors({ part, kept, weight, bias }));
   return { patch: { layer, subLayer, part, source }, reports };
 }
 
