@@ -12,9 +12,22 @@ import { gpuMemoryLimit, TENSORFLOW_CONFIG } from './engine/tensorflow-config.ts
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts';
 import { blobsOf } from './service/request-blobs.ts';
 import type { TaskExecutor } from './task-executor.ts';
+import { USUAL_WARM_UP, type WarmUpPart, type WarmUpSizes } from './tasks/warm-up-parts.ts';
+import { WarmUp } from './warm-up.ts';
+
+export interface EngineOptions {
+  /** What the engine warms up with; null: it does not. Left out: on a GPU as usual, on a CPU not at all, which has nothing to load. */
+  readonly warmUp?: WarmUpSizes | null;
+  /** Told at most once, why it does not warm up any further. */
+  readonly onWarmUpFailure?: (error: EspalierError) => void;
+}
 
 /** Starts the engine. @throws EspalierError "engine" when TensorFlow cannot be loaded or a GPU was asked for in vain. */
-export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStore): Promise<EngineExecutor> {
+export async function createEngineExecutor(
+  config: WorkerConfig,
+  blobs: BlobStore,
+  options: EngineOptions = {},
+): Promise<EngineExecutor> {
   setEngineEnvironment(config);
   const cancelled = new SharedArrayBuffer(4);
   const data: EngineThreadData = {
@@ -39,7 +52,17 @@ export async function createEngineExecutor(config: WorkerConfig, blobs: BlobStor
     memoryGb: ready.gpuMemoryBytes === null ? 0 : memoryStepGb(ready.gpuMemoryBytes),
   };
   const { memoryBytes, kernelsProblem } = ready;
-  return new EngineExecutor(thread, new Int32Array(cancelled), blobs, deviceClass, memoryBytes, kernelsProblem);
+  const executor = new EngineExecutor(
+    thread,
+    new Int32Array(cancelled),
+    blobs,
+    deviceClass,
+    memoryBytes,
+    kernelsProblem,
+  );
+  const { warmUp = ready.device.kind === 'gpu' ? USUAL_WARM_UP : null, onWarmUpFailure = () => {} } = options;
+  if (warmUp !== null) await executor.warmUp(warmUp, onWarmUpFailure);
+  return executor;
 }
 
 export class EngineExecutor implements TaskExecutor {
@@ -48,6 +71,7 @@ export class EngineExecutor implements TaskExecutor {
   /** Why kernels are plain although fused ones were welcome; null: they are as asked for. */
   readonly kernelsProblem: string | null;
   private isClosing = false;
+  private warmingUp: WarmUp | null = null;
   private readonly thread: Worker;
   private readonly cancelled: Int32Array;
   private readonly blobs: BlobStore;
@@ -93,39 +117,57 @@ export class EngineExecutor implements TaskExecutor {
   }
 
   async run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]> {
-    this.runs += 1;
-    const run = this.runs;
+    const { taskId } = request;
     const digests = blobsOf(request).map(({ digest }) => digest);
     const unpin = this.blobs.pin(digests);
+    try {
+      await this.warmingUp?.hold();
+      const paths = Object.fromEntries(digests.map((digest) => [digest, this.blobs.path(digest)]));
+      return await this.answer(taskId, (run) => ({ kind: 'task', run, request, paths }), signal);
+    } finally {
+      unpin();
+      this.warmingUp?.goOn();
+    }
+  }
+
+  /** Warms the engine up, once: resolves after what every task would wait for; the rest comes when no task has the engine. */
+  async warmUp(sizes: WarmUpSizes, onFailure: (error: EspalierError) => void): Promise<void> {
+    const run = async (part: WarmUpPart, signal: AbortSignal) => {
+      await this.answer(`warm-up of ${part}`, (run) => ({ kind: 'warm-up', run, part, sizes }), signal);
+    };
+    this.warmingUp = new WarmUp({ run, onFailure });
+    await this.warmingUp.begin();
+  }
+
+  async close(): Promise<void> {
+    this.isClosing = true;
+    this.warmingUp?.close();
+    await this.thread.terminate();
+  }
+
+  // What the engine answers to one message. @param name what errors call it.
+  private async answer(name: string, make: (run: number) => ToEngine, signal: AbortSignal): Promise<NamedTensor[]> {
+    this.runs += 1;
+    const run = this.runs;
     const abort = () => Atomics.store(this.cancelled, 0, run);
     signal.addEventListener('abort', abort);
     try {
-      if (signal.aborted) throw new EspalierError('cancelled', `${request.taskId}: cancelled before it began`);
-      const paths = Object.fromEntries(digests.map((digest) => [digest, this.blobs.path(digest)]));
+      if (signal.aborted) throw new EspalierError('cancelled', `${name}: cancelled before it began`);
       const answer = nextMessage(this.thread);
-      this.thread.postMessage({ run, request, paths } satisfies ToEngine);
+      this.thread.postMessage(make(run));
       const message = await answer;
       if (message.kind !== 'ready') {
         this.held = message.models;
         this.gpuPeakBytes = message.peakBytes;
       }
       if (message.kind === 'failed')
-        throw new EspalierError(message.code, `${request.taskId}: ${message.message}`, { action: message.action });
+        throw new EspalierError(message.code, `${name}: ${message.message}`, { action: message.action });
       if (message.kind !== 'done' || message.run !== run)
-        throw new EspalierError(
-          'internal',
-          `${request.taskId}: got ${message.kind} from the engine, expected its result`,
-        );
+        throw new EspalierError('internal', `${name}: got ${message.kind} from the engine, expected its result`);
       return [...message.tensors];
     } finally {
       signal.removeEventListener('abort', abort);
-      unpin();
     }
-  }
-
-  async close(): Promise<void> {
-    this.isClosing = true;
-    await this.thread.terminate();
   }
 }
 

@@ -4,6 +4,7 @@ import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
 import type { KernelsWanted } from './engine/kernels/kernels-wanted.ts';
 import type { BlobPaths } from './tasks/request-fields.ts';
+import type { WarmUpPart, WarmUpSizes } from './tasks/warm-up-parts.ts';
 
 /** What the engine's thread is started with. */
 export interface EngineThreadData {
@@ -16,11 +17,10 @@ export interface EngineThreadData {
   readonly cancelled: SharedArrayBuffer;
 }
 
-export interface ToEngine {
-  readonly run: number;
-  readonly request: RunRequest;
-  readonly paths: BlobPaths;
-}
+/** Each is answered before the next is sent. */
+export type ToEngine =
+  | { readonly kind: 'task'; readonly run: number; readonly request: RunRequest; readonly paths: BlobPaths }
+  | { readonly kind: 'warm-up'; readonly run: number; readonly part: WarmUpPart; readonly sizes: WarmUpSizes };
 
 /** `models`: digests of the weight files that are in memory now. */
 export type FromEngine =

@@ -11,6 +11,7 @@ import { Forward } from './model/forward.ts';
 import { ModelCache } from './model/model-cache.ts';
 import { RequestRunner } from './tasks/read-request.ts';
 import type { TaskContext } from './tasks/task-context.ts';
+import { warmUp } from './tasks/warm-up.ts';
 import { TuningStates } from './tuning/tuning-states.ts';
 
 const port = parentPort;
@@ -62,11 +63,12 @@ try {
   tell({ kind: 'failed', run: 0, code, message, action, models: [], peakBytes: null });
 }
 
-async function answer(runner: RequestRunner, { engine, models }: TaskContext, message: ToEngine): Promise<void> {
-  const { run, request, paths } = message;
+async function answer(runner: RequestRunner, context: TaskContext, message: ToEngine): Promise<void> {
+  const { engine, models } = context;
+  const { run } = message;
   running = run;
   try {
-    const tensors = await runner.run(request, paths);
+    const tensors = await computed(runner, context, message);
     const { peakBytes } = engine.binding.deviceMemory();
     tell({ kind: 'done', run, tensors, models: models.digests(), peakBytes }, tensors);
   } catch (caught) {
@@ -82,6 +84,12 @@ async function answer(runner: RequestRunner, { engine, models }: TaskContext, me
       peakBytes: engine.binding.deviceMemory().peakBytes,
     });
   }
+}
+
+async function computed(runner: RequestRunner, context: TaskContext, message: ToEngine): Promise<NamedTensor[]> {
+  if (message.kind === 'task') return runner.run(message.request, message.paths);
+  await warmUp(context, message.part, message.sizes);
+  return [];
 }
 
 // Buffers move to the other thread without a copy; one that several tensors share, or that is larger than what it

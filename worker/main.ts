@@ -8,7 +8,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
-import { toEspalierError } from '../shared/errors.ts';
+import { type EspalierError, toEspalierError } from '../shared/errors.ts';
 import { type Draining, drainAsked, END_SIGNALS, killSelf, TERMINAL_SIGNALS } from '../shared/lifecycle.ts';
 import { createLog } from '../shared/log.ts';
 import { visibleGpus } from '../shared/visible-gpus.ts';
@@ -60,7 +60,8 @@ async function run(config: WorkerConfig, argv: readonly string[], env: NodeJS.Pr
 // The engine's library takes as long to load as all the rest of a worker: they are loaded beside each other.
 async function serve(config: WorkerConfig, draining: Draining): Promise<void> {
   const blobs = await BlobStore.open(config.blobDir, { limitBytes: config.blobLimitBytes });
-  const executor = createEngineExecutor(config, blobs);
+  const onWarmUpFailure = (error: EspalierError) => log.warning('warm-up failed', { error });
+  const executor = createEngineExecutor(config, blobs, { onWarmUpFailure });
   // Asked for later, when the front is there.
   executor.catch(() => {});
   const { serveTasks } = await import('./serve-tasks.ts');

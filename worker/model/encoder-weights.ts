@@ -2,7 +2,6 @@
 // folded in once: 1/√d into the query, the activation's factors into the FFN (see ACTIVATION_SCALES).
 
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts';
 import { hasHeadDense } from '../../checkpoint/weight-names.ts';
 import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
@@ -10,6 +9,7 @@ import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { NormWeights } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
 import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
+import type { ModelSource } from './local-model.ts';
 import { WeightUpload } from './weight-upload.ts';
 
 export interface Linear {
@@ -62,7 +62,11 @@ export function inputFactors(config: Pick<ModelConfig, 'activation' | 'headSize'
 /** Uploads a checkpoint. The caller owns the result (`disposeWeights`).
  * @param beforeEach called before each layer; may throw.
  * @throws EspalierError of the checkpoint's reading. */
-export function loadWeights(ops: Ops, checkpoint: Checkpoint, beforeEach: () => void = () => {}): EncoderWeights {
+export function loadWeights(
+  ops: Ops,
+  checkpoint: Omit<ModelSource, 'close'>,
+  beforeEach: () => void = () => {},
+): EncoderWeights {
   const { config } = checkpoint;
   const upload = new WeightUpload(ops, checkpoint);
   const read = (name: string) => upload.tensor(name);

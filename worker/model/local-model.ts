@@ -6,6 +6,9 @@ export interface LocalModel {
   readonly weights: readonly { readonly digest: string; readonly path: string }[];
 }
 
+/** What goes to the device is read of this; whoever opened it closes it. */
+export type ModelSource = Pick<Checkpoint, 'config' | 'shape' | 'tensorSync' | 'close'>;
+
 const LABEL_LENGTH = 12;
 
 /** Opens it; whoever does closes it. @param name what messages call it; left out: by the digest of its first file.

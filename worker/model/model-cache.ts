@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Masks } from '../../pruning/masks.ts';
 import type { Ops } from '../engine/ops.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
-import { type LocalModel, openLocalModel } from './local-model.ts';
+import { type LocalModel, type ModelSource, openLocalModel } from './local-model.ts';
 import { disposeProjection, type PatchedProjection, uploadPatch, withProjections } from './patched-weights.ts';
 import type { PatchSource } from './student.ts';
 
@@ -26,13 +26,16 @@ const MOST_PRUNED = 4;
 export class ModelCache {
   private readonly ops: Ops;
   private readonly checkCancelled: () => void;
+  private readonly open: (model: LocalModel, name: string) => Promise<ModelSource>;
   /** Least recently used first. */
   private readonly models = new Map<string, Entry>();
 
-  /** @param checkCancelled called before each layer that is loaded; throws when nobody waits any more. */
-  constructor(ops: Ops, checkCancelled: () => void = () => {}) {
+  /** @param checkCancelled called before each layer that is loaded; throws when nobody waits any more.
+   * @param open left out: models are files. */
+  constructor(ops: Ops, checkCancelled: () => void = () => {}, open: ModelCache['open'] = openLocalModel) {
     this.ops = ops;
     this.checkCancelled = checkCancelled;
+    this.open = open;
   }
 
   /** Name of a model by content. */
@@ -97,7 +100,7 @@ export class ModelCache {
         this.models.delete(oldest);
         this.release(value);
       }
-      const checkpoint = await openLocalModel(model, key);
+      const checkpoint = await this.open(model, key);
       try {
         entry = {
           model,
