@@ -6,16 +6,17 @@ import { runPruneJob } from '../../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
 import { benchSettings } from '../bench-settings.ts';
 import { type StageFigures, stageFigures } from './figures.ts';
+import { jobSeconds } from './job-seconds.ts';
 import type { WorkloadFiles } from './workloads.ts';
 
 /** A method with what its jobs are asked for; null: the workload's own budget. Gradual pruning is for hard ones. */
 const JOBS = {
-  job: { method: 'paper', budget: null, stages: ['load', 'fisher', 'search', 'rearrange', 'tune'] },
-  'gradual-job': { method: 'gradual', budget: 0.3, stages: ['load', 'gradual'] },
+  job: { method: 'paper', budget: null },
+  'gradual-job': { method: 'gradual', budget: 0.3 },
 } as const;
 
 /** Speed is not timed in these jobs, and nothing is evaluated.
- * @returns a row a stage, and "… pruning": all of them but load; and the SHA-256 of the job's plan. */
+ * @returns the rows of `jobSeconds`, and the SHA-256 of the job's plan. */
 export async function runJobs(
   { definition, model, data }: WorkloadFiles,
   kind: keyof typeof JOBS,
@@ -23,7 +24,7 @@ export async function runJobs(
 ): Promise<{ stages: StageFigures[]; plan: string }> {
   const { folder, repeats, device } = options;
   const { samples } = definition;
-  const { method, stages } = JOBS[kind];
+  const { method } = JOBS[kind];
   const budget = JOBS[kind].budget ?? definition.budget;
   const reports: PruneReport[] = [];
   for (let repeat = -1; repeat < repeats; repeat++) {
@@ -39,18 +40,13 @@ export async function runJobs(
   }
   const [first] = reports;
   const tokens = Math.round(first.macsLength * first.samples);
-  const work = { tokens: null, teraflop: null };
-  const secondsOf = ({ seconds }: PruneReport, stage: (typeof stages)[number]) => seconds[stage] ?? 0;
-  const found = stages.map((stage) =>
+  const runs = reports.map(jobSeconds);
+  const stages = Object.keys(runs[0]).map((row) =>
     stageFigures(
-      `${kind} ${stage}`,
-      reports.map((report) => secondsOf(report, stage)),
-      work,
+      `${kind} ${row}`,
+      runs.map((run) => run[row] ?? 0),
+      { tokens: row === 'pruning' ? tokens : null, teraflop: null },
     ),
   );
-  const pruning = reports.map((report) =>
-    stages.reduce((sum, stage) => sum + (stage === 'load' ? 0 : secondsOf(report, stage)), 0),
-  );
-  found.push(stageFigures(`${kind} pruning`, pruning, { ...work, tokens }));
-  return { stages: found, plan: first.plan };
+  return { stages, plan: first.plan };
 }

@@ -9,6 +9,7 @@ import { EspalierError } from '../../../shared/errors.ts';
 import { readBaseline, requireComparable, timesAsFast } from '../../bench/gpu/baseline.ts';
 import { evenMasks } from '../../bench/gpu/even-masks.ts';
 import { type RunFigures, reached, spreadOf, stageFigures } from '../../bench/gpu/figures.ts';
+import { jobSeconds } from '../../bench/gpu/job-seconds.ts';
 import { parseGpuBench } from '../../bench/gpu/settings.ts';
 import { digits, machineText, workloadText } from '../../bench/gpu/table.ts';
 import { workloadDefinition } from '../../bench/gpu/workloads.ts';
@@ -117,6 +118,36 @@ describe('the table', () => {
 
   it('has three digits of each figure', () => {
     assert.deepEqual([1234.5, 12.345, 0.012345, 0, 0.99951].map(digits), ['1235', '12.3', '0.0123', '0', '1.000']);
+  });
+});
+
+describe('rows of a job', () => {
+  const seconds = { load: 9, fisher: 1, search: 2, rearrange: 3, tune: 4, evaluate: 5, total: 99 };
+  const workerTimes = [
+    { worker: 1, tasks: 3, seconds: { fisher: 1, solve: 2 } },
+    { worker: 2, tasks: 1, seconds: { fisher: 4 } },
+  ];
+
+  it("are the published method's stages, and what all workers computed", () => {
+    const rows = { load: 9, fisher: 1, search: 2, rearrange: 3, tune: 4 };
+    assert.deepEqual(jobSeconds({ seconds, workerTimes }), {
+      ...rows,
+      'tasks fisher': 5,
+      'tasks solve': 2,
+      pruning: 10,
+    });
+  });
+
+  it('are the parts of all gradual steps, and each step', () => {
+    const step = { macs: 1, heads: [], neurons: [], divergence: null, refits: [] };
+    const steps = [
+      { ...step, share: 0.8, seconds: { gradients: 1, search: 2, refit: 3, divergence: 4 } },
+      { ...step, share: 0.65, seconds: { gradients: 10, search: 20, refit: 30, divergence: 40 } },
+    ];
+    assert.deepEqual(jobSeconds({ seconds: { ...seconds, gradual: 110 }, steps }), {
+      ...{ load: 9, gradients: 11, search: 22, refit: 33, divergence: 44 },
+      ...{ 'step 0.8': 10, 'step 0.65': 100, pruning: 110 },
+    });
   });
 });
 
