@@ -25,26 +25,38 @@ test('a variant wins or loses by more than the spread of its differences, of thr
   assert.equal(verdictOf([1, 1.1]), 'too few seeds');
 });
 
-test('a row has the seeds that the default has too, and a summary counts the cells', () => {
+test('a cell has the seeds that the default has too, and says how many', () => {
   const records = [
     ...runs('default', [0.8, 0.81, 0.82]),
     ...runs('scales', [0.82, 0.83, 0.84, 0.1], { divergence: 0.03 }),
     ...runs('default', [0.84, 0.85, 0.86], { budget: 0.5 }),
     ...runs('scales', [0.83, 0.86, 0.86], { budget: 0.5 }),
-    ...runs('scales', [0.5], { model: 'mini-mnli' }),
+    ...runs('default', [0.5, 0.6, 0.7], { model: 'mini-mnli', divergence: null }),
+    ...runs('scales', [0.55], { model: 'mini-mnli' }),
+    ...runs('scales', [0.55], { model: 'mini-mrpc' }),
   ];
-  const lines = ablationsTable(records, ['default', 'scales', 'knapsack']).split('\n');
-  assert.ok(lines.includes('| scales | `--scales` | 2 | 1 | 0 | 1 | +1.00 |'), lines.join('\n'));
-  assert.deepEqual(
-    lines.filter((line) => /^\| 0\./.test(line)),
-    [
-      '| 0.5 | default | 85.00 ± 1.00 |  |  |  | 0.0200 | 0.2999 |',
-      '| 0.5 | scales | 85.00 ± 1.73 | +0.00 ± 1.00 | 1 of 3 | within the spread | 0.0200 | 0.2999 |',
-      '| 0.3 | default | 81.00 ± 1.00 |  |  |  | 0.0200 | 0.2999 |',
-      '| 0.3 | scales | 83.00 ± 1.00 | +2.00 ± 0.00 | 3 of 3 | **wins** | 0.0300 | 0.2999 |',
-    ],
-  );
-  assert.ok(lines.includes('### mini-sst2, dense 85.32') && !lines.some((line) => line.includes('mini-mnli')));
+  const text = ablationsTable(records, ['default', 'scales', 'knapsack']);
+  const rows = text.split('\n').filter((line) => /^\| (variant|scales|model|mini-)/.test(line));
+  assert.deepEqual(rows, [
+    '| variant | flags of `espalier prune` | wins | loses | within the spread | too few seeds | 0.5 | 0.3 |',
+    '| scales | `--scales` | 1 | 0 | 1 | 1 | +0.00 ± 0.58, 1 | +2.00 ± 0.00, 1 |',
+    '| model | 0.5 | 0.3 |',
+    '| mini-mnli, dense 85.32 |  | 60.00 ± 10.00, 3 |',
+    '| mini-sst2, dense 85.32 | 85.00 ± 1.00, 3, 0.0200 | 81.00 ± 1.00, 3, 0.0200 |',
+    '| model | 0.5 | 0.3 |',
+    '| mini-mnli |  | +5.00, 1 of 1 |',
+    '| mini-sst2 | +0.00 ± 1.00, 1 of 3, × 1.00 | **+2.00 ± 0.00**, 3 of 3, × 1.50 |',
+  ]);
+  assert.match(text, /more than 0\.9997 of the MACs/);
+});
+
+test('over models the mean of their means, with the standard error of all', () => {
+  const records = ['mini-sst2', 'mini-mnli'].flatMap((model, i) => [
+    ...runs('default', [0.5, 0.5, 0.5, 0.5], { model }),
+    ...runs('scales', i === 0 ? [0.51, 0.53, 0.51, 0.53] : [0.5, 0.5, 0.48, 0.48], { model }),
+  ]);
+  // Means 2 and -1, variances 4/3 each: 4/3 / 4 twice, of which the root over 2.
+  assert.match(ablationsTable(records, ['default', 'scales']), /\| 1 \| 0 \| 1 \| 0 \| \+0\.50 ± 0\.41, 2 \|/);
 });
 
 test('files of several processes become one; a run that is there twice must be the same', () => {
