@@ -10,6 +10,9 @@ import { elementCount } from '../../shared/tensor.ts';
 
 const WORDS = 30517;
 const DEVIATION = 0.02;
+/** Weights that are drawn; those of a larger model are these again and again. A prime, so that no rows are equal, and more than a
+ * layer's matrix of BERT-large has. */
+const DRAWN_WEIGHTS = 5_000_011;
 
 /** Sizes of a model, and what its head predicts. */
 export interface SyntheticModel {
@@ -67,7 +70,7 @@ export async function writeSyntheticModel(folder: string, model: SyntheticModel,
     ...(model.head === 'SequenceClassification' && { num_labels: 3 }),
   };
   const text = JSON.stringify(config, null, 2);
-  const random = randomStream(seed, 'weights');
+  const drawn = new DrawnWeights(randomStream(seed, 'weights'));
   await mkdir(folder, { recursive: true });
   await writeFile(path.join(folder, 'config.json'), text);
   await writeFile(
@@ -80,7 +83,7 @@ export async function writeSyntheticModel(folder: string, model: SyntheticModel,
       name: storedName,
       dtype: 'F32' as const,
       shape,
-      read: () => bytesOf(weights(name, elementCount(shape), random)),
+      read: () => bytesOf(weights(name, elementCount(shape), drawn)),
     })),
     { format: 'pt' },
   );
@@ -131,10 +134,33 @@ function word(index: number): string {
   return letters.join('');
 }
 
-function weights(name: string, count: number, random: RandomStream): Float32Array {
+/** Random weights, one after the other. */
+class DrawnWeights {
+  readonly #random: RandomStream;
+  readonly #drawn = new Float32Array(DRAWN_WEIGHTS);
+  #count = 0;
+  #next = 0;
+
+  constructor(random: RandomStream) {
+    this.#random = random;
+  }
+
+  fill(values: Float32Array): Float32Array {
+    for (let at = 0; at < values.length; ) {
+      const end = Math.min(DRAWN_WEIGHTS, this.#next + values.length - at);
+      for (; this.#count < end; this.#count++) this.#drawn[this.#count] = DEVIATION * normal(this.#random);
+      values.set(this.#drawn.subarray(this.#next, end), at);
+      at += end - this.#next;
+      this.#next = end % DRAWN_WEIGHTS;
+    }
+    return values;
+  }
+}
+
+function weights(name: string, count: number, drawn: DrawnWeights): Float32Array {
   if (name.endsWith('norm.weight')) return new Float32Array(count).fill(1);
   if (name.endsWith('.bias')) return new Float32Array(count);
-  return Float32Array.from({ length: count }, () => DEVIATION * normal(random));
+  return drawn.fill(new Float32Array(count));
 }
 
 function normal(random: RandomStream): number {
