@@ -20,6 +20,7 @@ import { openSafetensors, type SafetensorsEntry } from '../../shared/safetensors
 import type { TensorDescription } from '../../shared/safetensors-header.ts';
 
 const ROWS = 'rows';
+const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
 /** What is read at a time of what is read once, from front to back. */
 const READ_BYTES = 4 * 2 ** 20;
 /** Rows of all layers that are read at once rather than a layer's at a time, which takes a read for each row and layer. */
@@ -57,10 +58,10 @@ export async function fisherImportance(path: string, sizes: MaskSizes): Promise<
         }
     } else {
       checkRows(rows, path, sizes);
-      const rowBytes = variablesOf(sizes) * Float32Array.BYTES_PER_ELEMENT;
+      const rowBytes = variablesOf(sizes) * FLOAT32;
       const step = Math.max(1, Math.floor(READ_BYTES / rowBytes)) * rowBytes;
       for (let begin = 0; begin < rows.bytes; begin += step) {
-        const part = new Float32Array(Math.min(step, rows.bytes - begin) / Float32Array.BYTES_PER_ELEMENT);
+        const part = new Float32Array(Math.min(step, rows.bytes - begin) / FLOAT32);
         await rows.readInto(new Uint8Array(part.buffer), begin);
         sums.addRows(part);
       }
@@ -76,10 +77,10 @@ export function rearrangeFromFile(path: string, masks: Masks, open?: OpenVariabl
   return withLayers(path, masks, WHOLE_ROWS_BYTES, (fisher) => rearrangeLayers(fisher, masks, open));
 }
 
-/** Bytes that rearranging one layer takes, in float64 where the file may have float32, and once more where what is open has to be
- * picked from it. */
+/** Bytes that rearranging one layer takes: as it is read, in float64 where the file may have float32, and once more where what is
+ * open has to be picked from it. */
 export async function rearrangeBytes(path: string, { layers }: MaskSizes, open?: OpenVariables): Promise<number> {
-  return ((open === undefined ? 2 : 4) * (await stat(path)).size) / layers;
+  return ((open === undefined ? 3 : 5) * (await stat(path)).size) / layers;
 }
 
 /** One layer of a model as another thread needs it. */
@@ -113,7 +114,7 @@ async function withLayers<Result>(
       return use({ of: (layer, kind) => readGram(file, gramEntry(entries, path, sizes, layer, kind)) });
     checkRows(rows, path, sizes);
     if (rows.bytes > mostWhole) return use({ of: (layer, kind) => readGradients(file, rows, sizes, layer, kind) });
-    const values = new Float32Array(rows.bytes / Float32Array.BYTES_PER_ELEMENT);
+    const values = new Float32Array(rows.bytes / FLOAT32);
     readAt(file, new Uint8Array(values.buffer), rows.begin);
     return use(layersOfFisher({ form: 'rows', rows: rows.shape[0], values }, sizes));
   } finally {
@@ -137,14 +138,12 @@ function readGradients(
   const [rows] = shape;
   const size = sizeOf(sizes, kind);
   const first = kind === 'attention' ? layer * size : sizes.layers * sizes.heads + layer * size;
-  const gradients = new Float64Array(size * rows); // [variables, rows]
-  const part = new Float32Array(size);
+  const values = new Float32Array(rows * size);
   for (let row = 0; row < rows; row++) {
-    const from = (row * variablesOf(sizes) + first) * Float32Array.BYTES_PER_ELEMENT;
-    readAt(file, new Uint8Array(part.buffer), begin + from);
-    for (let variable = 0; variable < size; variable++) gradients[variable * rows + row] = part[variable];
+    const from = (row * variablesOf(sizes) + first) * FLOAT32;
+    readAt(file, new Uint8Array(values.buffer, row * size * FLOAT32, size * FLOAT32), begin + from);
   }
-  return { form: 'rows', rows, gradients };
+  return layersOfFisher({ form: 'rows', rows, values }, { layers: 1, heads: 0, neurons: size }).of(0, 'ffn');
 }
 
 function readAt(file: number, target: Uint8Array, position: number): void {

@@ -76,6 +76,8 @@ export const THREAD_CALLS: Handlers = {
   },
   async compileRearrange() {
     const { compileRearrange } = await import('./compile-rearrange.ts');
+    // What the first layer would otherwise wait for.
+    await import('../job/fisher-file.ts');
     compileRearrange();
     return null;
   },
