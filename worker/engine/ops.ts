@@ -219,6 +219,11 @@ export class Ops {
     return engine.op('Fill', [engine.constant(shape), engine.scalar(1)], FILL);
   }
 
+  zeros(shape: readonly number[]): DeviceTensor {
+    const { engine } = this;
+    return engine.op('Fill', [engine.constant(shape), engine.scalar(0)], FILL);
+  }
+
   /** Zeros around `x`: [before, after] for each axis. */
   pad(x: DeviceTensor, paddings: readonly (readonly [number, number])[]): DeviceTensor {
     const table = this.engine.constant(paddings.flat(), [paddings.length, 2]);

@@ -1,5 +1,6 @@
 // The gradient of a sample's loss with respect to the mask variables, layer by layer from the last to the first. Written
 // by hand: automatic differentiation in tfjs is many times slower (docs/adr/0002-engine.md), and no weight gradient is ever needed.
+import { firstColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { AttentionProducts } from '../engine/kernels/kernels.ts';
 import type { DeviceBatch } from './device-batch.ts';
@@ -50,7 +51,7 @@ export function layerBackward(
   if (pass.ffn !== null && layer.ffnIn !== null && layer.ffnOut !== null) {
     const da = ops.matMul(beforeNorm, layer.ffnOut, false, true); // [b·queries, neurons]
     const found = kernels.activationGrad(weights.config.activation, da, layer.ffnIn.bias, pass.ffn, samples);
-    neurons = found.mask;
+    neurons = firstColumns(ops, found.mask, layer.neurons);
     throughFfn = ops.matMul(found.product, layer.ffnIn.kernel, false, true);
   }
 

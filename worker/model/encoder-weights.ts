@@ -4,6 +4,7 @@
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { hasHeadDense } from '../../checkpoint/weight-names.ts';
 import { keptIndices, type Masks, type SubLayer } from '../../pruning/masks.ts';
+import { alignedColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { NormWeights } from '../engine/kernels/kernels.ts';
@@ -29,9 +30,10 @@ export interface LayerWeights {
   /** [D]: stays when all heads are gone. */
   readonly attentionBias: DeviceTensor;
   readonly attentionNorm: NormWeights;
-  /** [D, neurons]; null where no neuron is left. */
+  /** [D, columns]; null where no neuron is left. Of a pruned layer there may be more columns than neurons (aligned-columns.ts):
+   * those at the end have no part in the layer's output. */
   readonly ffnIn: Linear | null;
-  /** Kernel [neurons, D]; null where no neuron is left. */
+  /** Kernel [columns, D], 0 in the rows beyond the neurons; null where no neuron is left. */
   readonly ffnOut: DeviceTensor | null;
   /** [D]: stays when all neurons are gone. */
   readonly ffnBias: DeviceTensor;
@@ -125,7 +127,7 @@ export function pruneWeights(ops: Ops, dense: EncoderWeights, masks: Masks): Enc
   const { engine } = ops;
   return engine.scope(() => {
     const upload = new PackedUpload();
-    const packed = dense.layers.map((layer, l) => packKept(upload, dense.config, layer, masks, l));
+    const packed = dense.layers.map((layer, l) => packKept(engine, upload, dense.config, layer, masks, l));
     const sent = upload.send(ops);
     const layers = dense.layers.map((layer, l) => engine.scope(() => pruneLayer(ops, layer, sent, packed[l]!)));
     return { ...dense, layers };
@@ -149,7 +151,14 @@ interface KeptRows {
   readonly scales: PackedPart | null;
 }
 
-function packKept(upload: PackedUpload, config: ModelConfig, layer: LayerWeights, masks: Masks, l: number): KeptParts {
+function packKept(
+  engine: Engine,
+  upload: PackedUpload,
+  config: ModelConfig,
+  layer: LayerWeights,
+  masks: Masks,
+  l: number,
+): KeptParts {
   const heads = keptIndices(masks.headMask, l, masks.heads);
   const neurons = keptIndices(masks.neuronMask, l, masks.neurons);
   const d = config.headSize;
@@ -165,7 +174,13 @@ function packKept(upload: PackedUpload, config: ModelConfig, layer: LayerWeights
     const part = Math.floor(i / columns.length);
     return part * layer.heads * d + columns[i - part * columns.length]!;
   });
-  const neuronScales = Float32Array.from(neurons, (i) => masks.neuronScales[l * masks.neurons + i]!);
+  // Columns that fill up are copies of the first, times 0.
+  const neuronColumns = new Int32Array(alignedColumns(engine, neurons.length)).fill(neurons[0]);
+  neuronColumns.set(neurons);
+  const neuronScales = new Float32Array(neuronColumns.length);
+  neurons.forEach((neuron, i) => {
+    neuronScales[i] = masks.neuronScales[l * masks.neurons + neuron]!;
+  });
   const pack = (indices: Int32Array) => (indices.length === 0 ? null : upload.add(indices, [indices.length]));
   const packRows = (indices: Int32Array, scales: Float32Array): KeptRows | null => {
     const rows = pack(indices);
@@ -177,8 +192,8 @@ function packKept(upload: PackedUpload, config: ModelConfig, layer: LayerWeights
     neurons: neurons.length,
     attentionColumns: pack(columnsOfAll),
     contexts: packRows(columns, headScales),
-    neuronColumns: pack(neurons),
-    activations: packRows(neurons, neuronScales),
+    neuronColumns: pack(neuronColumns),
+    activations: packRows(neuronColumns, neuronScales),
   };
 }
 

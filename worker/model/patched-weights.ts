@@ -1,7 +1,8 @@
 // Refitted projections on the device, in place of those that masks leave of the dense model.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import type { Masks } from '../../pruning/masks.ts';
+import type { Masks, SubLayer } from '../../pruning/masks.ts';
 import { keptRowScales, keptRows, type Patch } from '../../pruning/patch.ts';
+import { alignedColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { Ops } from '../engine/ops.ts';
@@ -12,7 +13,7 @@ export type PatchedProjection = Pick<Patch, 'layer' | 'subLayer'> &
   (
     | {
         readonly part: 'output';
-        /** [features, D]; null where the masks keep nothing. */
+        /** [features, D], of an FFN as wide as LayerWeights has it; null where the masks keep nothing. */
         readonly kernel: DeviceTensor | null;
         /** [D] */
         readonly bias: DeviceTensor;
@@ -51,14 +52,15 @@ function uploadOutput(
   const width = bias.length;
   const constant = subLayer === 'ffn' ? ACTIVATION_SCALES[config.activation].output : 1;
   const scales = keptRowScales(patch, masks);
-  const kernel = new Float32Array(rows.length * width);
+  const count = rowsOnDevice(engine, subLayer, rows.length);
+  const kernel = new Float32Array(count * width);
   rows.forEach((row, i) => {
     kernel.set(weight.subarray(row * width, (row + 1) * width), i * width);
     for (const factor of [constant, scales[i]])
       if (factor !== 1) for (let at = i * width; at < (i + 1) * width; at++) kernel[at] *= factor;
   });
   return {
-    kernel: rows.length === 0 ? null : engine.upload(kernel, [rows.length, width]),
+    kernel: rows.length === 0 ? null : engine.upload(kernel, [count, width]),
     bias: engine.upload(bias.slice(), [width]),
   };
 }
@@ -75,8 +77,9 @@ function uploadInput(
   if (rows.length === 0) return null;
   const width = weight.length / bias.length;
   const factors = inputFactors(config, subLayer);
-  const stored = new Float32Array(rows.length * width);
-  const own = new Float32Array(rows.length);
+  const count = rowsOnDevice(engine, subLayer, rows.length);
+  const stored = new Float32Array(count * width);
+  const own = new Float32Array(count);
   rows.forEach((row, i) => {
     const factor = factors[Math.floor((i * factors.length) / rows.length)];
     stored.set(weight.subarray(row * width, (row + 1) * width), i * width);
@@ -84,9 +87,14 @@ function uploadInput(
     own[i] = bias[row] * factor;
   });
   return engine.scope(() => ({
-    kernel: ops.transpose(engine.upload(stored, [rows.length, width]), [1, 0]),
-    bias: engine.upload(own, [rows.length]),
+    kernel: ops.transpose(engine.upload(stored, [count, width]), [1, 0]),
+    bias: engine.upload(own, [count]),
   }));
+}
+
+/** Rows of a projection's matrix, those beyond the kept ones 0. */
+function rowsOnDevice(engine: Engine, subLayer: SubLayer, kept: number): number {
+  return subLayer === 'ffn' ? alignedColumns(engine, kept) : kept;
 }
 
 /** The same model with these projections. Everything is shared: with `weights`, and with whoever owns the projections. */

@@ -10,6 +10,7 @@ import type { SubLayer } from '../../pruning/masks.ts';
 import { type InputPart, projectionsOf } from '../../pruning/refit-part.ts';
 import { subLayerOf } from '../../pruning/sub-layers.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import { firstColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import { type EncoderWeights, inputFactors, type Linear } from '../model/encoder-weights.ts';
@@ -26,7 +27,7 @@ import {
   type StretchPositions,
   sumsOverShards,
 } from './refit-subject.ts';
-import { panelsLength, uploadPanels, weightedRows } from './refit-sums.ts';
+import { alignedRows, panelsLength, uploadPanels, weightedRows } from './refit-sums.ts';
 
 /** @param kept the dense model's weights that masks keep: rows of its projections.
  * @throws EspalierError "protocol" for a part that the sub-layer lacks, and where nothing of it is kept. */
@@ -49,6 +50,13 @@ export function inputSubject(
   const [own, taught] = [linearOf(pair.student), linearOf(kept)];
   if (own === null || taught === null)
     throw new EspalierError('protocol', `${name}: got masks that keep nothing there, expected something`);
+  // Without the columns that fill up an FFN's.
+  const keptInputs = ({ kernel, bias }: Linear): Linear => {
+    if (subLayer === 'attention') return { kernel, bias };
+    const { neurons } = pair.student.layers[layer];
+    const biases = firstColumns(ops, ops.reshape(bias, [1, -1]), neurons);
+    return { kernel: firstColumns(ops, kernel, neurons), bias: ops.reshape(biases, [neurons]) };
+  };
   const columns = columnsOf(part, subLayer, inputFactors(config, subLayer));
   const rows = panelRows(ops, inputColumns(hiddenSize));
   // First tokens alone ask in the last layer of a sequence classifier, and go through its FFN.
@@ -59,10 +67,10 @@ export function inputSubject(
     sums: (range) => sumsOverShards(context, positions, range, observe, sum),
     toTensors: (sums) => inputSumsToTensors(downloadInputSums(ops, sums, hiddenSize)),
     fromTensors: (tensors) => uploadInputSums(ops, inputSumsFromTensors(tensors, hiddenSize), rows),
-    current: () => projectionOf(ops, own, columns),
+    current: () => projectionOf(ops, keptInputs(own), columns),
     terms: (sums) => {
       context.checkCancelled();
-      return inputTerms(ops, sums, projectionOf(ops, taught, columns).whole);
+      return inputTerms(ops, sums, projectionOf(ops, keptInputs(taught), columns).whole);
     },
     stored: (whole) => storedRows(ops, whole),
   };
@@ -109,13 +117,14 @@ function observeInputs(
   const [own, taught, weights] = isFirst
     ? [firstOf(student), firstOf(teacher), roots && firstOf(roots)]
     : [student, roots === null ? ops.copy(teacher) : teacher, roots];
-  return { observations: weightedRows(ops, own, taught, weights), ahead: null };
+  const { x, r } = weightedRows(ops, own, taught, weights);
+  return { observations: { x: ops.concat(x, 1), r }, ahead: null };
 }
 
 /** Float32 products that are rounded once and go on in float64. @param x [X, 1] and @param r X̄, of weighted rows. */
 function sumInputs(ops: Ops, { x, r }: Observations, rows: readonly Rows[], checkCancelled: () => void): DeviceSums {
   return ops.engine.scope(() => ({
-    matrices: gramPanels(ops, ops.concat([x, r], 1), rows, checkCancelled),
+    matrices: gramPanels(ops, alignedRows(ops, [x, r]), rows, checkCancelled),
     halfSquares: null,
     positions: x.shape[0],
   }));

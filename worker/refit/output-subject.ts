@@ -2,13 +2,14 @@
 // add up to (equations: pruning/refit.ts).
 import { refitSumsFromTensors, refitSumsToTensors } from '../../pruning/refit-equations.ts';
 import { subLayerOf } from '../../pruning/sub-layers.ts';
+import { firstColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { Ops } from '../engine/ops.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
 import type { Observations } from '../tuning/shard-sums.ts';
-import { contribution, features, nextStates, projection } from '../tuning/sub-layer.ts';
+import { contribution, featureCount, features, keptProjection, nextStates } from '../tuning/sub-layer.ts';
 import type { Ahead } from '../tuning/tuning-states.ts';
 import { currentProjection } from './refit-algebra.ts';
 import {
@@ -18,27 +19,33 @@ import {
   type StretchPositions,
   sumsOverShards,
 } from './refit-subject.ts';
-import { downloadRefitSums, refitForm, refitTerms, sumRows, uploadRefitSums, weightedRows } from './refit-sums.ts';
+import {
+  alignedRows,
+  downloadRefitSums,
+  refitForm,
+  refitTerms,
+  sumRows,
+  uploadRefitSums,
+  weightedRows,
+} from './refit-sums.ts';
 
 export function outputSubject(context: TaskContext, positions: RefitPositions): RefitSubject {
   const { ops } = context;
   const { pair, step } = positions;
   const { config } = pair.student;
   const { hiddenSize } = config;
-  const kernel = projection(pair.student, step);
-  const form = refitForm(ops, kernel?.shape[0] ?? 0, hiddenSize);
+  const form = refitForm(ops, featureCount(pair.student, step), hiddenSize);
   const observe = (stretch: StretchPositions) => observeOutputs(context, positions, stretch);
   const sum = (rows: Observations) => sumRows(ops, rows, form, () => context.checkCancelled());
   return {
     sums: (range) => sumsOverShards(context, positions, range, observe, sum),
     toTensors: (sums) => refitSumsToTensors(downloadRefitSums(ops, sums, form)),
     fromTensors: (tensors) => uploadRefitSums(ops, refitSumsFromTensors(tensors, hiddenSize), form),
-    current: () =>
-      currentProjection(
-        ops,
-        kernel && ops.toFloat64(kernel),
-        ops.toFloat64(ops.reshape(biasOf(pair.student, step), [1, -1])),
-      ),
+    current() {
+      const kernel = keptProjection(ops, pair.student, step);
+      const bias = ops.reshape(biasOf(pair.student, step), [1, -1]);
+      return currentProjection(ops, kernel && ops.toFloat64(kernel), ops.toFloat64(bias));
+    },
     terms: (sums) => refitTerms(ops, sums),
     stored(whole) {
       // What weights on the device carry beside those of the checkpoint (encoder-weights.ts).
@@ -73,8 +80,10 @@ function observeOutputs(
   );
   const difference = ops.biasAdd(ops.sub(taught, own), biasOf(dense, step));
   const target = added === null ? difference : ops.add(added, difference);
-  const counts = isFirst && !isFfn ? ([found && firstOf(found), firstOf(target)] as const) : ([found, target] as const);
-  const observations = weightedRows(ops, ...counts, roots && isFirst ? firstOf(roots) : roots);
+  const kept = found && firstColumns(ops, found, featureCount(pruned, step));
+  const counts = isFirst && !isFfn ? ([kept && firstOf(kept), firstOf(target)] as const) : ([kept, target] as const);
+  const { x, r } = weightedRows(ops, ...counts, roots && isFirst ? firstOf(roots) : roots);
+  const observations = { x: alignedRows(ops, x), r };
   if (isFirst && isFfn) return { observations, ahead: null };
   const ahead = { features: found, teacher: nextStates(forward, dense, step, added, taught) };
   return { observations, ahead };

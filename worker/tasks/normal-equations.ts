@@ -16,7 +16,7 @@ import { sumsKey } from '../tuning/kept-sums.ts';
 import { makeProjection, type Projection } from '../tuning/output-projection.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
 import { type Observations, shardSums } from '../tuning/shard-sums.ts';
-import { contribution, features, nextStates, projection } from '../tuning/sub-layer.ts';
+import { contribution, features, keptProjection, nextStates, projection } from '../tuning/sub-layer.ts';
 import { downloadSums } from '../tuning/sums-transfer.ts';
 import { restOfTeacher } from '../tuning/teacher-rest.ts';
 import { statesKey, type TuningPair } from '../tuning/tuning-pair.ts';
@@ -102,14 +102,18 @@ export async function tuningPair(context: TaskContext, input: TuningInput): Prom
 /** The student's output projection of a sub-layer. It stays the context's.
  * @throws EspalierError "protocol" where the student keeps nothing there. */
 export function projectionOf(context: TaskContext, pair: TuningPair, step: number): Projection {
-  const kernel = projection(pair.student, step);
-  if (kernel === null) throw new EspalierError('protocol', `sub-layer ${step}: got no kept variable, expected one`);
+  if (projection(pair.student, step) === null)
+    throw new EspalierError('protocol', `sub-layer ${step}: got no kept variable, expected one`);
   const isAttention = step % 2 === 0;
   // A constant added to every coordinate is removed by the LayerNorm that follows attention's output and the FFN's
   // alike; the published method fits one for attention only.
   const form = { blockSize: isAttention ? pair.student.config.headSize : 1, withOffset: isAttention };
+  const { engine, ops } = context;
   return context.states.projection(pair, step, () =>
-    makeProjection(context.ops, kernel, form, () => context.checkCancelled()),
+    engine.scope(() => {
+      const kernel = keptProjection(ops, pair.student, step)!;
+      return makeProjection(ops, kernel, form, () => context.checkCancelled());
+    }),
   );
 }
 

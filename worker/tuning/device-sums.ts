@@ -2,6 +2,7 @@
 // added, and folded over shards. Those of a refit are added and folded in the same way (refit-sums.ts).
 import { foldCut, foldTree, type ShardSpan } from '../../pruning/fold-tree.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import { firstColumns, firstRows } from '../engine/aligned-columns.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import type { PanelForm, Projection, Rows, TableForm } from './output-projection.ts';
@@ -31,7 +32,7 @@ export function halfSquaresOf({ halfSquares }: DeviceSums): DeviceTensor {
 /** The sums of some positions:
  *   (AᵀA)_ij = Σ over block (i, j) of (W·Wᵀ) ⊙ (XᵀX),   (Aᵀb)_i = Σ over block i of (XᵀR) ⊙ W,
  * float32 products that are rounded once and go on in float64. Nothing of the size positions · D · scales is formed.
- * @param x X float32 [positions, n] @param r R float32 [positions, D]
+ * @param x X float32 [positions, n], or more columns that do not count @param r R float32 [positions, D]
  * @param checkCancelled called between operations. */
 export function sumPositions(
   ops: Ops,
@@ -67,29 +68,33 @@ function panelsOf(
 ): DeviceTensor[] {
   const panels = gramPanels(ops, x, rows, checkCancelled).map((gram, i) => ops.mul(products[i], gram));
   checkCancelled();
-  const cross = ops.mul(ops.toFloat64(ops.matMul(x, r, true, false)), weight);
+  const right = firstRows(ops, ops.matMul(x, r, true, false), weight.shape[0]);
+  const cross = ops.mul(ops.toFloat64(right), weight);
   return [...panels, ops.sum64(cross, [1], true)];
 }
 
 /** XᵀX from its diagonal on: float32 products, [count, n − first] for each panel of rows, as float64.
- * @param x X float32 [positions, n] @param checkCancelled called between operations. */
+ * @param x X float32 [positions, n], or more columns that do not count @param rows of all n.
+ * @param checkCancelled called between operations. */
 export function gramPanels(
   ops: Ops,
   x: DeviceTensor,
   rows: readonly Rows[],
   checkCancelled: () => void = () => {},
 ): DeviceTensor[] {
-  const [, features] = x.shape;
+  const [, columns] = x.shape;
+  const last = rows.length - 1;
+  const features = rows[last].first + rows[last].count;
   const parts = ops.split(
     x,
-    rows.map(({ count }) => count),
+    rows.map(({ first, count }, i) => (i === last ? columns - first : count)),
     1,
   );
-  return rows.map(({ first }, i) => {
+  return rows.map(({ first, count }, i) => {
     checkCancelled();
-    const isLast = i === rows.length - 1;
-    const rest = i === 0 ? x : isLast ? parts[i] : ops.slice(x, [0, first], [-1, features - first]);
-    return ops.toFloat64(ops.matMul(parts[i], rest, true, false));
+    const rest = i === 0 ? x : i === last ? parts[i] : ops.slice(x, [0, first], [-1, columns - first]);
+    const products = ops.matMul(parts[i], rest, true, false);
+    return ops.toFloat64(firstRows(ops, firstColumns(ops, products, features - first), count));
   });
 }
 

@@ -1,5 +1,6 @@
 // The student's output projection, with what every sum of its sub-layer is multiplied by. Sums of features that have a scale
 // each are made in panels of rows; those of heads, which have many features a scale and an offset, as one table.
+import { alignedColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 
@@ -95,7 +96,7 @@ function panelForm(ops: Ops, kernel: DeviceTensor, checkCancelled: () => void): 
 /** How the rows of a symmetric product of so many features are cut. */
 export function panelRows({ engine }: Ops, features: number): Rows[] {
   const panels = engine.binding.isUsingGpuDevice() ? PANELS.gpu : PANELS.cpu;
-  const count = Math.max(LEAST_ROWS, Math.ceil(features / panels));
+  const count = Math.max(LEAST_ROWS, alignedColumns(engine, Math.ceil(features / panels)));
   const rows: Rows[] = [];
   for (let first = 0; first < features; first += count) rows.push({ first, count: Math.min(count, features - first) });
   return rows;

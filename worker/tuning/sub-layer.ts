@@ -1,12 +1,14 @@
 // One sub-layer of a teacher and of its student, step by step: features, what they add to the output, next hidden states.
 import { subLayerOf } from '../../pruning/sub-layers.ts';
+import { firstRows } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
+import type { Ops } from '../engine/ops.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
 import { type DeviceStretch, overBatches, paddedRows } from './stretch.ts';
 
 /** What the output projection multiplies: contexts of the kept heads [positions, heads·d] or activations of the kept
- * neurons [rows, neurons]; null where nothing is kept.
+ * neurons, on a GPU with columns that fill up ([rows, columns] of LayerWeights); null where nothing is kept.
  * @param x input of the sub-layer, [positions, D] of the stretch; of an FFN any rows of it. */
 export function features(
   forward: Forward,
@@ -57,7 +59,21 @@ export function nextStates(
   return forward.kernels.addNorm(sum, bias, residual, norm, weights.config.layerNormEps).y;
 }
 
-/** Kernel of the output projection, [features, D]; null where nothing is kept. */
+/** Columns of `features` that count. */
+export function featureCount({ layers, config }: EncoderWeights, step: number): number {
+  const { layer, subLayer } = subLayerOf(step);
+  const { heads, neurons } = layers[layer];
+  return subLayer === 'ffn' ? neurons : heads * config.headSize;
+}
+
+/** Kernel of the output projection without rows that fill up, [features, D]; null where nothing is kept. It belongs to the scope
+ * that is open, or stays the weights' own. */
+export function keptProjection(ops: Ops, weights: EncoderWeights, step: number): DeviceTensor | null {
+  const kernel = projection(weights, step);
+  return kernel && firstRows(ops, kernel, featureCount(weights, step));
+}
+
+/** Kernel of the output projection, as many rows as `features` has columns; null where nothing is kept. */
 export function projection(weights: EncoderWeights, step: number): DeviceTensor | null {
   const { layer, subLayer } = subLayerOf(step);
   return subLayer === 'ffn' ? weights.layers[layer].ffnOut : weights.layers[layer].attentionOutput;

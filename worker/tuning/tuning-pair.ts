@@ -44,11 +44,15 @@ export function stateKey(pair: StatesPair, step: number): string {
   return key;
 }
 
-/** The student's output projection, [features, D], with the scales found so far; null where nothing is kept. A new tensor of
+/** The student's output projection, as `projection` has it, with the scales found so far; null where nothing is kept. A new tensor of
  * the scope that is open. */
 export function scaledProjection({ ops }: Forward, pair: StatesPair, step: number): DeviceTensor | null {
   const kernel = projection(pair.student, step);
   if (kernel === null) return null;
   const scales = featureScales(pair.masks, step, pair.student.config.headSize);
-  return scales === null ? ops.copy(kernel) : ops.mul(kernel, ops.engine.upload(scales, [scales.length, 1]));
+  if (scales === null) return ops.copy(kernel);
+  const [rows] = kernel.shape;
+  const all = new Float32Array(rows);
+  all.set(scales);
+  return ops.mul(kernel, ops.engine.upload(all, [rows, 1]));
 }

@@ -6,11 +6,6 @@ import test from 'node:test';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import { loadOps } from '../../../worker/engine/binding.ts';
-import { Engine } from '../../../worker/engine/engine.ts';
-import { FusedKernels } from '../../../worker/engine/kernels/fused-kernels.ts';
-import { Ops } from '../../../worker/engine/ops.ts';
-import { Forward } from '../../../worker/model/forward.ts';
-import { ModelCache } from '../../../worker/model/model-cache.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runGradients } from '../../../worker/tasks/gradients.ts';
@@ -18,37 +13,14 @@ import { runRefit } from '../../../worker/tasks/refit.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { stretchesOf } from '../../../worker/tuning/stretch.ts';
-import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
-import { bindingWith } from '../../support/binding-with.ts';
-import { testBinding, testPlan } from '../../support/engine.ts';
+import { testPlan } from '../../support/engine.ts';
+import { gpuBranches } from '../../support/gpu-branches.ts';
 import { gradientFiles } from './refit-cases.ts';
 import { halfMasks, LAYERS, randomSamples, tinyModel } from './tiny-model.ts';
 
 /** Of three layers, two shards, and micro-batches as below; what a first run makes besides (weights, constants) not counted. */
-const MOST: Readonly<Record<string, number>> = { fisher: 494, gradients: 534, evaluate: 236, tune: 732, refit: 1187 };
+const MOST: Readonly<Record<string, number>> = { fisher: 494, gradients: 542, evaluate: 236, tune: 746, refit: 1241 };
 const BATCHES = [2, 2];
-
-function gpuContext() {
-  const real = testBinding();
-  const counts = { operations: 0 };
-  const binding = bindingWith(real, {
-    isUsingGpuDevice: () => true,
-    executeOp(...args) {
-      counts.operations += 1;
-      return real.executeOp(...args);
-    },
-  });
-  const engine = new Engine(binding);
-  const ops = new Ops(engine);
-  const forward = new Forward(ops, new FusedKernels(ops));
-  const context: TaskContext = {
-    ...{ engine, ops, forward },
-    models: new ModelCache(ops),
-    states: new TuningStates(forward, 1e9),
-    checkCancelled() {},
-  };
-  return { context, counts };
-}
 
 const skip = loadOps().library === null ? `no fused kernels: ${loadOps().problem}` : false;
 
@@ -96,7 +68,7 @@ test('operations of each stage', { skip }, async (t) => {
       }
     },
   };
-  const { context, counts } = gpuContext();
+  const { context, counts } = gpuBranches();
   const found: Record<string, number> = {};
   for (const [stage, run] of Object.entries(stages)) {
     for (const round of ['first', 'counted']) {

@@ -13,7 +13,7 @@ import { type RefitInput, runRefit } from '../../../worker/tasks/refit.ts';
 import { type RefitTaskInput, runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { stretchesOf } from '../../../worker/tuning/stretch.ts';
-import { projection } from '../../../worker/tuning/sub-layer.ts';
+import { keptProjection } from '../../../worker/tuning/sub-layer.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
 import { patchSource, randomPatch } from './patches.ts';
 import { gradientFiles, hasStretches, STEPS } from './refit-cases.ts';
@@ -244,13 +244,15 @@ test('a projection that stays as it is loads as what the student has, with and w
             settings: DEFAULT_REFIT_SETTINGS,
           });
           assert.match(new TextDecoder().decode(tensorOf(found, 'report').data as Uint8Array), /"rung":"unchanged"/);
-          const { engine } = context;
+          const { engine, ops } = context;
           const told = async (own: typeof student) => {
             const weights = await context.models.student(model, masks, own.patches);
             const { attentionBias, ffnBias } = weights.layers[layer];
-            const kernel = projection(weights, step);
             const bias = engine.downloadFloat32(subLayer === 'ffn' ? ffnBias : attentionBias);
-            return [...(kernel === null ? [] : engine.downloadFloat32(kernel)), ...bias];
+            return engine.scope(() => {
+              const kernel = keptProjection(ops, weights, step);
+              return [...(kernel === null ? [] : engine.downloadFloat32(kernel)), ...bias];
+            });
           };
           const before = await told(student);
           const [mask, perLayer] = subLayer === 'ffn' ? [masks.neuronMask, NEURONS] : [masks.headMask, config.heads];

@@ -12,6 +12,7 @@ import { inputParts } from '../../../pruning/refit-part.ts';
 import { keptVariables, subLayerOf } from '../../../pruning/sub-layers.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
+import { firstColumns } from '../../../worker/engine/aligned-columns.ts';
 import { runRefit } from '../../../worker/tasks/refit.ts';
 import { type RefitTaskInput, runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
@@ -278,11 +279,13 @@ test('inputs that stay as they are load as what the student has, with and withou
           stays.push({ layer, subLayer, part: 'input', kept, weight, bias });
         }
         const joined = (field: 'weight' | 'bias') => Float32Array.from(stays.flatMap((own) => [...own[field]]));
-        const { engine, models } = context;
+        const { engine, models, ops } = context;
         const told = async (own: readonly Patch[]) => {
           const weights = await models.student(task(step, 'input', []).model, MASKS, own.map(patchSource));
           const linear = subLayer === 'ffn' ? weights.layers[layer].ffnIn! : weights.layers[layer].attentionIn!;
-          return [linear.kernel, linear.bias].map((tensor) => [...engine.downloadFloat32(tensor)]);
+          const columns = subLayer === 'ffn' ? weights.layers[layer].neurons : linear.bias.shape[0];
+          const values = engine.scope(() => engine.downloadFloat32(firstColumns(ops, linear.kernel, columns)));
+          return [[...values], [...engine.downloadFloat32(linear.bias).subarray(0, columns)]];
         };
         const before = await told(patches);
         const all = [{ ...stays[0], weight: joined('weight'), bias: joined('bias') }];

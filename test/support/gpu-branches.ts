@@ -1,0 +1,35 @@
+// An engine on the CPU that takes the branches of a GPU: what it issues there can be counted and compared without one.
+import { Engine } from '../../worker/engine/engine.ts';
+import { FusedKernels } from '../../worker/engine/kernels/fused-kernels.ts';
+import { Ops } from '../../worker/engine/ops.ts';
+import { Forward } from '../../worker/model/forward.ts';
+import { ModelCache } from '../../worker/model/model-cache.ts';
+import type { TaskContext } from '../../worker/tasks/task-context.ts';
+import { TuningStates } from '../../worker/tuning/tuning-states.ts';
+import { bindingWith } from './binding-with.ts';
+import { testBinding } from './engine.ts';
+
+const STATE_BYTES = 1e9;
+
+/** @returns a context, and how many operations it has issued. */
+export function gpuBranches(): { context: TaskContext; counts: { operations: number } } {
+  const real = testBinding();
+  const counts = { operations: 0 };
+  const binding = bindingWith(real, {
+    isUsingGpuDevice: () => true,
+    executeOp(...args) {
+      counts.operations += 1;
+      return real.executeOp(...args);
+    },
+  });
+  const engine = new Engine(binding);
+  const ops = new Ops(engine);
+  const forward = new Forward(ops, new FusedKernels(ops));
+  const context: TaskContext = {
+    ...{ engine, ops, forward },
+    models: new ModelCache(ops),
+    states: new TuningStates(forward, STATE_BYTES),
+    checkCancelled() {},
+  };
+  return { context, counts };
+}
