@@ -2,6 +2,7 @@
 // output appears whole.
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import type { Checkpoint } from '../checkpoint/open-checkpoint.ts';
 import { writePrunedCheckpoint } from '../checkpoint/write-pruned.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
@@ -9,7 +10,7 @@ import { openBlobCache } from './job/blob-cache.ts';
 import { buildReport } from './job/build-report.ts';
 import type { RunContext } from './job/job-context.ts';
 import { latencyCache, readTableFile, tableText } from './job/latency-cache.ts';
-import { localWeights } from './job/model-blobs.ts';
+import { localWeights, modelFiles } from './job/model-blobs.ts';
 import { openPruneInputs, outputBytes, runFingerprint } from './job/prune-inputs.ts';
 import { writeModelOnnx } from './job/write-model-onnx.ts';
 import { pruneModel, storedPlan, writeReport } from './prune-model.ts';
@@ -37,7 +38,9 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     const blobs = await openBlobCache();
     const forked = new ForkedWorkers({ settings: settings.workers, blobDir: blobs.folder, signal });
     releases.add(() => forked.close({ graceMs: 0 }));
-    const inputs = await openPruneInputs(settings, releases, onEvent);
+    // The workers load the model while samples are read.
+    const loadAhead = async (checkpoint: Checkpoint) => forked.load(await modelFiles(checkpoint));
+    const inputs = await openPruneInputs(settings, releases, onEvent, loadAhead);
     const folder = await openRunFolder({
       out: settings.out,
       force: settings.force,

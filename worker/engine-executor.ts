@@ -10,6 +10,7 @@ import type { WorkerConfig } from './config.ts';
 import { cpuModel, gpuModel, memoryStepGb } from './device.ts';
 import { gpuMemoryLimit, TENSORFLOW_CONFIG } from './engine/tensorflow-config.ts';
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts';
+import type { LocalModel } from './model/local-model.ts';
 import { blobsOf } from './service/request-blobs.ts';
 import type { TaskExecutor } from './task-executor.ts';
 import { USUAL_WARM_UP, type WarmUpPart, type WarmUpSizes } from './tasks/warm-up-parts.ts';
@@ -72,6 +73,9 @@ export class EngineExecutor implements TaskExecutor {
   readonly kernelsProblem: string | null;
   private isClosing = false;
   private warmingUp: WarmUp | null = null;
+  private isComputing = false;
+  /** Settles when no model is being loaded. */
+  private loading: Promise<unknown> = Promise.resolve();
   private readonly thread: Worker;
   private readonly cancelled: Int32Array;
   private readonly blobs: BlobStore;
@@ -120,13 +124,32 @@ export class EngineExecutor implements TaskExecutor {
     const { taskId } = request;
     const digests = blobsOf(request).map(({ digest }) => digest);
     const unpin = this.blobs.pin(digests);
+    this.isComputing = true;
     try {
+      await this.loading;
       await this.warmingUp?.hold();
       const paths = Object.fromEntries(digests.map((digest) => [digest, this.blobs.path(digest)]));
       return await this.answer(taskId, (run) => ({ kind: 'task', run, request, paths }), signal);
     } finally {
       unpin();
+      this.isComputing = false;
       this.warmingUp?.goOn();
+    }
+  }
+
+  /** Loads a model that tasks will ask for; they wait for it. Does nothing while a task computes.
+   * @throws EspalierError when its files cannot be read. */
+  async load(model: LocalModel): Promise<void> {
+    if (this.isComputing) return;
+    const loaded = this.loading.then(async () => {
+      await this.warmingUp?.hold();
+      await this.answer('load', (run) => ({ kind: 'load', run, model }), new AbortController().signal);
+    });
+    this.loading = loaded.catch(() => {});
+    try {
+      await loaded;
+    } finally {
+      if (!this.isComputing) this.warmingUp?.goOn();
     }
   }
 

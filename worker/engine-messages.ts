@@ -3,6 +3,7 @@ import type { ErrorCode } from '../shared/errors.ts';
 import type { DeviceClass, RunRequest } from '../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../shared/tensor.ts';
 import type { KernelsWanted } from './engine/kernels/kernels-wanted.ts';
+import type { LocalModel } from './model/local-model.ts';
 import type { BlobPaths } from './tasks/request-fields.ts';
 import type { WarmUpPart, WarmUpSizes } from './tasks/warm-up-parts.ts';
 
@@ -20,6 +21,7 @@ export interface EngineThreadData {
 /** Each is answered before the next is sent. */
 export type ToEngine =
   | { readonly kind: 'task'; readonly run: number; readonly request: RunRequest; readonly paths: BlobPaths }
+  | { readonly kind: 'load'; readonly run: number; readonly model: LocalModel }
   | { readonly kind: 'warm-up'; readonly run: number; readonly part: WarmUpPart; readonly sizes: WarmUpSizes };
 
 /** `models`: digests of the weight files that are in memory now. */

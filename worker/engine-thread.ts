@@ -88,7 +88,8 @@ async function answer(runner: RequestRunner, context: TaskContext, message: ToEn
 
 async function computed(runner: RequestRunner, context: TaskContext, message: ToEngine): Promise<NamedTensor[]> {
   if (message.kind === 'task') return runner.run(message.request, message.paths);
-  await warmUp(context, message.part, message.sizes);
+  if (message.kind === 'load') await context.models.dense(message.model);
+  else await warmUp(context, message.part, message.sizes);
   return [];
 }
 

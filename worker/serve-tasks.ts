@@ -9,7 +9,7 @@ import { visibleGpus } from '../shared/visible-gpus.ts';
 import type { WorkerConfig } from './config.ts';
 import type { EngineExecutor } from './engine-executor.ts';
 import { HeartbeatSender } from './heartbeat-sender.ts';
-import { announceReady } from './parent-channel.ts';
+import { announceReady, loadAhead } from './parent-channel.ts';
 import { ProcessTelemetry } from './process-telemetry.ts';
 import { pulledBlobs, sentBlobs } from './service/blob-supply.ts';
 import { cpuTurns, OWN_DEVICE } from './service/device-turns.ts';
@@ -72,6 +72,7 @@ export async function serveTasks({ config, blobs, executor: starting, draining, 
   releases.add(() => heartbeat?.gone());
   const [gpu] = executor.describe().deviceClass.kind === 'gpu' ? visibleGpus(process.env) : [];
   telemetry.watch({ bus, blobs, server, ...(gpu !== undefined && { gpu }) });
+  loadAhead((model) => executor.load(model), log);
   announceReady(server.port, () => telemetry.notReady() === null);
   const certificate = tls === null ? {} : { certificateValidTo: tls.validTo };
   log.info('serving', { host, port: server.port, tls: tls !== null, ...certificate, ...executor.describe() });

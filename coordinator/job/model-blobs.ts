@@ -6,6 +6,7 @@ import { type BlobSource, readChunks } from '../../shared/blobs/blob-source.ts';
 import type { BlobStore } from '../../shared/blobs/blob-store.ts';
 import { digestFile } from '../../shared/blobs/file-digest.ts';
 import type { BlobRef } from '../../shared/rpc/protocol.ts';
+import type { ModelFiles } from '../workers/local-cluster.ts';
 
 export interface ModelBlobs {
   readonly config: ModelConfig;
@@ -36,6 +37,16 @@ export async function modelBlobs(checkpoint: Checkpoint, weights: WeightPlace): 
   const blobs: BlobSource[] = [];
   for (const file of checkpoint.weightFiles) blobs.push(await weights.place(path.resolve(file.path)));
   return { config: checkpoint.config, ref: { configJson: checkpoint.configText, weights: blobs.map(blobRef) }, blobs };
+}
+
+/** A checkpoint where it lies, for workers of this machine: the model that tasks name by `modelBlobs`. */
+export async function modelFiles({ configText, weightFiles }: Checkpoint): Promise<ModelFiles> {
+  const weights: { digest: string; path: string }[] = [];
+  for (const file of weightFiles) {
+    const { digest } = await digestFile(file.path);
+    weights.push({ digest, path: path.resolve(file.path) });
+  }
+  return { configJson: configText, weights };
 }
 
 export function blobRef({ digest, sizeBytes }: BlobSource): BlobRef {

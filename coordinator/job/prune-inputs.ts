@@ -49,16 +49,18 @@ const BESIDE_WEIGHTS_BYTES = 2e6;
 const STATE_BYTES = 64e6;
 
 /** Opens and checks model and data and draws the samples; `releases` closes the model. Tells what was cut or is fewer
- * than asked for. @throws EspalierError for anything that is wrong with them. */
+ * than asked for. @param onModel told when the model is open, before the data is read. @throws EspalierError for anything that is wrong with them. */
 export async function openPruneInputs(
   settings: PruneRequest,
   releases: Releases,
   onEvent: (event: JobEvent) => void,
+  onModel: (checkpoint: Checkpoint) => Promise<void> = async () => {},
 ): Promise<OpenedInputs> {
   const model = await openModel(settings.model, releases);
   const { config } = model.checkpoint;
   requireDense(model, settings.model);
   requireLengths(settings.timing, config);
+  await onModel(model.checkpoint);
   const data = await openData(settings.data, model, settings, settings.labels === 'data');
   const evaluation = settings.evaluation === null ? null : await openEvaluation(settings.evaluation, model, settings);
   const drawn = drawSamples(data, settings);

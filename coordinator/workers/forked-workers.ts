@@ -5,7 +5,7 @@
 import { availableParallelism, freemem } from 'node:os';
 import { visibleGpus } from '../../shared/visible-gpus.ts';
 import type { WorkerSettings } from '../prune-settings.ts';
-import { LocalCluster, type LocalClusterOptions } from './local-cluster.ts';
+import { LocalCluster, type LocalClusterOptions, type ModelFiles } from './local-cluster.ts';
 
 /** Of the memory that is free at the start, for all local workers together. */
 const MEMORY_SHARE = 0.5;
@@ -52,6 +52,15 @@ export class ForkedWorkers {
   onExit(listener: ExitListener): void {
     this.#listener = listener;
     for (const [address, reason] of this.#gone.splice(0)) listener(address, reason);
+  }
+
+  /** Has them load a model that tasks will ask for, as soon as they serve. */
+  load(model: ModelFiles): void {
+    this.#cluster.then(
+      (cluster) => cluster.load(model),
+      // Told by `ready`.
+      () => {},
+    );
   }
 
   /** Ends them: at once where they are still starting, or where `graceMs` is 0. Harmless when called again. */

@@ -43,6 +43,12 @@ export interface LocalClusterOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A model whose files lie on this machine. */
+export interface ModelFiles {
+  readonly configJson: string;
+  readonly weights: readonly { readonly digest: string; readonly path: string }[];
+}
+
 /** What a worker says over the channel to the process that forked it (see worker/parent-channel.ts). */
 type WorkerMessage =
   | { readonly kind: 'ready'; readonly port: number }
@@ -79,6 +85,11 @@ export class LocalCluster {
 
   get pids(): number[] {
     return this.#workers.map(({ pid }) => pid);
+  }
+
+  /** Has all of them load a model that tasks will ask for. */
+  load(model: ModelFiles): void {
+    for (const worker of this.#workers) worker.load(model);
   }
 
   /** Asks them to finish, and ends them after `graceMs`. Resolves when they are gone. */
@@ -130,6 +141,11 @@ class LocalWorker {
 
   get pid(): number {
     return this.#child.pid ?? 0;
+  }
+
+  load(model: ModelFiles): void {
+    // One that is gone has nothing to load.
+    if (this.#child.connected) this.#child.send({ kind: 'load', model }, () => {});
   }
 
   async end(graceMs: number): Promise<void> {
