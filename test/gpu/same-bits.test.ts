@@ -36,7 +36,7 @@ async function prune(out: string, ...flags: string[]): Promise<PruneReport[]> {
 
 for (const kernels of ['plain', 'fused'] as const)
   test(`${kernels} kernels: one worker, the same again, and two workers`, async () => {
-    const local = ['--device', device, '--kernels', kernels];
+    const local = ['--workers', '1', '--device', device, '--kernels', kernels];
     const one = await prune(`${kernels}-one`, ...local);
     const again = await prune(`${kernels}-again`, ...local);
     // Local workers have a GPU each; these two have the first one together.

@@ -11,7 +11,7 @@ import type { PruneReport } from '../../coordinator/prune-report.ts';
 import { ERROR_CODES, type ErrorCode } from '../../shared/errors.ts';
 import { projectRoot } from '../../shared/project-root.ts';
 import { descendantsOf, isRunning } from './processes.ts';
-import { CommandsHere, type Finished } from './run-here.ts';
+import { CommandsHere, type Finished, workerFlagsIn } from './run-here.ts';
 import { until } from './until.ts';
 
 /** Longest that any command of these tests takes on a busy machine. */
@@ -38,13 +38,15 @@ export interface Workspace {
   run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Finished>;
   /** Runs a command in the test's own process: in place of `run` where the process is not what is tested. */
   runHere(args: readonly string[]): Promise<Finished>;
-  /** `runHere` on workers that stay up for all of them; left out: one. */
+  /** `runHere` on workers that stay up for all of them, on the CPU; left out: one. Arguments that say anything of workers are
+   * refused. */
   runOnWorkers(args: readonly string[], count?: number): Promise<Finished>;
-  /** Prunes with --json, which must succeed: as `runOnWorkers` does, or, when the arguments say how many workers, in a
-   * process of its own. */
+  /** Prunes with --json, which must succeed: as `runOnWorkers` does, or, when the arguments say anything of workers, in a process
+   * of its own on what they say. */
   prune(...args: string[]): Promise<PruneReport[]>;
   /** `prune` on so many workers that stay up. */
   pruneOnWorkers(count: number, ...args: string[]): Promise<PruneReport[]>;
+  /** Evaluates as `prune` prunes. */
   evaluate(...args: string[]): Promise<EvaluateReport>;
 }
 
@@ -74,12 +76,11 @@ export async function openWorkspace(): Promise<Workspace> {
   };
   const run = (args: readonly string[], env?: NodeJS.ProcessEnv) => start(args, env).finished;
   const runHere = (args: readonly string[]) => here.run(args);
-  const runOnWorkers = async (args: readonly string[], count = 1) =>
-    here.run([...args, ...(await here.workerFlags(count))]);
-  const json = async (args: readonly string[], count = 1) => {
-    const saysWorkers = args.some((arg) => arg === '--workers' || arg === '--worker');
+  const runOnWorkers = (args: readonly string[], count = 1) => here.runOnWorkers(args, count);
+  const json = async (args: readonly string[], count?: number) => {
     const words = [...args, '--json'];
-    const { code, stdout, stderr } = await (saysWorkers ? run(words) : runOnWorkers(words, count));
+    const isAlone = count === undefined && workerFlagsIn(args).length > 0;
+    const { code, stdout, stderr } = await (isAlone ? run(words) : runOnWorkers(words, count));
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout);
   };

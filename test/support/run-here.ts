@@ -1,9 +1,21 @@
 // Commands in the test's own process, on workers that stay up: they compute, write and tell what the program does, by
 // the same words, and save the start of a process and of an engine each.
+import assert from 'node:assert/strict';
+import { Command } from 'commander';
 import { cluster } from '../../cli/cluster.ts';
+import { addWorkerOptions } from '../../cli/command-options.ts';
 import { jobs } from '../../cli/jobs.ts';
 import { runCommandLine } from '../../cli/run-command-line.ts';
 import { HandWorkers } from './hand-worker.ts';
+
+const OPTIONS = new Command();
+addWorkerOptions(OPTIONS);
+const WORKER_FLAGS: ReadonlySet<string | undefined> = new Set(OPTIONS.options.map(({ long }) => long));
+
+/** Which of a command's words are flags that say what it computes on. Workers that stay up know none of them. */
+export function workerFlagsIn(words: readonly string[]): readonly string[] {
+  return words.filter((word) => WORKER_FLAGS.has(word.split('=', 1)[0]));
+}
 
 /** How a command ended. */
 export interface Finished {
@@ -19,6 +31,8 @@ export class CommandsHere {
   readonly #cwd: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #workers: HandWorkers;
+  /** Variables that they were started with. */
+  #settings: readonly string[] | null = null;
 
   /** @param env what the program would be started with besides the test's own environment. */
   constructor(cwd: string, env: Readonly<Record<string, string>>, blobDir: string) {
@@ -27,9 +41,16 @@ export class CommandsHere {
     this.#workers = new HandWorkers(blobDir);
   }
 
-  /** `--worker ADDRESS` of so many workers, which are started when they are first asked for. */
-  async workerFlags(count = 1): Promise<readonly string[]> {
-    return (await this.#workers.addresses(count)).flatMap((address) => ['--worker', address]);
+  /** Runs a command on workers that stay up, which are started when so many are first asked for. They compute on the CPU. */
+  async runOnWorkers(words: readonly string[], count: number): Promise<Finished> {
+    assert.deepEqual(workerFlagsIn(words), [], 'workers that stay up are as they are');
+    const settings = Object.entries(process.env).flatMap(([name, value]) =>
+      name.startsWith('ESPALIER_') ? [`${name}=${value}`] : [],
+    );
+    this.#settings ??= settings;
+    assert.deepEqual(settings, this.#settings, 'workers that stay up have the variables that they were started with');
+    const addresses = await this.#workers.addresses(count);
+    return this.run([...words, ...addresses.flatMap((address) => ['--worker', address])]);
   }
 
   async run(words: readonly string[]): Promise<Finished> {
