@@ -11,7 +11,9 @@ import { machineName } from '../../worker/device.ts';
 import { readBaseline, requireComparable } from './gpu/baseline.ts';
 import { runChild } from './gpu/child.ts';
 import type { RunFigures, StageProfile, WorkloadFigures } from './gpu/figures.ts';
+import { kernelFigures, openTracer } from './gpu/kernel-trace.ts';
 import type { LimitsFound, LimitsStart } from './gpu/measure-limits.ts';
+import type { StageProfiled } from './gpu/profile-stages.ts';
 import { runJobs } from './gpu/run-job.ts';
 import type { StagesFound, StagesStart } from './gpu/run-stages.ts';
 import { type GpuBenchSettings, parseGpuBench } from './gpu/settings.ts';
@@ -54,7 +56,7 @@ async function bench(settings: GpuBenchSettings, folder: string): Promise<void> 
     };
     await keep({}, `\n${workloadText(figures, { repeats, limits, baseline })}`);
     if (settings.profile) {
-      const profiles = await runChild<StagesStart, StageProfile[]>('profile-stages.js', start);
+      const profiles = await profile(start, kind, path.join(folder, definition.name));
       await keep({ profiles }, profiles.map(profileText).join('\n'));
     }
     for (const kind of ['job', 'gradual-job'] as const) {
@@ -66,6 +68,19 @@ async function bench(settings: GpuBenchSettings, folder: string): Promise<void> 
     }
     workloads.push(workload);
   }
+}
+
+/** By operation, and on a GPU by kernel where they can be recorded. */
+async function profile(start: StagesStart, kind: 'cpu' | 'gpu', folder: string): Promise<StageProfile[]> {
+  if (kind === 'cpu') {
+    const found = await runChild<StagesStart, StageProfiled[]>('profile-stages.js', start);
+    return found.map((own) => own.profile);
+  }
+  const { tracer, problem } = await openTracer(folder);
+  if (tracer === null) say(`  kernels are not recorded: ${problem}`);
+  const found = await runChild<StagesStart, StageProfiled[]>('profile-stages.js', start, tracer?.env);
+  const calls = await tracer?.read();
+  return found.map((own) => (calls ? { ...own.profile, device: kernelFigures(calls, own.plain) } : own.profile));
 }
 
 /** Threads of one operation that a worker started here has. */

@@ -10,11 +10,15 @@ type Answer<T> =
 
 /** Runs a program beside this file with one message and resolves with what it answers, after it has ended.
  * @throws EspalierError what it failed with, "engine" where it ended without a word. */
-export function runChild<Start extends object, Found>(program: string, start: Start): Promise<Found> {
+export function runChild<Start extends object, Found>(
+  program: string,
+  start: Start,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Found> {
   return new Promise((resolve, reject) => {
     // One GPU, the first that there is.
     const [gpu] = (process.env.CUDA_VISIBLE_DEVICES ?? '0').split(',');
-    const env = { ...process.env, CUDA_VISIBLE_DEVICES: gpu };
+    const env = { ...process.env, CUDA_VISIBLE_DEVICES: gpu, ...settings };
     const options = { execArgv: ['--enable-source-maps'], env };
     const child = fork(fileURLToPath(new URL(program, import.meta.url)), [], options);
     let answer: Answer<Found> | null = null;

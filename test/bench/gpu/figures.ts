@@ -51,6 +51,14 @@ export interface CallFigures {
   readonly seconds: number;
 }
 
+/** What a GPU did while a stage ran as it is. */
+export interface KernelFigures {
+  /** Seconds in which a kernel or copy ran. */
+  readonly busySeconds: number;
+  /** The longest first. */
+  readonly kernels: readonly CallFigures[];
+}
+
 /** Where a stage's seconds go. */
 export interface StageProfile {
   /** "tune": sums and solves, also where they were asked for apart. */
@@ -61,6 +69,8 @@ export interface StageProfile {
   readonly profiledSeconds: number;
   /** The longest first. */
   readonly calls: readonly CallFigures[];
+  /** Of the run as it is; left out where they cannot be recorded. */
+  readonly device?: KernelFigures;
 }
 
 export interface WorkloadFigures {

@@ -15,12 +15,19 @@ import { bindingWith } from '../../support/binding-with.ts';
 import { answerParent } from './child.ts';
 import { executorHere } from './executor-here.ts';
 import type { CallFigures, StageProfile } from './figures.ts';
+import type { TimeWindow } from './kernel-trace.ts';
 import { prepareWorkload } from './prepare-workload.ts';
 import type { StagesStart } from './run-stages.ts';
 
+export interface StageProfiled {
+  readonly profile: StageProfile;
+  /** When the run as it is was. */
+  readonly plain: TimeWindow;
+}
+
 const BLOB_LIMIT_BYTES = 1e11;
 
-answerParent<StagesStart, StageProfile[]>(async (start) => {
+answerParent<StagesStart, StageProfiled[]>(async (start) => {
   const releases = new Releases();
   try {
     return await profile(start, releases);
@@ -29,7 +36,7 @@ answerParent<StagesStart, StageProfile[]>(async (start) => {
   }
 });
 
-async function profile(start: StagesStart, releases: Releases): Promise<StageProfile[]> {
+async function profile(start: StagesStart, releases: Releases): Promise<StageProfiled[]> {
   const { files, folder, device, stages } = start;
   const blobs = await BlobStore.open(path.join(folder, 'blobs'), { limitBytes: BLOB_LIMIT_BYTES });
   const command = parseWorkerConfig(['--device', device, '--blob-dir', path.join(folder, 'blobs')], process.env);
@@ -45,17 +52,20 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   const options = { folder, device, deviceClass, blobs, executor };
   const { planned, tasks, gradual } = await prepareWorkload(files, options, releases);
 
-  const found: StageProfile[] = [];
+  const found: StageProfiled[] = [];
   const measure = async (stage: StageProfile['stage'], run: () => Promise<unknown>) => {
     await run();
     const plainStart = performance.now();
     await run();
-    const plainSeconds = (performance.now() - plainStart) / 1000;
+    const plainEnd = performance.now();
     calls.begin();
     const profiledStart = performance.now();
     await run();
     const profiledSeconds = (performance.now() - profiledStart) / 1000;
-    found.push({ stage, plainSeconds, profiledSeconds, calls: calls.end() });
+    const { timeOrigin } = performance;
+    const plain = { start: timeOrigin + plainStart, end: timeOrigin + plainEnd };
+    const plainSeconds = (plainEnd - plainStart) / 1000;
+    found.push({ plain, profile: { stage, plainSeconds, profiledSeconds, calls: calls.end() } });
   };
   if (stages.includes('fisher')) await measure('fisher', () => tasks.fisher());
   if (stages.some((stage) => stage === 'tune' || stage === 'normal-equations' || stage === 'solve'))

@@ -66,24 +66,37 @@ export function stagesText(
 
 /** Operations that take less than this share of a stage's calls are told together. */
 const LEAST_SHARE = 0.005;
+const LONGEST_NAME = 96;
 
-export function profileText({ stage, plainSeconds, profiledSeconds, calls }: StageProfile): string {
+export function profileText({ stage, plainSeconds, profiledSeconds, calls, device }: StageProfile): string {
+  const head = `  ${stage} by operation: ${digits(plainSeconds)} s as it is, ${digits(profiledSeconds)} s with a wait around each call`;
+  const lines = [head, ...callLines('operation', calls)];
+  if (device === undefined) return lines.join('\n');
+  const { busySeconds, kernels } = device;
+  const busy = `  ${stage} by kernel: of ${digits(plainSeconds)} s as it is the device is busy for ${digits(busySeconds)} s`;
+  return [...lines, busy, ...callLines('kernel', kernels)].join('\n');
+}
+
+function callLines(kind: string, calls: readonly CallFigures[]): string[] {
   const seconds = calls.reduce((sum, call) => sum + call.seconds, 0);
   const row = (name: string, figures: readonly CallFigures[]) => {
     const own = figures.reduce((sum, call) => sum + call.seconds, 0);
     const count = figures.reduce((sum, call) => sum + call.calls, 0);
-    return [name, `${count}`, digits(own), `${((100 * own) / seconds).toFixed(1)} %`];
+    return [shortName(name), `${count}`, digits(own), `${((100 * own) / seconds).toFixed(1)} %`];
   };
   const isLarge = (call: CallFigures) => call.seconds >= LEAST_SHARE * seconds;
   const small = calls.filter((call) => !isLarge(call));
-  const rows = [
-    ['operation', 'calls', 'seconds', 'of all'],
+  return columns([
+    [kind, 'calls', 'seconds', 'of all'],
     ...calls.filter(isLarge).map((call) => row(call.name, [call])),
     ...(small.length === 0 ? [] : [row(`${small.length} others`, small)]),
     row('all', calls),
-  ];
-  const head = `  ${stage} by operation: ${digits(plainSeconds)} s as it is, ${digits(profiledSeconds)} s with a wait around each call`;
-  return [head, ...columns(rows)].join('\n');
+  ]);
+}
+
+/** Names of kernels with their template's arguments fill lines. */
+function shortName(name: string): string {
+  return name.length <= LONGEST_NAME ? name : `${name.slice(0, LONGEST_NAME - 1)}…`;
 }
 
 /** Three digits that count, without an exponent. */
