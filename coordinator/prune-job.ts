@@ -20,7 +20,7 @@ import { PAGE_FILE } from './report/page-mark.ts';
 import { reportedJob } from './report/reported-job.ts';
 import { requireReplaceable } from './store/own-output.ts';
 import { openRunFolder } from './store/run-folder.ts';
-import { openRearrange } from './threads/rearrange-threads.ts';
+import { openRearrange, type Rearrange } from './threads/rearrange-threads.ts';
 import { ForkedWorkers } from './workers/forked-workers.ts';
 import { openWorkers } from './workers/workers.ts';
 
@@ -38,9 +38,16 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     const blobs = await openBlobCache();
     const forked = new ForkedWorkers({ settings: settings.workers, blobDir: blobs.folder, signal });
     releases.add(() => forked.close({ graceMs: 0 }));
-    // The workers load the model while samples are read.
-    const loadAhead = async (checkpoint: Checkpoint) => forked.load(await modelFiles(checkpoint));
-    const inputs = await openPruneInputs(settings, releases, onEvent, loadAhead);
+    // What needs the model alone begins while samples are read: workers load it, threads compile what they will run.
+    const ahead: { threads?: Rearrange } = {};
+    const begin = async (checkpoint: Checkpoint) => {
+      forked.load(await modelFiles(checkpoint));
+      const { layers, heads, intermediateSize: neurons } = checkpoint.config;
+      const threads = openRearrange({ layers, heads, neurons }, signal);
+      releases.add(() => threads.close());
+      ahead.threads = threads;
+    };
+    const inputs = await openPruneInputs(settings, releases, onEvent, begin);
     const folder = await openRunFolder({
       out: settings.out,
       force: settings.force,
@@ -64,13 +71,10 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     const loadSeconds = (performance.now() - start) / 1000;
     onEvent({ kind: 'stage-finished', stage: 'load', seconds: loadSeconds, reused: false });
 
-    const { layers, heads, intermediateSize: neurons } = inputs.model.checkpoint.config;
-    const threads = openRearrange({ layers, heads, neurons }, signal);
-    releases.add(() => threads.close());
     const environment = {
       ...{ workers, signal, emit: onEvent, home: folder, weights: localWeights(blobs.store) },
       lendBlob: (file: string, digest: string) => blobs.store.link(file, digest),
-      compute: { rearrange: threads.rearrange, write: writePrunedCheckpoint, writeOnnx: writeModelOnnx },
+      compute: { rearrange: ahead.threads!.rearrange, write: writePrunedCheckpoint, writeOnnx: writeModelOnnx },
       mostSumBytes: Number.POSITIVE_INFINITY,
       latencyTables: { given, cache: latencyCache() },
     };

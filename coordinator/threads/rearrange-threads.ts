@@ -1,5 +1,6 @@
 // Rearrangement of a job that has the machine for itself: layers do not depend on each other, so that each goes to a thread
-// of its own. The threads start while gradients are computed, and have compiled what they run when these are there.
+// of its own. The threads start while samples are read, and have compiled what they run before gradients are computed, which
+// they would hold up.
 import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import type { MaskSizes } from '../../pruning/fisher.ts';
