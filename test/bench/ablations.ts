@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { DEFAULT_VARIANT, VARIANTS, variantOf } from './ablation-variants.ts';
 import { ABLATIONS_HEADING, type AblationRecord, ablationsTable } from './ablations-table.ts';
 import { runStudy } from './run-study.ts';
-import { mergedRecords, readRecords, textOfRecords, withSection, writeAside } from './study-file.ts';
+import { givenRecords, mergedRecords, readRecords, textOfRecords, withSection, writeAside } from './study-file.ts';
 import { GRADUAL_STUDY_FLAGS } from './study-flags.ts';
 import { studyRecord } from './study-record.ts';
 
@@ -26,9 +26,8 @@ const { values: flags } = parseArgs({
 });
 const { models, data, results, workers, device } = flags;
 if (!results) throw new Error('ablations: expected --results');
-const files = [results, ...(flags.merge?.split(',') ?? [])];
-const read = await Promise.all(files.map((file) => readRecords<AblationRecord>(file)));
-const records = mergedRecords(read, nameOf);
+const merged = (flags.merge?.split(',') ?? []).map((file) => givenRecords<AblationRecord>(file));
+const records = mergedRecords(await Promise.all([readRecords<AblationRecord>(results), ...merged]), nameOf);
 if (flags.merge === undefined) await runAll();
 else await writeAside(results, textOfRecords(records, byRun));
 const table = ablationsTable(records, NAMES);

@@ -3,11 +3,29 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 
 /** Records of a study, or none where there is no file. */
 export async function readRecords<T>(file: string): Promise<T[]> {
+  return (await recordsOf<T>(file)) ?? [];
+}
+
+/** Records of a study that was run. @throws Error that names the file where it is not there. */
+export async function givenRecords<T>(file: string): Promise<T[]> {
+  const records = await recordsOf<T>(file);
+  if (records === null) throw new Error(`--merge: ${file}: got no such file, expected records of a study`);
+  return records;
+}
+
+/** null: no file. */
+async function recordsOf<T>(file: string): Promise<T[] | null> {
+  let text: string;
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as T[];
+    text = await readFile(file, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
+  }
+  try {
+    return JSON.parse(text) as T[];
+  } catch (cause) {
+    throw new Error(`${file}: ${(cause as Error).message}`, { cause });
   }
 }
 

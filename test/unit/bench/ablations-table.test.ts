@@ -1,10 +1,17 @@
 // The table of ablations: differences of the same seeds, verdicts by their spread, and variants as the command is told of them.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import test from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { parsePrune } from '../../../cli/parse-prune.ts';
 import { VARIANTS, variantOf } from '../../bench/ablation-variants.ts';
 import { type AblationRecord, ablationsTable, verdictOf } from '../../bench/ablations-table.ts';
-import { mergedRecords } from '../../bench/study-file.ts';
+import { givenRecords, mergedRecords, readRecords } from '../../bench/study-file.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../bench/ablations.js', import.meta.url));
 
 function record(part: Partial<AblationRecord>): AblationRecord {
   return {
@@ -65,6 +72,23 @@ test('files of several processes become one; a run that is there twice must be t
   const again = { ...own[1], seconds: 7 };
   assert.deepEqual(mergedRecords([own, [again], runs('scales', [0.7])], nameOf), [...own, ...runs('scales', [0.7])]);
   assert.throws(() => mergedRecords([own, [{ ...again, score: 0.5 }]], nameOf), /^Error: default 1: got two runs that/);
+});
+
+test('a file to merge has to be there, one of results need not; what is no JSON is named', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'espalier-ablations-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [missing, cut] = ['missing.json', 'cut.json'].map((name) => path.join(folder, name));
+  writeFileSync(cut, '[{');
+  assert.deepEqual(await readRecords(missing), []);
+  await assert.rejects(givenRecords(missing), {
+    message: `--merge: ${missing}: got no such file, expected records of a study`,
+  });
+  await assert.rejects(givenRecords(cut), (error: Error) => error.message.startsWith(`${cut}: `));
+  const args = [PROGRAM, '--results', path.join(folder, 'all.json'), '--merge', missing];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  assert.equal(status, 1);
+  assert.ok(stderr.includes(`--merge: ${missing}: got no such file`), stderr);
+  assert.deepEqual(readdirSync(folder), ['cut.json'], 'nothing is written');
 });
 
 test('the flags of a variant are those that the command takes, and ask for what the variant changes', () => {
