@@ -6,7 +6,7 @@ import type { EvaluateReport, EvaluateSettings } from './evaluate-settings.ts';
 import { openBlobCache } from './job/blob-cache.ts';
 import { withFittingBatches } from './job/fitting-batches.ts';
 import type { RunContext } from './job/job-context.ts';
-import { localWeights, modelBlobs } from './job/model-blobs.ts';
+import { localWeights, modelBlobs, modelFiles } from './job/model-blobs.ts';
 import { openEvaluation, openModel } from './job/open-inputs.ts';
 import { measureQuality } from './stages/evaluate.ts';
 import { planSamples, tokensPerBatch } from './stages/plan.ts';
@@ -27,6 +27,8 @@ export async function runEvaluateJob(
     releases.add(() => forked.close({ graceMs: 0 }));
     const model = await openModel(settings.model, releases);
     const { config } = model.checkpoint;
+    // While samples are read.
+    forked.load(await modelFiles(model.checkpoint));
     const evaluation = await openEvaluation(settings.data, model, settings);
     const { truncated, samples } = evaluation.encoded;
     if (truncated > 0)

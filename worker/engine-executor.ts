@@ -16,8 +16,11 @@ import type { TaskExecutor } from './task-executor.ts';
 import { USUAL_WARM_UP, type WarmUpPart, type WarmUpSizes } from './tasks/warm-up-parts.ts';
 import { WarmUp } from './warm-up.ts';
 
+/** Eight times what a warm-up takes. */
+const LEAST_WARM_UP_BYTES = 4e9;
+
 export interface EngineOptions {
-  /** What the engine warms up with; null: it does not. Left out: on a GPU as usual, on a CPU not at all, which has nothing to load. */
+  /** What the engine warms up with; null: it does not. Left out: `warmUpOf` says. */
   readonly warmUp?: WarmUpSizes | null;
   /** Told at most once, why it does not warm up any further. */
   readonly onWarmUpFailure?: (error: EspalierError) => void;
@@ -61,9 +64,14 @@ export async function createEngineExecutor(
     memoryBytes,
     kernelsProblem,
   );
-  const { warmUp = ready.device.kind === 'gpu' ? USUAL_WARM_UP : null, onWarmUpFailure = () => {} } = options;
+  const { warmUp = warmUpOf(deviceClass.kind, memoryBytes), onWarmUpFailure = () => {} } = options;
   if (warmUp !== null) await executor.warmUp(warmUp, onWarmUpFailure);
   return executor;
+}
+
+/** A CPU has nothing to load, and of a small GPU it would take too much of what jobs count on. */
+export function warmUpOf(device: string, memoryBytes: number): WarmUpSizes | null {
+  return device === 'gpu' && memoryBytes >= LEAST_WARM_UP_BYTES ? USUAL_WARM_UP : null;
 }
 
 export class EngineExecutor implements TaskExecutor {

@@ -8,7 +8,7 @@ import { BlobStore } from '../../../shared/blobs/blob-store.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import type { RunRequest } from '../../../shared/rpc/protocol.ts';
 import { parseWorkerConfig } from '../../../worker/config.ts';
-import { createEngineExecutor, type EngineOptions } from '../../../worker/engine-executor.ts';
+import { createEngineExecutor, type EngineOptions, warmUpOf } from '../../../worker/engine-executor.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
 import { warmUp } from '../../../worker/tasks/warm-up.ts';
 import { USUAL_WARM_UP, WARM_UP_PARTS, type WarmUpSizes } from '../../../worker/tasks/warm-up-parts.ts';
@@ -68,6 +68,12 @@ test('of the usual sizes every shard has several micro-batches, and every produc
   assert.deepEqual([hiddenSize, heads, neurons], [768, 12, 3072]);
   // Half of the samples a shard, of half the longest length on average.
   assert.ok((samples / 2) * (tokens / 2) >= tokensPerBatch);
+});
+
+test('it is for GPUs alone, and not for small ones', () => {
+  assert.equal(warmUpOf('gpu', 8e10), USUAL_WARM_UP);
+  assert.equal(warmUpOf('gpu', 2e9), null);
+  assert.equal(warmUpOf('cpu', 8e10), null);
 });
 
 async function executor(t: TestContext, options: EngineOptions) {
