@@ -76,8 +76,15 @@ export function readWorkers(flags: FlagReader): WorkerSettings {
   const tls = readTlsFor(flags, 'worker', addresses);
   const min = addresses.length > 0 ? 0 : 1;
   const kernels = flags.choice('kernels', ['auto', 'fused', 'plain'], null);
+  const local = flags.integer('workers', { min, max: 1024 }, addresses.length > 0 ? 0 : null);
+  // A worker that already runs has been told its own.
+  for (const name of local === 0 ? (['device', 'kernels'] as const) : [])
+    if (flags.text(name) !== null)
+      flags.problem(
+        `--${name}: got ${flags.text(name)} with workers that already run alone, expected --workers beside it`,
+      );
   return {
-    local: flags.integer('workers', { min, max: 1024 }, addresses.length > 0 ? 0 : null),
+    local,
     addresses,
     tls: addresses.length > 0 ? tls : null,
     device: flags.choice('device', ['auto', 'cpu', 'gpu'], 'auto'),

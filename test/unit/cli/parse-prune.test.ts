@@ -136,6 +136,8 @@ describe('parsePrune', () => {
   it('forks no workers of its own beside workers that already run, unless asked to', () => {
     assert.equal(parse({ worker: ['localhost:1'] }).settings.workers.local, 0);
     assert.equal(parse({ worker: ['localhost:1'], workers: ['0'] }).settings.workers.local, 0);
+    const { local, device } = parse({ worker: ['localhost:1'], workers: ['2'], device: ['cpu'] }).settings.workers;
+    assert.deepEqual([local, device], [2, 'cpu']);
   });
 
   it('takes TLS from the environment where no flag says otherwise, for workers that already run', () => {
@@ -243,6 +245,16 @@ describe('parsePrune', () => {
     [{ device: ['tpu'] }, 'usage', /--device: got tpu/],
     [{ workers: ['0'] }, 'usage', /--workers: got 0, expected a whole number from 1 to 1024/],
     [{ worker: ['gpu-1'] }, 'usage', '--worker: got gpu-1, expected host:port'],
+    [
+      { worker: ['localhost:1'], device: ['cpu'] },
+      'usage',
+      '--device: got cpu with workers that already run alone, expected --workers beside it',
+    ],
+    [
+      { worker: ['localhost:1'], workers: ['0'], kernels: ['plain'] },
+      'usage',
+      '--kernels: got plain with workers that already run alone, expected --workers beside it',
+    ],
     [{ worker: ['gpu-1:70000'] }, 'usage', /got gpu-1:70000/],
     [{ worker: ['[::1]:1', '[::1]:1'] }, 'usage', '--worker: the same address is given twice'],
     [{ metric: [''] }, 'usage', '--metric: got an empty value'],
