@@ -13,6 +13,7 @@ import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.t
 import type { LocalModel } from './model/local-model.ts';
 import { blobsOf } from './service/request-blobs.ts';
 import type { TaskExecutor } from './task-executor.ts';
+import type { OnPart } from './tasks/task-context.ts';
 import { USUAL_WARM_UP, type WarmUpPart, type WarmUpSizes } from './tasks/warm-up-parts.ts';
 import { WarmUp } from './warm-up.ts';
 
@@ -128,7 +129,7 @@ export class EngineExecutor implements TaskExecutor {
     return this.deviceClass.kind === 'gpu' ? this.gpuPeakBytes : process.resourceUsage().maxRSS * 1024;
   }
 
-  async run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]> {
+  async run(request: RunRequest, signal: AbortSignal, onPart?: OnPart): Promise<NamedTensor[]> {
     const { taskId } = request;
     const digests = blobsOf(request).map(({ digest }) => digest);
     const unpin = this.blobs.pin(digests);
@@ -137,7 +138,7 @@ export class EngineExecutor implements TaskExecutor {
       await this.loading;
       await this.warmingUp?.hold();
       const paths = Object.fromEntries(digests.map((digest) => [digest, this.blobs.path(digest)]));
-      return await this.answer(taskId, (run) => ({ kind: 'task', run, request, paths }), signal);
+      return await this.answer(taskId, (run) => ({ kind: 'task', run, request, paths }), signal, onPart);
     } finally {
       unpin();
       this.isComputing = false;
@@ -177,17 +178,22 @@ export class EngineExecutor implements TaskExecutor {
   }
 
   // What the engine answers to one message. @param name what errors call it.
-  private async answer(name: string, make: (run: number) => ToEngine, signal: AbortSignal): Promise<NamedTensor[]> {
+  private async answer(
+    name: string,
+    make: (run: number) => ToEngine,
+    signal: AbortSignal,
+    onPart?: OnPart,
+  ): Promise<NamedTensor[]> {
     this.runs += 1;
     const run = this.runs;
     const abort = () => Atomics.store(this.cancelled, 0, run);
     signal.addEventListener('abort', abort);
     try {
       if (signal.aborted) throw new EspalierError('cancelled', `${name}: cancelled before it began`);
-      const answer = nextMessage(this.thread);
+      const answer = nextMessage(this.thread, onPart);
       this.thread.postMessage(make(run));
       const message = await answer;
-      if (message.kind !== 'ready') {
+      if (message.kind === 'done' || message.kind === 'failed') {
         this.held = message.models;
         this.gpuPeakBytes = message.peakBytes;
       }
@@ -225,7 +231,8 @@ function threadEnded(code: number): EspalierError {
   return new EspalierError('engine', `engine thread ended with code ${code}`);
 }
 
-function nextMessage(thread: Worker): Promise<FromEngine> {
+/** The next message but for parts of a result, which go to `onPart`. */
+function nextMessage(thread: Worker, onPart: OnPart = () => {}): Promise<FromEngine> {
   return new Promise((resolve, reject) => {
     const settle = (finish: () => void) => {
       thread.off('message', onMessage);
@@ -233,7 +240,10 @@ function nextMessage(thread: Worker): Promise<FromEngine> {
       thread.off('exit', onExit);
       finish();
     };
-    const onMessage = (message: FromEngine) => settle(() => resolve(message));
+    const onMessage = (message: FromEngine) => {
+      if (message.kind === 'part') onPart(message.tensors);
+      else settle(() => resolve(message));
+    };
     const onError = (cause: Error) => settle(() => reject(threadError(cause)));
     const onExit = (code: number) => settle(() => reject(threadEnded(code)));
     thread.on('message', onMessage);

@@ -37,6 +37,12 @@ export type FromEngine =
       readonly gpuMemoryBytes: number | null;
     }
   | {
+      /** Tensors of a result whose task goes on. */
+      readonly kind: 'part';
+      readonly run: number;
+      readonly tensors: readonly NamedTensor[];
+    }
+  | {
       readonly kind: 'done';
       readonly run: number;
       readonly tensors: readonly NamedTensor[];

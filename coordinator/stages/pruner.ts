@@ -11,6 +11,7 @@ import type { PruneRequest } from '../prune-settings.ts';
 import type { CostKind, MaskSearch, SplitSearch, Target } from './find-masks.ts';
 import { storedFisher } from './fisher.ts';
 import { StepRearrangement } from './gradual/rearrange-step.ts';
+import { measuredPace } from './gradual/refit-pace.ts';
 import { DenseModel, Trajectory } from './gradual/trajectory.ts';
 import { type PrunedBudget, pruneToTarget } from './prune-budget.ts';
 
@@ -64,7 +65,7 @@ async function openGradual(context: JobContext, parts: PrunerParts): Promise<Pru
   const dense = new DenseModel(context, prefix);
   const settings = gradualSettings(parts.settings.gradual);
   const rearrangement = settings.rearrangeSteps === 'on' ? new StepRearrangement(context) : null;
-  const shared = { costs, dense, prefix, settings, rearrangement };
+  const shared = { costs, dense, prefix, settings, rearrangement, pace: measuredPace() };
   const splits = settings.split === 'divergence' ? parts.searches.splits : null;
   const trajectory = (cost: CostKind) =>
     new Trajectory(context, {

@@ -4,7 +4,12 @@ import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import { cancelOnAbort } from '../../shared/rpc/abort.ts';
 import { readPeakMemory } from '../../shared/rpc/peak-memory.ts';
 import type { RunRequestBody } from '../../shared/rpc/protocol.ts';
-import { readTensors, type TensorLimits, type TensorSink } from '../../shared/rpc/tensor-stream.ts';
+import {
+  DEFAULT_TENSOR_LIMITS,
+  readTensors,
+  type TensorLimits,
+  type TensorSink,
+} from '../../shared/rpc/tensor-stream.ts';
 import { type CallContext, callMetadata, NO_CONTEXT } from '../../shared/rpc/trace-metadata.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { PooledWorker } from './worker-source.ts';
@@ -22,6 +27,8 @@ export interface TaskSpec {
   readonly exclusive?: boolean;
   /** Where the large tensors of a try's result go; left out: into memory. Two tries may write at the same time. */
   readonly sink?: () => TensorSink;
+  /** Tensors of its result; left out: the usual limit. */
+  readonly mostTensors?: number;
   /** How long it may compute; waiting behind another task of its worker is not counted. */
   readonly deadlineMs: number;
 }
@@ -63,6 +70,10 @@ export function requestBytes({ request }: Pick<TaskSpec, 'request'>): number {
   return bytes;
 }
 
+function limitsOf({ mostTensors }: TaskSpec): TensorLimits | null {
+  return mostTensors === undefined ? null : { ...DEFAULT_TENSOR_LIMITS, maxTensors: mostTensors };
+}
+
 /** Sends the task once and reads its result. @throws EspalierError. */
 export async function tryTask(worker: PooledWorker, task: TaskSpec, options: TryOptions): Promise<TaskResult> {
   const { deadlineMs, signal } = options;
@@ -77,12 +88,13 @@ export async function tryTask(worker: PooledWorker, task: TaskSpec, options: Try
   );
   const stop = cancelOnAbort(call, signal);
   try {
-    const { limits, onBytes, onPeakMemory } = options;
+    const { onBytes, onPeakMemory } = options;
     const sink = task.sink?.();
     const onTrailer = (trailer: Metadata) => {
       const bytes = readPeakMemory(trailer);
       if (bytes !== null) onPeakMemory?.(bytes);
     };
+    const limits = options.limits ?? limitsOf(task);
     const told = { ...(limits && { limits }), ...(sink && { sink }), ...(onBytes && { onBytes }) };
     return await readTensors(call, { ...told, onTrailer });
   } finally {

@@ -84,7 +84,8 @@ export class TuningSpread {
       this.#leastFisherMs = Math.min(this.#leastFisherMs, ms);
     }
     const solved = solve ?? refit;
-    if (!solved?.fit) return;
+    // Several of them tell nothing of one.
+    if (!solved?.fit || (refit?.next?.length ?? 0) > 0) return;
     const least = solved.fit.shards ? this.#leastMs : this.#leastSolveMs;
     const subLayer = solved.subLayer ?? '';
     least.set(subLayer, Math.min(least.get(subLayer) ?? ms, ms));

@@ -13,6 +13,7 @@ import { writeTensors } from '../../shared/rpc/tensor-stream.ts';
 import { callContextOf, contextFields } from '../../shared/rpc/trace-metadata.ts';
 import { espalierVersion } from '../../shared/rpc/version.ts';
 import type { Tracer } from '../../shared/telemetry/trace.ts';
+import type { NamedTensor } from '../../shared/tensor.ts';
 import type { TaskExecutor } from '../task-executor.ts';
 import type { TaskOutcome, WorkerObserver } from '../worker-observer.ts';
 import type { BlobSupply } from './blob-supply.ts';
@@ -85,6 +86,20 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
   // Also a passed deadline arrives as "cancelled".
   call.on('cancelled', () => gone.abort(new EspalierError('cancelled', `${request.taskId}: the caller cancelled it`)));
   const signal = AbortSignal.any([gone.signal, stopped, place.handedBack]);
+  // Parts of the result, one after the other.
+  let writing = Promise.resolve();
+  const write = async (tensors: readonly NamedTensor[]) => {
+    await writeTensors(call, tensors);
+    observer.addBytes(
+      'sent',
+      tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
+    );
+  };
+  const onPart = (tensors: readonly NamedTensor[]) => {
+    writing = writing.then(() => write(tensors));
+    // Told when all are waited for.
+    writing.catch(() => {});
+  };
   try {
     await unlessAborted(supply.require(refs, signal), signal);
     const tensors = await place.compute(async () => {
@@ -92,7 +107,7 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
       const startedAt = performance.now();
       const ended = observer.taskStarted(request.task ?? '');
       try {
-        const result = await executor.run(request, signal);
+        const result = await executor.run(request, signal, onPart);
         if (LEAVES_STATES.has(request.task ?? '')) parts.onStatesKept();
         log.info('task computed', { seconds: (performance.now() - startedAt) / 1000 });
         return result;
@@ -103,11 +118,8 @@ async function answer(parts: WorkerServiceParts, call: RunCall): Promise<void> {
     }, signal);
     // First the next task goes to the engine: to write a large result takes this thread some milliseconds.
     await nextRoundOfEvents();
-    await writeTensors(call, tensors);
-    observer.addBytes(
-      'sent',
-      tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
-    );
+    await writing;
+    await write(tensors);
     call.end(peakMemoryTrailer(executor.peakMemoryBytes?.() ?? null));
   } finally {
     unpin();

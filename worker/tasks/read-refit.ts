@@ -5,6 +5,7 @@ import { parseRefitSettings } from '../../pruning/refit.ts';
 import type { RefitPart } from '../../pruning/refit-part.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
+import type { NextRefit__Output } from '../../shared/rpc/generated/espalier/v1/NextRefit.ts';
 import type { RefitEquationsTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { RefitTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitTask.ts';
 import type { TokenWeights__Output } from '../../shared/rpc/generated/espalier/v1/TokenWeights.ts';
@@ -13,8 +14,11 @@ import type { TokenWeightsInput } from '../refit/token-weights.ts';
 import { readStudent } from './read-student.ts';
 import type { RefitInput } from './refit.ts';
 import type { RefitEquationsInput, RefitTaskInput } from './refit-equations.ts';
-import { type BlobPaths, given, model, pathOf, range, subLayer, sums } from './request-fields.ts';
+import type { NextRefit } from './refits.ts';
+import { type BlobPaths, given, model, pathOf, range, subLayer, sums, within } from './request-fields.ts';
 
+/** Beyond that many nobody would wait for the first. */
+const MOST_NEXT = 255;
 const INPUT_PARTS: readonly RefitPart[] = ['input', 'query', 'key_value'];
 
 /** What a runner keeps of earlier requests. */
@@ -40,6 +44,26 @@ export async function readRefit(task: RefitTask__Output, paths: BlobPaths, sourc
     heldOut: task.heldOut === null ? null : await sums(task.heldOut, paths),
     settings: parseRefitSettings(task.settingsJson),
   };
+}
+
+/** What a task refits after its first. @throws EspalierError "protocol". */
+export function readNext(task: RefitTask__Output): NextRefit[] {
+  within('next', task.next.length, 0, MOST_NEXT);
+  return task.next.map((own) => nextRefit(own, task));
+}
+
+function nextRefit(
+  { layer, subLayer: name, part: text, mean }: NextRefit__Output,
+  first: RefitTask__Output,
+): NextRefit {
+  const part = refitPart(text);
+  for (const own of [part, refitPart(first.part)])
+    if (own !== 'output' && own !== 'input')
+      throw new EspalierError('protocol', `part of several refits: got "${own}", expected "" or "input"`);
+  for (const source of [first.fit, first.heldOut])
+    if (source !== null && !source.shards)
+      throw new EspalierError('protocol', 'several refits: got sums, expected shards');
+  return { layer, subLayer: subLayer(name), part, mean };
 }
 
 async function readPlace(

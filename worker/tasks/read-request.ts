@@ -24,13 +24,13 @@ import { runGradients } from './gradients.ts';
 import { runLatency } from './latency.ts';
 import { leaveRoom } from './leave-room.ts';
 import { runNormalEquations, type TuningInput } from './normal-equations.ts';
-import { type ReadSources, readRefit, readRefitEquations } from './read-refit.ts';
+import { type ReadSources, readNext, readRefit, readRefitEquations } from './read-refit.ts';
 import { readMasks, readStudent, requireDense } from './read-student.ts';
-import { runRefit } from './refit.ts';
 import { runRefitEquations } from './refit-equations.ts';
+import { runRefits } from './refits.ts';
 import { type BlobPaths, given, model, pathOf, range, subLayer, sums, within } from './request-fields.ts';
 import { runSolve } from './solve.ts';
-import { shardsOf, type TaskContext } from './task-context.ts';
+import { type OnPart, shardsOf, type TaskContext } from './task-context.ts';
 
 const MOST_REPEATS = 1000;
 const MOST_TIMED = 64;
@@ -57,19 +57,26 @@ export class RequestRunner {
   }
 
   /** Runs the task of a request; out of memory, once more without anything that was kept, which no answer depends on.
+   * @param onPart told of tensors that come before the rest, each once. @returns the rest.
    * @throws EspalierError "protocol" for a request that makes no sense. */
-  async run(request: RunRequest, paths: BlobPaths): Promise<NamedTensor[]> {
+  async run(request: RunRequest, paths: BlobPaths, onPart: OnPart = () => {}): Promise<NamedTensor[]> {
+    const told = new Set<string>();
+    const onNew: OnPart = (tensors) => {
+      const fresh = tensors.filter(({ name }) => !told.has(name));
+      for (const { name } of fresh) told.add(name);
+      if (fresh.length > 0) onPart(fresh);
+    };
     try {
-      return await this.runOnce(request, paths);
+      return await this.runOnce(request, paths, onNew);
     } catch (caught) {
       if (!(caught instanceof EspalierError && caught.code === 'out_of_memory')) throw caught;
       this.context.states.shrink();
       this.models.clear();
-      return this.runOnce(request, paths);
+      return this.runOnce(request, paths, onNew);
     }
   }
 
-  private async runOnce(request: RunRequest, paths: BlobPaths): Promise<NamedTensor[]> {
+  private async runOnce(request: RunRequest, paths: BlobPaths, onPart: OnPart): Promise<NamedTensor[]> {
     const { context } = this;
     if (request.task !== 'evaluateOnnx') await this.onnxModels.clear();
     switch (request.task) {
@@ -147,8 +154,10 @@ export class RequestRunner {
         const task = given(request.refitEquations, 'refit_equations');
         return runRefitEquations(context, await readRefitEquations(task, paths, this.sources));
       }
-      case 'refit':
-        return runRefit(context, await readRefit(given(request.refit, 'refit'), paths, this.sources));
+      case 'refit': {
+        const task = given(request.refit, 'refit');
+        return runRefits(context, await readRefit(task, paths, this.sources), readNext(task), onPart);
+      }
       case 'latency': {
         const task = given(request.latency, 'latency');
         const local = model(task.model, paths);

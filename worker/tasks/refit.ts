@@ -17,20 +17,32 @@ export interface RefitInput extends RefitTaskInput {
 /** @returns the tensors that worker.proto names for RefitTask. A projection that stays as it is has the bits that load as what the
  * student has. */
 export async function runRefit(context: TaskContext, input: RefitInput): Promise<NamedTensor[]> {
+  return (await solveRefit(context, input)).tensors;
+}
+
+export interface SolvedRefit {
+  readonly tensors: NamedTensor[];
+  /** False: what the student has stays. */
+  readonly isChanged: boolean;
+}
+
+/** `runRefit`, with whether it changes the student. */
+export async function solveRefit(context: TaskContext, input: RefitInput): Promise<SolvedRefit> {
   const { engine, ops } = context;
   const { fit, heldOut, settings } = input;
   const sources = heldOut === null ? [fit] : [fit, heldOut];
   const kept = await refitSubject(context, input, sources.flatMap(summedHere));
   const { subject } = kept;
-  const { tensors, report } = engine.scope(() => {
+  const { tensors, report, isChanged } = engine.scope(() => {
     const current = subject.current();
     const [fitted, judge = null] = refitsOf(context, kept, sources);
     const algebra = refitAlgebra(ops, current, () => context.checkCancelled());
-    const found = refitProjection({ fit: fitted, heldOut: judge, settings, algebra });
-    return { tensors: subject.stored(found.projection ?? current.whole), report: found.report };
+    const { projection, report: told } = refitProjection({ fit: fitted, heldOut: judge, settings, algebra });
+    const stored = subject.stored(projection ?? current.whole);
+    return { tensors: stored, report: told, isChanged: projection !== null };
   });
   const text = new TextEncoder().encode(JSON.stringify(report));
-  return [...tensors, { name: 'report', dtype: 'U8', shape: [text.length], data: text }];
+  return { tensors: [...tensors, { name: 'report', dtype: 'U8', shape: [text.length], data: text }], isChanged };
 }
 
 function refitsOf(

@@ -1,6 +1,7 @@
 // What every task may use. Tasks are pure functions of their input; the context holds caches and devices, never results.
 import type { Plan, Shard } from '../../dataset/plan.ts';
 import { EspalierError } from '../../shared/errors.ts';
+import type { NamedTensor } from '../../shared/tensor.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import type { Forward } from '../model/forward.ts';
@@ -17,6 +18,9 @@ export interface TaskContext {
    * and between micro-batches. */
   checkCancelled(): void;
 }
+
+/** Takes tensors of a result whose task goes on with them. */
+export type OnPart = (tensors: readonly NamedTensor[]) => void;
 
 /** Neighbouring shards, end excluded. */
 export interface ShardRange {

@@ -1,7 +1,7 @@
 // Stage "refit": projections of every sub-layer in order, each on the student that the ones before have made. With one worker a
-// task a system; of several each sums its nodes of the plan's tree, and one solves.
+// task a system, or several where they take little time (refit-chain.ts); of several workers each sums its nodes of the plan's
+// tree, and one solves.
 
-import type { ShardSpan } from '../../../pruning/fold-tree.ts';
 import {
   addInputSumsTo,
   type InputSums,
@@ -17,26 +17,22 @@ import {
   refitSumsFromTensors,
   refitSumsToTensors,
 } from '../../../pruning/refit-equations.ts';
-import { projectionsOf, type RefitPart } from '../../../pruning/refit-part.ts';
-import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit-settings.ts';
-import { stepOf } from '../../../pruning/sub-layers.ts';
+import type { RefitPart } from '../../../pruning/refit-part.ts';
 import { EspalierError } from '../../../shared/errors.ts';
-import type { RefitEquationsTask } from '../../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { SumSource } from '../../../shared/rpc/generated/espalier/v1/SumSource.ts';
-import type { TokenWeights } from '../../../shared/rpc/generated/espalier/v1/TokenWeights.ts';
 import { type JobContext, TASK_DEADLINE_MS } from '../../job/job-context.ts';
-import { readLadderReport } from '../../job/ladder-report.ts';
-import { blobRef } from '../../job/model-blobs.ts';
-import { resultTensor } from '../../job/result-tensor.ts';
 import { scratchBlob } from '../../job/scratch-blob.ts';
-import { type PatchBlob, type Student, studentBlobs, studentSet, withPatch } from '../../job/student.ts';
+import { type PatchBlob, type Student, withPatch } from '../../job/student.ts';
 import type { RefitReport } from '../../prune-report.ts';
 import type { StepSettings } from '../../step-settings.ts';
 import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
 import { foldedSums, type NodeOfShare, SOLVE_AFFINITY, type SumKind } from '../fold-sums.ts';
 import { storeInTurns } from '../store-in-turns.ts';
-import type { StudentGradients, TokenGradientBlob } from './gradients.ts';
+import type { StudentGradients } from './gradients.ts';
 import { type PatchToFit, patchesToFit } from './patches-to-fit.ts';
+import { chainOf, refitChain } from './refit-chain.ts';
+import type { RefitPace } from './refit-pace.ts';
+import { REFIT_SETTINGS, readSolved, refitRequest, type SolvedPart, type SubLayerInput } from './refit-request.ts';
 
 /** New projections of a sub-layer, with what is told of them: a report for each system. */
 export interface RefittedPatch {
@@ -58,7 +54,11 @@ export interface RefitInput {
   readonly settings: Pick<StepSettings, 'positionWeights' | 'refit'>;
   /** What an earlier run had finished, in order. */
   readonly resumed: readonly RefittedPatch[];
+  /** How many projections a task of a worker that is alone refits; left out: those of one patch. */
+  readonly pace?: RefitPace;
 }
+
+const ONE_BY_ONE: RefitPace = { most: 1, took() {} };
 
 export interface RefitObserver {
   /** Stores what there is, all patches so far. One call at a time; the last call holds all. */
@@ -78,32 +78,49 @@ export function runRefit(
   return storeInTurns({ store, tell }, async (onFound) => {
     let refitted = input.resumed;
     let student = withRefitted(input.student, refitted);
-    const { gradients, settings } = input;
+    const { gradients, settings, pace = ONE_BY_ONE } = input;
     const places = patchesToFit(student.masks, context.checkpoint.config, settings);
     if (refitted.length === places.length) return refitted;
     const weights =
       settings.positionWeights === 'equal' ? null : { tokens: await gradients.tokens(), means: gradients.means };
-    for (const place of places.slice(refitted.length)) {
-      const found = await refitPatch(context, { student, weights }, place);
+    const take = async (found: RefittedPatch) => {
       student = withRefitted(student, [found]);
       refitted = [...refitted, found];
       await onFound(refitted, refitted.length === places.length);
+    };
+    while (refitted.length < places.length) {
+      const [begunAt, startMs] = [refitted.length, performance.now()];
+      const rest = places.slice(begunAt);
+      const chained = isAlone(context) ? chainOf(rest, weights, pace.most) : [];
+      if (chained.length > 1)
+        await refitChain(context, { student, weights }, chained, async (place, solved) =>
+          take(await patchOf(context, place, [solved])),
+        );
+      else await take(await refitPatch(context, { student, weights }, rest[0]));
+      pace.took(performance.now() - startMs, refitted.length - begunAt);
     }
     return refitted;
   });
 }
 
-interface SubLayerInput {
-  readonly student: Student;
-  /** What positions are weighted by; null: all count alike. */
-  readonly weights: { readonly tokens: readonly TokenGradientBlob[]; readonly means: Float64Array } | null;
+/** Nobody could share the sums of what it solves. */
+function isAlone({ workers }: JobContext): boolean {
+  return workers.count === 1;
 }
 
 /** The systems of a patch are solved one after the other, on the same student. */
 async function refitPatch(context: JobContext, input: SubLayerInput, place: PatchToFit): Promise<RefittedPatch> {
-  const { layer, subLayer, part, kept } = place;
   const solved: SolvedPart[] = [];
   for (const own of place.parts) solved.push(await solvePart(context, input, place, own));
+  return patchOf(context, place, solved);
+}
+
+/** @param solved of all systems of the patch. */
+async function patchOf(
+  context: JobContext,
+  { layer, subLayer, part, kept }: PatchToFit,
+  solved: readonly SolvedPart[],
+): Promise<RefittedPatch> {
   const reports = solved.map(({ report }) => report);
   if (isUnchanged(reports)) return { patch: null, reports };
   const [weight, bias] = (['weight', 'bias'] as const).map((field) => joined(solved.map((own) => own[field])));
@@ -127,36 +144,16 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   return whole;
 }
 
-interface SolvedPart {
-  readonly weight: Float32Array;
-  readonly bias: Float32Array;
-  readonly report: RefitReport;
-}
-
 async function solvePart(
   context: JobContext,
   input: SubLayerInput,
-  { layer, subLayer, kept }: PatchToFit,
+  place: PatchToFit,
   part: RefitPart,
 ): Promise<SolvedPart> {
-  const { calibration, model, workers, signal, checkpoint } = context;
-  const { plan, blob } = calibration;
+  const { workers, signal, checkpoint } = context;
   const { hiddenSize, headSize } = checkpoint.config;
-  const features = kept.length * (subLayer === 'attention' ? headSize : 1);
-  const common = {
-    model: model.ref,
-    plan: blobRef(blob),
-    student: studentSet(input.student),
-    layer,
-    subLayer,
-    ...(part !== 'output' && { part }),
-  } satisfies Omit<RefitEquationsTask, 'shards' | 'weights'>;
-  const blobs = [...model.blobs, blob, ...studentBlobs(input.student)];
-  const name = `${layer}.${subLayer}${part === 'output' ? '' : `.${part}`}`;
-  const fitted = { first: 0, end: plan.fitShards };
-  const judging = { first: plan.fitShards, end: plan.shards.length };
-  const spans = judging.end > judging.first ? [fitted, judging] : [fitted];
-  const weightsOf = (summed: readonly ShardSpan[]) => tokenWeights(input.weights, stepOf(layer, subLayer), summed);
+  const features = place.kept.length * (place.subLayer === 'attention' ? headSize : 1);
+  const { name, common, blobs, spans, weightsOf } = refitRequest(context, input, { ...place, part });
 
   const spread = workers.tuningSpread ?? workers.count;
   const task = ({ shards, stays, affinity }: NodeOfShare): TaskSpec => {
@@ -186,12 +183,7 @@ async function solvePart(
         {
           id,
           blobs: [...blobs, ...weights.blobs, ...(sums?.blobs ?? [])],
-          request: {
-            refit: {
-              ...common,
-              ...{ fit, heldOut, weights: weights.message, settingsJson: JSON.stringify(DEFAULT_REFIT_SETTINGS) },
-            },
-          },
+          request: { refit: { ...common, fit, heldOut, weights: weights.message, settingsJson: REFIT_SETTINGS } },
           affinity: SOLVE_AFFINITY,
           deadlineMs: TASK_DEADLINE_MS,
         },
@@ -201,36 +193,7 @@ async function solvePart(
   } finally {
     sums?.share?.release();
   }
-  const rows = features * projectionsOf(part, subLayer);
-  const read = (field: 'weight' | 'bias', length: number) =>
-    resultTensor(result, id, field, { dtype: 'F32', length }) as Float32Array;
-  const { rung, heldOutBefore, heldOutAfter, tried } = readLadderReport(id, result.get('report')?.data);
-  return {
-    weight: read('weight', rows * hiddenSize),
-    bias: read('bias', part === 'output' ? hiddenSize : rows),
-    report: {
-      ...{ layer, subLayer, ...(part !== 'output' && { part }), kept: kept.length },
-      ...{ rung, heldOutBefore, heldOutAfter, tried },
-    },
-  };
-}
-
-interface NamedWeights {
-  readonly message: TokenWeights | null;
-  readonly blobs: readonly TokenGradientBlob['source'][];
-}
-
-const NO_WEIGHTS: NamedWeights = { message: null, blobs: [] };
-
-/** What positions of the shards count by; where the loss depends on no output of the sub-layer all count alike. */
-function tokenWeights(from: SubLayerInput['weights'], subLayer: number, summed: readonly ShardSpan[]): NamedWeights {
-  const mean = from?.means[subLayer] ?? 0;
-  if (from === null || mean === 0) return NO_WEIGHTS;
-  const own = from.tokens.filter(({ shards }) =>
-    summed.some(({ first, end }) => shards.first < end && shards.end > first),
-  );
-  const gradients = own.map(({ shards, source }) => ({ shards, blob: blobRef(source) }));
-  return { message: { gradients, mean }, blobs: own.map(({ source }) => source) };
+  return readSolved(id, result, { ...place, part }, checkpoint.config);
 }
 
 function outputSumKind(name: string, features: number, hiddenSize: number): SumKind<RefitSums> {

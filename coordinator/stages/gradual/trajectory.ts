@@ -19,6 +19,7 @@ import { type StudentGradients, storedGradients } from './gradients.ts';
 import { patchesToFit } from './patches-to-fit.ts';
 import type { StepRearrangement, StepStart } from './rearrange-step.ts';
 import { type RefitInput, runRefit, withRefitted } from './refit.ts';
+import type { RefitPace } from './refit-pace.ts';
 import { readRefit, storeRefit } from './refit-state.ts';
 import {
   closestOf,
@@ -76,6 +77,8 @@ export interface TrajectoryParts {
   readonly splits: SplitSearch | null;
   /** null: what the search finds is kept. */
   readonly rearrangement: StepRearrangement | null;
+  /** Left out: a worker that is alone refits one patch a task. */
+  readonly pace?: RefitPace;
   /** Folder of the plan's stages. */
   readonly prefix: string;
 }
@@ -211,6 +214,7 @@ export class Trajectory {
   async #refit(place: StepPlace, input: Omit<RefitInput, 'resumed'>): Promise<RefittedStudent> {
     const context = this.#context;
     const { student: start, settings } = input;
+    const { pace } = this.#parts;
     const name = this.#name(place, 'refit');
     const resumed = await readRefit(context, name, start, settings);
     let stored = resumed.refitted.length;
@@ -221,7 +225,7 @@ export class Trajectory {
       run: (elapsed, progress) =>
         runRefit(
           context,
-          { ...input, resumed: resumed.refitted },
+          { ...input, resumed: resumed.refitted, ...(pace && { pace }) },
           {
             async store(found) {
               await storeRefit(context, name, { refitted: found, seconds: elapsed() }, stored);

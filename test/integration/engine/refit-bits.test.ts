@@ -4,14 +4,18 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { cutTree, foldCut, type ShardSpan } from '../../../pruning/fold-tree.ts';
 import { keptIndices, type SubLayer } from '../../../pruning/masks.ts';
-import type { Patch } from '../../../pruning/patch.ts';
+import { type Patch, patchName, patchToTensors } from '../../../pruning/patch.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { addRefitSumsTo, refitSumsFromTensors, refitSumsToTensors } from '../../../pruning/refit-equations.ts';
-import { stepOf } from '../../../pruning/sub-layers.ts';
+import { keptVariables, stepOf } from '../../../pruning/sub-layers.ts';
+import { blobOfParts } from '../../../shared/blobs/blob-source.ts';
+import { safetensorsParts } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
-import { type RefitInput, runRefit } from '../../../worker/tasks/refit.ts';
+import { type RefitInput, runRefit, solveRefit } from '../../../worker/tasks/refit.ts';
 import { type RefitTaskInput, runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
+import { runRefits } from '../../../worker/tasks/refits.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
+import { withoutScales } from '../../../worker/tuning/scaled-student.ts';
 import { stretchesOf } from '../../../worker/tuning/stretch.ts';
 import { keptProjection } from '../../../worker/tuning/sub-layer.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
@@ -107,6 +111,50 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
         }
       for (const other of results.slice(1)) assertSameBits(other, results[0], `step ${step}`);
     }
+  });
+
+  test(`${head}: several refits in one task have the bits of each alone, and the patches that are made of them`, async (t) => {
+    const { tiny, whole, patches, task } = await setting(t, head);
+    const shards = (first: number, end: number) => ({ kind: 'shards', shards: { first, end } }) as const;
+    const [fit, heldOut] = [shards(0, whole.end - 2), shards(whole.end - 2, whole.end)];
+    const places = [1, 2, 3, 4].flatMap((step) => {
+      const own = { ...placeOf(step), mean: step };
+      return [
+        ...(step > 1 && step < 4 ? [{ ...own, part: 'input' as const }] : []),
+        { ...own, part: 'output' as const },
+      ];
+    });
+    const inputOf = (own: readonly Patch[], { mean, ...place }: (typeof places)[number]): RefitInput => {
+      const { weights, ...rest } = task(0, own, [whole]);
+      return { ...rest, ...place, weights: { ...weights!, mean }, fit, heldOut, settings: { lambdas: [0.01, 1] } };
+    };
+    const expected: NamedTensor[] = [];
+    let own: readonly Patch[] = patches;
+    for (const [at, place] of places.entries()) {
+      const { tensors, isChanged } = await fresh((context) => solveRefit(context, inputOf(own, place)));
+      expected.push(...tensors.map((tensor) => (at === 0 ? tensor : { ...tensor, name: `${at}.${tensor.name}` })));
+      const { layer, subLayer } = place;
+      const part = place.part === 'output' ? 'output' : 'input';
+      const [weight, bias] = ['weight', 'bias'].map((name) => tensorOf(tensors, name).data as Float32Array);
+      const patch: Patch = { layer, subLayer, part, kept: keptVariables(MASKS, place), weight, bias };
+      const others = own.filter((other) => patchName(other) !== patchName(patch));
+      if (isChanged) own = [...others, patch];
+    }
+    assert.ok(own.length > patches.length, 'inputs were changed');
+    await fresh(async (context) => {
+      const told: NamedTensor[] = [];
+      const last = await runRefits(context, inputOf(patches, places[0]), places.slice(1), (part) => told.push(...part));
+      assert.equal(told.length, 3 * (places.length - 1));
+      assertSameBits([...told, ...last], expected, 'several');
+      // The coordinator's names of the patches are those under which they are on the device.
+      const load = t.mock.fn(async (): Promise<Patch> => assert.fail('a patch that was made here is read'));
+      const named = own.slice(0, -1).map((patch) => {
+        const { digest } = blobOfParts(safetensorsParts(patchToTensors(patch)));
+        const isOwn = !patches.includes(patch);
+        return isOwn ? { ...patch, digest, load } : patchSource(patch);
+      });
+      await context.models.student(tiny.model, withoutScales(MASKS), named);
+    });
   });
 
   test(`${head}: a refit of nodes, some that came and some that stayed, has the bits of their shards`, async (t) => {

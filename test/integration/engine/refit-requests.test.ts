@@ -208,3 +208,36 @@ test('sums of another sub-layer, and sums that are none', async (t) => {
   const [, , report] = await desk.run(desk.refit(await fitOf(refitSumsToTensors(negative))));
   assert.match(new TextDecoder().decode(report.data as Uint8Array), /"rung":"unchanged"/);
 });
+
+test('several refits: answered as they are found; parts that are half a patch, sums and places that are not there are refused', async (t) => {
+  const desk = await Desk.open(t, 'SequenceClassification');
+  const next = (layer: number, subLayer: string, part = '') => ({ layer, subLayer, part, mean: 0 });
+  const told: string[][] = [];
+  const request = desk.refit({ next: [next(1, 'attention', 'input'), next(1, 'attention')] });
+  const onPart = (tensors: readonly { readonly name: string }[]) => told.push(tensors.map(({ name }) => name));
+  const last = await desk.run(request, undefined, onPart);
+  assert.deepEqual(told, [
+    ['weight', 'bias', 'report'],
+    ['1.weight', '1.bias', '1.report'],
+  ]);
+  assert.deepEqual(
+    last.map(({ name }) => name),
+    ['2.weight', '2.bias', '2.report'],
+  );
+  const sums = {
+    sums: await desk.put(encodeSafetensors(await desk.run(desk.refitEquations()))),
+    source: 'sums',
+  } as const;
+  for (const [changes, text] of [
+    [{ next: [next(1, 'attention', 'query')] }, /part of several refits: got "query"/],
+    [{ next: [next(1, 'attention', 'other')] }, /part: got "other"/],
+    [{ next: [next(1, 'other')] }, /sub_layer: got "other"/],
+    [{ next: [next(LAYERS, 'ffn')] }, /layer: got/],
+    [{ next: [next(1, 'ffn')], fit: sums }, /several refits: got sums, expected shards/],
+    [{ next: Array.from({ length: 256 }, () => next(1, 'ffn')) }, /next: got 256, expected 0 to 255/],
+  ] as const)
+    await assert.rejects(desk.run(desk.refit(changes as Parameters<Desk['refit']>[0])), {
+      code: 'protocol',
+      message: text,
+    });
+});

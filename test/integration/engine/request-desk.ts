@@ -14,6 +14,7 @@ import type { RunRequest } from '../../../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { RequestRunner } from '../../../worker/tasks/read-request.ts';
 import type { BlobPaths } from '../../../worker/tasks/request-fields.ts';
+import type { OnPart } from '../../../worker/tasks/task-context.ts';
 import { testContext, testPlan } from '../../support/engine.ts';
 import { assertSameBits } from './results.ts';
 import {
@@ -149,7 +150,7 @@ export class Desk {
     return {
       taskId: 'refit',
       task: 'refit',
-      refit: { ...place, part: '', fit, heldOut: null, weights: null, settingsJson, ...changes },
+      refit: { ...place, part: '', next: [], fit, heldOut: null, weights: null, settingsJson, ...changes },
     };
   }
 
@@ -165,8 +166,8 @@ export class Desk {
     this.context.states.clear();
   }
 
-  run(request: RunRequest, paths: BlobPaths = this.paths): Promise<NamedTensor[]> {
-    return this.runner.run(request, paths);
+  run(request: RunRequest, paths: BlobPaths = this.paths, onPart?: OnPart): Promise<NamedTensor[]> {
+    return this.runner.run(request, paths, onPart);
   }
 
   /** The request is refused with this text, and a good one is answered as ever. */

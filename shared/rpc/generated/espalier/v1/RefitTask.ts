@@ -5,6 +5,7 @@ import type { BlobRef as _espalier_v1_BlobRef, BlobRef__Output as _espalier_v1_B
 import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from '../../espalier/v1/MaskSet.ts';
 import type { SumSource as _espalier_v1_SumSource, SumSource__Output as _espalier_v1_SumSource__Output } from '../../espalier/v1/SumSource.ts';
 import type { TokenWeights as _espalier_v1_TokenWeights, TokenWeights__Output as _espalier_v1_TokenWeights__Output } from '../../espalier/v1/TokenWeights.ts';
+import type { NextRefit as _espalier_v1_NextRefit, NextRefit__Output as _espalier_v1_NextRefit__Output } from '../../espalier/v1/NextRefit.ts';
 
 export interface RefitTask {
   'model'?: (_espalier_v1_ModelRef | null);
@@ -17,6 +18,7 @@ export interface RefitTask {
   'weights'?: (_espalier_v1_TokenWeights | null);
   'settingsJson'?: (string);
   'part'?: (string);
+  'next'?: (_espalier_v1_NextRefit)[];
 }
 
 export interface RefitTask__Output {
@@ -30,4 +32,5 @@ export interface RefitTask__Output {
   'weights': (_espalier_v1_TokenWeights__Output | null);
   'settingsJson': (string);
   'part': (string);
+  'next': (_espalier_v1_NextRefit__Output)[];
 }

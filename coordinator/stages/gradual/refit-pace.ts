@@ -1,0 +1,26 @@
+// How many projections a worker refits in one task. On a GPU a sub-layer takes some milliseconds, and its result's way here and the
+// next request's way there as long again: several go in one task. Where one takes seconds it goes alone: a task that fails is
+// sent again whole, and another job's tasks wait behind it.
+
+/** What a task should take. */
+const TASK_MS = 1_000;
+
+export interface RefitPace {
+  /** Projections of the next task, at least 1. */
+  readonly most: number;
+  /** So many took so long. */
+  took(ms: number, count: number): void;
+}
+
+/** Of all steps of a trajectory: one at first, then as many as the last ones tell. */
+export function measuredPace(taskMs: number = TASK_MS): RefitPace {
+  let msEach = Number.POSITIVE_INFINITY;
+  return {
+    get most() {
+      return Math.max(1, Math.floor(taskMs / msEach));
+    },
+    took(ms, count) {
+      msEach = ms / count;
+    },
+  };
+}
