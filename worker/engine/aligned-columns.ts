@@ -1,5 +1,5 @@
-// How wide matrices are whose columns are kept neurons. On a GPU the fast kernels for products take rows that begin at multiples of
-// 16 bytes alone: with any other width products took 2 to 3 times as long on an H200.
+// How wide matrices are whose columns are neurons. On a GPU the fast kernels for products take rows that begin at multiples of 16
+// bytes alone: with other widths tuning took 1.4 times as long on an H200 (docs/performance.md).
 import type { DeviceTensor, Engine } from './engine.ts';
 import type { Ops } from './ops.ts';
 

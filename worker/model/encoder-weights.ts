@@ -30,8 +30,8 @@ export interface LayerWeights {
   /** [D]: stays when all heads are gone. */
   readonly attentionBias: DeviceTensor;
   readonly attentionNorm: NormWeights;
-  /** [D, columns]; null where no neuron is left. Of a pruned layer there may be more columns than neurons (aligned-columns.ts):
-   * those at the end have no part in the layer's output. */
+  /** [D, columns]; null where no neuron is left. There may be more columns than neurons (aligned-columns.ts): those at the end have
+   * no part in the layer's output. */
   readonly ffnIn: Linear | null;
   /** Kernel [columns, D], 0 in the rows beyond the neurons; null where no neuron is left. */
   readonly ffnOut: DeviceTensor | null;
@@ -103,8 +103,8 @@ export function loadWeights(
       attentionOutput: heads === 0 ? null : kernel(`${name}.attention_output`),
       attentionBias: read(`${name}.attention_output.bias`),
       attentionNorm: norm(`${name}.attention_norm`),
-      ffnIn: neurons === 0 ? null : linear(`${name}.ffn_in`, ffnFactor),
-      ffnOut: neurons === 0 ? null : kernel(`${name}.ffn_out`, scales.output),
+      ffnIn: neurons === 0 ? null : filledLinear(ops, () => linear(`${name}.ffn_in`, ffnFactor)),
+      ffnOut: neurons === 0 ? null : filledRows(ops, () => kernel(`${name}.ffn_out`, scales.output)),
       ffnBias: read(`${name}.ffn_out.bias`),
       ffnNorm: norm(`${name}.ffn_norm`),
     };
@@ -119,6 +119,31 @@ export function loadWeights(
     headDense: hasHeadDense(config) ? linear('head.dense') : null,
     headOutput: linear('head.output'),
   };
+}
+
+/** With columns of 0 after those of `load` where products are faster so. */
+function filledLinear(ops: Ops, load: () => Linear): Linear {
+  return ops.engine.scope(() => {
+    const { kernel, bias } = load();
+    const fill = fillOf(ops, bias.shape[0]);
+    if (fill === 0) return { kernel, bias };
+    return { kernel: ops.pad(kernel, [NO_FILL, [0, fill]]), bias: ops.pad(bias, [[0, fill]]) };
+  });
+}
+
+/** The same with rows. */
+function filledRows(ops: Ops, load: () => DeviceTensor): DeviceTensor {
+  return ops.engine.scope(() => {
+    const kernel = load();
+    const fill = fillOf(ops, kernel.shape[0]);
+    return fill === 0 ? kernel : ops.pad(kernel, [[0, fill], NO_FILL]);
+  });
+}
+
+const NO_FILL = [0, 0] as const;
+
+function fillOf({ engine }: Ops, columns: number): number {
+  return alignedColumns(engine, columns) - columns;
 }
 
 /** The model with only its kept heads and neurons, scaled: what a mask leaves, as smaller matrices. Layers are new

@@ -2,11 +2,13 @@
 // the neurons that are kept, against the same task of a CPU.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { denseMasks } from '../../../pruning/masks.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
 import { loadOps } from '../../../worker/engine/binding.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
+import { runFisher } from '../../../worker/tasks/fisher.ts';
 import { runGradients } from '../../../worker/tasks/gradients.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runRefit } from '../../../worker/tasks/refit.ts';
@@ -17,8 +19,8 @@ import { testContext, testPlan } from '../../support/engine.ts';
 import { gpuBranches } from '../../support/gpu-branches.ts';
 import { patchSource, randomPatch } from './patches.ts';
 import { gradientFiles } from './refit-cases.ts';
-import { assertWithin, largestGap } from './results.ts';
-import { halfMasks, LAYERS, randomSamples, tinyModel } from './tiny-model.ts';
+import { assertWithin, largestGap, numbers } from './results.ts';
+import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, tinyModel } from './tiny-model.ts';
 
 /** Float32 sums in another order; solutions are moved by some times as much. */
 const TOLERANCE = 2e-5;
@@ -76,6 +78,22 @@ test('every task gives what it gives without columns that fill up', { skip }, as
       await compare(`refit of inputs, ${place}`, (context) => runRefit(context, { ...inputs, fit, heldOut, settings }));
     }
   }
+  await compare('evaluate, dense', (context) => runEvaluate(context, { ...common, shards, student: null }));
+  // Masks that keep all leave the dense model: the same gradients to the bit, squared and added in float64 by both.
+  const dense = { masks: denseMasks(LAYERS, HEADS, NEURONS), patches: [] };
+  const { models } = contexts.gpu;
+  for (const whole of [await models.dense(model), await models.student(model, dense.masks, [])])
+    for (const { ffnIn, ffnOut } of whole.layers)
+      assert.deepEqual([ffnIn!.kernel.shape[1], ffnIn!.bias.shape[0], ffnOut!.shape[0]], [24, 24, 24]);
+  const importance = await runGradients(contexts.gpu, { ...common, shards, student: dense });
+  const rows = numbers(await runFisher(contexts.gpu, { ...common, shards, gram: false }), 'rows');
+  const variables = LAYERS * (HEADS + NEURONS);
+  const squares = new Float64Array(variables);
+  rows.forEach((value, at) => {
+    squares[at % variables] += value * value;
+  });
+  const summed = [...numbers(importance, 'head_importance'), ...numbers(importance, 'neuron_importance')];
+  assertWithin(largestGap(summed, squares), 1e-14, 'importance of the dense model');
   for (let layer = 0; layer < LAYERS; layer++) {
     // The scales of layers before are those that tuning has found, not 1.
     const scaled = { ...masks, neuronScales: masks.neuronScales.map((_, i) => 0.8 + (i % 5) / 10) };
