@@ -215,13 +215,13 @@ export class Ops {
 
   /** A tensor of ones. */
   ones(shape: readonly number[]): DeviceTensor {
-    const { engine } = this;
-    return engine.op('Fill', [engine.constant(shape), engine.scalar(1)], FILL);
+    return this.filled(shape, 1);
   }
 
-  zeros(shape: readonly number[]): DeviceTensor {
+  /** A tensor of one number. */
+  filled(shape: readonly number[], value: number): DeviceTensor {
     const { engine } = this;
-    return engine.op('Fill', [engine.constant(shape), engine.scalar(0)], FILL);
+    return engine.op('Fill', [engine.constant(shape), engine.scalar(value)], FILL);
   }
 
   /** Zeros around `x`: [before, after] for each axis. */

@@ -43,7 +43,7 @@ export function weightedRows(
 export function alignedRows(ops: Ops, parts: readonly DeviceTensor[]): DeviceTensor {
   const columns = parts.reduce((sum, { shape }) => sum + shape[1], 0);
   const fill = alignedColumns(ops.engine, columns) - columns;
-  return ops.concat(fill === 0 ? parts : [...parts, ops.zeros([parts[0].shape[0], fill])], 1);
+  return ops.concat(fill === 0 ? parts : [...parts, ops.filled([parts[0].shape[0], fill], 0)], 1);
 }
 
 /** The sums of weighted rows: float32 products that are rounded once and go on in float64.

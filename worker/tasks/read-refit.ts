@@ -49,21 +49,24 @@ export async function readRefit(task: RefitTask__Output, paths: BlobPaths, sourc
 /** What a task refits after its first. @throws EspalierError "protocol". */
 export function readNext(task: RefitTask__Output): NextRefit[] {
   within('next', task.next.length, 0, MOST_NEXT);
-  return task.next.map((own) => nextRefit(own, task));
-}
-
-function nextRefit(
-  { layer, subLayer: name, part: text, mean }: NextRefit__Output,
-  first: RefitTask__Output,
-): NextRefit {
-  const part = refitPart(text);
-  for (const own of [part, refitPart(first.part)])
-    if (own !== 'output' && own !== 'input')
-      throw new EspalierError('protocol', `part of several refits: got "${own}", expected "" or "input"`);
-  for (const source of [first.fit, first.heldOut])
+  if (task.next.length === 0) return [];
+  for (const source of [task.fit, task.heldOut])
     if (source !== null && !source.shards)
       throw new EspalierError('protocol', 'several refits: got sums, expected shards');
-  return { layer, subLayer: subLayer(name), part, mean };
+  wholePart(task.part);
+  return task.next.map(nextRefit);
+}
+
+function nextRefit({ layer, subLayer: name, part, mean }: NextRefit__Output): NextRefit {
+  return { layer, subLayer: subLayer(name), part: wholePart(part), mean };
+}
+
+/** Of several refits each makes a whole patch. */
+function wholePart(text: string): RefitPart {
+  const part = refitPart(text);
+  if (part !== 'output' && part !== 'input')
+    throw new EspalierError('protocol', `part of several refits: got "${part}", expected "" or "input"`);
+  return part;
 }
 
 async function readPlace(

@@ -19,7 +19,7 @@ import { testContext, testPlan } from '../../support/engine.ts';
 import { gpuBranches } from '../../support/gpu-branches.ts';
 import { patchSource, randomPatch } from './patches.ts';
 import { gradientFiles } from './refit-cases.ts';
-import { assertWithin, largestGap, numbers } from './results.ts';
+import { assertWithin, largestGap, numbers, squaresOfRows } from './results.ts';
 import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, tinyModel } from './tiny-model.ts';
 
 /** Float32 sums in another order; solutions are moved by some times as much. */
@@ -87,11 +87,7 @@ test('every task gives what it gives without columns that fill up', { skip }, as
       assert.deepEqual([ffnIn!.kernel.shape[1], ffnIn!.bias.shape[0], ffnOut!.shape[0]], [24, 24, 24]);
   const importance = await runGradients(contexts.gpu, { ...common, shards, student: dense });
   const rows = numbers(await runFisher(contexts.gpu, { ...common, shards, gram: false }), 'rows');
-  const variables = LAYERS * (HEADS + NEURONS);
-  const squares = new Float64Array(variables);
-  rows.forEach((value, at) => {
-    squares[at % variables] += value * value;
-  });
+  const squares = squaresOfRows(rows, LAYERS * (HEADS + NEURONS));
   const summed = [...numbers(importance, 'head_importance'), ...numbers(importance, 'neuron_importance')];
   assertWithin(largestGap(summed, squares), 1e-14, 'importance of the dense model');
   for (let layer = 0; layer < LAYERS; layer++) {

@@ -17,7 +17,7 @@ import { tolerance } from '../../support/engine-under-test.ts';
 import type { MaskValues, ReferenceEncoder } from '../../support/reference-encoder.ts';
 import { referenceLoss } from '../../support/reference-losses.ts';
 import { patchedModel, patchSource, randomPatch } from './patches.ts';
-import { assertSameBits, assertWithin, largestGap, numbers, tensorOf } from './results.ts';
+import { assertSameBits, assertWithin, largestGap, numbers, squaresOfRows, tensorOf } from './results.ts';
 import {
   encoderInput,
   HEADS,
@@ -159,11 +159,7 @@ test('importance is the sum of the squared rows of fisher, a group a sample', as
   const found = await runGradients(context, { model, plan, shards, student });
   const fisher = await runFisher(context, { model, plan, shards, gram: false });
   const rows = numbers(fisher, 'rows');
-  const variables = LAYERS * (HEADS + NEURONS);
-  const sums = new Float64Array(variables);
-  rows.forEach((value, at) => {
-    sums[at % variables] += value * value;
-  });
+  const sums = squaresOfRows(rows, LAYERS * (HEADS + NEURONS));
   const importance = [...numbers(found, 'head_importance'), ...numbers(found, 'neuron_importance')];
   // The same float32 gradients, squared and added in float64 by both.
   assertWithin(largestGap(importance, sums), 1e-14, 'importance');

@@ -48,3 +48,12 @@ export function assertSameBits(got: readonly NamedTensor[], expected: readonly N
   });
   assert.deepEqual(got.map(plain), expected.map(plain), what);
 }
+
+/** Sums over rows of the squares of each variable, float64. @param rows [rows, variables] */
+export function squaresOfRows(rows: readonly number[], variables: number): Float64Array {
+  const sums = new Float64Array(variables);
+  rows.forEach((value, at) => {
+    sums[at % variables] += value * value;
+  });
+  return sums;
+}
