@@ -1,5 +1,5 @@
 // When a worker's engine warms up (tasks/warm-up.ts): its first part before the worker serves, since every task would wait for
-// most of it; the others when nothing has been asked for a while. States:
+// most of it; the others when nothing has been asked for a while, and not between the stages of a job. States:
 //
 //   waiting    a part is due after a pause; left for `computing`, or for `held` when a task comes
 //   computing  left when the part is done: for `waiting`, or `over` after the last; when a task comes, which ends it between two
@@ -9,8 +9,9 @@
 import { type EspalierError, toEspalierError } from '../shared/errors.ts';
 import { WARM_UP_PARTS, type WarmUpPart } from './tasks/warm-up-parts.ts';
 
-/** Longer than from one task to the next of a stage, shorter than what a job computes elsewhere between two stages. */
-export const PAUSE_MS = 20;
+/** Longer than what a job computes elsewhere between two tasks: the next one would wait until a part has stopped, which comes
+ * again from its beginning. */
+export const PAUSE_MS = 1000;
 
 export interface WarmUpOptions {
   /** Computes a part; "cancelled" when the signal has aborted. */

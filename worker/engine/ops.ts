@@ -1,6 +1,9 @@
 // The TensorFlow operations that the model is written in, as functions. Shapes are checked by TensorFlow; results belong
 // to the scope that is open. Float32 where not said otherwise; where the operation's type comes from its
 // input it may be float64, too.
+//
+// On a GPU TensorFlow compiles some of its operations when they are first used, for a tenth of a second and more each: all that
+// map one tensor but Cast, Tanh and Abs, and Maximum and Minimum. Where others give the same bits, they are used.
 import { AttributeLists } from './attribute-lists.ts';
 import type { OpAttribute } from './binding.ts';
 import { bool, type DeviceTensor, DOUBLE, type Engine, FLOAT, INT32, int, type } from './engine.ts';
@@ -70,19 +73,21 @@ export class Ops {
   }
 
   square(x: DeviceTensor): DeviceTensor {
-    return this.engine.op('Square', [x], FLOATS);
+    return this.mul(x, x);
   }
 
   div(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
     return this.engine.op('RealDiv', [a, b], ofType(a));
   }
 
-  maximum(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
-    return this.engine.op('Maximum', [a, b], ofType(a));
+  /** 0 where the divisor is. */
+  divOrZero(a: DeviceTensor, b: DeviceTensor): DeviceTensor {
+    return this.engine.op('DivNoNan', [a, b], ofType(a));
   }
 
   neg(x: DeviceTensor): DeviceTensor {
-    return this.engine.op('Neg', [x], ofType(x));
+    const minusOne = this.engine.scalar(-1);
+    return this.mul(x, x.dtype === DOUBLE ? this.toFloat64(minusOne) : minusOne);
   }
 
   rsqrt(x: DeviceTensor): DeviceTensor {
@@ -135,11 +140,11 @@ export class Ops {
     return this.engine.op('LogSoftmax', [x], ofType(x));
   }
 
-  /** float32, 1 at each index of an axis that is added: the last, or `axis`. Zeros for an index that is not on it.
+  /** float32, `value` at each index of an axis that is added: the last, or `axis`. Zeros for an index that is not on it.
    * @param indices int32 */
-  oneHot(indices: DeviceTensor, depth: number, axis = -1): DeviceTensor {
+  oneHot(indices: DeviceTensor, depth: number, { axis = -1, value = 1 } = {}): DeviceTensor {
     const { engine } = this;
-    const inputs = [indices, engine.constant([depth], []), engine.scalar(1), engine.scalar(0)];
+    const inputs = [indices, engine.constant([depth], []), engine.scalar(value), engine.scalar(0)];
     return engine.op('OneHot', inputs, [int('axis', axis), T, type('TI', INT32)]);
   }
 

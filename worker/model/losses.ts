@@ -116,10 +116,10 @@ export function batchLosses(
 
 // −log softmax(z)[class]; gradient softmax(z) − 1_class. z [b, classes], classes [b].
 function crossEntropy(ops: Ops, z: DeviceTensor, classes: DeviceTensor): BatchLosses {
-  const wanted = ops.toFloat64(ops.oneHot(classes, z.shape[1]));
+  const minusWanted = ops.toFloat64(ops.oneHot(classes, z.shape[1], { value: -1 }));
   const logShares = ops.logSoftmax(z);
-  const likelihoods = ops.sum64(ops.mul(logShares, wanted), [1]);
-  return { losses: ops.neg(likelihoods), gradient: ops.toFloat32(ops.sub(ops.exp(logShares), wanted)) };
+  const losses = ops.sum64(ops.mul(logShares, minusWanted), [1]);
+  return { losses, gradient: ops.toFloat32(ops.add(ops.exp(logShares), minusWanted)) };
 }
 
 // Mean over a sample's labelled positions of −log softmax(z)[class]; gradient (softmax(z) − 1_class) / positions.
@@ -127,12 +127,11 @@ function crossEntropy(ops: Ops, z: DeviceTensor, classes: DeviceTensor): BatchLo
 function crossEntropies(ops: Ops, z: DeviceTensor, classes: DeviceTensor): BatchLosses {
   const wanted = ops.toFloat64(ops.oneHot(classes, z.shape[2])); // [b, positions, classes]
   const isLabelled = ops.sum64(wanted, [2], true); // [b, positions, 1]: 0 or 1
-  const one = ops.toFloat64(ops.engine.scalar(1));
-  const count = ops.maximum(ops.sum64(isLabelled, [1], true), one); // [b, 1, 1]
+  const count = ops.sum64(isLabelled, [1], true); // [b, 1, 1]
   const logShares = ops.logSoftmax(z);
   const slopes = ops.sub(ops.mul(ops.exp(logShares), isLabelled), wanted);
-  const likelihoods = ops.sum64(ops.div(ops.mul(logShares, wanted), count), [1, 2]);
-  return { losses: ops.neg(likelihoods), gradient: ops.toFloat32(ops.div(slopes, count)) };
+  const likelihoods = ops.sum64(ops.divOrZero(ops.mul(logShares, wanted), count), [1, 2]);
+  return { losses: ops.neg(likelihoods), gradient: ops.toFloat32(ops.divOrZero(slopes, count)) };
 }
 
 // log(1 + exp(z)) − z·y, the mean over the labels; gradient (σ(z) − y) / labels. z and y [b, labels].

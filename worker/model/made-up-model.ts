@@ -19,16 +19,30 @@ const DEVIATION = 0.04;
 /** Numbers that weights repeat: a prime, so that no two rows of a matrix are equal. */
 const NUMBERS = 8191;
 
-/** A BERT that classifies, as a task names it. */
-export function madeUpModel({ layers, hiddenSize, heads, neurons, vocabulary, positions }: MadeUpShape): LocalModel {
+/** What of config.json says which head a model has. */
+export interface MadeUpHead {
+  readonly model_type: 'bert' | 'distilbert';
+  readonly architectures: readonly [string];
+  readonly problem_type?: string;
+}
+
+const CLASSIFIER: MadeUpHead = { model_type: 'bert', architectures: ['BertForSequenceClassification'] };
+
+/** A model of two outputs, as a task names it. */
+export function madeUpModel(
+  { layers, hiddenSize, heads, neurons, vocabulary, positions }: MadeUpShape,
+  head: MadeUpHead = CLASSIFIER,
+): LocalModel {
+  const shape =
+    head.model_type === 'bert'
+      ? {
+          ...{ hidden_act: 'gelu', hidden_size: hiddenSize, num_hidden_layers: layers },
+          ...{ num_attention_heads: heads, intermediate_size: neurons },
+        }
+      : { activation: 'gelu', dim: hiddenSize, n_layers: layers, n_heads: heads, hidden_dim: neurons };
   const config = {
-    architectures: ['BertForSequenceClassification'],
-    model_type: 'bert',
-    hidden_act: 'gelu',
-    hidden_size: hiddenSize,
-    num_hidden_layers: layers,
-    num_attention_heads: heads,
-    intermediate_size: neurons,
+    ...head,
+    ...shape,
     vocab_size: vocabulary,
     max_position_embeddings: positions,
     type_vocab_size: 2,

@@ -90,7 +90,7 @@ function shardRows(
     wantsLengths: false,
     summand: (gradients, index) => {
       // [groups, b]: 1 where a sample belongs to a group, so that a product sums a group's samples, exactly.
-      const membership = ops.toFloat64(ops.oneHot(unpack(ops, sent, memberGroups[index]), groups, 0));
+      const membership = ops.toFloat64(ops.oneHot(unpack(ops, sent, memberGroups[index]), groups, { axis: 0 }));
       return ops.matMul(membership, ops.toFloat64(gradients));
     },
   });

@@ -20,6 +20,7 @@ export const USUAL_WARM_UP: WarmUpSizes = {
   ...{ samples: 128, tokens: 128, tokensPerBatch: 4096 },
 };
 
-/** In the order in which jobs need them. The first is what every job begins with. */
-export const WARM_UP_PARTS = ['fisher', 'tuning', 'gradients', 'refits'] as const;
+/** In the order in which jobs need them. The first is what every job begins with; "heads" is the same for other heads than a usual
+ * classifier's. */
+export const WARM_UP_PARTS = ['fisher', 'heads', 'tuning', 'gradients', 'refits'] as const;
 export type WarmUpPart = (typeof WARM_UP_PARTS)[number];

@@ -6,7 +6,7 @@ import { denseMasks, type Masks } from '../../pruning/masks.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../pruning/refit.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../pruning/tuning.ts';
 import { EspalierError } from '../../shared/errors.ts';
-import { madeUpModel, openMadeUpModel } from '../model/made-up-model.ts';
+import { type MadeUpHead, madeUpModel, openMadeUpModel } from '../model/made-up-model.ts';
 import { ModelCache } from '../model/model-cache.ts';
 import { TuningStates } from '../tuning/tuning-states.ts';
 import { runFisher } from './fisher.ts';
@@ -19,6 +19,16 @@ import type { WarmUpPart, WarmUpSizes } from './warm-up-parts.ts';
 const VOCABULARY = 64;
 const SHARDS = 2;
 const STATE_BYTES = 2 ** 28;
+
+/** Tokens; and the activation of one head with the loss of another, which TensorFlow compiles on a GPU. */
+const OTHER_HEADS: readonly MadeUpHead[] = [
+  { model_type: 'bert', architectures: ['BertForQuestionAnswering'] },
+  {
+    model_type: 'distilbert',
+    architectures: ['DistilBertForSequenceClassification'],
+    problem_type: 'multi_label_classification',
+  },
+];
 
 /** Runs the tasks of one part. @throws EspalierError of the tasks, "cancelled" as `checkCancelled` says. */
 export async function warmUp(own: TaskContext, part: WarmUpPart, sizes: WarmUpSizes): Promise<void> {
@@ -40,8 +50,9 @@ export async function warmUp(own: TaskContext, part: WarmUpPart, sizes: WarmUpSi
 
 async function runPart(context: TaskContext, part: WarmUpPart, sizes: WarmUpSizes): Promise<void> {
   const { layers, heads, neurons, tokens } = sizes;
-  const model = madeUpModel({ ...sizes, vocabulary: VOCABULARY, positions: tokens });
-  const plan = madeUpPlan(sizes);
+  const shape = { ...sizes, vocabulary: VOCABULARY, positions: tokens };
+  const model = madeUpModel(shape);
+  const plan = madeUpPlan(sizes, (sample) => [sample % 2]);
   const { fitShards, shards } = plan;
   const all = { model, plan, shards: { first: 0, end: shards.length } };
   const student = { masks: halfMasks(layers, heads, neurons), patches: [] };
@@ -54,6 +65,13 @@ async function runPart(context: TaskContext, part: WarmUpPart, sizes: WarmUpSize
     case 'fisher':
       await runFisher(context, { ...all, gram: false });
       return;
+    case 'heads': {
+      // A start and an end, or one of two labels.
+      const plan = madeUpPlan(sizes, () => [0, 1]);
+      for (const head of OTHER_HEADS)
+        await runFisher(context, { ...all, model: madeUpModel(shape, head), plan, gram: false });
+      return;
+    }
     case 'tuning': {
       const pair = { teacher: denseMasks(layers, heads, neurons), student: student.masks };
       const settings = DEFAULT_TUNING_SETTINGS;
@@ -78,13 +96,13 @@ async function runPart(context: TaskContext, part: WarmUpPart, sizes: WarmUpSize
 }
 
 // Samples of all lengths up to the longest.
-function madeUpPlan({ samples, tokens, tokensPerBatch }: WarmUpSizes): Plan {
+function madeUpPlan({ samples, tokens, tokensPerBatch }: WarmUpSizes, target: (sample: number) => number[]): Plan {
   const drawn = Array.from({ length: samples }, (_, sample) => {
     const length = 2 + Math.floor(((sample % (samples / SHARDS)) * (tokens - 2)) / (samples / SHARDS - 1));
     return {
       tokenIds: Int32Array.from({ length }, (_, token) => (7 * sample + 3 * token) % VOCABULARY),
       typeIds: new Uint8Array(length),
-      target: Float32Array.of(sample % 2),
+      target: Float32Array.from(target(sample)),
     };
   });
   const groupSize = samples / SHARDS / 2;
