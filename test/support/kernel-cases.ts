@@ -2,7 +2,7 @@
 import { randomStream } from '../../pruning/random.ts';
 import type { DeviceTensor, Engine } from '../../worker/engine/engine.ts';
 import { ACTIVATION_SCALES } from '../../worker/engine/kernels/activation-scales.ts';
-import type { Kernels } from '../../worker/engine/kernels/kernels.ts';
+import type { Kernels, RefitRows } from '../../worker/engine/kernels/kernels.ts';
 import { activate, layerNorm, layerNormBackward, softmax } from './reference-math.ts';
 
 /** A function of the kernels on one shape. */
@@ -51,6 +51,31 @@ const ATTENTION_SHAPES = [
   [3, 40, 2, 16, 3],
 ] as const;
 
+/** What a refit's rows are made of. Columns of features that do not count are not numbers. */
+export interface RefitCase {
+  readonly rows: number;
+  /** Columns of the features, of which `count` count; 0: no features. */
+  readonly stride: number;
+  readonly count: number;
+  readonly columns: number;
+  readonly width: number;
+  /** The others are null. */
+  readonly present: readonly ('added' | 'own' | 'bias' | 'roots')[];
+}
+
+/** Packs of four and single numbers, more columns than a warp reads at once and fewer, with and without what may be absent. */
+export const REFIT_CASES: readonly RefitCase[] = [
+  { rows: 1, stride: 1, count: 1, columns: 2, width: 1, present: ['added', 'own', 'bias', 'roots'] },
+  { rows: 37, stride: 1008, count: 1003, columns: 1008, width: 768, present: ['added', 'own', 'bias', 'roots'] },
+  { rows: 37, stride: 256, count: 256, columns: 264, width: 768, present: ['added', 'own', 'bias'] },
+  { rows: 6, stride: 8, count: 8, columns: 9, width: 13, present: ['own', 'bias', 'roots'] },
+  { rows: 5, stride: 13, count: 11, columns: 16, width: 20, present: ['added', 'own', 'roots'] },
+  { rows: 185, stride: 60, count: 60, columns: 61, width: 60, present: ['roots'] },
+  { rows: 7, stride: 60, count: 59, columns: 60, width: 60, present: [] },
+  { rows: 9, stride: 0, count: 0, columns: 8, width: 36, present: ['own', 'bias', 'roots'] },
+  { rows: 3, stride: 0, count: 0, columns: 1, width: 5, present: ['added', 'bias'] },
+];
+
 /** All cases, with inputs of their own. */
 export function kernelCases(): KernelCase[] {
   return [
@@ -61,6 +86,7 @@ export function kernelCases(): KernelCase[] {
     ...ATTENTION_SHAPES.map(([samples, tokens, heads, size, asking]) =>
       attentionCase(samples, tokens, heads, size, asking),
     ),
+    ...REFIT_CASES.map(refitCase),
   ];
 }
 
@@ -207,6 +233,61 @@ function attentionCase(samples: number, tokens: number, heads: number, size: num
                 dkeyValue: [keyValue, sideBySide([right.dkey, right.dvalue], width)],
               }),
         });
+      });
+    },
+  };
+}
+
+function refitInputs({ rows, stride, count, width, present }: RefitCase, name: string) {
+  const draw = drawOf(name);
+  const features = draw(rows * stride).map((value, i) => (i % stride < count ? value : Number.NaN));
+  const [added, taught, own] = Array.from({ length: 3 }, () => draw(rows * width));
+  const [bias, roots] = [draw(width), draw(rows).map(Math.abs)];
+  const given = <T>(part: (typeof present)[number], values: T) => (present.includes(part) ? values : null);
+  return {
+    ...{ features, taught, added: given('added', added), own: given('own', own) },
+    ...{ bias: given('bias', bias), roots: given('roots', roots) },
+  };
+}
+
+/** What kernels make of a case; tensors of the scope that is open. */
+export function refitRowsOf(engine: Engine, kernels: Kernels, own: RefitCase): RefitRows {
+  const { rows, stride, count, columns, width } = own;
+  const inputs = refitInputs(own, refitName(own));
+  const up = (values: Float32Array | null, ...shape: number[]) => values && engine.upload(values, shape);
+  const features = count === 0 ? null : up(inputs.features, rows, stride);
+  const targets = {
+    added: up(inputs.added, rows, width),
+    taught: engine.upload(inputs.taught, [rows, width]),
+    own: up(inputs.own, rows, width),
+    bias: up(inputs.bias, width),
+  };
+  return kernels.refitRows({ features, count, columns }, targets, up(inputs.roots, rows, 1));
+}
+
+function refitName({ rows, stride, count, columns, width, present }: RefitCase): string {
+  return `refit of ${rows} x ${count} of ${stride} features as ${columns}, ${width} targets, with ${present.join(', ')}`;
+}
+
+function refitCase(own: RefitCase): KernelCase {
+  const { rows, stride, count, columns, width } = own;
+  const name = refitName(own);
+  return {
+    name,
+    errors(engine, kernels) {
+      const { features, added, taught, own: taken, bias, roots } = refitInputs(own, name);
+      const x = Float64Array.from({ length: rows * columns }, (_, i) => {
+        const [row, column] = [Math.floor(i / columns), i % columns];
+        const value = column < count ? features[row * stride + column] : Number(column === count);
+        return value * (roots?.[row] ?? 1);
+      });
+      const r = Float64Array.from(taught, (value, i) => {
+        const sum = (added?.[i] ?? 0) + value - (taken?.[i] ?? 0) + (bias?.[i % width] ?? 0);
+        return sum * (roots?.[Math.floor(i / width)] ?? 1);
+      });
+      return engine.scope(() => {
+        const found = refitRowsOf(engine, kernels, own);
+        return errorsOf(engine, { x: [found.x, x], r: [found.r, r] });
       });
     },
   };

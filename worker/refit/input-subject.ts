@@ -10,7 +10,7 @@ import type { SubLayer } from '../../pruning/masks.ts';
 import { type InputPart, projectionsOf } from '../../pruning/refit-part.ts';
 import { subLayerOf } from '../../pruning/sub-layers.ts';
 import { EspalierError } from '../../shared/errors.ts';
-import { firstColumns } from '../engine/aligned-columns.ts';
+import { alignedColumns, firstColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import { type EncoderWeights, inputFactors, type Linear } from '../model/encoder-weights.ts';
@@ -27,7 +27,7 @@ import {
   type StretchPositions,
   sumsOverShards,
 } from './refit-subject.ts';
-import { alignedRows, panelsLength, uploadPanels, weightedRows } from './refit-sums.ts';
+import { panelsLength, uploadPanels } from './refit-sums.ts';
 
 /** @param kept the dense model's weights that masks keep: rows of its projections.
  * @throws EspalierError "protocol" for a part that the sub-layer lacks, and where nothing of it is kept. */
@@ -61,7 +61,7 @@ export function inputSubject(
   const rows = panelRows(ops, inputColumns(hiddenSize));
   // First tokens alone ask in the last layer of a sequence classifier, and go through its FFN.
   const isFirst = readsFirst(pair, layer) && (subLayer === 'ffn' || part === 'query');
-  const observe = (stretch: StretchPositions) => observeInputs(ops, stretch, isFirst);
+  const observe = (stretch: StretchPositions) => observeInputs(context, stretch, isFirst);
   const sum = (both: Observations) => sumInputs(ops, both, rows, () => context.checkCancelled());
   return {
     sums: (range) => sumsOverShards(context, positions, range, observe, sum),
@@ -108,17 +108,19 @@ function projectionOf(ops: Ops, { kernel, bias }: Linear, { first, of, factors }
 }
 
 function observeInputs(
-  ops: Ops,
+  { forward, ops }: TaskContext,
   { state: { stretch, student, teacher }, roots }: StretchPositions,
   isFirst: boolean,
 ): { observations: Observations; ahead: null } {
-  const firstOf = (x: DeviceTensor) => ops.gather(x, stretch.firstPositions);
-  // States stay what they are: observations are tensors of their own.
-  const [own, taught, weights] = isFirst
-    ? [firstOf(student), firstOf(teacher), roots && firstOf(roots)]
-    : [student, roots === null ? ops.copy(teacher) : teacher, roots];
-  const { x, r } = weightedRows(ops, own, taught, weights);
-  return { observations: { x: ops.concat(x, 1), r }, ahead: null };
+  const counting = (x: DeviceTensor) => (isFirst ? ops.gather(x, stretch.firstPositions) : x);
+  const features = counting(student);
+  const [, count] = features.shape;
+  const observations = forward.kernels.refitRows(
+    { features, count, columns: count + 1 },
+    { added: null, taught: counting(teacher), own: null, bias: null },
+    roots && counting(roots),
+  );
+  return { observations, ahead: null };
 }
 
 /** Float32 products that are rounded once and go on in float64. @param x [X, 1] and @param r X̄, of weighted rows. */
@@ -128,6 +130,13 @@ function sumInputs(ops: Ops, { x, r }: Observations, rows: readonly Rows[], chec
     halfSquares: null,
     positions: x.shape[0],
   }));
+}
+
+/** Tensors [rows, columns] side by side, with columns of 0 after them where that makes products faster. */
+function alignedRows(ops: Ops, parts: readonly DeviceTensor[]): DeviceTensor {
+  const columns = parts.reduce((sum, { shape }) => sum + shape[1], 0);
+  const fill = alignedColumns(ops.engine, columns) - columns;
+  return ops.concat(fill === 0 ? parts : [...parts, ops.filled([parts[0].shape[0], fill], 0)], 1);
 }
 
 /** The system of projections, and the squares of their targets, as blocks of ZᵀΩZ (pruning/input-equations.ts).

@@ -2,7 +2,7 @@
 // add up to (equations: pruning/refit.ts).
 import { refitSumsFromTensors, refitSumsToTensors } from '../../pruning/refit-equations.ts';
 import { subLayerOf } from '../../pruning/sub-layers.ts';
-import { firstColumns } from '../engine/aligned-columns.ts';
+import { alignedColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
 import type { Ops } from '../engine/ops.ts';
@@ -19,15 +19,7 @@ import {
   type StretchPositions,
   sumsOverShards,
 } from './refit-subject.ts';
-import {
-  alignedRows,
-  downloadRefitSums,
-  refitForm,
-  refitTerms,
-  sumRows,
-  uploadRefitSums,
-  weightedRows,
-} from './refit-sums.ts';
+import { downloadRefitSums, refitForm, refitTerms, sumRows, uploadRefitSums } from './refit-sums.ts';
 
 export function outputSubject(context: TaskContext, positions: RefitPositions): RefitSubject {
   const { ops } = context;
@@ -72,18 +64,19 @@ function observeOutputs(
   // whose other outputs the states after it have, for all.
   const isFirst = readsFirst(pair, layer);
   const isFfn = subLayer === 'ffn';
-  const firstOf = (x: DeviceTensor) => ops.gather(x, stretch.firstPositions);
-  const [own, taught] = isFirst && isFfn ? [firstOf(student), firstOf(teacher)] : [student, teacher];
+  const counting = (x: DeviceTensor) => (isFirst ? ops.gather(x, stretch.firstPositions) : x);
+  const [own, taught] = isFfn ? [counting(student), counting(teacher)] : [student, teacher];
   const found = features(forward, pruned, step, own, stretch);
   const added = states.teacherOutput(pair, name, () =>
     contribution(forward, dense, step, features(forward, dense, step, taught, stretch)),
   );
-  const difference = ops.biasAdd(ops.sub(taught, own), biasOf(dense, step));
-  const target = added === null ? difference : ops.add(added, difference);
-  const kept = found && firstColumns(ops, found, featureCount(pruned, step));
-  const counts = isFirst && !isFfn ? ([kept && firstOf(kept), firstOf(target)] as const) : ([kept, target] as const);
-  const { x, r } = weightedRows(ops, ...counts, roots && isFirst ? firstOf(roots) : roots);
-  const observations = { x: alignedRows(ops, x), r };
+  const rowsOf = (x: DeviceTensor) => (isFfn ? x : counting(x));
+  const count = featureCount(pruned, step);
+  const observations = forward.kernels.refitRows(
+    { features: found && rowsOf(found), count, columns: alignedColumns(ops.engine, count + 1) },
+    { added: added && rowsOf(added), taught: rowsOf(taught), own: rowsOf(own), bias: biasOf(dense, step) },
+    roots && counting(roots),
+  );
   if (isFirst && isFfn) return { observations, ahead: null };
   const ahead = { features: found, teacher: nextStates(forward, dense, step, added, taught) };
   return { observations, ahead };

@@ -2,7 +2,7 @@
 // brought to the host and back. They are added and folded as those of scales are.
 import type { RefitSums } from '../../pruning/refit-equations.ts';
 import { EspalierError } from '../../shared/errors.ts';
-import { alignedColumns, firstRows } from '../engine/aligned-columns.ts';
+import { firstRows } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import { type DeviceSums, gramPanels, halfSquaresOf } from '../tuning/device-sums.ts';
@@ -23,27 +23,6 @@ export interface RefitForm {
 
 export function refitForm(ops: Ops, features: number, hiddenSize: number): RefitForm {
   return { features, hiddenSize, rows: panelRows(ops, features + 1) };
-}
-
-/** X and its column of ones, and R, each row times the root of its weight: plain sums of products are then the weighted ones.
- * @param x float32 [positions, n]; null: no features. @param r float32 [positions, D]
- * @param roots float32 [positions, 1]; null: every position counts 1. */
-export function weightedRows(
-  ops: Ops,
-  x: DeviceTensor | null,
-  r: DeviceTensor,
-  roots: DeviceTensor | null,
-): { x: readonly DeviceTensor[]; r: DeviceTensor } {
-  const last = roots ?? ops.ones([r.shape[0], 1]);
-  const scaled = (tensor: DeviceTensor) => (roots === null ? tensor : ops.mul(tensor, roots));
-  return { x: x === null ? [ops.copy(last)] : [scaled(x), last], r: scaled(r) };
-}
-
-/** Tensors [rows, columns] side by side, with columns of 0 after them where that makes products faster. */
-export function alignedRows(ops: Ops, parts: readonly DeviceTensor[]): DeviceTensor {
-  const columns = parts.reduce((sum, { shape }) => sum + shape[1], 0);
-  const fill = alignedColumns(ops.engine, columns) - columns;
-  return ops.concat(fill === 0 ? parts : [...parts, ops.filled([parts[0].shape[0], fill], 0)], 1);
 }
 
 /** The sums of weighted rows: float32 products that are rounded once and go on in float64.

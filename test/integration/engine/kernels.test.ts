@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type LoadedOps, loadOps } from '../../../worker/engine/binding.ts';
+import type { DeviceTensor } from '../../../worker/engine/engine.ts';
 import type { Kernels } from '../../../worker/engine/kernels/kernels.ts';
 import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
 import { disagreement } from '../../../worker/engine/kernels/self-check.ts';
 import { testContext } from '../../support/engine.ts';
-import { KERNEL_TOLERANCES, kernelCases } from '../../support/kernel-cases.ts';
+import { KERNEL_TOLERANCES, kernelCases, REFIT_CASES, refitRowsOf } from '../../support/kernel-cases.ts';
 
 const { engine, ops } = testContext({ kernels: 'plain' });
 const loaded = loadOps();
@@ -25,6 +26,34 @@ for (const kind of ['plain', 'fused'] as const)
       }
     console.log(`# ${kind}: at worst ${worst.toExponential(1)}`);
   });
+
+test("both kinds make equal bits of a refit's rows, in tensors of their own", { skip }, () => {
+  const [plain, fused] = (['plain', 'fused'] as const).map((kind) => openKernels(ops, kind).kernels);
+  for (const own of REFIT_CASES)
+    engine.scope(() => {
+      const [right, found] = [plain, fused].map((kernels) => refitRowsOf(engine, kernels, own));
+      for (const part of ['x', 'r'] as const) {
+        assert.deepEqual(found[part].shape, right[part].shape);
+        const [bits, expected] = [found, right].map((rows) => bitsOf(rows[part]));
+        const at = bits.findIndex((value, i) => value !== expected[i]);
+        assert.equal(at, -1, `${part} of ${JSON.stringify(own)}: got ${bits[at]}, expected ${expected[at]}`);
+      }
+    });
+  // Whoever releases the rows leaves what they were made of.
+  for (const kernels of [plain, fused]) {
+    const [taught, roots] = [engine.upload(Float32Array.of(3, 4), [1, 2]), engine.upload(Float32Array.of(5), [1, 1])];
+    const targets = { added: null, taught, own: null, bias: null };
+    for (const weights of [null, roots])
+      engine.scope(() => kernels.refitRows({ features: null, count: 0, columns: 1 }, targets, weights) && null);
+    assert.deepEqual([...engine.downloadFloat32(taught), ...engine.downloadFloat32(roots)], [3, 4, 5], kernels.kind);
+    for (const tensor of [taught, roots]) engine.dispose(tensor);
+  }
+});
+
+function bitsOf(tensor: DeviceTensor): Int32Array {
+  const values = engine.downloadFloat32(tensor);
+  return new Int32Array(values.buffer, values.byteOffset, values.length);
+}
 
 test('not a number stays what it is', { skip }, () => {
   const { kernels } = openKernels(ops, 'fused');
@@ -63,6 +92,13 @@ test('shapes that do not fit are errors that name the operation', { skip }, () =
   const before = engine.tensorCount;
   const of = (...shape: number[]) => engine.upload(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   const norm = () => ({ gamma: of(5), beta: of(5) });
+  const refitOf = (
+    features: DeviceTensor,
+    count: number,
+    columns: number,
+    taught: DeviceTensor,
+    roots: DeviceTensor | null = null,
+  ) => kernels.refitRows({ features, count, columns }, { added: null, taught, own: null, bias: null }, roots);
   for (const [call, message] of [
     [() => kernels.addNorm(of(3, 4), null, null, norm(), 1e-12), /^EspalierNorm \[3,4\] .*: expected /],
     [() => kernels.addNorm(of(3, 5), of(4), null, norm(), 1e-12), /^EspalierNorm .*IsAbsentOr/],
@@ -77,6 +113,10 @@ test('shapes that do not fit are errors that name the operation', { skip }, () =
         ? /^EspalierSplitHeads \[4,30\] \[24\].*: expected /
         : /^EspalierAttention .*got products \[4,30\] and \[0\] for 2 samples, 2 heads and 24 biases/,
     ],
+    [() => refitOf(of(3, 4), 5, 8, of(3, 2)), /^EspalierRefitRows \[3,4\] .*count_/],
+    [() => refitOf(of(2, 4), 4, 5, of(3, 2)), /^EspalierRefitRows .*expected .*rows/],
+    [() => refitOf(of(3, 4), 4, 4, of(3, 2)), /^EspalierRefitRows .*columns_/],
+    [() => refitOf(of(3, 4), 4, 5, of(3, 2), of(2, 1)), /^EspalierRefitRows .*IsAbsentOr/],
   ] as [() => object, RegExp][])
     assert.throws(() => engine.scope(call), { code: 'engine', message });
   engine.scope(() => {});

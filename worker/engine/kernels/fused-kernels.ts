@@ -15,6 +15,9 @@ import type {
   Kernels,
   NormResult,
   NormWeights,
+  RefitFeatures,
+  RefitRows,
+  RefitTargets,
   Saved,
 } from './kernels.ts';
 
@@ -24,6 +27,8 @@ const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = { gelu: 0, 'gelu-
 const NONE: readonly OpAttribute[] = [];
 /** Samples, heads and the like of one micro-batch share a key. */
 const MOST_HEADS = 2 ** 16;
+/** Features and columns of a sub-layer share a key. */
+const MOST_FEATURES = 2 ** 24;
 const norms = new AttributeLists();
 const activations = new AttributeLists();
 const activationGrads = new AttributeLists();
@@ -32,6 +37,7 @@ const attentionGrads = new AttributeLists();
 const dots = new AttributeLists();
 const splits = new AttributeLists();
 const merges = new AttributeLists();
+const refits = new AttributeLists();
 
 export class FusedKernels implements Kernels {
   readonly kind = 'fused';
@@ -191,6 +197,18 @@ export class FusedKernels implements Kernels {
   private merge(parts: readonly DeviceTensor[]): DeviceTensor {
     const attributes = merges.of(parts.length, () => [int('parts', parts.length)]);
     return this.engine.op('EspalierMergeHeads', parts, attributes);
+  }
+
+  refitRows(
+    { features, count, columns }: RefitFeatures,
+    { added, taught, own, bias }: RefitTargets,
+    roots: DeviceTensor | null,
+  ): RefitRows {
+    const before = [features, roots, added].map((tensor) => this.orAbsent(tensor));
+    const inputs = [...before, taught, this.orAbsent(own), this.orAbsent(bias)];
+    const attributes = refits.of(columns * MOST_FEATURES + count, () => [int('count', count), int('columns', columns)]);
+    const [x, r] = this.engine.opOutputs('EspalierRefitRows', inputs, attributes, 2);
+    return { x: x!, r: r! };
   }
 
   private orAbsent(tensor: DeviceTensor | null): DeviceTensor {

@@ -60,6 +60,33 @@ export interface AttentionGradients {
   readonly mask: DeviceTensor;
 }
 
+export interface RefitFeatures {
+  /** [rows, count], or more columns that do not count; null: none. */
+  readonly features: DeviceTensor | null;
+  /** 0 without features. */
+  readonly count: number;
+  /** Of the result, more than `count`. */
+  readonly columns: number;
+}
+
+export interface RefitTargets {
+  /** [rows, D]; null: not added. */
+  readonly added: DeviceTensor | null;
+  /** [rows, D] */
+  readonly taught: DeviceTensor;
+  /** [rows, D]; null: not subtracted. */
+  readonly own: DeviceTensor | null;
+  /** [D]; null: not added. */
+  readonly bias: DeviceTensor | null;
+}
+
+export interface RefitRows {
+  /** [rows, columns] */
+  readonly x: DeviceTensor;
+  /** [rows, D] */
+  readonly r: DeviceTensor;
+}
+
 export interface Kernels {
   readonly kind: 'plain' | 'fused';
 
@@ -110,4 +137,10 @@ export interface Kernels {
     sizes: AttentionSizes,
     wantsProducts: boolean,
   ): AttentionGradients;
+
+  /** What the sums of a refit are made of: features with a column of ones and then columns of 0, and targets
+   * added + ((taught − own) + bias), each row times the root of its weight: plain sums of products are then the weighted ones.
+   * Of equal inputs both implementations make equal bits, in tensors of their own.
+   * @param roots [rows, 1]; null: 1. */
+  refitRows(from: RefitFeatures, targets: RefitTargets, roots: DeviceTensor | null): RefitRows;
 }

@@ -1,5 +1,6 @@
 // Kernels of TensorFlow's own operations: they run wherever TensorFlow does, and are what the fused ones are checked against.
 import type { Activation } from '../../../checkpoint/model-config.ts';
+import { firstColumns } from '../aligned-columns.ts';
 import type { DeviceTensor } from '../engine.ts';
 import type { Ops } from '../ops.ts';
 import type {
@@ -12,6 +13,9 @@ import type {
   Kernels,
   NormResult,
   NormWeights,
+  RefitFeatures,
+  RefitRows,
+  RefitTargets,
   Saved,
 } from './kernels.ts';
 
@@ -161,6 +165,23 @@ export class PlainKernels implements Kernels {
     const isJoined = byHead[1] === probabilities.shape[3];
     if (isJoined) return { products: { query: this.merge([dq, dk, dv]), keyValue: null }, mask };
     return { products: { query: this.merge([dq]), keyValue: this.merge([dk, dv]) }, mask };
+  }
+
+  refitRows(
+    { features, count, columns }: RefitFeatures,
+    { added, taught, own, bias }: RefitTargets,
+    roots: DeviceTensor | null,
+  ): RefitRows {
+    const { ops } = this;
+    const rows = taught.shape[0]!;
+    const weighted = (tensor: DeviceTensor) => (roots === null ? tensor : ops.mul(tensor, roots));
+    const parts = features === null ? [] : [weighted(firstColumns(ops, features, count))];
+    parts.push(roots ?? ops.ones([rows, 1]));
+    if (columns > count + 1) parts.push(ops.filled([rows, columns - count - 1], 0));
+    const difference = own === null ? taught : ops.sub(taught, own);
+    const biased = bias === null ? difference : ops.biasAdd(difference, bias);
+    const r = weighted(added === null ? biased : ops.add(added, biased));
+    return { x: parts.length === 1 ? ops.copy(parts[0]!) : ops.concat(parts, 1), r: r === taught ? ops.copy(r) : r };
   }
 
   /** [b·n, parts·heads·d] → parts of [b, heads, n, d] */

@@ -50,6 +50,7 @@ function inputsOf(engine: Engine) {
     bias: upload(WIDTH),
     norm: { gamma: upload(WIDTH), beta: upload(WIDTH) },
     attentionBias: upload(3 * WIDTH),
+    roots: upload(ROWS, 1),
     joined: upload(ROWS, 3 * WIDTH),
     first: upload(SIZES.samples, WIDTH),
     keyValue: upload(ROWS, 2 * WIDTH),
@@ -71,6 +72,20 @@ function resultsOf(kernels: Kernels, inputs: Inputs): Results {
     results[`${kind} gradient`] = gradients.product;
     results[`${kind} mask gradient`] = gradients.mask;
   }
+  // Sub-layers that keep something, with and without columns that fill up, and nothing.
+  for (const [count, columns] of [
+    [WIDTH - 1, 2 * WIDTH],
+    [WIDTH, WIDTH + 1],
+  ] as const) {
+    const targets = { added: inputs.second, taught: residual, own: x, bias };
+    const rows = kernels.refitRows({ features: x, count, columns }, targets, inputs.roots);
+    results[`refit of ${count} features`] = rows.x;
+    results[`refit of ${count} features, targets`] = rows.r;
+  }
+  const bare = { added: null, taught: residual, own: null, bias: null };
+  const none = kernels.refitRows({ features: null, count: 0, columns: 1 }, bare, null);
+  results['refit of nothing'] = none.x;
+  results['refit of nothing, targets'] = none.r;
   const forms = [
     ['attention', { query: inputs.joined, keyValue: null }, second],
     ['attention of first tokens', { query: inputs.first, keyValue: inputs.keyValue }, inputs.first],

@@ -99,4 +99,30 @@ struct AttentionGradients {
 void AttentionGrad(const HeadShape& shape, const float* dcontext, const AttentionInputs& in, const float* p,
                    AttentionGradients out, Index first, Index end);
 
+// What the sums of a refit are made of. All but `taught` may be null.
+struct RefitInputs {
+  // [rows, stride], of which `count` columns count.
+  const float* features;
+  // [rows]; null: 1.
+  const float* roots;
+  // [rows, width], as the next two.
+  const float* added;
+  const float* taught;
+  const float* own;
+  // [width]
+  const float* bias;
+};
+
+struct RefitShape {
+  Index count;
+  Index stride;
+  // More than `count`.
+  Index columns;
+  Index width;
+};
+
+// Rows times their roots: x [rows, columns] of features, a column of ones and zeros up to the last; r [rows, width] of
+// added + ((taught - own) + bias). Single additions and a product, in this order: bits are those of plain kernels. Units: rows.
+void RefitRows(const RefitInputs& in, const RefitShape& shape, float* x, float* r, Index first, Index end);
+
 }  // namespace espalier::cpu

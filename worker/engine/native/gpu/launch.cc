@@ -139,4 +139,18 @@ absl::Status SplitDot(Context* context, const float* dcontext, const float* mixe
                        mixed, dc, mask, Narrow(tokens), Narrow(heads), Narrow(size / lanes));
 }
 
+absl::Status RefitRows(Context* context, const cpu::RefitInputs& in, const cpu::RefitShape& shape, float* x, float* r,
+                       Index rows) {
+  const auto& [count, stride, columns, width] = shape;
+  const Blocks blocks = {Parts(rows, kWarps)};
+  const Threads threads = {kWarp, kWarps};
+  const Index wide = std::min(Lanes(stride), Lanes(columns));
+  absl::Status status = Launch(context, ByLanes("refit_features", wide), blocks, threads, in.features, in.roots, x, rows, count,
+                               stride / wide, columns / wide);
+  if (!status.ok()) return status;
+  const Index lanes = Lanes(width);
+  return Launch(context, ByLanes("refit_targets", lanes), blocks, threads, in.added, in.taught, in.own, in.bias, in.roots, r,
+                rows, width / lanes);
+}
+
 }  // namespace espalier::gpu

@@ -38,4 +38,7 @@ absl::Status MergeHeads(Context* context, const float* const* in, float* y, Inde
 absl::Status SplitDot(Context* context, const float* dcontext, const float* mixed, float* dc, float* mask, Index samples,
                       Index tokens, Index heads, Index size);
 
+absl::Status RefitRows(Context* context, const cpu::RefitInputs& in, const cpu::RefitShape& shape, float* x, float* r,
+                       Index rows);
+
 }  // namespace espalier::gpu

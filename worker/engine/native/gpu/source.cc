@@ -11,6 +11,7 @@ espalier_source:
   .incbin "gpu/norm.cu"
   .incbin "gpu/softmax.cu"
   .incbin "gpu/heads.cu"
+  .incbin "gpu/refit.cu"
 espalier_source_end:
   .byte 0
 espalier_ptx:

@@ -4,6 +4,7 @@
 #include "ops/attention_ops.h"
 #include "ops/head_ops.h"
 #include "ops/norm_ops.h"
+#include "ops/refit_ops.h"
 #include "ops/softmax_ops.h"
 
 namespace espalier {
@@ -19,6 +20,7 @@ std::string RegisterOps() {
     RegisterSoftmaxOps();
     RegisterHeadOps();
     RegisterAttentionOps();
+    RegisterRefitOps();
     return std::string();
   }();
   return problem;
