@@ -19,24 +19,35 @@ export interface OnnxFile {
   readonly digests: readonly string[];
 }
 
+export interface OutputsOptions {
+  readonly progress?: ((done: number) => void) | undefined;
+  /** Shards of the plan; left out: all. */
+  readonly span?: ShardSpan;
+  /** Of products on a GPU; left out: float32. An ONNX file has its own. */
+  readonly precision?: 'float32' | 'tf32';
+}
+
 /** Logits of every sample in plan order: [outputs], or [tokens · outputs] where the task is by token.
- * @param span shards of the plan; left out: all.
  * @throws EspalierError "not_finite" when a model gives numbers that are not, "protocol" for an answer of another size. */
 export async function modelOutputs(
   environment: TaskEnvironment,
   model: ModelBlobs,
   form: ModelForm,
   samples: PlannedSamples,
-  progress: (done: number) => void = () => {},
-  span: ShardSpan = { first: 0, end: samples.plan.shards.length },
+  options: OutputsOptions = {},
 ): Promise<Float32Array[]> {
   const { plan, blob } = samples;
+  const { progress = () => {}, span = { first: 0, end: plan.shards.length }, precision = 'float32' } = options;
   const shards = Array.from({ length: span.end - span.first }, (_, i) => span.first + i);
   const tasks = shards.map(
     (shard): TaskSpec => ({
       id: `evaluate/${shard}`,
       blobs: [...model.blobs, blob, ...(isStudent(form) ? studentBlobs(form) : [])],
-      request: requestOf(form, { model: model.ref, plan: blobRef(blob), shards: { first: shard, end: shard + 1 } }),
+      request: requestOf(form, precision, {
+        model: model.ref,
+        plan: blobRef(blob),
+        shards: { first: shard, end: shard + 1 },
+      }),
       deadlineMs: TASK_DEADLINE_MS,
     }),
   );
@@ -68,11 +79,12 @@ function isStudent(form: ModelForm): form is Student {
 
 function requestOf(
   form: ModelForm,
+  precision: string,
   on: { readonly model: ModelBlobs['ref']; readonly plan: BlobRef; readonly shards: { first: number; end: number } },
 ): TaskSpec['request'] {
   if (form !== null && 'digests' in form)
     return { evaluateOnnx: { ...on, dtype: form.dtype, digests: [...form.digests] } };
-  return { evaluate: { ...on, student: form === null ? null : studentSet(form) } };
+  return { evaluate: { ...on, student: form === null ? null : studentSet(form), precision } };
 }
 
 /** All metrics of the task for a model, and which of them comes first. */
@@ -83,6 +95,6 @@ export async function measureQuality(
   evaluation: Evaluation & PlannedSamples,
   progress?: (done: number) => void,
 ): Promise<{ primary: string; values: Readonly<Record<string, number>> }> {
-  const outputs = await modelOutputs(environment, model, form, evaluation, progress);
+  const outputs = await modelOutputs(environment, model, form, evaluation, { progress });
   return evaluation.encoded.score(outputs, evaluation.metric);
 }

@@ -127,7 +127,7 @@ export class DropCandidates {
       read: () => context.home.readJson<{ value: DropBound; seconds: number }>(name),
       run: async (progress) => {
         this.#dense ??= await modelOutputs(context, context.model, null, heldOut);
-        const pruned = await modelOutputs(context, model, student, heldOut, progress);
+        const pruned = await modelOutputs(context, model, student, heldOut, { progress });
         return heldOut.judge({ dense: this.#dense, pruned }, this.#boundConfidence);
       },
       write: (value, seconds) => context.home.writeJson(name, { value, seconds }),

@@ -1,7 +1,7 @@
 // Task "evaluate": outputs of a model, dense or pruned, for some shards.
 import type { Plan, Shard } from '../../dataset/plan.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import type { DeviceTensor } from '../engine/engine.ts';
+import type { DeviceTensor, Precision } from '../engine/engine.ts';
 import { PackedUpload } from '../engine/packed-upload.ts';
 import { type DeviceBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
@@ -17,12 +17,14 @@ export interface EvaluateInput {
   readonly shards: ShardRange;
   /** null: the checkpoint as it is. */
   readonly student: Student | null;
+  /** Of the products; left out: float32. */
+  readonly precision?: Precision;
 }
 
 /** @returns "logits" F32 [rows, outputs] in plan order: a row a sample, or a row an unpadded token. */
 export async function runEvaluate(context: TaskContext, input: EvaluateInput): Promise<NamedTensor[]> {
   const { models, engine } = context;
-  const { model, student } = input;
+  const { model, student, precision = 'float32' } = input;
   const weights =
     student === null ? await models.dense(model) : await models.student(model, student.masks, student.patches);
   const shards = shardsOf(input.plan, input.shards);
@@ -32,7 +34,9 @@ export async function runEvaluate(context: TaskContext, input: EvaluateInput): P
   const end = shards[shards.length - 1].endSample;
   const parts = new Array<Float32Array>(end - first);
   for (const shard of shards) {
-    const logits = engine.scope(() => shardLogits(context, weights, input.plan, shard));
+    const logits = engine.withPrecision(precision, () =>
+      engine.scope(() => shardLogits(context, weights, input.plan, shard)),
+    );
     let row = 0;
     for (const { members, tokens } of shard.batches)
       members.forEach((member) => {

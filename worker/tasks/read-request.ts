@@ -11,6 +11,7 @@ import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/Mas
 import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/ModelRef.ts';
 import type { RunRequest } from '../../shared/rpc/protocol.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
+import type { Precision } from '../engine/engine.ts';
 import { MOST_BATCH_TOKENS } from '../model/device-batch.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { ModelCache } from '../model/model-cache.ts';
@@ -110,6 +111,7 @@ export class RequestRunner {
           plan: await this.plan(task.plan, paths),
           shards: range(task.shards),
           student,
+          precision: precisionOf(task.precision),
         });
       }
       case 'evaluateOnnx': {
@@ -243,6 +245,12 @@ function runtimeName(text: string): 'engine' | 'onnxruntime' {
   if (text !== '' && text !== 'engine' && text !== 'onnxruntime')
     throw new EspalierError('protocol', `runtime: got "${text}", expected "engine" or "onnxruntime"`);
   return text === '' ? 'engine' : text;
+}
+
+function precisionOf(text: string): Precision {
+  if (text !== '' && text !== 'float32' && text !== 'tf32')
+    throw new EspalierError('protocol', `precision: got "${text}", expected "float32" or "tf32"`);
+  return text === '' ? 'float32' : text;
 }
 
 function matrixType(text: string): 'F32' | 'F16' {

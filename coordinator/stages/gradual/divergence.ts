@@ -11,6 +11,9 @@ import { modelOutputs } from '../evaluate.ts';
  * (docs/method.md). */
 const ALARMING = 0.15;
 
+/** Of the products that both models' outputs come from: a comparison stands it, a score that users see does not get it. */
+const OUTPUT_PRECISION = 'tf32';
+
 /** The dense model's outputs on the held-out samples of a job, computed when first asked for. */
 export class DenseOutputs {
   readonly #context: JobContext;
@@ -69,7 +72,8 @@ function heldOutOutputs(
 ): Promise<Float32Array[]> {
   const { calibration, model } = context;
   const { fitShards, shards } = calibration.plan;
-  return modelOutputs(context, model, student, calibration, progress, { first: fitShards, end: shards.length });
+  const span = { first: fitShards, end: shards.length };
+  return modelOutputs(context, model, student, calibration, { progress, span, precision: OUTPUT_PRECISION });
 }
 
 /** Mean over the samples of what a sample's outputs diverge by: of question answering the mean of start and end, of

@@ -100,7 +100,8 @@ export class Desk {
 
   evaluate(changes: Partial<Evaluate> = {}): RunRequest {
     const shards = { first: 0, end: 2 };
-    const evaluate = { model: this.model, plan: this.plan, shards, student: maskSet(halfMasks('student')), ...changes };
+    const student = maskSet(halfMasks('student'));
+    const evaluate = { model: this.model, plan: this.plan, shards, student, precision: '', ...changes };
     return { taskId: 'evaluate', task: 'evaluate', evaluate };
   }
 

@@ -13,6 +13,7 @@ import { encodePlan } from '../../../dataset/plan-blob.ts';
 import type { SumNode__Output as SumNode } from '../../../shared/rpc/generated/espalier/v1/SumNode.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
+import { Engine } from '../../../worker/engine/engine.ts';
 import { localModel } from '../../support/engine.ts';
 import { Desk, emptySet, type MaskSet, maskSet, planOf } from './request-desk.ts';
 import { assertSameBits, assertWithin, largestDifference } from './results.ts';
@@ -33,6 +34,7 @@ test('well-formed requests of every kind are answered', async (t) => {
     ],
     [desk.evaluate(), { logits: [6, 3] }],
     [desk.evaluate({ student: null }), { logits: [6, 3] }],
+    [desk.evaluate({ precision: 'tf32' }), { logits: [6, 3] }],
     [
       desk.normalEquations(),
       {
@@ -218,6 +220,20 @@ test('latency: what would take too long or too much memory', async (t) => {
   await desk.refuses(desk.latency({ leastSeconds: Number.NaN }), /^least_seconds: got NaN, expected 0 to 600$/);
   await desk.refuses(desk.latency({ threads: 1025 }), /^threads: got 1025, expected 0 to 1024$/);
   await desk.refuses(desk.latency({ runtime: 'torch' }), /^runtime: got "torch", expected "engine" or "onnxruntime"$/);
+});
+
+test('evaluate: products have the precision that is asked for, float32 where none is', async (t) => {
+  const desk = await Desk.open(t, 'SequenceClassification');
+  const asked: string[] = [];
+  t.mock.method(Engine.prototype, 'withPrecision', (precision: string, body: () => unknown) => {
+    asked.push(precision);
+    return body();
+  });
+  for (const precision of ['', 'float32', 'tf32'])
+    await desk.run(desk.evaluate({ precision, shards: { first: 0, end: 1 } }));
+  assert.deepEqual(asked, ['float32', 'float32', 'tf32']);
+  const text = /^precision: got "bfloat16", expected "float32" or "tf32"$/;
+  await desk.refuses(desk.evaluate({ precision: 'bfloat16' }), text);
 });
 
 test('evaluate_onnx: logits of the very file that is meant, in one file or two, and of no other', async (t) => {

@@ -65,7 +65,7 @@ before(async () => {
       task: 'fisher',
       fisher: { ...inputs, shards, gram: true, student: null, bySample: false },
     },
-    evaluate: { taskId: 'evaluate', task: 'evaluate', evaluate: { ...inputs, shards, student: null } },
+    evaluate: { taskId: 'evaluate', task: 'evaluate', evaluate: { ...inputs, shards, student: null, precision: '' } },
     'normal equations': {
       taskId: 'normal-equations',
       task: 'normalEquations',

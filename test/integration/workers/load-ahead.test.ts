@@ -45,6 +45,7 @@ async function world(t: TestContext) {
       plan: named(blob),
       shards,
       student: null,
+      precision: '',
     },
   };
   return { executor, request, model: await modelFiles(checkpoint) };

@@ -73,6 +73,20 @@ const logit =
       return { ...own, data };
     });
 
+test('of TF32 products, which both models have', () =>
+  inFolder(async (folder) => {
+    const asked = new Set<string>();
+    const world = gradualWorld(folder, {
+      answers(task, answer) {
+        const { student, precision } = task.request.evaluate!;
+        asked.add(`${student === null ? 'dense' : 'student'} ${precision}`);
+        return answer(task);
+      },
+    });
+    await storedDivergence(world.context, new DenseOutputs(world.context), STUDENT, { step: '0.5', name: 'divergence' });
+    assert.deepEqual([...asked], ['dense tf32', 'student tf32']);
+  }));
+
 test('held-out shards alone, the dense model once; stored, and not asked for again', () =>
   inFolder(async (folder) => {
     const world = gradualWorld(folder, { answers: logit(1) });

@@ -10,6 +10,7 @@ export interface EvaluateTask {
   'plan'?: (_espalier_v1_BlobRef | null);
   'shards'?: (_espalier_v1_ShardRange | null);
   'student'?: (_espalier_v1_MaskSet | null);
+  'precision'?: (string);
 }
 
 export interface EvaluateTask__Output {
@@ -17,4 +18,5 @@ export interface EvaluateTask__Output {
   'plan': (_espalier_v1_BlobRef__Output | null);
   'shards': (_espalier_v1_ShardRange__Output | null);
   'student': (_espalier_v1_MaskSet__Output | null);
+  'precision': (string);
 }
