@@ -83,7 +83,10 @@ test('of TF32 products, which both models have', () =>
         return answer(task);
       },
     });
-    await storedDivergence(world.context, new DenseOutputs(world.context), STUDENT, { step: '0.5', name: 'divergence' });
+    await storedDivergence(world.context, new DenseOutputs(world.context), STUDENT, {
+      step: '0.5',
+      name: 'divergence',
+    });
     assert.deepEqual([...asked], ['dense tf32', 'student tf32']);
   }));
 
