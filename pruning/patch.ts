@@ -101,15 +101,20 @@ export function patchSizes(
 /** Rows of a patch's weight that masks keep: [their variables · size], of each of its projections.
  * @throws EspalierError "protocol" where the masks keep a variable that the patch lacks. */
 export function keptRows(patch: Patch, masks: Masks): Int32Array {
+  return rowsUnder(patch, rowsOfOne(patch), masks);
+}
+
+/** `keptRows` of a patch whose numbers are elsewhere. @param size rows of one head or neuron in a projection. */
+export function rowsUnder(patch: PatchPlace & Pick<Patch, 'kept'>, size: number, masks: Masks): Int32Array {
   const { kept } = patch;
   const wanted = keptVariables(masks, patch);
-  const size = rowsOfOne(patch);
-  const places = new Map(Array.from(kept, (index, place) => [index, place]));
   const count = wanted.length * size;
   const rows = new Int32Array(patchBlocks(patch) * count);
+  // Both ascend.
+  let place = 0;
   wanted.forEach((index, i) => {
-    const place = places.get(index);
-    if (place === undefined)
+    while (kept[place] < index) place += 1;
+    if (kept[place] !== index)
       throw new EspalierError(
         'protocol',
         `${patchName(patch)}: got masks that keep ${index}, expected one of the ${kept.length} that it was fitted for`,

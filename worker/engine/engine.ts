@@ -159,6 +159,20 @@ export class Engine {
     }));
   }
 
+  /** The same in float64. */
+  scalar64(value: number): DeviceTensor {
+    return this.cached(`d${value}`, () => {
+      const { binding } = this;
+      // As float32 of the same bits: TensorFlow keeps int32 tensors in the host's memory.
+      const bits = binding.createTensor([2], FLOAT, new Float32Array(Float64Array.of(value).buffer));
+      try {
+        return binding.executeOp('Bitcast', this.attributes(FLOAT_BITS), [bits], 1)[0]!;
+      } finally {
+        binding.deleteTensor(bits);
+      }
+    });
+  }
+
   /** What an own operation takes for an input that is not there: a tensor without numbers, of the engine's own. */
   absent(): DeviceTensor {
     return this.cached('absent', () => ({
@@ -250,6 +264,8 @@ export const type = (name: string, value: number): OpAttribute => ({ name, type:
 export const bool = (name: string, value: boolean): OpAttribute => ({ name, type: BOOL, value });
 export const float = (name: string, value: number): OpAttribute => ({ name, type: REAL, value });
 export const int = (name: string, value: number): OpAttribute => ({ name, type: INT, value });
+
+const FLOAT_BITS = [type('T', FLOAT), type('type', DOUBLE)];
 
 // TensorFlow tells of memory that ran out in many words, at whichever call comes next on a GPU.
 function failure(cause: unknown, call: string): EspalierError {

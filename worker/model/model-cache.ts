@@ -1,10 +1,12 @@
 // Models that stay on the device between tasks. A task never depends on what is kept: what is missing is loaded again.
 import { createHash } from 'node:crypto';
 import type { Masks } from '../../pruning/masks.ts';
+import { keptRows, type PatchPlace } from '../../pruning/patch.ts';
 import type { Ops } from '../engine/ops.ts';
+import { cutPatches, type DevicePatch, disposePatch, uploadPatch } from './device-patch.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
 import { type LocalModel, type ModelSource, openLocalModel } from './local-model.ts';
-import { disposeProjection, type PatchedProjection, uploadPatch, withProjections } from './patched-weights.ts';
+import { disposeProjection, type PatchedProjection, withProjections } from './patched-weights.ts';
 import type { PatchSource } from './student.ts';
 
 interface Entry {
@@ -12,6 +14,8 @@ interface Entry {
   readonly weights: EncoderWeights;
   /** Pruned forms of it by the digest of their masks, oldest first. */
   readonly pruned: Map<string, PrunedEntry>;
+  /** Of each sub-layer's projections, the patch that was asked for last, whatever the masks. */
+  readonly patches: Map<string, { readonly digest: string; readonly patch: DevicePatch }>;
 }
 
 interface PrunedEntry {
@@ -56,28 +60,27 @@ export class ModelCache {
   }
 
   /** The model under masks with patches. It stays the cache's and shares everything but patched projections with the model under
-   * these masks, with which it is released. A patch is read once; it goes when another one of the same projections is asked for
-   * under the same masks.
+   * these masks, with which it is released. A patch is read once, also for the masks of later students; it goes when another one
+   * of the same projections is asked for.
    * @throws EspalierError "protocol" where the masks keep what a patch lacks; those of `PatchSource.load`. */
   async student(model: LocalModel, masks: Masks, patches: readonly PatchSource[]): Promise<EncoderWeights> {
     const entry = await this.entry(model);
     const { weights, patched } = this.prunedOf(entry, masks);
-    const projections: PatchedProjection[] = [];
-    for (const { layer, subLayer, part, digest, load } of patches) {
-      const place = `${layer} ${subLayer} ${part}`;
-      let found = patched.get(place);
-      if (found?.digest !== digest) {
-        this.checkCancelled();
-        const patch = await load();
-        const { engine } = this.ops;
-        const projection = engine.scope(() => uploadPatch(this.ops, weights.config, patch, masks));
-        if (found !== undefined) disposeProjection(engine, found.projection);
-        found = { digest, projection };
-        patched.set(place, found);
-      }
-      projections.push(found.projection);
-    }
-    return withProjections(weights, projections);
+    const missing = patches.filter((source) => patched.get(placeOf(source))?.digest !== source.digest);
+    const found: DevicePatch[] = [];
+    for (const source of missing) found.push(await this.patch(entry, source, masks));
+    const { engine } = this.ops;
+    const cut = engine.scope(() => cutPatches(this.ops, weights.config, found, masks));
+    missing.forEach((source, i) => {
+      const place = placeOf(source);
+      const before = patched.get(place);
+      if (before !== undefined) disposeProjection(engine, before.projection);
+      patched.set(place, { digest: source.digest, projection: cut[i] });
+    });
+    return withProjections(
+      weights,
+      patches.map((source) => patched.get(placeOf(source))!.projection),
+    );
   }
 
   /** Of the weight files of all models here, the one used last at the end. */
@@ -106,6 +109,7 @@ export class ModelCache {
           model,
           weights: this.ops.engine.scope(() => loadWeights(this.ops, checkpoint, this.checkCancelled)),
           pruned: new Map(),
+          patches: new Map(),
         };
       } finally {
         await checkpoint.close();
@@ -113,6 +117,23 @@ export class ModelCache {
     } else this.models.delete(key);
     this.models.set(key, entry);
     return entry;
+  }
+
+  /** @param masks of a student that has it. */
+  private async patch({ weights, patches }: Entry, source: PatchSource, masks: Masks): Promise<DevicePatch> {
+    const place = placeOf(source);
+    const { digest } = source;
+    const before = patches.get(place);
+    if (before?.digest === digest) return before.patch;
+    this.checkCancelled();
+    const stored = await source.load();
+    // Nothing that does not fit goes to the device.
+    keptRows(stored, masks);
+    const { engine } = this.ops;
+    const patch = engine.scope(() => uploadPatch(engine, stored, weights.config));
+    if (before !== undefined) disposePatch(engine, before.patch);
+    patches.set(place, { digest, patch });
+    return patch;
   }
 
   private prunedOf({ weights, pruned }: Entry, masks: Masks): PrunedEntry {
@@ -137,8 +158,13 @@ export class ModelCache {
 
   private release(entry: Entry): void {
     for (const pruned of entry.pruned.values()) this.releasePruned(pruned);
+    for (const { patch } of entry.patches.values()) disposePatch(this.ops.engine, patch);
     disposeWeights(this.ops.engine, entry.weights);
   }
+}
+
+function placeOf({ layer, subLayer, part }: PatchPlace): string {
+  return `${layer} ${subLayer} ${part}`;
 }
 
 /** Name of masks and scales by content. */

@@ -1,5 +1,6 @@
 // Timed passes in the engine, as the other tasks compute them.
 import { uploadBatch } from '../model/device-batch.ts';
+import { cutPatches, uploadPatch } from '../model/device-patch.ts';
 import {
   disposePruned,
   disposeWeights,
@@ -8,7 +9,7 @@ import {
   pruneWeights,
 } from '../model/encoder-weights.ts';
 import { type LocalModel, openLocalModel } from '../model/local-model.ts';
-import { uploadPatch, withProjections } from '../model/patched-weights.ts';
+import { withProjections } from '../model/patched-weights.ts';
 import { loadPatches, type Student } from '../model/student.ts';
 import { modelLogits } from '../tasks/evaluate.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
@@ -69,7 +70,9 @@ async function pruned(
   const { masks } = student;
   const patches = await loadPatches(student);
   const { weights, biases } = engine.scope(() => {
-    const projections = patches.map((patch) => uploadPatch(ops, whole.config, patch, masks));
+    const { config } = whole;
+    const stored = patches.map((patch) => uploadPatch(engine, patch, config));
+    const projections = cutPatches(ops, config, stored, masks);
     // The scope releases what they stand in for.
     const weights = withProjections(pruneWeights(ops, whole, masks), projections);
     return { weights, biases: projections.flatMap((own) => (own.part === 'output' ? [own.bias] : [])) };
