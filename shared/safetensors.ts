@@ -1,7 +1,7 @@
 // Safetensors, the format of every stored tensor: checkpoints, blobs, a job's state. In memory and in files; a file is
 // read and written one tensor at a time, so that a large model is never wholly in memory.
 import { createHash } from 'node:crypto';
-import { readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { EspalierError, namingFile } from './errors.ts';
 import {
@@ -157,6 +157,32 @@ export async function openSafetensors(path: string, label: string = path): Promi
   }
 }
 
+/** Some bytes of a file, blocking: for a small part of a file that the system has in memory.
+ * @param part says which, from the place of a tensor, where the file has it; may throw. @returns the bytes, in memory of their own.
+ * @throws EspalierError "model_format"; what `part` throws; errors of the file system as they are. */
+export function readTensorSync(
+  path: string,
+  label: string,
+  name: string,
+  part: (entry: HeaderEntry | undefined) => Pick<HeaderEntry, 'begin' | 'bytes'>,
+): Uint8Array {
+  const file = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(file);
+    const first = new Uint8Array(Math.min(LENGTH_BYTES, size));
+    fillSync(file, first, 0, label);
+    const json = new Uint8Array(parseHeaderLength(first, size, label));
+    fillSync(file, json, LENGTH_BYTES, label);
+    const entry = parseHeader(json, size, label).entries.find((own) => own.name === name);
+    const { begin, bytes } = part(entry);
+    const target = new Uint8Array(bytes);
+    fillSync(file, target, begin, `${label}: ${name}`);
+    return target;
+  } finally {
+    closeSync(file);
+  }
+}
+
 function lazyEntry(handle: FileHandle, entry: HeaderEntry, label: string): SafetensorsEntry {
   const at = `${label}: ${entry.name}`;
   return {
@@ -168,13 +194,13 @@ function lazyEntry(handle: FileHandle, entry: HeaderEntry, label: string): Safet
     },
     readSync() {
       const bytes = new Uint8Array(entry.bytes);
-      fillSync(handle, bytes, entry.begin, at);
+      fillSync(handle.fd, bytes, entry.begin, at);
       return bytes;
     },
     readIntoSync(target) {
       if (target.byteLength !== entry.bytes)
         throw new EspalierError('internal', `${at}: got ${target.byteLength} bytes to fill, expected ${entry.bytes}`);
-      fillSync(handle, target, entry.begin, at);
+      fillSync(handle.fd, target, entry.begin, at);
     },
     readInto: (target, offset) => fill(handle, target, entry.begin + offset, at),
   };
@@ -192,10 +218,10 @@ async function fill(handle: FileHandle, target: Uint8Array, position: number, at
   }
 }
 
-function fillSync(handle: FileHandle, target: Uint8Array, position: number, at: string): void {
+function fillSync(file: number, target: Uint8Array, position: number, at: string): void {
   for (let done = 0; done < target.byteLength; ) {
     const count = Math.min(target.byteLength - done, MAX_READ_BYTES);
-    const got = readSync(handle.fd, target, done, count, position + done);
+    const got = readSync(file, target, done, count, position + done);
     if (got === 0) throw endsEarly(at, done, target.byteLength);
     done += got;
   }

@@ -7,7 +7,7 @@ import { type Observations, shardSums } from '../tuning/shard-sums.ts';
 import type { StatesPair } from '../tuning/tuning-pair.ts';
 import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
 import type { CurrentProjection, RefitTerms } from './refit-algebra.ts';
-import { rootsOfStretch, uploadRoots, type WeightRoots } from './token-weights.ts';
+import { rootsOfStretch, type TokenWeights, uploadRoots } from './token-weights.ts';
 
 export interface RefitSubject {
   /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */
@@ -30,7 +30,7 @@ export interface RefitPositions {
   readonly pair: StatesPair;
   readonly step: number;
   /** Of all shards that are summed; null: every position counts 1. */
-  readonly roots: WeightRoots | null;
+  readonly weights: TokenWeights | null;
 }
 
 export interface StretchPositions {
@@ -45,7 +45,7 @@ export interface StretchPositions {
  * @param observe as of `shardSums`. @param sum as there. */
 export function sumsOverShards(
   context: TaskContext,
-  { pair, step, roots }: RefitPositions,
+  { pair, step, weights }: RefitPositions,
   range: ShardRange,
   observe: (stretch: StretchPositions) => { observations: Observations; ahead: Ahead | null },
   sum: (observations: Observations) => DeviceSums,
@@ -54,7 +54,7 @@ export function sumsOverShards(
   return foldShards(ops, range, (shard) =>
     engine.scope(() => {
       // Once a shard: whoever uploads in the midst of a pass leaves a GPU idle.
-      const ofShard = roots === null ? null : uploadRoots(engine, roots, shard);
+      const ofShard = weights && uploadRoots(engine, weights, shard);
       let first = 0;
       const observeNext = (state: StretchState) => {
         const { positions } = state.stretch;

@@ -2,7 +2,7 @@
 // Positions that the loss depends on more are fitted better, and none is left out.
 import type { Plan } from '../../dataset/plan.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
-import { openSafetensors } from '../../shared/safetensors.ts';
+import { readTensorSync } from '../../shared/safetensors.ts';
 import { viewAs } from '../../shared/tensor.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
@@ -19,41 +19,45 @@ export interface TokenWeightsInput {
   readonly mean: number;
 }
 
-/** Square roots of the weights of positions, float32, by the number of the shard: positions in the order of its micro-batches. */
-export type WeightRoots = ReadonlyMap<number, Float32Array>;
+/** What positions of one sub-layer are weighted by. */
+export interface TokenWeights {
+  readonly mean: number;
+  /** By the number of the shard, positions in the order of its micro-batches. */
+  readonly gradients: ReadonlyMap<number, Float32Array>;
+}
 
-/** Reads the weights of one sub-layer and checks all that a peer chose.
+/** Reads the gradients of one sub-layer, blocking: from files that just came, in less time than it takes to ask for them otherwise.
  * @param summed ranges of shards that are summed. @param step of the sub-layer, of `steps`.
- * @throws EspalierError "protocol" unless the files hold the gradients of exactly these shards, all of them finite and at
- * least 0, and for a mean or a weight that is out of range. */
-export async function readWeightRoots(
+ * @throws EspalierError "protocol" unless the files hold the gradients of exactly these shards, and for a mean that is out of range. */
+export function readTokenWeights(
   { files, mean }: TokenWeightsInput,
   { plan, summed, step, steps }: { plan: Plan; summed: readonly ShardRange[]; step: number; steps: number },
-): Promise<WeightRoots> {
+): TokenWeights {
   if (!(mean > 0 && mean < Number.POSITIVE_INFINITY))
     throw new EspalierError('protocol', `mean of token gradients: got ${mean}, expected a positive number`);
   requireSameShards(plan, files, summed);
-  const roots = new Map<number, Float32Array>();
+  const gradients = new Map<number, Float32Array>();
   for (const { shards, path } of files) {
     const lengths = shardsOf(plan, shards).map(({ batches }) =>
       batches.reduce((sum, batch) => sum + positionsOf(plan, batch), 0),
     );
     const positions = lengths.reduce((sum, length) => sum + length, 0);
-    const gradients = await readRow(path, { row: step, rows: steps, length: positions });
+    const row = readRow(path, { row: step, rows: steps, length: positions });
     let at = 0;
     lengths.forEach((length, i) => {
-      roots.set(shards.first + i, rootsOf(gradients.subarray(at, at + length), mean));
+      gradients.set(shards.first + i, row.subarray(at, at + length));
       at += length;
     });
   }
-  return roots;
+  return { mean, gradients };
 }
 
-/** The roots of a shard on the device, [positions, 1]. It belongs to the scope that is open. */
-export function uploadRoots(engine: Engine, roots: WeightRoots, shard: number): DeviceTensor {
-  const own = roots.get(shard);
+/** Square roots of a shard's weights on the device, float32 [positions, 1]. It belongs to the scope that is open.
+ * @throws EspalierError "protocol" for a gradient that is below 0 or not finite, and for a weight that is not. */
+export function uploadRoots(engine: Engine, { gradients, mean }: TokenWeights, shard: number): DeviceTensor {
+  const own = gradients.get(shard);
   if (own === undefined) throw new EspalierError('internal', `shard ${shard}: got no weights of its positions`);
-  return engine.upload(own, [own.length, 1]);
+  return engine.upload(rootsOf(own, mean), [own.length, 1]);
 }
 
 /** Those of a stretch. @param first position of the shard at which it begins. */
@@ -87,24 +91,22 @@ function requireSameShards(
 }
 
 /** One row of the tensor: those of the other sub-layers are left where they are. */
-async function readRow(
+function readRow(
   path: string,
   { row, rows, length }: { readonly row: number; readonly rows: number; readonly length: number },
-): Promise<Float32Array> {
-  const file = await openSafetensors(path, 'token gradients').catch((caught) => {
+): Float32Array {
+  const rowBytes = length * Float32Array.BYTES_PER_ELEMENT;
+  try {
+    const bytes = readTensorSync(path, 'token gradients', GRADIENTS_TENSOR, (entry) => {
+      const got = entry === undefined ? 'nothing' : `${entry.dtype} [${entry.shape}]`;
+      if (entry === undefined || got !== `F32 [${[rows, length]}]`)
+        throw new EspalierError('protocol', `${GRADIENTS_TENSOR}: got ${got}, expected F32 [${rows},${length}]`);
+      return { begin: entry.begin + row * rowBytes, bytes: rowBytes };
+    });
+    return viewAs('F32', bytes) as Float32Array;
+  } catch (caught) {
     const error = toEspalierError(caught);
     throw error.code === 'model_format' ? new EspalierError('protocol', error.message, { cause: caught }) : error;
-  });
-  try {
-    const entry = file.entries.get(GRADIENTS_TENSOR);
-    const got = entry === undefined ? 'nothing' : `${entry.dtype} [${entry.shape}]`;
-    if (entry === undefined || got !== `F32 [${[rows, length]}]`)
-      throw new EspalierError('protocol', `${GRADIENTS_TENSOR}: got ${got}, expected F32 [${rows},${length}]`);
-    const bytes = new Uint8Array(length * Float32Array.BYTES_PER_ELEMENT);
-    await entry.readInto(bytes, row * bytes.byteLength);
-    return viewAs('F32', bytes) as Float32Array;
-  } finally {
-    await file.close();
   }
 }
 

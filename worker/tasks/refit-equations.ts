@@ -6,7 +6,7 @@ import { inputSubject } from '../refit/input-subject.ts';
 import { outputSubject } from '../refit/output-subject.ts';
 import { type RefitPlace, refitPair } from '../refit/refit-pair.ts';
 import type { RefitSubject } from '../refit/refit-subject.ts';
-import { readWeightRoots, type TokenWeightsInput } from '../refit/token-weights.ts';
+import { readTokenWeights, type TokenWeightsInput } from '../refit/token-weights.ts';
 import { releaseSums } from '../tuning/device-sums.ts';
 import { sumsKey } from '../tuning/kept-sums.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
@@ -51,7 +51,7 @@ export interface KeptSubject {
 }
 
 /** What a task fits. @param summed shards that are summed here.
- * @throws EspalierError "protocol" for shards that the plan lacks; those of `refitPair`, `readWeightRoots` and `inputSubject`. */
+ * @throws EspalierError "protocol" for shards that the plan lacks; those of `refitPair`, `readTokenWeights` and `inputSubject`. */
 export async function refitSubject(
   context: TaskContext,
   input: RefitTaskInput,
@@ -62,8 +62,7 @@ export async function refitSubject(
   const step = stepOf(layer, subLayer);
   const pair = await refitPair(context, input);
   const steps = 2 * pair.teacher.layers.length;
-  const roots = weights && (await readWeightRoots(weights, { plan, summed, step, steps }));
-  const positions = { pair, step, roots };
+  const positions = { pair, step, weights: weights && readTokenWeights(weights, { plan, summed, step, steps }) };
   const subject =
     part === 'output'
       ? outputSubject(context, positions)

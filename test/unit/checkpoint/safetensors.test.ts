@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
   decodeSafetensors,
   encodeSafetensors,
   openSafetensors,
+  readTensorSync,
   writeSafetensors,
 } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
@@ -99,6 +100,26 @@ describe('safetensors', () => {
     entry.readIntoSync(whole);
     assert.deepEqual(whole, await entry.read());
     assert.throws(() => entry.readIntoSync(part), failure('internal', 'ints: got 4 bytes to fill, expected 8'));
+  });
+
+  it('reads a part of a tensor at once', async (test) => {
+    const path = join(await temporaryFolder(test), 'a.safetensors');
+    await writeFile(path, encodeSafetensors(TENSORS));
+    const second = ({ begin }: { readonly begin: number }) => ({ begin: begin + 4, bytes: 4 });
+    const part = readTensorSync(path, 'a', 'ints', (entry) => second(entry!));
+    assert.deepEqual(part, Uint8Array.of(255, 255, 255, 127));
+    readTensorSync(path, 'a', 'other', (entry) => {
+      assert.equal(entry, undefined);
+      return { begin: 0, bytes: 0 };
+    });
+    const bytes = (await stat(path)).size;
+    const beyond = () => readTensorSync(path, 'a', 'ints', () => ({ begin: bytes - 1, bytes: 4 }));
+    assert.throws(beyond, failure('model_format', 'a: ints: got 1 bytes, expected 4'));
+    await truncate(path, 9);
+    assert.throws(
+      () => readTensorSync(path, 'a', 'ints', (entry) => entry!),
+      failure('model_format', 'a: got a header'),
+    );
   });
 
   it('notices a file that shrinks after it was opened', async (test) => {
