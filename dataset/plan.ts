@@ -28,6 +28,13 @@ export interface Plan {
   readonly fitShards: number;
 }
 
+/** Lengths from `from` tokens on go up to the next multiple, but not beyond `most`. */
+export interface LengthRounding {
+  readonly multiple: number;
+  readonly from: number;
+  readonly most: number;
+}
+
 export interface PlanLimits {
   readonly groupSize: number;
   /** Padded tokens of a micro-batch at the most (one long sample may exceed it). */
@@ -35,6 +42,8 @@ export interface PlanLimits {
   /** What one more micro-batch costs beside its tokens, in tokens: more makes fewer of them, with more padding. Left out: a
    * CPU's. */
   readonly batchOverheadTokens?: number;
+  /** Left out: samples are padded to the longest of their micro-batch. */
+  readonly rounding?: LengthRounding;
   /** Unpadded tokens that a shard should have. */
   readonly tokensPerShard: number;
   /** Shards to have at least, where there are groups enough. */
@@ -70,7 +79,8 @@ export function packBatches(
   {
     tokensPerBatch,
     batchOverheadTokens = CPU_OVERHEAD_TOKENS,
-  }: Pick<PlanLimits, 'tokensPerBatch' | 'batchOverheadTokens'>,
+    rounding,
+  }: Pick<PlanLimits, 'tokensPerBatch' | 'batchOverheadTokens' | 'rounding'>,
 ): MicroBatch[] {
   const length = (sample: number) => samples[sample]!.tokenIds.length;
   const order = Array.from({ length: end - first }, (_, i) => first + i).sort((a, b) => length(a) - length(b) || a - b);
@@ -78,7 +88,7 @@ export function packBatches(
   const cut = new Int32Array(order.length + 1);
   best[0] = 0;
   for (let stop = 1; stop <= order.length; stop++) {
-    const tokens = length(order[stop - 1]!);
+    const tokens = paddedLength(length(order[stop - 1]!), rounding);
     for (let start = stop - 1; start >= 0; start--) {
       const padded = tokens * (stop - start);
       if (padded > tokensPerBatch && start < stop - 1) break;
@@ -92,9 +102,15 @@ export function packBatches(
   const batches: MicroBatch[] = [];
   for (let stop = order.length; stop > 0; stop = cut[stop]!) {
     const members = Int32Array.from(order.slice(cut[stop]!, stop));
-    batches.push({ members, tokens: length(order[stop - 1]!) });
+    batches.push({ members, tokens: paddedLength(length(order[stop - 1]!), rounding) });
   }
   return batches.reverse();
+}
+
+function paddedLength(tokens: number, rounding: LengthRounding | undefined): number {
+  if (rounding === undefined || tokens < rounding.from) return tokens;
+  const { multiple, most } = rounding;
+  return Math.max(tokens, Math.min(most, Math.ceil(tokens / multiple) * multiple));
 }
 
 /** Tokens without padding. */

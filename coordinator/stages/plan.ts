@@ -29,6 +29,9 @@ const CPU_BATCH_BYTES = 4e9;
 /** What a micro-batch costs beside its tokens, in tokens: what an H200 computes of them while the host issues a micro-batch's
  * operations, which are half as many fused as plain (docs/performance.md). */
 const GPU_BATCH_OVERHEAD_TOKENS = { fused: 1024, plain: 2048 };
+/** Attention's products take about half the time where rows of its scores begin at 16 bytes (docs/performance.md). Short samples
+ * would be padded by more than that saves. */
+const GPU_ROUNDING = { multiple: 4, from: 64 };
 
 /** Rows in the order in which they are drawn: seeded, without repeats unless `replacement`. */
 export function drawRows(rows: number, samples: number, seed: number, replacement: boolean): Int32Array {
@@ -94,7 +97,10 @@ export function planSamples(
   const plan = makePlan(samples, {
     groupSize: options.groupSize,
     tokensPerBatch: options.tokensPerBatch,
-    ...(kind === 'gpu' && { batchOverheadTokens: GPU_BATCH_OVERHEAD_TOKENS[kernels] }),
+    ...(kind === 'gpu' && {
+      batchOverheadTokens: GPU_BATCH_OVERHEAD_TOKENS[kernels],
+      rounding: { ...GPU_ROUNDING, most: config.maxTokens },
+    }),
     tokensPerShard: Math.max(64, SHARD_MACS[kind] / macsPerToken),
     leastShards: LEAST_SHARDS[kind],
     heldOut: options.heldOut ? HELD_OUT : 0,

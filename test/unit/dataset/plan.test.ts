@@ -51,6 +51,18 @@ test('a micro-batch is as long as its longest sample and keeps to the limit, but
     }
 });
 
+test('rounded lengths are the next multiple, of long samples alone, and not beyond the most', () => {
+  const rounding = { multiple: 4, from: 9, most: 18 };
+  const [shard] = makePlan(samplesOf([5, 9, 12, 13, 17, 18, 30]), {
+    ...{ groupSize: 7, tokensPerBatch: 1, tokensPerShard: 1000, leastShards: 1, heldOut: 0 },
+    rounding,
+  }).shards;
+  assert.deepEqual(
+    shard.batches.map(({ tokens }) => tokens),
+    [5, 12, 12, 16, 18, 18, 30],
+  );
+});
+
 test('no way to cut the sorted samples costs less, by trying all of them', () => {
   for (let seed = 0; seed < 20; seed++) {
     const lengths = randomLengths(9, seed);
