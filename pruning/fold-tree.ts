@@ -49,12 +49,13 @@ export class TreeFold<T> {
     this.#add = add;
   }
 
-  /** Takes a leaf. @returns the sum of all, with the last leaf. */
-  take(shard: number, leaf: T): T | null {
-    let node: ShardSpan = { first: shard, end: shard + 1 };
+  /** Takes a leaf, or the fold of a whole node of the tree. @returns the sum of all, with the last one.
+   * @throws EspalierError "internal" for shards that are no node. */
+  take(shard: number, leaf: T, end: number = shard + 1): T | null {
+    let node: ShardSpan = { first: shard, end };
     let sum = leaf;
-    // From the leaf's parent to the root.
-    for (const { left, right } of this.#pathTo(shard)) {
+    // From the node's parent to the root.
+    for (const { left, right } of this.#pathTo(node)) {
       const isLeft = left.first === node.first && left.end === node.end;
       const sibling = isLeft ? right : left;
       const found = this.#sums.get(sibling.first);
@@ -69,13 +70,16 @@ export class TreeFold<T> {
     return sum;
   }
 
-  #pathTo(shard: number): { left: ShardSpan; right: ShardSpan }[] {
+  #pathTo({ first, end }: ShardSpan): { left: ShardSpan; right: ShardSpan }[] {
     const path: { left: ShardSpan; right: ShardSpan }[] = [];
-    for (let node = this.#whole; node.end - node.first > 1; ) {
+    let node = this.#whole;
+    while (node.end - node.first > end - first) {
       const [left, right] = halvesOf(node);
       path.unshift({ left, right });
-      node = shard < left.end ? left : right;
+      node = first < left.end ? left : right;
     }
+    if (node.first !== first || node.end !== end)
+      throw new EspalierError('internal', `fold: shards ${first}-${end} are no node of the tree`);
     return path;
   }
 }

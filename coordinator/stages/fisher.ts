@@ -1,5 +1,5 @@
-// Stage "fisher": gradients of the mask variables of all calibration samples. Rows come a shard a task and go to their place
-// in a file. Where they would outnumber a layer's neurons, Grams come, a node of the plan's tree a task, and are added from
+// Stage "fisher": gradients of the mask variables of all calibration samples. Rows come a shard a task, or a few, and go to their
+// place in a file. Where they would outnumber a layer's neurons, Grams come, a node of the plan's tree a task, and are added from
 // file to file. What is held in memory does not depend on samples or workers.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -15,6 +15,7 @@ import { type Student, studentBlobs, studentSet } from '../job/student.ts';
 import type { LayerImportance } from '../prune-report.ts';
 import type { TaskSpec } from '../workers/task-spec.ts';
 import { GramFiles } from './gram-files.ts';
+import { taskSpans } from './task-spans.ts';
 
 const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
 
@@ -116,7 +117,7 @@ async function runRows(
   const { endRow: rows } = rowsOf(context, { first: 0, end: shards.length }, at);
   const width = sizes.layers * (sizes.heads + sizes.neurons);
   const file = await TensorFile.create(path, rowsTensors(sizes, rows));
-  const spans = shards.map((_, shard) => ({ first: shard, end: shard + 1 }));
+  const spans = rowSpans(context, width, at);
   try {
     // A repeated task writes the same bytes to the same place.
     const targets = (span: ShardSpan): Record<string, SinkTarget> => {
@@ -131,6 +132,15 @@ async function runRows(
     await file.remove();
     throw caught;
   }
+}
+
+/** Shards of each task. */
+function rowSpans(context: JobContext, width: number, at: FisherAt): ShardSpan[] {
+  const { calibration, workers } = context;
+  return taskSpans({ first: 0, end: calibration.plan.shards.length }, workers, (span) => {
+    const { firstRow, endRow } = rowsOf(context, span, at);
+    return (endRow - firstRow) * width <= MOST_TASK_GRADIENTS;
+  });
 }
 
 async function runGrams(

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TaskSpec } from '../../coordinator/workers/task-spec.ts';
 import type { Workers } from '../../coordinator/workers/workers.ts';
+import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 import { RequestRunner } from '../../worker/tasks/read-request.ts';
 import { testContext } from './engine.ts';
 import { workersHere } from './workers-here.ts';
@@ -13,8 +14,8 @@ export interface EngineWorkers {
   close(): void;
 }
 
-/** @param folder for blobs. @param count workers that the job believes there are. */
-export function engineWorkers(folder: string, count = 1): EngineWorkers {
+/** @param folder for blobs. Others as of `workersHere`. */
+export function engineWorkers(folder: string, count = 1, deviceClass?: DeviceClass): EngineWorkers {
   const context = testContext();
   const runner = new RequestRunner(context);
   const paths: Record<string, string> = {};
@@ -28,10 +29,14 @@ export function engineWorkers(folder: string, count = 1): EngineWorkers {
       await writeFile(paths[digest], Buffer.concat(chunks));
     }
   };
-  const workers = workersHere(async (request, spec) => {
-    await put(spec);
-    return runner.run(request, paths);
-  }, count);
+  const workers = workersHere(
+    async (request, spec) => {
+      await put(spec);
+      return runner.run(request, paths);
+    },
+    count,
+    deviceClass,
+  );
   return {
     workers,
     close() {

@@ -174,7 +174,7 @@ export function gradualWorld(
     checkpoint: { config },
     model: { config, ref: { configJson: '{}', weights: [] }, blobs: [] },
     emit: (event: JobEvent) => events.push(event),
-    workers: { count: options.workers ?? 1, runTasks },
+    workers: { count: options.workers ?? 1, deviceClass: FAKE_DEVICE, runTasks },
   } as unknown as JobContext;
   return { context, sent, tasks, events, answer };
 }

@@ -3,8 +3,8 @@
 // stored; the token gradients stay in the scratch folder, a blob a node of the plan's tree, and whoever goes on without them
 // computes them again.
 import type { Plan } from '../../../dataset/plan.ts';
-import type { Importance } from '../../../pruning/fisher.ts';
-import { cutTree, type ShardSpan, TreeFold } from '../../../pruning/fold-tree.ts';
+import { type Importance, MOST_TASK_GRADIENTS } from '../../../pruning/fisher.ts';
+import { cutTree, foldTree, type ShardSpan, TreeFold } from '../../../pruning/fold-tree.ts';
 import type { BlobSource } from '../../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../../shared/errors.ts';
 import type { TensorSink } from '../../../shared/rpc/tensor-stream.ts';
@@ -16,6 +16,7 @@ import { scratchBlob } from '../../job/scratch-blob.ts';
 import { type Student, studentBlobs, studentSet } from '../../job/student.ts';
 import type { StoredTensors } from '../../store/stage-store.ts';
 import type { TaskSpec } from '../../workers/task-spec.ts';
+import { taskSpans } from '../task-spans.ts';
 import { type CountedPositions, countedPositions, tokensOf } from './counted-positions.ts';
 
 /** Tasks of the fitted shards, and of those that judge, at the most: a refit names the blobs of all, and a worker takes 1,024. A
@@ -112,11 +113,13 @@ export async function runGradients(
   const folds = [[0, fittedNodes] as const, [fittedNodes, nodes.length] as const]
     .filter(([first, end]) => end > first)
     .map(([first, end]) => ({ end, fold: new TreeFold<NodeSums>(first, end, addTo), sum: null as NodeSums | null }));
+  const ranges = folds.flatMap(({ end }, at) => taskNodes(context, { first: folds[at - 1]?.end ?? 0, end }, nodes));
   const landed = new Map<number, NodeResult>();
   const taken = new Set<number>();
   const writing: Promise<BlobSource>[] = [];
-  const tasks = nodes.map(
-    (shards, index): TaskSpec => ({
+  const tasks = ranges.map((range, index): TaskSpec => {
+    const shards = shardsOfNodes(nodes, range);
+    return {
       id: gradientsId(shards),
       blobs: [...model.blobs, calibration.blob, ...studentBlobs(student)],
       request: {
@@ -127,8 +130,8 @@ export async function runGradients(
         nodeSink(context, shards, (result) => {
           if (!taken.has(index)) landed.set(index, result);
         }),
-    }),
-  );
+    };
+  });
   const indices = new Map(tasks.map(({ id }, index) => [id, index]));
   let done = 0;
   const onDone = ({ id }: TaskSpec) => {
@@ -137,13 +140,25 @@ export async function runGradients(
     landed.delete(index);
     taken.add(index);
     checkSquares(id, result);
-    const blob = scratchBlob(context, [tokenTensor(result.tokens, layers)]);
-    // Told when all are waited for.
-    blob.catch(() => {});
-    writing[index] = blob;
-    const part = folds.find(({ end }) => index < end)!;
-    part.sum = part.fold.take(index, sumsOf(result, countedPositions(context, nodes[index])));
-    done += nodes[index].end - nodes[index].first;
+    const { first, end } = ranges[index];
+    const tokens = tokensByNode(result.tokens, nodes.slice(first, end), context);
+    tokens.forEach((own, i) => {
+      const blob = scratchBlob(context, [tokenTensor(own, layers)]);
+      // Told when all are waited for.
+      blob.catch(() => {});
+      writing[first + i] = blob;
+    });
+    const tokenSums = foldTree(
+      first,
+      end,
+      (node) => tokenSumsOf(tokens[node - first], countedPositions(context, nodes[node])),
+      addInto,
+    );
+    const part = folds.find((own) => end <= own.end)!;
+    const { heads, neurons } = result;
+    part.sum = part.fold.take(first, { heads, neurons, tokens: tokenSums }, end);
+    const shards = shardsOfNodes(nodes, ranges[index]);
+    done += shards.end - shards.first;
     progress(done);
   };
   let sources: BlobSource[];
@@ -167,6 +182,44 @@ export async function runGradients(
 function gradientNodes({ shards, fitShards }: Pick<Plan, 'shards' | 'fitShards'>): ShardSpan[] {
   const judging = fitShards < shards.length ? cutTree(fitShards, shards.length, MOST_NODES.judging) : [];
   return [...cutTree(0, fitShards, MOST_NODES.fitted), ...judging];
+}
+
+/** Numbers of each task's nodes: of one, or of a few that are a shard each. @param range those of one tree. */
+function taskNodes(
+  { calibration, checkpoint, workers }: Pick<JobContext, 'calibration' | 'checkpoint' | 'workers'>,
+  range: ShardSpan,
+  nodes: readonly ShardSpan[],
+): ShardSpan[] {
+  return taskSpans(range, workers, (some) => {
+    const shards = shardsOfNodes(nodes, some);
+    const gradients = 2 * checkpoint.config.layers * tokensOf(calibration.plan, shards);
+    return shards.end - shards.first === some.end - some.first && gradients <= MOST_TASK_GRADIENTS;
+  });
+}
+
+function shardsOfNodes(nodes: readonly ShardSpan[], { first, end }: ShardSpan): ShardSpan {
+  return { first: nodes[first].first, end: nodes[end - 1].end };
+}
+
+/** Columns of each node. @param tokens [sub-layers, positions of the nodes] */
+function tokensByNode(
+  tokens: Float32Array,
+  nodes: readonly ShardSpan[],
+  { calibration }: Pick<JobContext, 'calibration'>,
+): Float32Array[] {
+  if (nodes.length === 1) return [tokens];
+  const widths = nodes.map((node) => tokensOf(calibration.plan, node));
+  const width = widths.reduce((sum, own) => sum + own, 0);
+  let from = 0;
+  return widths.map((own) => {
+    const columns = new Float32Array((tokens.length / width) * own);
+    for (let row = 0; row * width < tokens.length; row++) {
+      const begin = row * width + from;
+      columns.set(tokens.subarray(begin, begin + own), row * own);
+    }
+    from += own;
+    return columns;
+  });
 }
 
 function gradientsId({ first, end }: ShardSpan): string {
@@ -220,19 +273,25 @@ function requireFinite(what: string, values: Float64Array): void {
     throw new EspalierError('not_finite', `gradients of ${what} ${at}: got ${values[at]}, expected a finite number`);
 }
 
-function sumsOf({ heads, neurons, tokens }: NodeResult, counted: CountedPositions): NodeSums {
+/** Sum over the positions that count, of each sub-layer. @param tokens [sub-layers, positions] */
+function tokenSumsOf(tokens: Float32Array, counted: CountedPositions): Float64Array {
   const sums = new Float64Array(tokens.length / Math.max(1, counted.tokens));
   for (let subLayer = 0; subLayer < sums.length; subLayer++) {
     const row = subLayer * counted.tokens;
     sums[subLayer] = counted.sum(subLayer, tokens.subarray(row, row + counted.tokens));
   }
-  return { heads, neurons, tokens: sums };
+  return sums;
 }
 
 /** a + b, into the arrays of `a`. */
 function addTo(a: NodeSums, b: NodeSums): NodeSums {
-  for (const what of ['heads', 'neurons', 'tokens'] as const)
-    for (let at = 0; at < a[what].length; at++) a[what][at] += b[what][at];
+  for (const what of ['heads', 'neurons', 'tokens'] as const) addInto(a[what], b[what]);
+  return a;
+}
+
+/** a + b, in `a`. */
+function addInto(a: Float64Array, b: Float64Array): Float64Array {
+  for (let at = 0; at < a.length; at++) a[at] += b[at];
   return a;
 }
 

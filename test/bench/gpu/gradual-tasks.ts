@@ -49,14 +49,15 @@ export class GradualTasks {
   constructor({ folder, executor, blobs, model, checkpoint, planned, share, masks }: GradualTasksOptions) {
     const { signal } = new AbortController();
     const scratch = path.join(folder, 'scratch');
-    const workers = workersHere(async (request, spec) => {
+    const run: Parameters<typeof workersHere>[0] = async (request, spec) => {
       for (const { digest, sizeBytes, open } of spec.blobs)
         if (!(await blobs.has(digest))) await blobs.put(digest, sizeBytes, open());
       const start = performance.now();
       const tensors = await executor.run(request, signal);
       this.#seconds += (performance.now() - start) / 1000;
       return tensors;
-    });
+    };
+    const workers = workersHere(run, 1, executor.describe().deviceClass);
     const home = {
       async scratch() {
         await mkdir(scratch, { recursive: true });

@@ -56,6 +56,27 @@ test('every cut of the tree folds to the same bits as its leaves', () => {
   assert.ok(unequal > 30, 'control: adding from left to right gives other bits');
 });
 
+test('whole nodes that come in any order fold to the same bits; what is no node is refused', () => {
+  for (let end = 1; end <= 67; end++)
+    for (let parts = 1; parts <= end; parts += 3) {
+      const nodes = cutTree(0, end, parts);
+      for (let i = nodes.length - 1; i > 0; i--) {
+        const j = random.integer(i + 1);
+        [nodes[i], nodes[j]] = [nodes[j], nodes[i]];
+      }
+      const fold = new TreeFold(0, end, add);
+      const told = nodes.map((node) => fold.take(node.first, foldTree(node.first, node.end, leaf, add), node.end));
+      assert.equal(told.pop(), foldTree(0, end, leaf, add), `${end} shards in ${parts}`);
+      assert.ok(told.every((sum) => sum === null));
+    }
+  for (const [first, end] of [
+    [1, 3],
+    [0, 3],
+    [3, 5],
+  ])
+    assert.throws(() => new TreeFold(0, 5, add).take(first, 0, end), /no node of the tree/);
+});
+
 test('uneven cuts too, and ranges that do not start at 0', () => {
   const everyCut = (first: number, end: number): ShardSpan[][] => {
     const whole = [[{ first, end }]];
