@@ -29,8 +29,8 @@ const CPU_BATCH_BYTES = 4e9;
 /** What a micro-batch costs beside its tokens, in tokens: what an H200 computes of them while the host issues a micro-batch's
  * operations, which are half as many fused as plain (docs/performance.md). */
 const GPU_BATCH_OVERHEAD_TOKENS = { fused: 1024, plain: 2048 };
-/** Attention's products take about half the time where rows of its scores begin at 16 bytes (docs/performance.md). Short samples
- * would be padded by more than that saves. */
+/** Attention's products take a quarter to a third less time where rows of its scores begin at multiples of 16 bytes
+ * (docs/performance.md). Short samples would be padded by more than that saves. */
 const GPU_ROUNDING = { multiple: 4, from: 64 };
 
 /** Rows in the order in which they are drawn: seeded, without repeats unless `replacement`. */

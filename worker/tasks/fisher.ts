@@ -6,12 +6,12 @@ import type { Masks } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
-import { PackedUpload, unpack } from '../engine/packed-upload.ts';
+import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { Student } from '../model/student.ts';
 import { deviceGrams } from './device-grams.ts';
-import { packShard, type ShardPass, sampleLosses, shardPass } from './gradient-pass.ts';
+import { type LabelledBatch, packShard, type ShardPass, sampleLosses, shardPass } from './gradient-pass.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface FisherInput {
@@ -47,7 +47,8 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
       `fisher: got ${groups} rows of ${variables}, expected at most ${MOST_TASK_GRADIENTS} gradients`,
     );
   return engine.scope(() => {
-    const found = shards.map((shard) => engine.scope(() => shardRows(context, weights, plan, shard, groupSize)));
+    const uploads = shards.map((shard) => uploadShard(context, weights, plan, shard, groupSize));
+    const found = uploads.map((upload) => engine.scope(() => shardRows(context, weights, upload)));
     const sums = ops.concat(
       found.map(({ sum }) => sum),
       0,
@@ -70,22 +71,38 @@ export async function runFisher(context: TaskContext, input: FisherInput): Promi
   });
 }
 
-// Its sum is float64 [groups, variables]: over the samples of each group, the heads of all layers first.
-function shardRows(
-  context: TaskContext,
+interface ShardUpload {
+  readonly sent: SentUpload;
+  readonly packed: readonly LabelledBatch[];
+  /** Rows of the shard. */
+  readonly groups: number;
+  /** int32 [b] of each micro-batch: row that each sample is in. */
+  readonly memberGroups: readonly PackedPart[];
+}
+
+// All shards of a task go up before the first pass: an upload waits for everything that was issued before it.
+function uploadShard(
+  { ops }: TaskContext,
   weights: EncoderWeights,
   plan: Plan,
   shard: Shard,
   groupSize: number,
-): ShardPass {
-  const { ops } = context;
-  const groups = Math.ceil((shard.endSample - shard.firstSample) / groupSize);
+): ShardUpload {
   const upload = new PackedUpload();
   const packed = packShard(upload, weights, plan, shard);
   const groupOf = (member: number) => Math.floor((member - shard.firstSample) / groupSize);
-  // int32 [b] of each micro-batch: group of the shard that each sample is in.
   const memberGroups = shard.batches.map(({ members }) => upload.add(members.map(groupOf), [members.length]));
-  const sent = upload.send(ops);
+  const groups = Math.ceil((shard.endSample - shard.firstSample) / groupSize);
+  return { sent: upload.send(ops), packed, groups, memberGroups };
+}
+
+// Its sum is float64 [groups, variables]: over the samples of each group, the heads of all layers first.
+function shardRows(
+  context: TaskContext,
+  weights: EncoderWeights,
+  { sent, packed, groups, memberGroups }: ShardUpload,
+): ShardPass {
+  const { ops } = context;
   return shardPass(context, weights, sent, packed, {
     wantsLengths: false,
     summand: (gradients, index) => {

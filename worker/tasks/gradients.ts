@@ -8,11 +8,11 @@ import { keptIndices, type Masks } from '../../pruning/masks.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
-import { PackedUpload, unpack } from '../engine/packed-upload.ts';
+import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { Student } from '../model/student.ts';
-import { packShard, sampleLosses, shardPass } from './gradient-pass.ts';
+import { type LabelledBatch, packShard, sampleLosses, shardPass } from './gradient-pass.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface GradientsInput {
@@ -37,7 +37,8 @@ export async function runGradients(context: TaskContext, input: GradientsInput):
       `gradients: got ${positions} tokens in ${steps} sub-layers, expected at most ${MOST_TASK_GRADIENTS} gradients`,
     );
   return engine.scope(() => {
-    const found = shards.map((shard) => engine.scope(() => shardGradients(context, weights, plan, shard)));
+    const uploads = shards.map((shard) => uploadShard(context, weights, plan, shard));
+    const found = uploads.map((upload) => engine.scope(() => shardGradients(context, weights, upload)));
     const importance = foldTree(
       first,
       end,
@@ -71,13 +72,28 @@ interface ShardGradients {
   readonly tokenGradients: DeviceTensor;
 }
 
-function shardGradients(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardGradients {
-  const { ops } = context;
+interface ShardUpload {
+  readonly sent: SentUpload;
+  readonly packed: readonly LabelledBatch[];
+  /** See `keptPositions`. */
+  readonly places: PackedPart;
+}
+
+// All shards of a task go up before the first pass: an upload waits for everything that was issued before it.
+function uploadShard({ ops }: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardUpload {
   const upload = new PackedUpload();
   const packed = packShard(upload, weights, plan, shard);
   const kept = keptPositions(plan, shard);
   const places = upload.add(kept, [kept.length]);
-  const sent = upload.send(ops);
+  return { sent: upload.send(ops), packed, places };
+}
+
+function shardGradients(
+  context: TaskContext,
+  weights: EncoderWeights,
+  { sent, packed, places }: ShardUpload,
+): ShardGradients {
+  const { ops } = context;
   const found = shardPass(context, weights, sent, packed, {
     wantsLengths: true,
     summand: (gradients) => {
@@ -86,7 +102,8 @@ function shardGradients(context: TaskContext, weights: EncoderWeights, plan: Pla
     },
   });
   const padded = ops.concat(found.squaredLengths, 1);
-  const tokenGradients = padded.shape[1] === kept.length ? padded : ops.gather(padded, unpack(ops, sent, places), 1);
+  const [positions] = places.shape;
+  const tokenGradients = padded.shape[1] === positions ? padded : ops.gather(padded, unpack(ops, sent, places), 1);
   return { importance: found.sum, losses: found.losses, tokenGradients };
 }
 
