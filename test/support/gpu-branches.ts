@@ -11,14 +11,16 @@ import { testBinding } from './engine.ts';
 
 const STATE_BYTES = 1e9;
 
-/** @returns a context, and how many operations it has issued. */
-export function gpuBranches(): { context: TaskContext; counts: { operations: number } } {
+/** @returns a context, how many operations it has issued, and the names of all. */
+export function gpuBranches(): { context: TaskContext; counts: { operations: number }; names: Set<string> } {
   const real = testBinding();
   const counts = { operations: 0 };
+  const names = new Set<string>();
   const binding = bindingWith(real, {
     isUsingGpuDevice: () => true,
     executeOp(...args) {
       counts.operations += 1;
+      names.add(args[0]);
       return real.executeOp(...args);
     },
   });
@@ -31,5 +33,5 @@ export function gpuBranches(): { context: TaskContext; counts: { operations: num
     states: new TuningStates(forward, STATE_BYTES),
     checkCancelled() {},
   };
-  return { context, counts };
+  return { context, counts, names };
 }

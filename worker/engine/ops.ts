@@ -2,8 +2,9 @@
 // to the scope that is open. Float32 where not said otherwise; where the operation's type comes from its
 // input it may be float64, too.
 //
-// On a GPU TensorFlow compiles some of its operations when they are first used, for a tenth of a second and more each: all that
-// map one tensor but Cast, Tanh and Abs, and Maximum and Minimum. Where others give the same bits, they are used.
+// On a GPU TensorFlow compiles some of its operations when they are first used, for a tenth of a second and more each: most that map
+// one tensor (Exp, Erf, Neg, Relu, Square; not Cast, Tanh, Abs), and Maximum and Minimum. Where others give the same bits, they are
+// used; test/integration/engine/compiled-operations.test.ts has the list.
 import { AttributeLists } from './attribute-lists.ts';
 import type { OpAttribute } from './binding.ts';
 import { bool, type DeviceTensor, DOUBLE, type Engine, FLOAT, INT32, int, type } from './engine.ts';

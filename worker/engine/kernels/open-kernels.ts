@@ -2,9 +2,11 @@
 // was made for this TensorFlow, and agrees with the plain ones.
 import { EspalierError } from '../../../shared/errors.ts';
 import { type LoadedOps, loadOps, type OpsLibrary } from '../binding.ts';
+import type { Engine } from '../engine.ts';
 import type { Ops } from '../ops.ts';
 import { FusedKernels } from './fused-kernels.ts';
 import { gpuImages } from './gpu-images.ts';
+import { HostFunctions } from './host-functions.ts';
 import type { Kernels } from './kernels.ts';
 import type { KernelsWanted } from './kernels-wanted.ts';
 import { PlainKernels } from './plain-kernels.ts';
@@ -22,7 +24,7 @@ export function openKernels(ops: Ops, wanted: KernelsWanted, loaded: LoadedOps =
   const plain = new PlainKernels(ops);
   if (wanted === 'plain') return { kernels: plain, problem: null };
   const fused = new FusedKernels(ops);
-  const problem = problemOf(ops, fused, plain, loaded);
+  const problem = problemOf(ops, fused, loaded);
   if (problem === null) return { kernels: fused, problem: null };
   if (wanted === 'fused')
     throw new EspalierError('engine', `fused kernels cannot be had: ${problem}`, {
@@ -31,26 +33,26 @@ export function openKernels(ops: Ops, wanted: KernelsWanted, loaded: LoadedOps =
   return { kernels: plain, problem };
 }
 
-function problemOf(ops: Ops, fused: Kernels, plain: Kernels, { library, problem }: LoadedOps): string | null {
+function problemOf({ engine }: Ops, fused: Kernels, { library, problem }: LoadedOps): string | null {
   if (library === null) return problem;
-  const { engine } = ops;
   const running = engine.binding.TF_Version;
   if (library.tensorflowVersion !== running)
     return `the operations were compiled for TensorFlow ${library.tensorflowVersion}, got ${running}`;
+  const reference = new PlainKernels(new HostFunctions(engine));
   return engine.binding.isUsingGpuDevice()
-    ? gpuProblem(ops, fused, plain, library)
-    : failureOf(() => disagreement(engine, fused, plain));
+    ? gpuProblem(engine, fused, reference, library)
+    : failureOf(() => disagreement(engine, fused, reference));
 }
 
 // The first image that loads and computes rightly serves.
-function gpuProblem(ops: Ops, fused: Kernels, plain: Kernels, library: OpsLibrary): string | null {
+function gpuProblem(engine: Engine, fused: Kernels, reference: Kernels, library: OpsLibrary): string | null {
   return failureOf(() => {
     const problems: string[] = [];
     for (const candidate of gpuImages(library)) {
       const problem = failureOf(() => {
         const image = candidate.image();
         library.setKernels(image);
-        const found = disagreement(ops.engine, fused, plain);
+        const found = disagreement(engine, fused, reference);
         if (found === null) candidate.keep(image);
         return found;
       });
