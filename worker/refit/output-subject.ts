@@ -28,7 +28,7 @@ export function outputSubject(context: TaskContext, positions: RefitPositions): 
   const { hiddenSize } = config;
   const form = refitForm(ops, featureCount(pair.student, step), hiddenSize);
   const observe = (stretch: StretchPositions) => observeOutputs(context, positions, stretch);
-  const sum = (rows: Observations) => sumRows(ops, rows, form, () => context.checkCancelled());
+  const sum = (rows: Observations) => sumRows(context.forward, rows, form, () => context.checkCancelled());
   return {
     sums: (range) => sumsOverShards(context, positions, range, observe, sum),
     toTensors: (sums) => refitSumsToTensors(downloadRefitSums(ops, sums, form)),

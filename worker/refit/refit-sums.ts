@@ -5,6 +5,7 @@ import { EspalierError } from '../../shared/errors.ts';
 import { firstRows } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
+import type { Forward } from '../model/forward.ts';
 import { type DeviceSums, gramPanels, halfSquaresOf } from '../tuning/device-sums.ts';
 import { fullMatrix } from '../tuning/device-system.ts';
 import { panelRows, type Rows } from '../tuning/output-projection.ts';
@@ -28,7 +29,7 @@ export function refitForm(ops: Ops, features: number, hiddenSize: number): Refit
 /** The sums of weighted rows: float32 products that are rounded once and go on in float64.
  * @param x columns beyond those of the form do not count. @param checkCancelled called between operations. */
 export function sumRows(
-  ops: Ops,
+  { kernels, ops }: Forward,
   { x, r }: { readonly x: DeviceTensor; readonly r: DeviceTensor },
   { features, rows }: RefitForm,
   checkCancelled: () => void = () => {},
@@ -37,7 +38,7 @@ export function sumRows(
     const panels = gramPanels(ops, x, rows, checkCancelled);
     checkCancelled();
     const right = ops.toFloat64(firstRows(ops, ops.matMul(x, r, true, false), features + 1));
-    return { matrices: [...panels, right], halfSquares: ops.halfSquares64(ops.toFloat64(r)), positions: x.shape[0] };
+    return { matrices: [...panels, right], halfSquares: kernels.halfSquares(r), positions: x.shape[0] };
   });
 }
 

@@ -136,7 +136,7 @@ function subLayerSums(context: TaskContext, summed: SummedSubLayer, shards: Shar
       context,
       { pair, step, shard, given },
       (state) => observe(context, pair, state, step),
-      (observations) => sumPositions(context.ops, observations, projection, () => context.checkCancelled()),
+      (observations) => sumPositions(context.forward, observations, projection, () => context.checkCancelled()),
     ),
   );
 }

@@ -5,6 +5,7 @@ import { EspalierError } from '../../shared/errors.ts';
 import { firstColumns, firstRows } from '../engine/aligned-columns.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
+import type { Forward } from '../model/forward.ts';
 import type { PanelForm, Projection, Rows, TableForm } from './output-projection.ts';
 
 /** Sums over positions. Whoever has them releases them. */
@@ -35,7 +36,7 @@ export function halfSquaresOf({ halfSquares }: DeviceSums): DeviceTensor {
  * @param x X float32 [positions, n], or more columns that do not count @param r R float32 [positions, D]
  * @param checkCancelled called between operations. */
 export function sumPositions(
-  ops: Ops,
+  { kernels, ops }: Forward,
   { x, r }: { readonly x: DeviceTensor; readonly r: DeviceTensor },
   { form }: Projection,
   checkCancelled: () => void = () => {},
@@ -43,7 +44,7 @@ export function sumPositions(
   return ops.engine.scope(() => {
     const matrices = form.kind === 'table' ? [tableOf(ops, x, r, form)] : panelsOf(ops, x, r, form, checkCancelled);
     checkCancelled();
-    return { matrices, halfSquares: ops.halfSquares64(ops.toFloat64(r)), positions: x.shape[0] };
+    return { matrices, halfSquares: kernels.halfSquares(r), positions: x.shape[0] };
   });
 }
 

@@ -56,6 +56,27 @@ function bitsOf(tensor: DeviceTensor): Int32Array {
   return new Int32Array(values.buffer, values.byteOffset, values.length);
 }
 
+// Fewer numbers than a block has, no multiple of four, and more than all blocks read at once. Rounding of the reference, which adds
+// one number after the other, is a few 1e-13 of millions.
+test('half squares are float64 sums of float64 squares, the same each time', { skip }, () => {
+  for (const count of [1, 7, 1024, 8193, 1_100_003, 4_500_000]) {
+    const x = Float32Array.from({ length: count }, (_, i) => Math.sin(i) * (1 + (i % 7)));
+    const right = x.reduce((sum, value) => sum + value ** 2, 0) / 2;
+    for (const kind of ['plain', 'fused'] as const) {
+      const { kernels } = openKernels(ops, kind);
+      const [found, again] = [0, 1].map(() =>
+        engine.scope(() => {
+          const half = kernels.halfSquares(engine.upload(x, [count]));
+          assert.deepEqual(half.shape, []);
+          return engine.downloadFloat64(half)[0];
+        }),
+      );
+      assert.ok(Math.abs(found - right) <= 1e-12 * right, `${kind}, ${count}: got ${found}, expected ${right}`);
+      assert.equal(again, found, `${kind}, ${count}`);
+    }
+  }
+});
+
 test('not a number stays what it is', { skip }, () => {
   const { kernels } = openKernels(ops, 'fused');
   const width = 24;

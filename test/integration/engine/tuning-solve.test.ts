@@ -25,7 +25,7 @@ import { plainAlgebra, residualOf, residualRight } from '../../support/plain-sol
 import { outputProjection, type ScaleSystem, scaleSystem } from '../../support/plain-system.ts';
 import { assertWithin, largestGap } from './results.ts';
 
-const { engine, ops } = testContext();
+const { engine, forward, ops } = testContext();
 const random = randomStream(3, 'tuning-solve');
 /** Systems from float32 products of up to 700 terms. */
 const FLOAT32 = 2e-6;
@@ -51,7 +51,8 @@ function deviceProjection({ weight, features, hiddenSize }: LeastSquaresProblem,
 
 function sumsOnDevice({ x, r, features, hiddenSize }: LeastSquaresProblem, projection: Projection) {
   const positions = r.length / hiddenSize;
-  return sumPositions(ops, { x: upload(x, [positions, features]), r: upload(r, [positions, hiddenSize]) }, projection);
+  const rows = { x: upload(x, [positions, features]), r: upload(r, [positions, hiddenSize]) };
+  return sumPositions(forward, rows, projection);
 }
 
 const makeSystem = (sums: DeviceSums, projection: Projection) => makeSystems(ops, [sums], projection)[0];

@@ -211,6 +211,10 @@ export class FusedKernels implements Kernels {
     return { x: x!, r: r! };
   }
 
+  halfSquares(x: DeviceTensor): DeviceTensor {
+    return this.engine.op('EspalierHalfSquares', [x], NONE);
+  }
+
   private orAbsent(tensor: DeviceTensor | null): DeviceTensor {
     return tensor ?? this.engine.absent();
   }

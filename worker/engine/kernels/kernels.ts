@@ -143,4 +143,7 @@ export interface Kernels {
    * Of equal inputs both implementations make equal bits, in tensors of their own.
    * @param roots [rows, 1]; null: 1. */
   refitRows(from: RefitFeatures, targets: RefitTargets, roots: DeviceTensor | null): RefitRows;
+
+  /** Half the sum of squares, float64 []: each square and all additions in float64. @param x float32 of any shape. */
+  halfSquares(x: DeviceTensor): DeviceTensor;
 }

@@ -184,6 +184,10 @@ export class PlainKernels implements Kernels {
     return { x: parts.length === 1 ? ops.copy(parts[0]!) : ops.concat(parts, 1), r: r === taught ? ops.copy(r) : r };
   }
 
+  halfSquares(x: DeviceTensor): DeviceTensor {
+    return this.ops.halfSquares64(this.ops.toFloat64(x));
+  }
+
   /** [b·n, parts·heads·d] → parts of [b, heads, n, d] */
   private split(x: DeviceTensor, { samples, heads }: AttentionSizes, parts: number): DeviceTensor[] {
     const { ops } = this;

@@ -1,5 +1,5 @@
 // Whether two implementations of the kernels agree on a small input: what a start checks before it trusts compiled code.
-import type { DeviceTensor, Engine } from '../engine.ts';
+import { type DeviceTensor, DOUBLE, type Engine } from '../engine.ts';
 import type { Kernels } from './kernels.ts';
 
 // Of the size of the numbers; float32 rounding is a hundredth of it, a wrong formula far more.
@@ -20,8 +20,8 @@ export function disagreement(engine: Engine, own: Kernels, reference: Kernels): 
     const found = resultsOf(own, inputs);
     const expected = resultsOf(reference, inputs);
     for (const [name, tensor] of Object.entries(expected)) {
-      const got = engine.downloadFloat32(found[name]!);
-      const right = engine.downloadFloat32(tensor);
+      const got = numbersOf(engine, found[name]!);
+      const right = numbersOf(engine, tensor);
       const at = right.findIndex(
         (value, i) => !(Math.abs(got[i]! - value) <= TOLERANCE * Math.max(1, Math.abs(value))),
       );
@@ -29,6 +29,10 @@ export function disagreement(engine: Engine, own: Kernels, reference: Kernels): 
     }
     return null;
   });
+}
+
+function numbersOf(engine: Engine, tensor: DeviceTensor): Float32Array | Float64Array {
+  return tensor.dtype === DOUBLE ? engine.downloadFloat64(tensor) : engine.downloadFloat32(tensor);
 }
 
 type Inputs = ReturnType<typeof inputsOf>;
@@ -86,6 +90,7 @@ function resultsOf(kernels: Kernels, inputs: Inputs): Results {
   const none = kernels.refitRows({ features: null, count: 0, columns: 1 }, bare, null);
   results['refit of nothing'] = none.x;
   results['refit of nothing, targets'] = none.r;
+  results.halfSquares = kernels.halfSquares(x);
   const forms = [
     ['attention', { query: inputs.joined, keyValue: null }, second],
     ['attention of first tokens', { query: inputs.first, keyValue: inputs.keyValue }, inputs.first],

@@ -99,6 +99,12 @@ struct AttentionGradients {
 void AttentionGrad(const HeadShape& shape, const float* dcontext, const AttentionInputs& in, const float* p,
                    AttentionGradients out, Index first, Index end);
 
+// Numbers of one unit of SumSquares.
+constexpr Index kSquaresBlock = 8192;
+
+// Sums of squares, in float64, of each unit: blocks of kSquaresBlock of `count` numbers.
+void SumSquares(const float* x, double* sums, Index first, Index end, Index count);
+
 // What the sums of a refit are made of. All but `taught` may be null.
 struct RefitInputs {
   // [rows, stride], of which `count` columns count.

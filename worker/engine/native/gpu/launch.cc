@@ -17,6 +17,8 @@ constexpr unsigned kWarps = 4;
 constexpr Index kMostWarpNormWidth = 1024;
 // Enough blocks to fill any GPU; each then goes over several parts of the work.
 constexpr Index kMostBlocks = 1 << 14;
+// As many blocks as a large GPU runs at once; each makes one sum.
+constexpr Index kMostSquareSums = 1024;
 
 Index Parts(Index count, Index size) { return (count + size - 1) / size; }
 
@@ -151,6 +153,15 @@ absl::Status RefitRows(Context* context, const cpu::RefitInputs& in, const cpu::
   const Index lanes = Lanes(width);
   return Launch(context, ByLanes("refit_targets", lanes), blocks, threads, in.added, in.taught, in.own, in.bias, in.roots, r,
                 rows, width / lanes);
+}
+
+Index SquareSums(Index count) { return std::min(Parts(count / Lanes(count), kBlock), kMostSquareSums); }
+
+absl::Status HalfSquares(Context* context, const float* x, double* sums, double* half, Index count) {
+  const Index lanes = Lanes(count);
+  const Index blocks = SquareSums(count);
+  absl::Status status = Launch(context, ByLanes("sum_squares", lanes), {blocks}, {kBlock}, x, sums, count / lanes);
+  return status.ok() ? Launch(context, "half_sum", {1}, {kBlock}, sums, half, blocks) : status;
 }
 
 }  // namespace espalier::gpu

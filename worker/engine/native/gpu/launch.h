@@ -41,4 +41,10 @@ absl::Status SplitDot(Context* context, const float* dcontext, const float* mixe
 absl::Status RefitRows(Context* context, const cpu::RefitInputs& in, const cpu::RefitShape& shape, float* x, float* r,
                        Index rows);
 
+// How many sums HalfSquares makes of so many numbers before it adds them up.
+Index SquareSums(Index count);
+
+// @param sums room for those.
+absl::Status HalfSquares(Context* context, const float* x, double* sums, double* half, Index count);
+
 }  // namespace espalier::gpu

@@ -12,6 +12,7 @@ espalier_source:
   .incbin "gpu/softmax.cu"
   .incbin "gpu/heads.cu"
   .incbin "gpu/refit.cu"
+  .incbin "gpu/squares.cu"
 espalier_source_end:
   .byte 0
 espalier_ptx:

@@ -17,7 +17,7 @@ class RefitRowsOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     const Tensor& features = context->input(0);
     const Tensor& taught = context->input(3);
-    ESPALIER_EXPECT(taught.dims() == 2 && taught.NumElements() > 0);
+    ESPALIER_EXPECT(taught.dims() == 2);
     const Index rows = taught.dim_size(0);
     const Index width = taught.dim_size(1);
     ESPALIER_EXPECT(count_ == 0 || (features.dims() == 2 && features.dim_size(0) == rows && features.dim_size(1) >= count_));

@@ -6,6 +6,7 @@
 #include "ops/norm_ops.h"
 #include "ops/refit_ops.h"
 #include "ops/softmax_ops.h"
+#include "ops/squares_ops.h"
 
 namespace espalier {
 
@@ -21,6 +22,7 @@ std::string RegisterOps() {
     RegisterHeadOps();
     RegisterAttentionOps();
     RegisterRefitOps();
+    RegisterSquaresOps();
     return std::string();
   }();
   return problem;
