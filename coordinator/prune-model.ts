@@ -1,6 +1,6 @@
 // The stages of a prune job between load and commit, the same on one machine and in a cluster: plan, gradients, then every
-// budget, by the method that was asked for. Each stage is stored in the job's home before the next begins (see
-// job/job-context.ts), so that whoever calls this again with the same home goes on after the last one.
+// budget, by the method that was asked for. Stages are stored in the job's home in their order, each while the next one computes
+// (job/writes-behind.ts), so that whoever calls this again with the same home goes on after the last one that was stored.
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { EncodedSample } from '../dataset/encoded-sample.ts';
@@ -14,6 +14,7 @@ import { drawnLabels } from './job/model-labels.ts';
 import type { PruneInputs } from './job/prune-inputs.ts';
 import { isLatencyBudget } from './job/read-latency-budgets.ts';
 import { meanTokens, passShapes } from './job/timing-settings.ts';
+import { WritesBehind } from './job/writes-behind.ts';
 import type { PruneReport } from './prune-report.ts';
 import type { Budget, PruneRequest } from './prune-settings.ts';
 import { CARD_FILE, modelCard } from './report/model-card.ts';
@@ -63,7 +64,17 @@ export async function pruneModel(
   const first =
     stored?.tokensPerBatch ??
     tokensPerBatch(environment.workers.deviceClass, model.checkpoint.config, 'gradients', samples);
-  return withFittingBatches(first, environment.emit, (limit) => pruneAll(request, inputs, environment, limit));
+  return withFittingBatches(first, environment.emit, async (limit) => {
+    const behind = new WritesBehind();
+    try {
+      const finished = await pruneAll(request, inputs, { ...environment, behind }, limit);
+      await behind.settled();
+      return finished;
+    } catch (caught) {
+      await behind.settled().catch(() => {});
+      throw caught;
+    }
+  });
 }
 
 /** Puts a budget's report and its model card beside its model. */
@@ -77,7 +88,7 @@ export async function writeReport(home: JobHome, budget: string, report: PruneRe
 async function pruneAll(
   request: PruneRequest,
   inputs: PruneInputs,
-  environment: PruneEnvironment,
+  environment: PruneEnvironment & Pick<JobContext, 'behind'>,
   tokensPerBatch: number,
 ): Promise<FinishedJob> {
   const { checkpoint } = inputs.model;

@@ -19,6 +19,7 @@ import type { Workers } from '../workers/workers.ts';
 import type { MemoryRoom } from './memory-room.ts';
 import type { ModelBlobs, WeightPlace } from './model-blobs.ts';
 import type { LendBlob } from './scratch-blob.ts';
+import type { WritesBehind } from './writes-behind.ts';
 
 /** Who runs a job: when it wants it to stop, and where it is told what happens. */
 export interface RunContext {
@@ -100,20 +101,25 @@ export interface JobContext extends PruneEnvironment {
   readonly model: ModelBlobs;
   readonly calibration: PlannedSamples;
   readonly evaluation: (Evaluation & PlannedSamples) | null;
+  /** Left out: each stage is stored before it is told to have ended, and the next begins. */
+  readonly behind?: WritesBehind;
 }
 
 /** Longest that one task may compute; a worker that freezes is noticed earlier, by its keepalive. */
 export const TASK_DEADLINE_MS = 900_000;
 
-/** A stage with its output stored: taken from the state where it is there, else run, stored and timed.
+/** A stage with its output stored: taken from the state where it is there, else run, stored and timed. It is told to have ended when it
+ * is stored; the next one may have begun by then (`JobContext.behind`).
  * @returns its value and the seconds that it took when it ran. */
 export async function storedStage<T>(
-  context: Pick<JobContext, 'emit'>,
+  context: Pick<JobContext, 'emit' | 'behind'>,
   stage: Stage,
   options: {
     readonly name: string;
     readonly budget?: string;
     readonly steps: number;
+    /** What workers were asked for before: until it is there the stage is neither told of nor timed, only run. */
+    readonly after?: Promise<unknown>;
     read(): Promise<{ value: T; seconds: number } | null>;
     run(progress: (done: number) => void): Promise<T>;
     write(value: T, seconds: number): Promise<void>;
@@ -121,40 +127,67 @@ export async function storedStage<T>(
     note?(value: T): string;
   },
 ): Promise<{ value: T; seconds: number }> {
-  const { budget, steps } = options;
+  const { name, budget, steps, after } = options;
   const label = budget === undefined ? { stage } : { stage, budget };
+  await context.behind?.written(name);
   const stored = await options.read();
   const noted = (value: T) => (options.note === undefined ? {} : { note: options.note(value) });
   if (stored !== null) {
+    await after;
     context.emit({ kind: 'stage-finished', ...label, seconds: stored.seconds, reused: true, ...noted(stored.value) });
     return stored;
   }
-  context.emit({ kind: 'stage-started', ...label, steps });
-  const start = performance.now();
-  const value = await options.run((done) => context.emit({ kind: 'stage-progress', ...label, done, steps }));
-  const seconds = (performance.now() - start) / 1000;
-  await options.write(value, seconds);
-  context.emit({ kind: 'stage-finished', ...label, seconds, reused: false, ...noted(value) });
+  let startMs = Number.NaN;
+  const begin = () => {
+    context.emit({ kind: 'stage-started', ...label, steps });
+    startMs = performance.now();
+  };
+  if (after === undefined) begin();
+  const running = options.run((done) => {
+    if (!Number.isNaN(startMs)) context.emit({ kind: 'stage-progress', ...label, done, steps });
+  });
+  if (after !== undefined) await afterOrEnded(after, running).then(begin);
+  const value = await running;
+  const seconds = (performance.now() - startMs) / 1000;
+  await ended(context, name, async () => {
+    await options.write(value, seconds);
+    context.emit({ kind: 'stage-finished', ...label, seconds, reused: false, ...noted(value) });
+  });
   return { value, seconds };
 }
 
-/** A stage that stores what it has found as it goes, so that a run that was killed goes on with the next part.
+/** Waits for the first; where that fails, for the end of the second, too. */
+async function afterOrEnded(after: Promise<unknown>, running: Promise<unknown>): Promise<void> {
+  // Told by whoever waits for it.
+  running.catch(() => {});
+  try {
+    await after;
+  } catch (caught) {
+    await running.catch(() => {});
+    throw caught;
+  }
+}
+
+/** A stage that stores what it has found as it goes, so that a run that was killed goes on with the next part. It is told to have ended
+ * when all is stored, as of `storedStage`.
  * @param stored what an earlier run had found: whole where it is `done` of all `steps`.
  * @returns its value and the seconds that it took in all runs. */
 export async function resumedStage<T>(
-  context: Pick<JobContext, 'emit'>,
+  context: Pick<JobContext, 'emit' | 'behind'>,
   stage: Stage,
   options: {
+    readonly name: string;
     readonly budget: string;
     readonly steps: number;
     readonly stored: { readonly value: T; readonly seconds: number; readonly done: number } | null;
-    /** Goes on from what is stored. @param elapsed seconds of all runs so far. */
+    /** Goes on from what is stored; what is left to store of it is added to `JobContext.behind`. @param elapsed seconds of all runs so
+     * far. */
     run(elapsed: () => number, progress: (done: number) => void): Promise<T>;
     /** What is told of the value when the stage ends; null: nothing. */
     note?(value: T): string | null;
   },
 ): Promise<{ value: T; seconds: number }> {
-  const { budget, steps, stored } = options;
+  const { name, budget, steps, stored } = options;
   const label = { stage, budget };
   if (stored?.done === steps) {
     context.emit({ kind: 'stage-finished', ...label, seconds: stored.seconds, reused: true });
@@ -166,6 +199,14 @@ export async function resumedStage<T>(
   const value = await options.run(elapsed, (done) => context.emit({ kind: 'stage-progress', ...label, done, steps }));
   const seconds = elapsed();
   const note = options.note?.(value) ?? null;
-  context.emit({ kind: 'stage-finished', ...label, seconds, reused: false, ...(note !== null && { note }) });
+  await ended(context, name, async () => {
+    context.emit({ kind: 'stage-finished', ...label, seconds, reused: false, ...(note !== null && { note }) });
+  });
   return { value, seconds };
+}
+
+/** Does what is left of a stage now, or behind the next ones. */
+async function ended({ behind }: Pick<JobContext, 'behind'>, name: string, rest: () => Promise<void>): Promise<void> {
+  if (behind === undefined) await rest();
+  else behind.add(name, rest);
 }

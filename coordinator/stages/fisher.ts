@@ -40,9 +40,12 @@ export interface FisherShelf {
 /** Fisher information of the calibration samples, from the state or computed. @param name of the stored stage.
  * @throws EspalierError "not_finite" when a loss or a gradient is not a finite number. */
 export async function storedFisher(context: JobContext, name: string): Promise<FisherShelf> {
-  const { home, calibration } = context;
+  const { home, calibration, behind } = context;
   const file = path.join(await home.scratch(), 'fisher.safetensors');
-  const close = () => rm(file, { force: true });
+  const close = async () => {
+    await behind?.written(name);
+    await rm(file, { force: true });
+  };
   try {
     const { seconds } = await storedStage<null>(context, 'fisher', {
       name,

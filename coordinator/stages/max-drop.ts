@@ -119,10 +119,10 @@ export class DropCandidates {
     return candidate;
   }
 
-  #judge(model: ModelBlobs, student: Student | null, name: string, budget: string) {
+  async #judge(model: ModelBlobs, student: Student | null, name: string, budget: string) {
     const context = this.#context;
     const { heldOut } = this.#parts;
-    return storedStage<DropBound>(context, 'evaluate', {
+    const judged = await storedStage<DropBound>(context, 'evaluate', {
       ...{ name, budget, steps: heldOut.plan.shards.length },
       read: () => context.home.readJson<{ value: DropBound; seconds: number }>(name),
       run: async (progress) => {
@@ -132,6 +132,9 @@ export class DropCandidates {
       },
       write: (value, seconds) => context.home.writeJson(name, { value, seconds }),
     });
+    // What is told of it is not judged again.
+    await context.behind?.written(name);
+    return judged;
   }
 
   async #write(budget: Budget, { share, target, result }: Candidate, tried: readonly Candidate[]) {

@@ -22,10 +22,11 @@ export async function tuneStage(
   context: JobContext,
   { teacher, student, settings, budget, name }: TuneStage,
 ): Promise<{ readonly value: TuningProgress; readonly seconds: number }> {
+  await context.behind?.written(name);
   const tensors = await context.home.readTensors(name);
   const resumed = tensors && tuningFromTensors(tensors, student);
   return resumedStage<TuningProgress>(context, 'tune', {
-    budget,
+    ...{ name, budget },
     steps: tunableSteps(student).length,
     stored: resumed && { value: resumed, seconds: Number(tensors.meta.seconds ?? 0), done: resumed.reports.length },
     run: (elapsed, progress) =>

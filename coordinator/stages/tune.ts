@@ -48,17 +48,17 @@ export interface TuneObserver {
   progress?(done: number): void;
 }
 
-/** Tunes all sub-layers. Returns, or throws, when no call of `store` goes on any more. */
+/** Tunes all sub-layers; see `storeInTurns` for what it returns before. */
 export function runTune(context: JobContext, input: TuneInput, observer: TuneObserver): Promise<TuningProgress> {
   const { store, progress = () => {} } = observer;
   const tell = ({ reports }: TuningProgress) => progress(reports.length);
-  return storeInTurns({ store, tell }, (onSolved) => solveAll(context, input, onSolved));
+  return storeInTurns(context.behind, { store, tell }, (onSolved) => solveAll(context, input, onSolved));
 }
 
 async function solveAll(
   context: JobContext,
   input: TuneInput,
-  onSolved: (progress: TuningProgress, isLast: boolean) => Promise<void>,
+  onSolved: (progress: TuningProgress, isLast: boolean) => void,
 ): Promise<TuningProgress> {
   let progress: TuningProgress = input.resumed ?? { masks: input.student, reports: [] };
   const steps = tunableSteps(input.student);
@@ -76,7 +76,7 @@ async function solveAll(
         { layer, subLayer, kept: kept.length, rung, heldOutBefore, heldOutAfter, largestScale, tried },
       ],
     };
-    await onSolved(progress, progress.reports.length === steps.length);
+    onSolved(progress, progress.reports.length === steps.length);
   }
   return progress;
 }

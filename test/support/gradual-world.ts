@@ -7,6 +7,7 @@ import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { rearrangeFromFile } from '../../coordinator/job/fisher-file.ts';
 import type { JobContext } from '../../coordinator/job/job-context.ts';
 import { maskedStudent, type Student } from '../../coordinator/job/student.ts';
+import type { WritesBehind } from '../../coordinator/job/writes-behind.ts';
 import type { JobEvent } from '../../coordinator/job-events.ts';
 import { planSamples } from '../../coordinator/stages/plan.ts';
 import { StateFiles } from '../../coordinator/store/state-files.ts';
@@ -43,6 +44,7 @@ export function gradualWorld(
     lengths?: readonly number[];
     workers?: number;
     answers?: (task: TaskSpec, answer: Answer) => NamedTensor[];
+    behind?: WritesBehind;
   } = {},
 ): GradualWorld {
   const config = modelConfig(options.config);
@@ -149,9 +151,17 @@ export function gradualWorld(
   const sent: string[] = [];
   const tasks: TaskSpec[] = [];
   const events: JobEvent[] = [];
-  const runTasks = async (specs: readonly TaskSpec[], { onDone }: RunOptions = {}): Promise<TaskResult[]> => {
+  let before: Promise<unknown> = Promise.resolve();
+  // What is asked for together is computed one after the other.
+  const runTasks = (specs: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]> => {
+    const run = before.then(() => runInOrder(specs, options));
+    before = run.catch(() => {});
+    return run;
+  };
+  const runInOrder = async (specs: readonly TaskSpec[], { onDone, signal }: RunOptions = {}): Promise<TaskResult[]> => {
     const results: TaskResult[] = [];
     for (const spec of specs) {
+      signal?.throwIfAborted();
       sent.push(spec.id);
       tasks.push(spec);
       const tensors = options.answers?.(spec, answer) ?? answer(spec);
@@ -175,6 +185,7 @@ export function gradualWorld(
     model: { config, ref: { configJson: '{}', weights: [] }, blobs: [] },
     emit: (event: JobEvent) => events.push(event),
     workers: { count: options.workers ?? 1, deviceClass: FAKE_DEVICE, runTasks },
+    ...(options.behind && { behind: options.behind }),
   } as unknown as JobContext;
   return { context, sent, tasks, events, answer };
 }

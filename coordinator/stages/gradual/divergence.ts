@@ -30,12 +30,13 @@ export class DenseOutputs {
 }
 
 /** Divergence of a student, from the state or measured; null where the plan holds nothing out.
- * @param step what events call it. @param name of the stored stage. */
+ * @param step what events call it. @param name of the stored stage.
+ * @param onAsked called when workers have been asked for all that it takes, where they are. */
 export async function storedDivergence(
   context: JobContext,
   dense: DenseOutputs,
   student: Student,
-  { step, name }: { readonly step: string; readonly name: string },
+  { step, name, onAsked = () => {} }: { readonly step: string; readonly name: string; readonly onAsked?: () => void },
 ): Promise<{ value: number | null; seconds: number }> {
   const { home, calibration, checkpoint } = context;
   const { plan } = calibration;
@@ -46,8 +47,11 @@ export async function storedDivergence(
     ...{ name, budget: step, steps },
     read: () => home.readJson<{ value: number; seconds: number }>(name),
     async run(progress) {
-      const of = await dense.get();
-      return meanDivergence(of, await heldOutOutputs(context, student, progress), { task, outputs });
+      const asked = [dense.get(), heldOutOutputs(context, student, progress)];
+      onAsked();
+      await Promise.allSettled(asked);
+      const [of, own] = await Promise.all(asked);
+      return meanDivergence(of, own, { task, outputs });
     },
     write: (value, seconds) => home.writeJson(name, { value, seconds }),
     note: (value) => `${value.toFixed(4)}${task === 'regression' ? ' squared' : ''} from the dense model`,

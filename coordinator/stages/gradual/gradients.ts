@@ -44,28 +44,37 @@ export interface StudentGradients extends GradientSums {
 }
 
 /** Gradients of a student, from the state or computed. @param name of the stored stage. @param step what events call it.
- * @throws EspalierError "not_finite", "protocol" for what is no sum of squares. */
+ * @param after see `storedStage`. @throws EspalierError "not_finite", "protocol" for what is no sum of squares. */
 export async function storedGradients(
   context: JobContext,
   student: Student,
-  { name, step }: { readonly name: string; readonly step?: string },
+  { name, step, after }: { readonly name: string; readonly step?: string; readonly after?: Promise<unknown> },
 ): Promise<StudentGradients> {
   const { home, calibration } = context;
-  let tokens: readonly TokenGradientBlob[] | null = null;
+  let tokens: Promise<readonly TokenGradientBlob[]> | null = null;
   const stage = { name, ...(step !== undefined && { budget: step }), steps: calibration.plan.shards.length };
   const run = async (progress: (done: number) => void): Promise<GradientSums> => {
     const { tokens: blobs, ...sums } = await runGradients(context, student, progress);
     tokens = blobs;
     return sums;
   };
-  const { value, seconds } = await storedStage<GradientSums>(context, 'gradients', {
+  const found = storedStage<GradientSums>(context, 'gradients', {
     ...stage,
+    ...(after && { after }),
     async read() {
       const stored = await home.readTensors(name);
       return stored && { value: sumsFromTensors(stored), seconds: Number(stored.meta.seconds) };
     },
     run,
-    write: (sums, took) => home.writeTensors(name, sumsToTensors(sums), { seconds: took }),
+    async write(sums, took) {
+      await tokens;
+      await home.writeTensors(name, sumsToTensors(sums), { seconds: took });
+    },
+  });
+  const { value, seconds } = await found.catch(async (caught) => {
+    // They are not written any more when this throws.
+    await tokens?.catch(() => {});
+    throw caught;
   });
   return {
     ...value,
@@ -76,7 +85,9 @@ export async function storedGradients(
           ...stage,
           read: async () => null,
           run,
-          write: async () => {},
+          async write() {
+            await tokens;
+          },
         });
       return tokens!;
     },
@@ -99,12 +110,13 @@ interface NodeResult {
   readonly tokens: Float32Array;
 }
 
-/** Computes the gradients. @param progress told of the shards that are done. */
+/** Computes the gradients. @param progress told of the shards that are done.
+ * @returns the sums, and what resolves when the blobs are written: whoever gets it waits for it. Throws when none is being written. */
 export async function runGradients(
   context: JobContext,
   student: Student,
   progress: (done: number) => void,
-): Promise<GradientSums & { readonly tokens: readonly TokenGradientBlob[] }> {
+): Promise<GradientSums & { readonly tokens: Promise<readonly TokenGradientBlob[]> }> {
   const { calibration, model, workers, signal, checkpoint } = context;
   const { plan } = calibration;
   const { layers } = checkpoint.config;
@@ -161,21 +173,33 @@ export async function runGradients(
     done += shards.end - shards.first;
     progress(done);
   };
-  let sources: BlobSource[];
   try {
     await workers.runTasks(tasks, { signal, onDone });
-    sources = await Promise.all(writing);
-  } finally {
+    const { heads, neurons, tokens } = folds.map(({ sum }) => sum!).reduce(addTo);
+    for (const [what, values] of Object.entries({ heads, neurons, tokens })) requireFinite(what, values);
+    const positions = countedPositions(context, { first: 0, end: plan.shards.length });
+    return {
+      importance: { heads, neurons },
+      means: tokens.map((sum, subLayer) => sum / positions.of(subLayer)),
+      tokens: writtenBlobs(nodes, writing),
+    };
+  } catch (caught) {
     await Promise.allSettled(writing);
+    throw caught;
   }
-  const { heads, neurons, tokens } = folds.map(({ sum }) => sum!).reduce(addTo);
-  for (const [what, values] of Object.entries({ heads, neurons, tokens })) requireFinite(what, values);
-  const positions = countedPositions(context, { first: 0, end: plan.shards.length });
-  return {
-    importance: { heads, neurons },
-    means: tokens.map((sum, subLayer) => sum / positions.of(subLayer)),
-    tokens: nodes.map((shards, index) => ({ shards, source: sources[index] })),
-  };
+}
+
+function writtenBlobs(
+  nodes: readonly ShardSpan[],
+  writing: readonly Promise<BlobSource>[],
+): Promise<readonly TokenGradientBlob[]> {
+  const written = Promise.allSettled(writing).then(async () => {
+    const sources = await Promise.all(writing);
+    return nodes.map((shards, index) => ({ shards, source: sources[index] }));
+  });
+  // Told by whoever waits for them.
+  written.catch(() => {});
+  return written;
 }
 
 /** A shard each, or nodes of the tree over the fitted shards and of that over those that judge. */

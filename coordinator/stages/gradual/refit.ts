@@ -67,15 +67,15 @@ export interface RefitObserver {
   progress?(done: number): void;
 }
 
-/** Refits all sub-layers, in the order in which they run, those that keep nothing too: their bias is left. Returns, or throws,
- * when no call of `store` goes on any more. @returns all of them. */
+/** Refits all sub-layers, in the order in which they run, those that keep nothing too: their bias is left. See `storeInTurns` for what it
+ * returns before. @returns all of them. */
 export function runRefit(
   context: JobContext,
   input: RefitInput,
   { store, progress = () => {} }: RefitObserver,
 ): Promise<readonly RefittedPatch[]> {
   const tell = (refitted: readonly RefittedPatch[]) => progress(refitted.length);
-  return storeInTurns({ store, tell }, async (onFound) => {
+  return storeInTurns(context.behind, { store, tell }, async (onFound) => {
     let refitted = input.resumed;
     let student = withRefitted(input.student, refitted);
     const { gradients, settings, pace = ONE_BY_ONE } = input;
@@ -83,10 +83,10 @@ export function runRefit(
     if (refitted.length === places.length) return refitted;
     const weights =
       settings.positionWeights === 'equal' ? null : { tokens: await gradients.tokens(), means: gradients.means };
-    const take = async (found: RefittedPatch) => {
+    const take = (found: RefittedPatch) => {
       student = withRefitted(student, [found]);
       refitted = [...refitted, found];
-      await onFound(refitted, refitted.length === places.length);
+      onFound(refitted, refitted.length === places.length);
     };
     while (refitted.length < places.length) {
       const [begunAt, startMs] = [refitted.length, performance.now()];
@@ -96,7 +96,7 @@ export function runRefit(
         await refitChain(context, { student, weights }, chained, async (place, solved) =>
           take(await patchOf(context, place, [solved])),
         );
-      else await take(await refitPatch(context, { student, weights }, rest[0]));
+      else take(await refitPatch(context, { student, weights }, rest[0]));
       pace.took(performance.now() - startMs, refitted.length - begunAt);
     }
     return refitted;

@@ -1,7 +1,8 @@
 // A trajectory of gradual pruning: students along the grid of shares (pruning/grid.ts), each made from the one before by fresh
 // gradients, a search among what remains, rearrangement where it is asked for, removal, and a refit of every sub-layer; and
 // branches to shares between. Everything is stored under the share that it belongs to, so that all budgets of a job, all
-// candidates for an allowed loss and whoever goes on share it.
+// candidates for an allowed loss and whoever goes on share it. Workers are asked for the gradients that the next step starts with as
+// soon as for the outputs that a step's divergence is of: they compute while that is worked out here.
 import { pathTo } from '../../../pruning/grid.ts';
 import { denseMasks, type Masks } from '../../../pruning/masks.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
@@ -83,21 +84,24 @@ export interface TrajectoryParts {
   readonly prefix: string;
 }
 
+/** Once a call has thrown there is no use in another. */
 export class Trajectory {
   readonly #context: JobContext;
   readonly #parts: TrajectoryParts;
+  /** Ends what goes on beside a step that fails. */
+  readonly #failed = new AbortController();
   readonly #reached = new Map<number, ReachedStudent>();
-  readonly #gradients = new Map<number, StudentGradients>();
+  readonly #gradients = new Map<number, Promise<StudentGradients>>();
   readonly #masks = new Map<string, FoundMasks>();
 
   constructor(context: JobContext, parts: TrajectoryParts) {
-    this.#context = context;
+    this.#context = { ...context, signal: AbortSignal.any([context.signal, this.#failed.signal]) };
     this.#parts = parts;
   }
 
   /** The student of a share, in (0, 1], with all steps that led to it. */
   async prune(share: number): Promise<PrunedBudget> {
-    const { student, steps } = await this.#reach(share);
+    const { student, steps } = await this.#whole(() => this.#reach(share, { isFollowed: false }));
     const { config } = this.#context.checkpoint;
     return {
       ...student,
@@ -110,20 +114,33 @@ export class Trajectory {
 
   /** Masks of the student of a share, before it is refitted. */
   async masks(share: number): Promise<Masks> {
-    return (await this.#found(share, this.#placeOf(share))).value;
+    return (await this.#whole(() => this.#found(share, this.#placeOf(share)))).value;
   }
 
-  async #reach(share: number): Promise<ReachedStudent> {
+  /** Returns, or throws, when no gradients are computed ahead any more. */
+  async #whole<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (caught) {
+      this.#failed.abort(caught);
+      await Promise.allSettled(this.#gradients.values());
+      throw caught;
+    }
+  }
+
+  /** @param isFollowed a step starts there, of which gradients are asked for ahead. */
+  async #reach(share: number, { isFollowed }: { readonly isFollowed: boolean }): Promise<ReachedStudent> {
     const known = this.#reached.get(share);
     if (known !== undefined) return known;
     const base = this.#baseOf(share);
-    const from = base === null ? { student: this.#parts.dense.student, steps: [] } : await this.#reach(base);
-    const reached = await this.#step(from, share);
+    const from =
+      base === null ? { student: this.#parts.dense.student, steps: [] } : await this.#reach(base, { isFollowed: true });
+    const reached = await this.#step(from, share, isFollowed);
     this.#reached.set(share, reached);
     return reached;
   }
 
-  async #step(from: ReachedStudent, share: number): Promise<ReachedStudent> {
+  async #step(from: ReachedStudent, share: number, isFollowed: boolean): Promise<ReachedStudent> {
     const { dense, costs } = this.#parts;
     const settings = stepSettings(this.#parts.settings, share);
     const gradients = await this.#gradientsAt(this.#baseOf(share));
@@ -136,7 +153,12 @@ export class Trajectory {
           ? await this.#tune(place, found.value)
           : await this.#refit(place, { student: start, gradients, settings });
       const named = { step: place.step, name: this.#name(place, 'divergence') };
-      const divergence = await storedDivergence(this.#context, dense.outputs, refit.student, named);
+      const judge = (onAsked: () => void) =>
+        storedDivergence(this.#context, dense.outputs, refit.student, { ...named, onAsked });
+      // Of several students the step goes on with one that is not known yet.
+      const divergence = await (isFollowed && !this.#isJudged
+        ? this.#judgedBeside(share, refit.student, judge)
+        : judge(() => {}));
       tried.push({ found, refit, divergence });
     }
     // Candidates come by falling importance: of equals the more important one.
@@ -173,14 +195,35 @@ export class Trajectory {
   /** At the student of a share of the grid, or the dense one: all steps that start there share them. */
   async #gradientsAt(share: number | null): Promise<StudentGradients> {
     if (share === null) return this.#parts.dense.gradients();
-    const known = this.#gradients.get(share);
-    if (known !== undefined) return known;
-    const { student } = await this.#reach(share);
+    const { student } = await this.#reach(share, { isFollowed: true });
+    const known = this.#gradients.get(share) ?? this.#askGradients(share, student);
+    this.#gradients.set(share, known);
+    return known;
+  }
+
+  #askGradients(share: number, student: Student, after?: Promise<unknown>): Promise<StudentGradients> {
     const place = this.#placeOf(share);
     const named = { step: place.step, name: this.#name(place, 'gradients') };
-    const found = await storedGradients(this.#context, student, named);
-    this.#gradients.set(share, found);
-    return found;
+    return storedGradients(this.#context, student, { ...named, ...(after && { after }) });
+  }
+
+  /** What judges the student of a share, and behind it on the workers the gradients of the next step. */
+  #judgedBeside<Judged>(
+    share: number,
+    student: Student,
+    judge: (onAsked: () => void) => Promise<Judged>,
+  ): Promise<Judged> {
+    let onAsked = () => {};
+    const asked = new Promise<void>((resolve) => {
+      onAsked = resolve;
+    });
+    const judged = judge(onAsked);
+    judged.then(onAsked, onAsked);
+    const gradients = asked.then(() => this.#askGradients(share, student, judged));
+    // Told to the step that starts with them.
+    gradients.catch(() => {});
+    this.#gradients.set(share, gradients);
+    return judged;
   }
 
   /** @param masks null: the search's. */
@@ -207,7 +250,7 @@ export class Trajectory {
   async #startOf(share: number): Promise<StepStart> {
     const base = this.#baseOf(share);
     const { importance } = await this.#gradientsAt(base);
-    const student = base === null ? this.#parts.dense.student : (await this.#reach(base)).student;
+    const student = base === null ? this.#parts.dense.student : (await this.#reach(base, { isFollowed: true })).student;
     return { student, importance };
   }
 
@@ -219,7 +262,7 @@ export class Trajectory {
     const resumed = await readRefit(context, name, start, settings);
     let stored = resumed.refitted.length;
     const { value: refitted, seconds } = await resumedStage(context, 'refit', {
-      budget: place.step,
+      ...{ name, budget: place.step },
       steps: patchesToFit(start.masks, context.checkpoint.config, settings).length,
       stored: { value: resumed.refitted, seconds: resumed.seconds, done: stored },
       run: (elapsed, progress) =>

@@ -62,8 +62,8 @@ test('gradients of a step: sums, means and the blobs of token gradients', async 
   const found = await runGradients(several.context, STUDENT, (done) => told.push(done));
   assert.deepEqual(found.importance, expected.importance);
   assert.deepEqual(found.means, expected.means);
-  const blobs = ({ tokens }: typeof found) => tokens.map(({ shards, source }) => [shards, source.digest]);
-  assert.deepEqual(blobs(found), blobs(expected));
+  const blobs = async ({ tokens }: typeof found) => (await tokens).map(({ shards, source }) => [shards, source.digest]);
+  assert.deepEqual(await blobs(found), await blobs(expected));
   assert.deepEqual(several.sent, ['gradients/0-4', 'gradients/4-8', 'gradients/8-12', 'gradients/12-16']);
   assert.deepEqual(told, [4, 8, 12, 16]);
   assert.equal(one.sent.length, 16);

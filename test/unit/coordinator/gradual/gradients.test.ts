@@ -97,7 +97,7 @@ for (const [task, all] of [
         const mean = counted.reduce((sum, value) => sum + value, 0) / counted.length;
         assert.ok(Math.abs(means[subLayer] - mean) < 1e-12 * mean, `sub-layer ${subLayer}`);
       }
-      for (const [shard, { source, shards: span }] of tokens.entries()) {
+      for (const [shard, { source, shards: span }] of (await tokens).entries()) {
         assert.deepEqual(span, { first: shard, end: shard + 1 });
         const chunks: Uint8Array[] = [];
         for await (const chunk of source.open()) chunks.push(chunk);
@@ -127,8 +127,8 @@ test('a try that comes late changes nothing', () =>
     const { tokens: others, ...expectedSums } = expected;
     assert.deepEqual(sums, expectedSums);
     assert.deepEqual(
-      tokens.map(({ source }) => source.digest),
-      others.map(({ source }) => source.digest),
+      (await tokens).map(({ source }) => source.digest),
+      (await others).map(({ source }) => source.digest),
     );
   }));
 

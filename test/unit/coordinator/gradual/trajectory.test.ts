@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { WritesBehind } from '../../../../coordinator/job/writes-behind.ts';
 import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
 import { pathTo } from '../../../../pruning/grid.ts';
 import { walkOrder } from '../../../../pruning/smallest-share.ts';
@@ -49,6 +50,85 @@ test('a share is the same alone and with others, in any order, with several work
       for (const share of order)
         assert.deepEqual(resultOf(await trajectory.prune(share)), alone.get(share), `${share}`);
     }
+});
+
+test('gradients of the next step come right behind the outputs that judge this one; told and timed one after the other', async () => {
+  const world = open();
+  await world.trajectory.prune(0.5);
+  const order = world.sent.map((id) => id.split('/')[0]).filter((kind, i, all) => kind !== all[i - 1]);
+  const step = ['refit', 'evaluate'];
+  assert.deepEqual(order, ['gradients', ...step, 'gradients', ...step, 'gradients', ...step]);
+  const stages = world.events.flatMap((event) =>
+    event.kind === 'stage-progress' || !('stage' in event) ? [] : [event],
+  );
+  const running: string[] = [];
+  for (const { kind, stage, budget } of stages) {
+    if (kind === 'stage-started') running.push(`${stage} ${budget}`);
+    else assert.equal(running.pop(), `${stage} ${budget}`);
+    assert.ok(running.length <= 1, `${running}`);
+  }
+});
+
+test('stored behind: the same, every stage in its order, and none is told to have ended before it is stored', async () => {
+  const expected = resultOf(await open().trajectory.prune(0.5));
+  const behind = new WritesBehind();
+  const { trajectory, context, events } = open({ behind });
+  const written: string[] = [];
+  let ended = 0;
+  const { writeTensors, writeJson } = context.home;
+  const slowly = async (name: string, write: () => Promise<void>) => {
+    // JSON beside tensors is theirs.
+    if (name.endsWith('.tensors')) return write();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const told = events.filter(({ kind }) => kind === 'stage-finished').length;
+    if (!name.includes('/refit-')) assert.equal(told, ended++, name);
+    await write();
+    written.push(name.replace(/-\d+$/, ''));
+    if (name.endsWith('/refit-0')) ended = told + 1;
+  };
+  Object.assign(context.home, {
+    writeTensors: (...args: Parameters<typeof writeTensors>) =>
+      slowly(args[0], () => writeTensors.apply(context.home, args)),
+    writeJson: (...args: Parameters<typeof writeJson>) => slowly(args[0], () => writeJson.apply(context.home, args)),
+  });
+  assert.deepEqual(resultOf(await trajectory.prune(0.5)), expected);
+  await behind.settled();
+  const stages = (share: number) =>
+    ['masks', 'refit', 'divergence'].map((stage) => `plan/gradual-macs/${share}/${stage}`);
+  assert.deepEqual(
+    written.filter((name, i) => name !== written[i - 1]),
+    [
+      ...['plan/gradual/gradients', ...stages(0.8), 'plan/gradual-macs/0.8/gradients'],
+      ...[...stages(0.65), 'plan/gradual-macs/0.65/gradients', ...stages(0.5)],
+    ],
+  );
+});
+
+test('what storing behind fails with is what the job fails with; nothing is stored after it, and who goes on finds the same', async () => {
+  const expected = resultOf(await open().trajectory.prune(0.5));
+  for (const name of ['0.8/masks', '0.8/refit-0', '0.8/divergence', '0.65/masks']) {
+    const home = at(`full-${name.replace('/', '-')}`);
+    const behind = new WritesBehind();
+    const { trajectory, context } = open({ at: home, behind });
+    const { writeTensors, writeJson } = context.home;
+    let isFull = false;
+    const unlessFull = async (own: string, write: () => Promise<void>) => {
+      assert.ok(!isFull, `${own} after ${name}`);
+      isFull = own.endsWith(name);
+      if (isFull) throw new EspalierError('disk_full', 'no space is left');
+      await write();
+    };
+    Object.assign(context.home, {
+      writeTensors: (...args: Parameters<typeof writeTensors>) =>
+        unlessFull(args[0], () => writeTensors.apply(context.home, args)),
+      writeJson: (...args: Parameters<typeof writeJson>) =>
+        unlessFull(args[0], () => writeJson.apply(context.home, args)),
+    });
+    const pruned = trajectory.prune(0.5).then(() => behind.settled());
+    await assert.rejects(pruned, { code: 'disk_full' }, name);
+    await behind.settled().catch(() => {});
+    assert.deepEqual(resultOf(await open({ at: home }).trajectory.prune(0.5)), expected, name);
+  }
 });
 
 test('what is on the way is made once, for branches and budgets alike', async () => {
