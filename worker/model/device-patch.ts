@@ -17,7 +17,7 @@ export interface DevicePatch extends PatchPlace {
   readonly kept: Int32Array;
   /** float32 [rows, D] */
   readonly weight: DeviceTensor;
-  /** float32 [D], of input projections [rows] */
+  /** float32, as many numbers in whatever shape: D, of input projections as many as rows. */
   readonly bias: DeviceTensor;
 }
 
@@ -37,6 +37,11 @@ export function uploadPatch(
     weight: engine.upload(weight, [weight.length / hiddenSize, hiddenSize]),
     bias: engine.upload(bias, [bias.length]),
   };
+}
+
+/** The same patch under names of its own (memory is shared until one of them is released). */
+export function copyPatch(ops: Ops, patch: DevicePatch): DevicePatch {
+  return { ...patch, weight: ops.copy(patch.weight), bias: ops.copy(patch.bias) };
 }
 
 export function disposePatch(engine: Engine, { weight, bias }: DevicePatch): void {
@@ -99,7 +104,7 @@ function cutOutput(
   { patch, count, rows, scales }: Cut,
   sent: SentUpload,
 ): { kernel: DeviceTensor | null; bias: DeviceTensor } {
-  const bias = ops.copy(patch.bias);
+  const bias = ops.reshape(patch.bias, [patch.weight.shape[1]]);
   if (count === 0) return { kernel: null, bias };
   const constant = patch.subLayer === 'ffn' ? ACTIVATION_SCALES[activation].output : 1;
   const taken = times(ops, takenRows(ops, patch.weight, rows, sent), constant);
@@ -111,10 +116,11 @@ function cutOutput(
 function cutInput(ops: Ops, config: Constants, { patch, count, rows }: Cut, sent: SentUpload): Linear | null {
   if (count === 0) return null;
   const factors = inputFactors(config, patch.subLayer);
-  const [weight, bias] = [patch.weight, patch.bias].map((stored) =>
+  const biases = ops.reshape(patch.bias, [patch.weight.shape[0]]);
+  const [weight, bias] = [patch.weight, biases].map((stored) =>
     filled(ops, patch, timesEach(ops, takenRows(ops, stored, rows, sent), factors)),
   );
-  return { kernel: ops.transpose(weight, [1, 0]), bias: bias === patch.bias ? ops.copy(bias) : bias };
+  return { kernel: ops.transpose(weight, [1, 0]), bias };
 }
 
 function takenRows(ops: Ops, stored: DeviceTensor, rows: PackedPart | null, sent: SentUpload): DeviceTensor {

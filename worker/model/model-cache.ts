@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import type { Masks } from '../../pruning/masks.ts';
 import { keptRows, type PatchPlace } from '../../pruning/patch.ts';
 import type { Ops } from '../engine/ops.ts';
-import { cutPatches, type DevicePatch, disposePatch, uploadPatch } from './device-patch.ts';
+import { copyPatch, cutPatches, type DevicePatch, disposePatch, uploadPatch } from './device-patch.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
 import { type LocalModel, type ModelSource, openLocalModel } from './local-model.ts';
 import { disposeProjection, type PatchedProjection, withProjections } from './patched-weights.ts';
-import type { PatchSource } from './student.ts';
+import type { Student } from './student.ts';
 
 interface Entry {
   readonly model: LocalModel;
@@ -63,7 +63,7 @@ export class ModelCache {
    * these masks, with which it is released. A patch is read once, also for the masks of later students; it goes when another one
    * of the same projections is asked for.
    * @throws EspalierError "protocol" where the masks keep what a patch lacks; those of `PatchSource.load`. */
-  async student(model: LocalModel, masks: Masks, patches: readonly PatchSource[]): Promise<EncoderWeights> {
+  async student(model: LocalModel, masks: Masks, patches: Student['patches']): Promise<EncoderWeights> {
     const entry = await this.entry(model);
     const { weights, patched } = this.prunedOf(entry, masks);
     const missing = patches.filter((source) => patched.get(placeOf(source))?.digest !== source.digest);
@@ -120,17 +120,25 @@ export class ModelCache {
   }
 
   /** @param masks of a student that has it. */
-  private async patch({ weights, patches }: Entry, source: PatchSource, masks: Masks): Promise<DevicePatch> {
+  private async patch(
+    { weights, patches }: Entry,
+    source: Student['patches'][number],
+    masks: Masks,
+  ): Promise<DevicePatch> {
     const place = placeOf(source);
     const { digest } = source;
     const before = patches.get(place);
     if (before?.digest === digest) return before.patch;
-    this.checkCancelled();
-    const stored = await source.load();
-    // Nothing that does not fit goes to the device.
-    keptRows(stored, masks);
     const { engine } = this.ops;
-    const patch = engine.scope(() => uploadPatch(engine, stored, weights.config));
+    let patch: DevicePatch;
+    if ('fitted' in source) patch = engine.scope(() => copyPatch(this.ops, source.fitted));
+    else {
+      this.checkCancelled();
+      const stored = await source.load();
+      // Nothing that does not fit goes to the device.
+      keptRows(stored, masks);
+      patch = engine.scope(() => uploadPatch(engine, stored, weights.config));
+    }
     if (before !== undefined) disposePatch(engine, before.patch);
     patches.set(place, { digest, patch });
     return patch;

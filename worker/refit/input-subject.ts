@@ -24,6 +24,7 @@ import {
   type RefitPositions,
   type RefitSubject,
   readsFirst,
+  type StoredProjection,
   type StretchPositions,
   sumsOverShards,
 } from './refit-subject.ts';
@@ -170,16 +171,9 @@ function uploadInputSums(ops: Ops, { hiddenSize, gram, positions }: InputSums, r
   return { matrices: uploadPanels(ops, gram, rows, size), halfSquares: null, positions };
 }
 
-/** As a patch has them: a row an output. @param whole [D + 1, outputs], the bias last. */
-function storedRows(ops: Ops, whole: DeviceTensor): ReturnType<RefitSubject['stored']> {
-  const [size, outputs] = whole.shape;
-  const hiddenSize = size - 1;
-  const rows = ops.transpose(ops.slice(whole, [0, 0], [hiddenSize, outputs]), [1, 0]);
-  const bias = ops.slice(whole, [hiddenSize, 0], [1, outputs]);
-  const flat = ops.concat([ops.reshape(rows, [-1]), ops.reshape(bias, [-1])], 0);
-  const values = ops.engine.downloadFloat32(ops.toFloat32(flat));
-  return [
-    { name: 'weight', dtype: 'F32', shape: [outputs, hiddenSize], data: values.slice(0, outputs * hiddenSize) },
-    { name: 'bias', dtype: 'F32', shape: [outputs], data: values.slice(outputs * hiddenSize) },
-  ];
+/** A row an output. @param whole [D + 1, outputs], the bias last. */
+function storedRows(ops: Ops, whole: DeviceTensor): StoredProjection {
+  const [size] = whole.shape;
+  const [weight, bias] = ops.split(ops.toFloat32(whole), [size - 1, 1], 0);
+  return { weight: ops.transpose(weight, [1, 0]), bias };
 }

@@ -5,7 +5,6 @@ import { subLayerOf } from '../../pruning/sub-layers.ts';
 import { alignedColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import { ACTIVATION_SCALES } from '../engine/kernels/activation-scales.ts';
-import type { Ops } from '../engine/ops.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
 import type { Observations } from '../tuning/shard-sums.ts';
@@ -42,13 +41,13 @@ export function outputSubject(context: TaskContext, positions: RefitPositions): 
     stored(whole) {
       // What weights on the device carry beside those of the checkpoint (encoder-weights.ts).
       const factor = step % 2 === 0 ? 1 : ACTIVATION_SCALES[config.activation].output;
-      const values = ops.engine.downloadFloat32(inStoredUnits(ops, whole, factor));
-      const { features: count } = form;
-      const [weight, bias] = [values.slice(0, count * hiddenSize), values.slice(count * hiddenSize)];
-      return [
-        { name: 'weight', dtype: 'F32', shape: [count, hiddenSize], data: weight },
-        { name: 'bias', dtype: 'F32', shape: [hiddenSize], data: bias },
-      ];
+      const parts = (x: DeviceTensor) => ops.split(x, [form.features, 1], 0);
+      if (factor === 1) {
+        const [weight, bias] = parts(ops.toFloat32(whole));
+        return { weight, bias };
+      }
+      const [weight, bias] = parts(whole);
+      return { weight: ops.toFloat32(ops.div(weight, ops.engine.scalar64(factor))), bias: ops.toFloat32(bias) };
     },
   };
 }
@@ -87,12 +86,4 @@ function biasOf(weights: EncoderWeights, step: number): DeviceTensor {
   const { layer, subLayer } = subLayerOf(step);
   const { attentionBias, ffnBias } = weights.layers[layer];
   return subLayer === 'ffn' ? ffnBias : attentionBias;
-}
-
-/** A projection [features + 1, D] in the checkpoint's units, as float32; its last row, the bias, has no factor. */
-function inStoredUnits(ops: Ops, whole: DeviceTensor, factor: number): DeviceTensor {
-  if (factor === 1) return ops.toFloat32(whole);
-  const [size] = whole.shape;
-  const factors = Float64Array.from({ length: size }, (_, row) => (row < size - 1 ? factor : 1));
-  return ops.toFloat32(ops.div(whole, ops.engine.uploadFloat64(factors, [size, 1])));
 }

@@ -40,9 +40,12 @@ export interface DeviceRefit extends RefitSystem {
 /** The student's projection of a sub-layer. The tensors belong to the scope that is open.
  * @param kernel float64 [n, D]; null: no features. @param bias float64 [1, D] */
 export function currentProjection(ops: Ops, kernel: DeviceTensor | null, bias: DeviceTensor): CurrentProjection {
-  const none = ops.sub(bias, bias);
-  if (kernel === null) return { whole: bias, pull: none };
-  return { whole: ops.concat([kernel, bias], 0), pull: ops.concat([kernel, none], 0) };
+  if (kernel === null) return { whole: bias, pull: ops.sub(bias, bias) };
+  const belowKernel = [
+    [0, 1],
+    [0, 0],
+  ] as const;
+  return { whole: ops.concat([kernel, bias], 0), pull: ops.pad(kernel, belowKernel) };
 }
 
 /** The systems that sums make; what the host needs of them comes in one transfer.

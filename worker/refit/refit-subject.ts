@@ -1,6 +1,7 @@
 // What a refit fits: the projections of one sub-layer that are one system, with all that tasks do with them.
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
+import type { DevicePatch } from '../model/device-patch.ts';
 import type { ShardRange, TaskContext } from '../tasks/task-context.ts';
 import { type DeviceSums, foldShards } from '../tuning/device-sums.ts';
 import { type Observations, shardSums } from '../tuning/shard-sums.ts';
@@ -20,10 +21,13 @@ export interface RefitSubject {
   /** What the student has. Tensors belong to the scope that is open, as those of the next. */
   current(): CurrentProjection;
   terms(sums: DeviceSums): RefitTerms;
-  /** "weight" and "bias" of a refit's result from a projection as `current` gives it, in the checkpoint's units. What `current`
-   * gives has the bits that load as what the student has. */
-  stored(projection: DeviceTensor): NamedTensor[];
+  /** A projection as `current` gives it, in the checkpoint's units. What `current` gives has the bits that load as what the student
+   * has. Tensors belong to the scope that is open. */
+  stored(projection: DeviceTensor): StoredProjection;
 }
+
+/** As a patch has it. */
+export type StoredProjection = Pick<DevicePatch, 'weight' | 'bias'>;
 
 /** Where positions are looked at. */
 export interface RefitPositions {

@@ -10,7 +10,7 @@ import {
 } from '../model/encoder-weights.ts';
 import { type LocalModel, openLocalModel } from '../model/local-model.ts';
 import { withProjections } from '../model/patched-weights.ts';
-import { loadPatches, type Student } from '../model/student.ts';
+import { loadPatches, type StoredStudent } from '../model/student.ts';
 import { modelLogits } from '../tasks/evaluate.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
 import { type PassShape, passTokenIds, type Runtime, type TimedModel, type TimedSource } from './runtime.ts';
@@ -64,7 +64,7 @@ async function openTimed(
 async function pruned(
   { engine, ops, models }: TaskContext,
   model: LocalModel,
-  student: Student,
+  student: StoredStudent,
 ): Promise<{ weights: EncoderWeights; release: () => void }> {
   const whole = await models.dense(model);
   const { masks } = student;

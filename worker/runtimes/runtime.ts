@@ -1,12 +1,12 @@
 // What forward passes are timed in. Two implementations: the engine, and ONNX Runtime, which most models are deployed in.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { LocalModel } from '../model/local-model.ts';
-import type { Student } from '../model/student.ts';
+import type { StoredStudent } from '../model/student.ts';
 
 /** A model to time: a checkpoint as it is, or a student of it, as smaller matrices. */
 export interface TimedSource {
   readonly model: LocalModel;
-  readonly student: Student | null;
+  readonly student: StoredStudent | null;
 }
 
 /** What every pass computes: a full batch of valid token ids, none of it padding. */

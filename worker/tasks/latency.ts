@@ -2,7 +2,7 @@
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { machineName } from '../device.ts';
 import type { LocalModel } from '../model/local-model.ts';
-import type { Student } from '../model/student.ts';
+import type { StoredStudent } from '../model/student.ts';
 import { engineRuntime } from '../runtimes/engine.ts';
 import { onnxRuntime } from '../runtimes/onnxruntime.ts';
 import type { Runtime, TimedModel } from '../runtimes/runtime.ts';
@@ -12,7 +12,7 @@ import type { TaskContext } from './task-context.ts';
 export interface LatencyInput {
   readonly model: LocalModel;
   /** Of `model`; null: all of it. */
-  readonly students: readonly (Student | null)[];
+  readonly students: readonly (StoredStudent | null)[];
   /** Timed after them, as they are. */
   readonly models: readonly LocalModel[];
   readonly runtime: 'engine' | 'onnxruntime';

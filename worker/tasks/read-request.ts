@@ -16,7 +16,7 @@ import { MOST_BATCH_TOKENS } from '../model/device-batch.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { ModelCache } from '../model/model-cache.ts';
 import { OnnxModelCache } from '../model/onnx-model-cache.ts';
-import type { Student } from '../model/student.ts';
+import type { StoredStudent } from '../model/student.ts';
 import { runActivations } from './activations.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runEvaluateOnnx } from './evaluate-onnx.ts';
@@ -231,7 +231,7 @@ export class RequestRunner {
     return readMasks((await this.models.dense(local)).config, set);
   }
 
-  private async student(local: LocalModel, set: MaskSet__Output, paths: BlobPaths): Promise<Student> {
+  private async student(local: LocalModel, set: MaskSet__Output, paths: BlobPaths): Promise<StoredStudent> {
     return readStudent((await this.models.dense(local)).config, set, paths);
   }
 }

@@ -8,13 +8,13 @@ import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/Mas
 import type { Patch__Output } from '../../shared/rpc/generated/espalier/v1/Patch.ts';
 import { decodeSafetensors } from '../../shared/safetensors.ts';
 import { viewAs } from '../../shared/tensor.ts';
-import type { PatchSource, Student } from '../model/student.ts';
+import type { PatchSource, StoredStudent } from '../model/student.ts';
 import { type BlobPaths, given, pathOf, subLayer } from './request-fields.ts';
 
 /** A student of the model. Its patches are read when they are asked for, and checked then.
  * @throws EspalierError "protocol" for a model that is pruned already, masks or scales of another form, a patch of a sub-layer
  * that the model lacks, or of projections that have one already. */
-export function readStudent(config: ModelConfig, set: MaskSet__Output, paths: BlobPaths): Student {
+export function readStudent(config: ModelConfig, set: MaskSet__Output, paths: BlobPaths): StoredStudent {
   const masks = masksOf(config, set);
   const patches = set.patches.map((patch) => patchSource(config, patch, paths));
   const places = new Set<string>();

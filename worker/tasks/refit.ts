@@ -1,7 +1,9 @@
 // Task "refit": projections of one sub-layer, fitted anew to what the dense model makes (equations: pruning/refit.ts).
 import { type RefitSettings, refitProjection } from '../../pruning/refit.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
+import type { Engine } from '../engine/engine.ts';
 import { type DeviceRefit, makeRefits, refitAlgebra } from '../refit/refit-algebra.ts';
+import type { StoredProjection } from '../refit/refit-subject.ts';
 import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
 import { type KeptSubject, type RefitTaskInput, refitSubject } from './refit-equations.ts';
 import { type SumSource, summedHere, sumsOfSource } from './sum-source.ts';
@@ -17,32 +19,45 @@ export interface RefitInput extends RefitTaskInput {
 /** @returns the tensors that worker.proto names for RefitTask. A projection that stays as it is has the bits that load as what the
  * student has. */
 export async function runRefit(context: TaskContext, input: RefitInput): Promise<NamedTensor[]> {
-  return (await solveRefit(context, input)).tensors;
+  const solved = await solveRefit(context, input);
+  releaseStored(context.engine, solved);
+  return solved.tensors;
 }
 
 export interface SolvedRefit {
   readonly tensors: NamedTensor[];
+  /** Their weight and bias on the device: the caller releases them (`releaseStored`). */
+  readonly stored: StoredProjection;
   /** False: what the student has stays. */
   readonly isChanged: boolean;
 }
 
-/** `runRefit`, with whether it changes the student. */
+export function releaseStored(engine: Engine, { stored }: SolvedRefit): void {
+  for (const tensor of [stored.weight, stored.bias]) engine.dispose(tensor);
+}
+
+/** `runRefit`, with what it leaves on the device. */
 export async function solveRefit(context: TaskContext, input: RefitInput): Promise<SolvedRefit> {
   const { engine, ops } = context;
   const { fit, heldOut, settings } = input;
   const sources = heldOut === null ? [fit] : [fit, heldOut];
   const kept = await refitSubject(context, input, sources.flatMap(summedHere));
   const { subject } = kept;
-  const { tensors, report, isChanged } = engine.scope(() => {
+  return engine.scope(() => {
     const current = subject.current();
     const [fitted, judge = null] = refitsOf(context, kept, sources);
     const algebra = refitAlgebra(ops, current, () => context.checkCancelled());
-    const { projection, report: told } = refitProjection({ fit: fitted, heldOut: judge, settings, algebra });
+    const { projection, report } = refitProjection({ fit: fitted, heldOut: judge, settings, algebra });
     const stored = subject.stored(projection ?? current.whole);
-    return { tensors: stored, report: told, isChanged: projection !== null };
+    const [weight, bias] = [stored.weight, stored.bias].map((own) => engine.downloadFloat32(own));
+    const text = new TextEncoder().encode(JSON.stringify(report));
+    const tensors: NamedTensor[] = [
+      { name: 'weight', dtype: 'F32', shape: stored.weight.shape, data: weight },
+      { name: 'bias', dtype: 'F32', shape: [bias.length], data: bias },
+      { name: 'report', dtype: 'U8', shape: [text.length], data: text },
+    ];
+    return { tensors, stored, isChanged: projection !== null };
   });
-  const text = new TextEncoder().encode(JSON.stringify(report));
-  return { tensors: [...tensors, { name: 'report', dtype: 'U8', shape: [text.length], data: text }], isChanged };
 }
 
 function refitsOf(

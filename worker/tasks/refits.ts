@@ -1,12 +1,13 @@
 // Task "refit" of several projections in order, each on the student that those before it have made: what a coordinator would ask for
-// one by one, without the way there and back between two of them.
-import { type Patch, type PatchPlace, patchName, patchToTensors } from '../../pruning/patch.ts';
+// one by one, without the way there and back between two of them. What was fitted stays on the device, where the next task finds it.
+import { type PatchPlace, patchName, patchToTensors } from '../../pruning/patch.ts';
 import { keptVariables } from '../../pruning/sub-layers.ts';
 import { blobOfParts } from '../../shared/blobs/blob-source.ts';
 import { safetensorsParts } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
-import type { Student } from '../model/student.ts';
-import { type RefitInput, solveRefit } from './refit.ts';
+import type { FittedPatch, Student } from '../model/student.ts';
+import { withoutScales } from '../tuning/scaled-student.ts';
+import { type RefitInput, releaseStored, type SolvedRefit, solveRefit } from './refit.ts';
 import type { OnPart, TaskContext } from './task-context.ts';
 
 /** Projections that are refitted after others, with the mean of their positions' gradients; 0: all count 1. */
@@ -21,28 +22,45 @@ export async function runRefits(
   next: readonly NextRefit[],
   onPart: OnPart,
 ): Promise<NamedTensor[]> {
-  let input = first;
-  for (const [at, { mean, ...place }] of next.entries()) {
-    const { tensors, isChanged } = await solveRefit(context, input);
-    const student = isChanged ? withFitted(input, tensors) : input.student;
-    onPart(numbered(tensors, at));
-    input = { ...input, ...place, student, weights: input.weights && { ...input.weights, mean } };
+  const { engine, models } = context;
+  const solved: SolvedRefit[] = [];
+  try {
+    let input = first;
+    for (let at = 0; ; at++) {
+      const own = await solveRefit(context, input);
+      solved.push(own);
+      const student = withFitted(input, own);
+      const tensors = numbered(own.tensors, at);
+      if (at === next.length) {
+        await models.student(input.model, withoutScales(student.masks), student.patches);
+        return tensors;
+      }
+      onPart(tensors);
+      const { mean, ...place } = next[at];
+      input = { ...input, ...place, student, weights: input.weights && { ...input.weights, mean } };
+    }
+  } finally {
+    for (const own of solved) releaseStored(engine, own);
   }
-  return numbered((await solveRefit(context, input)).tensors, next.length);
 }
 
 function numbered(tensors: readonly NamedTensor[], at: number): NamedTensor[] {
   return tensors.map((tensor) => (at === 0 ? tensor : { ...tensor, name: `${at}.${tensor.name}` }));
 }
 
-/** The student with the patch that a coordinator makes of these tensors, by the same name: it is on the device when the next task
- * names it. */
-function withFitted({ student, layer, subLayer, part }: RefitInput, tensors: readonly NamedTensor[]): Student {
-  const place: PatchPlace = { layer, subLayer, part: part === 'output' ? part : 'input' };
-  const values = (field: string) => tensors.find(({ name }) => name === field)!.data as Float32Array;
+/** The student with the patch that a coordinator makes of what was solved, by the same name. */
+function withFitted(
+  { student, layer, subLayer, part }: RefitInput,
+  { tensors, stored, isChanged }: SolvedRefit,
+): Student {
+  // A system of queries alone, or of keys and values, is no whole patch.
+  if (!isChanged || (part !== 'output' && part !== 'input')) return student;
+  const place: PatchPlace = { layer, subLayer, part };
   const kept = keptVariables(student.masks, place);
-  const patch: Patch = { ...place, kept, weight: values('weight'), bias: values('bias') };
-  const { digest } = blobOfParts(safetensorsParts(patchToTensors(patch)));
+  const values = (field: string) => tensors.find(({ name }) => name === field)!.data as Float32Array;
+  const blob = patchToTensors({ part, kept, weight: values('weight'), bias: values('bias') });
+  const { digest } = blobOfParts(safetensorsParts(blob));
+  const patch: FittedPatch = { ...place, digest, fitted: { ...place, kept, ...stored } };
   const others = student.patches.filter((other) => patchName(other) !== patchName(place));
-  return { ...student, patches: [...others, { ...place, digest, load: async () => patch }] };
+  return { ...student, patches: [...others, patch] };
 }

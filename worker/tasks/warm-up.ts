@@ -11,7 +11,7 @@ import { ModelCache } from '../model/model-cache.ts';
 import { TuningStates } from '../tuning/tuning-states.ts';
 import { runFisher } from './fisher.ts';
 import { runGradients } from './gradients.ts';
-import { runRefit } from './refit.ts';
+import { runRefits } from './refits.ts';
 import { runSolve } from './solve.ts';
 import type { TaskContext } from './task-context.ts';
 import type { WarmUpPart, WarmUpSizes } from './warm-up-parts.ts';
@@ -85,9 +85,10 @@ async function runPart(context: TaskContext, part: WarmUpPart, sizes: WarmUpSize
       return;
     case 'refits': {
       const settings = DEFAULT_REFIT_SETTINGS;
-      for (const subLayer of ['attention', 'ffn'] as const)
-        for (const part of ['input', 'output'] as const)
-          await runRefit(context, { ...all, ...sources, student, layer: 0, subLayer, part, weights: null, settings });
+      const [first, ...next] = (['attention', 'ffn'] as const).flatMap((subLayer) =>
+        (['input', 'output'] as const).map((part) => ({ layer: 0, subLayer, part, mean: 0 })),
+      );
+      await runRefits(context, { ...all, ...sources, student, ...first, weights: null, settings }, next, () => {});
       return;
     }
     default:

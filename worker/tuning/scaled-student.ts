@@ -1,9 +1,9 @@
 // The student of a tuning run: masks, the scales of the sub-layers that are already solved, and patches.
 import { createHash } from 'node:crypto';
 import type { Masks } from '../../pruning/masks.ts';
-import type { PatchPlace } from '../../pruning/patch.ts';
 import { keptScales, stepOf, subLayerOf } from '../../pruning/sub-layers.ts';
 import { masksKey } from '../model/model-cache.ts';
+import type { PatchName } from '../model/student.ts';
 
 /** The same masks with all scales 1: these are the weights that the worker keeps for the whole tuning run. */
 export function withoutScales(masks: Masks): Masks {
@@ -12,11 +12,6 @@ export function withoutScales(masks: Masks): Masks {
     headScales: new Float32Array(masks.headScales.length).fill(1),
     neuronScales: new Float32Array(masks.neuronScales.length).fill(1),
   };
-}
-
-/** A patch of a student by its content. */
-export interface PatchName extends PatchPlace {
-  readonly digest: string;
 }
 
 /** Content of the patch of a sub-layer's input projections, on which its features depend; null: they are the model's own. */

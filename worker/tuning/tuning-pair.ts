@@ -4,7 +4,8 @@ import type { Masks } from '../../pruning/masks.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { Forward } from '../model/forward.ts';
-import { featureScales, type PatchName, prefixKey } from './scaled-student.ts';
+import type { PatchName } from '../model/student.ts';
+import { featureScales, prefixKey } from './scaled-student.ts';
 import { projection } from './sub-layer.ts';
 
 /** What hidden states are made of. */

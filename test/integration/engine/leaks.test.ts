@@ -23,6 +23,7 @@ import { runLatency } from '../../../worker/tasks/latency.ts';
 import { runNormalEquations } from '../../../worker/tasks/normal-equations.ts';
 import { runRefit } from '../../../worker/tasks/refit.ts';
 import { runRefitEquations } from '../../../worker/tasks/refit-equations.ts';
+import { runRefits } from '../../../worker/tasks/refits.ts';
 import { runSolve } from '../../../worker/tasks/solve.ts';
 import type { TaskContext } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
@@ -155,6 +156,14 @@ function tasksOf({ config, model, folder }: TinyModel): Record<string, (context:
       const place = { model, plan, planDigest: 'plan', student, layer: 0, subLayer: 'ffn', part: 'input' } as const;
       const fit = { kind: 'shards', shards: { first: 0, end: 1 } } as const;
       return runRefit(context, { ...place, weights: null, fit, heldOut: null, settings: { lambdas: [1] } });
+    },
+    'several refits': (context) => {
+      const student = { masks: REFITTED, patches: [patchSource(randomPatch(config, STUDENT, 0, 'ffn'))] };
+      const place = { model, plan, planDigest: 'plan', student, layer: 0, subLayer: 'ffn' } as const;
+      const fit = { kind: 'shards', shards: { first: 0, end: 1 } } as const;
+      const first = { ...place, part: 'input', weights: null, fit, heldOut: null, settings: { lambdas: [1] } } as const;
+      const next = [0, 1].map((layer) => ({ layer, subLayer: 'ffn', part: 'output', mean: 0 }) as const);
+      return runRefits(context, first, next, () => {});
     },
     latency: (context) => {
       const masked = [STUDENT, TEACHER, denseMasks(LAYERS, HEADS, NEURONS), halfMasks('a'), halfMasks('b')];
