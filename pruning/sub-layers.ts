@@ -44,8 +44,11 @@ export function keptScales(masks: Masks, place: SubLayerPlace, size: number): Fl
     place.subLayer === 'ffn' ? [masks.neuronScales, masks.neurons] : [masks.headScales, masks.heads];
   const kept = keptVariables(masks, place);
   const repeated = new Float32Array(kept.length * size);
-  kept.forEach((index, i) => {
-    repeated.fill(scales[place.layer * perLayer + index], i * size, (i + 1) * size);
-  });
+  // A plain loop: `fill` for each neuron takes ten times as long.
+  let at = 0;
+  for (const index of kept) {
+    const scale = scales[place.layer * perLayer + index];
+    for (const end = at + size; at < end; at++) repeated[at] = scale;
+  }
   return repeated;
 }

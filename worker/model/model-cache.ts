@@ -175,11 +175,19 @@ function placeOf({ layer, subLayer, part }: PatchPlace): string {
   return `${layer} ${subLayer} ${part}`;
 }
 
+// Those of a task never change.
+const keysOfMasks = new WeakMap<Masks, string>();
+
 /** Name of masks and scales by content. */
 export function masksKey(masks: Masks): string {
-  const hash = createHash('sha256');
-  for (const part of [masks.headMask, masks.neuronMask, masks.headScales, masks.neuronScales]) {
-    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  let key = keysOfMasks.get(masks);
+  if (key === undefined) {
+    const hash = createHash('sha256');
+    for (const part of [masks.headMask, masks.neuronMask, masks.headScales, masks.neuronScales]) {
+      hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+    }
+    key = hash.digest('hex');
+    keysOfMasks.set(masks, key);
   }
-  return hash.digest('hex');
+  return key;
 }
