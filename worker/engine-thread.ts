@@ -89,8 +89,7 @@ async function answer(runner: RequestRunner, context: TaskContext, message: ToEn
 async function computed(runner: RequestRunner, context: TaskContext, message: ToEngine): Promise<NamedTensor[]> {
   if (message.kind === 'task') {
     const { run, request, paths } = message;
-    // Copied: the task goes on with them.
-    return runner.run(request, paths, (tensors) => tell({ kind: 'part', run, tensors }));
+    return runner.run(request, paths, (tensors) => tell({ kind: 'part', run, tensors }, tensors));
   }
   if (message.kind === 'load') await context.models.dense(message.model);
   else await warmUp(context, message.part, message.sizes);

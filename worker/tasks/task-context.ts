@@ -19,7 +19,7 @@ export interface TaskContext {
   checkCancelled(): void;
 }
 
-/** Takes tensors of a result whose task goes on with them. */
+/** Takes tensors of a result whose task goes on: they are the callee's. */
 export type OnPart = (tensors: readonly NamedTensor[]) => void;
 
 /** Neighbouring shards, end excluded. */
