@@ -99,6 +99,7 @@ async function joinFleet(
     get workerTimes() {
       return tasks.workerTimes;
     },
+    bring: (blobs) => tasks.bring(blobs),
     runTasks: (specs, options) => tasks.runTasks(specs, options),
     async close() {
       job.signal.removeEventListener('abort', abort);

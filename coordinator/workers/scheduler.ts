@@ -4,6 +4,7 @@
 // This file is what jobs and workers see of it, and puts the parts together: homes.ts says which workers a job has, turns.ts
 // which task is next where, attempts.ts what becomes of a try, trust.ts which workers are left alone for a while, and
 // stragglers.ts what runs a second time (docs/adr/0014-fleet-scheduling.md).
+import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
 import { Attempts } from './attempts.ts';
@@ -18,7 +19,7 @@ import { type JobToSchedule, ScheduledJob } from './scheduled-job.ts';
 import { ScheduledJobs } from './scheduled-jobs.ts';
 import { Stragglers } from './stragglers.ts';
 import { type RunOptions, type Task, TaskRun } from './task-run.ts';
-import type { TaskResult, TaskSpec } from './task-spec.ts';
+import { sentWith, type TaskResult, type TaskSpec } from './task-spec.ts';
 import { Timers } from './timers.ts';
 import { Trust } from './trust.ts';
 import { FoldCost } from './tuning-spread.ts';
@@ -45,6 +46,8 @@ export interface JobTasks {
   readonly tuningSpread: number;
   /** What each worker has done of it so far. */
   readonly workerTimes: readonly WorkerTime[];
+  /** Begins to send to its home what the next tasks will name, while others run. What cannot be brought now comes with them. */
+  bring(blobs: readonly BlobSource[]): void;
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
   /** Fails what still runs, and gives the home back. */
   leave(reason?: EspalierError): void;
@@ -137,6 +140,9 @@ export class Scheduler {
       get workerTimes() {
         return joined.times.all;
       },
+      bring(blobs) {
+        for (const { worker } of joined.home) worker.uploader.ensure(sentWith(blobs)).catch(() => {});
+      },
       runTasks: (tasks, options) => this.#run(joined, tasks, options),
       leave: (reason = new EspalierError('cancelled', 'the job has left the workers')) => this.#leave(joined, reason),
     };
@@ -152,6 +158,11 @@ export class Scheduler {
    * source is exhausted, "cancelled" when the signal aborts. */
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]> {
     return this.#onlyJob.runTasks(tasks, options);
+  }
+
+  /** See `JobTasks.bring`, of the one job of this scheduler. */
+  bring(blobs: readonly BlobSource[]): void {
+    this.#onlyJob.bring(blobs);
   }
 
   /** Of the one job of this scheduler. */

@@ -74,10 +74,15 @@ function limitsOf({ mostTensors }: TaskSpec): TensorLimits | null {
   return mostTensors === undefined ? null : { ...DEFAULT_TENSOR_LIMITS, maxTensors: mostTensors };
 }
 
+/** Those that a worker does not get from the store. */
+export function sentWith(blobs: readonly BlobSource[]): BlobSource[] {
+  return blobs.filter(({ origin }) => origin !== 'store');
+}
+
 /** Sends the task once and reads its result. @throws EspalierError. */
 export async function tryTask(worker: PooledWorker, task: TaskSpec, options: TryOptions): Promise<TaskResult> {
   const { deadlineMs, signal } = options;
-  const toSend = task.blobs.filter(({ origin }) => origin !== 'store');
+  const toSend = sentWith(task.blobs);
   if (toSend.length > 0) await worker.uploader.ensure(toSend, signal);
   signal.throwIfAborted();
   options.onSent?.();

@@ -1,4 +1,5 @@
 // The workers of a job, from settings to an object that runs tasks: forked here, or running elsewhere, or both.
+import type { BlobSource } from '../../shared/blobs/blob-source.ts';
 import type { EspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import type { DeviceClass } from '../../shared/rpc/protocol.ts';
@@ -35,6 +36,8 @@ export interface Workers {
   readonly memoryBytes: number;
   /** What each worker has done of the job in this run; left out: not counted. */
   readonly workerTimes?: readonly WorkerTime[];
+  /** See `JobTasks.bring`; left out: blobs come with the tasks that name them. */
+  bring?(blobs: readonly BlobSource[]): void;
   /** See `Scheduler.runTasks`. */
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
   /** Ends connections and the local workers. */
@@ -87,6 +90,7 @@ async function open(options: OpenWorkersOptions, releases: Releases): Promise<Wo
     get workerTimes() {
       return scheduler.workerTimes;
     },
+    bring: (blobs) => scheduler.bring(blobs),
     runTasks: (tasks, run) => scheduler.runTasks(tasks, run),
     close: () => releases.run(),
   };

@@ -22,6 +22,16 @@ import { checkDigest } from './digest.ts';
 const LINK_SUFFIX = '.link';
 /** Beyond that many, files are read once more. */
 const MOST_CHECKED = 10_000;
+/** A use that is as young as this is not noted again: tasks that follow each other name the same blobs, dozens each. */
+const SAME_USE_MS = 10_000;
+
+/** A file as it was when its use was noted. */
+interface NotedUse {
+  readonly ino: bigint;
+  /** Of a linked file its record, which is checked by then. */
+  readonly linked: string | null;
+  readonly atMs: number;
+}
 
 export class BlobStore {
   readonly #dir: string;
@@ -29,6 +39,7 @@ export class BlobStore {
   readonly #pins = new Map<string, number>();
   /** Files whose content this process knows to be right, by their inodes: another process may have put another there. */
   readonly #checked = new Map<string, bigint>();
+  readonly #used = new Map<string, NotedUse>();
   #bytesAtScan = 0;
   #bytesSinceScan = 0;
   /** Of blobs that are being written. */
@@ -86,13 +97,17 @@ export class BlobStore {
     const file = this.path(digest);
     const found = await statOrNull(file);
     if (found === null) return false;
+    const isSize = sizeBytes === undefined || found.size === BigInt(sizeBytes);
+    if (isSize && isNoted(this.#used.get(digest), found)) return true;
     const linked = await readFile(file + LINK_SUFFIX, 'utf8').catch(() => null);
     const changed = linked !== null && linked !== linkRecord(found);
-    if (changed || (sizeBytes !== undefined && found.size !== BigInt(sizeBytes))) {
+    if (changed || !isSize) {
       await this.#remove(file);
       return false;
     }
     const now = new Date();
+    if (this.#used.size >= MOST_CHECKED) this.#used.clear();
+    this.#used.set(digest, { ino: found.ino, linked, atMs: now.getTime() });
     // Only gone if another process evicts it at this moment.
     await utimes(linked === null ? file : file + LINK_SUFFIX, now, now).catch(() => {});
     return true;
@@ -251,6 +266,11 @@ export class BlobStore {
     this.#bytesAtScan = await evictOldest(this.#sha256Dir, this.#limitBytes - this.#incomingBytes, isPinned);
     this.#bytesSinceScan = 0;
   }
+}
+
+function isNoted(use: NotedUse | undefined, found: { ino: bigint; size: bigint; mtimeNs: bigint }): boolean {
+  if (use === undefined || use.ino !== found.ino || Date.now() - use.atMs >= SAME_USE_MS) return false;
+  return use.linked === null || use.linked === linkRecord(found);
 }
 
 function linkRecord({ size, mtimeNs }: { size: bigint; mtimeNs: bigint }): string {

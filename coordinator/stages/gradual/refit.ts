@@ -125,6 +125,7 @@ async function patchOf(
   if (isUnchanged(reports)) return { patch: null, reports };
   const [weight, bias] = (['weight', 'bias'] as const).map((field) => joined(solved.map((own) => own[field])));
   const source = await scratchBlob(context, patchToTensors({ part, kept, weight, bias }));
+  context.workers.bring?.([source]);
   return { patch: { layer, subLayer, part, source }, reports };
 }
 

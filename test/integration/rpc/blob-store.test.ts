@@ -85,6 +85,20 @@ test('beyond the limit the least recently used blob goes, pinned ones stay', asy
   assert.equal(await store.has(first), false);
 });
 
+test('a use is noted once for tasks that follow each other, by each process', async () => {
+  const [store, other] = [await open(), await open()];
+  const digest = await put(store, 1);
+  assert.equal(await store.has(digest, 400), true);
+  await age(store.path(digest), 100);
+  const { mtimeMs } = await stat(store.path(digest));
+  assert.equal(await store.has(digest, 400), true);
+  assert.equal((await stat(store.path(digest))).mtimeMs, mtimeMs);
+  assert.equal(await other.has(digest), true);
+  assert.ok((await stat(store.path(digest))).mtimeMs > mtimeMs);
+  assert.equal(await store.has(digest, 399), false, 'of another size it is none');
+  assert.equal(await store.has(digest, 400), false);
+});
+
 test('a smaller limit takes effect when the folder is opened', async () => {
   const digest = await put(await open(1_000), 1);
   const smaller = await open(300);

@@ -76,6 +76,30 @@ test('each task is sent once when nothing fails', async () => {
   );
 });
 
+test('what is brought ahead is there before a task names it; what cannot be comes with the task', async () => {
+  const workers = [await fakeWorker(), await fakeWorker()];
+  const { scheduler } = await schedulerFor(workers.map(({ address }) => address));
+  const [ahead, broken] = [1, 2].map((fill) => blobOfBytes(Buffer.alloc(1000, fill)));
+  let isReadable = false;
+  const late = {
+    ...broken,
+    open: () => {
+      if (!isReadable) throw new EspalierError('disk_full', 'not yet');
+      return broken.open();
+    },
+  };
+  const elsewhere = { ...blobOfBytes(Buffer.alloc(10, 3)), origin: 'store' as const };
+  scheduler.bring([ahead, late, elsewhere]);
+  await until('both have it', async () => {
+    const missing = await Promise.all(workers.map(({ blobs }) => blobs.missing([ahead.digest])));
+    return missing.flat().length === 0;
+  });
+  isReadable = true;
+  await scheduler.runTasks(shardTasks(4, () => ({ blobs: [ahead, late] })));
+  for (const { blobs } of workers)
+    assert.deepEqual(await blobs.missing([ahead.digest, late.digest, elsewhere.digest]), [elsewhere.digest]);
+});
+
 test('a key stays with its worker, and keys are spread evenly', async () => {
   const workers = [await fakeWorker({ run: slowly }), await fakeWorker({ run: slowly })];
   const { scheduler } = await schedulerFor(workers.map(({ address }) => address));
