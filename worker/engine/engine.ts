@@ -37,6 +37,7 @@ export class Engine {
   private readonly attributesOfLists = new WeakMap<readonly OpAttribute[], OpAttribute[]>();
   private readonly constants = new Map<string, DeviceTensor>();
   private readonly live = new Set<number>();
+  private readonly jobs: (() => void)[] = [];
   /** Ids that no scope releases. */
   private readonly kept = new Set<number>();
 
@@ -204,7 +205,13 @@ export class Engine {
     return outputs;
   }
 
+  /** Has the host do something when it next waits for the device, which goes on with what was issued meanwhile. */
+  whileWaiting(job: () => void): void {
+    this.jobs.push(job);
+  }
+
   private download(tensor: DeviceTensor) {
+    for (const job of this.jobs.splice(0)) job();
     try {
       return this.binding.tensorDataSync(tensor.id);
     } catch (cause) {

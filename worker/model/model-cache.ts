@@ -5,6 +5,7 @@ import { keptRows, type PatchPlace } from '../../pruning/patch.ts';
 import type { Ops } from '../engine/ops.ts';
 import { copyPatch, cutPatches, type DevicePatch, disposePatch, uploadPatch } from './device-patch.ts';
 import { disposePruned, disposeWeights, type EncoderWeights, loadWeights, pruneWeights } from './encoder-weights.ts';
+import { FittedNames } from './fitted-names.ts';
 import { type LocalModel, type ModelSource, openLocalModel } from './local-model.ts';
 import { disposeProjection, type PatchedProjection, withProjections } from './patched-weights.ts';
 import type { Student } from './student.ts';
@@ -15,19 +16,20 @@ interface Entry {
   /** Pruned forms of it by the digest of their masks, oldest first. */
   readonly pruned: Map<string, PrunedEntry>;
   /** Of each sub-layer's projections, the patch that was asked for last, whatever the masks. */
-  readonly patches: Map<string, { readonly digest: string; readonly patch: DevicePatch }>;
+  readonly patches: Map<string, { readonly name: string; readonly patch: DevicePatch }>;
 }
 
 interface PrunedEntry {
   readonly weights: EncoderWeights;
   /** Of each sub-layer's projections, what their last patch left under these masks. */
-  readonly patched: Map<string, { readonly digest: string; readonly projection: PatchedProjection }>;
+  readonly patched: Map<string, { readonly name: string; readonly projection: PatchedProjection }>;
 }
 
 const MOST_MODELS = 2;
 const MOST_PRUNED = 4;
 
 export class ModelCache {
+  readonly fitted = new FittedNames();
   private readonly ops: Ops;
   private readonly checkCancelled: () => void;
   private readonly open: (model: LocalModel, name: string) => Promise<ModelSource>;
@@ -66,7 +68,7 @@ export class ModelCache {
   async student(model: LocalModel, masks: Masks, patches: Student['patches']): Promise<EncoderWeights> {
     const entry = await this.entry(model);
     const { weights, patched } = this.prunedOf(entry, masks);
-    const missing = patches.filter((source) => patched.get(placeOf(source))?.digest !== source.digest);
+    const missing = patches.filter((source) => patched.get(placeOf(source))?.name !== source.name);
     const found: DevicePatch[] = [];
     for (const source of missing) found.push(await this.patch(entry, source, masks));
     const { engine } = this.ops;
@@ -75,7 +77,7 @@ export class ModelCache {
       const place = placeOf(source);
       const before = patched.get(place);
       if (before !== undefined) disposeProjection(engine, before.projection);
-      patched.set(place, { digest: source.digest, projection: cut[i] });
+      patched.set(place, { name: source.name, projection: cut[i] });
     });
     return withProjections(
       weights,
@@ -126,9 +128,9 @@ export class ModelCache {
     masks: Masks,
   ): Promise<DevicePatch> {
     const place = placeOf(source);
-    const { digest } = source;
+    const { name } = source;
     const before = patches.get(place);
-    if (before?.digest === digest) return before.patch;
+    if (before?.name === name) return before.patch;
     const { engine } = this.ops;
     let patch: DevicePatch;
     if ('fitted' in source) patch = engine.scope(() => copyPatch(this.ops, source.fitted));
@@ -140,7 +142,7 @@ export class ModelCache {
       patch = engine.scope(() => uploadPatch(engine, stored, weights.config));
     }
     if (before !== undefined) disposePatch(engine, before.patch);
-    patches.set(place, { digest, patch });
+    patches.set(place, { name, patch });
     return patch;
   }
 

@@ -6,7 +6,8 @@ import type { DevicePatch } from './device-patch.ts';
 
 /** A patch by its content. */
 export interface PatchName extends PatchPlace {
-  readonly digest: string;
+  /** Its digest, or its own where it was fitted here (FittedNames). */
+  readonly name: string;
 }
 
 /** One that is read when it is needed: most are on the device already. */

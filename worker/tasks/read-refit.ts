@@ -1,17 +1,17 @@
 // Requests of refits, with everything that a peer can choose checked.
-import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { Plan } from '../../dataset/plan.ts';
 import { parseRefitSettings } from '../../pruning/refit.ts';
 import type { RefitPart } from '../../pruning/refit-part.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { BlobRef__Output } from '../../shared/rpc/generated/espalier/v1/BlobRef.ts';
+import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/MaskSet.ts';
 import type { NextRefit__Output } from '../../shared/rpc/generated/espalier/v1/NextRefit.ts';
 import type { RefitEquationsTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitEquationsTask.ts';
 import type { RefitTask__Output } from '../../shared/rpc/generated/espalier/v1/RefitTask.ts';
 import type { TokenWeights__Output } from '../../shared/rpc/generated/espalier/v1/TokenWeights.ts';
 import type { LocalModel } from '../model/local-model.ts';
+import type { StoredStudent } from '../model/student.ts';
 import type { TokenWeightsInput } from '../refit/token-weights.ts';
-import { readStudent } from './read-student.ts';
 import type { RefitInput } from './refit.ts';
 import type { RefitEquationsInput, RefitTaskInput } from './refit-equations.ts';
 import type { NextRefit } from './refits.ts';
@@ -24,7 +24,7 @@ const INPUT_PARTS: readonly RefitPart[] = ['input', 'query', 'key_value'];
 /** What a runner keeps of earlier requests. */
 export interface ReadSources {
   plan(ref: BlobRef__Output | null, paths: BlobPaths): Promise<Plan>;
-  config(local: LocalModel): Promise<ModelConfig>;
+  student(local: LocalModel, set: MaskSet__Output, paths: BlobPaths): Promise<StoredStudent>;
 }
 
 /** @throws EspalierError "protocol". */
@@ -79,7 +79,7 @@ async function readPlace(
     model: local,
     plan: await sources.plan(task.plan, paths),
     planDigest: given(task.plan, 'plan').digest,
-    student: readStudent(await sources.config(local), given(task.student, 'student'), paths),
+    student: await sources.student(local, given(task.student, 'student'), paths),
     layer: task.layer,
     subLayer: subLayer(task.subLayer),
     part: refitPart(task.part),

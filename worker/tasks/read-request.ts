@@ -47,7 +47,7 @@ export class RequestRunner {
   private readonly plans = new Map<string, Plan>();
   private readonly sources: ReadSources = {
     plan: (ref, paths) => this.plan(ref, paths),
-    config: async (local) => (await this.models.dense(local)).config,
+    student: (local, set, paths) => this.student(local, set, paths),
   };
 
   constructor(context: TaskContext) {
@@ -232,7 +232,7 @@ export class RequestRunner {
   }
 
   private async student(local: LocalModel, set: MaskSet__Output, paths: BlobPaths): Promise<StoredStudent> {
-    return readStudent((await this.models.dense(local)).config, set, paths);
+    return readStudent((await this.models.dense(local)).config, set, paths, this.models.fitted);
   }
 }
 

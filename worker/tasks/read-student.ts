@@ -8,15 +8,21 @@ import type { MaskSet__Output } from '../../shared/rpc/generated/espalier/v1/Mas
 import type { Patch__Output } from '../../shared/rpc/generated/espalier/v1/Patch.ts';
 import { decodeSafetensors } from '../../shared/safetensors.ts';
 import { viewAs } from '../../shared/tensor.ts';
+import type { FittedNames } from '../model/fitted-names.ts';
 import type { PatchSource, StoredStudent } from '../model/student.ts';
 import { type BlobPaths, given, pathOf, subLayer } from './request-fields.ts';
 
 /** A student of the model. Its patches are read when they are asked for, and checked then.
  * @throws EspalierError "protocol" for a model that is pruned already, masks or scales of another form, a patch of a sub-layer
  * that the model lacks, or of projections that have one already. */
-export function readStudent(config: ModelConfig, set: MaskSet__Output, paths: BlobPaths): StoredStudent {
+export function readStudent(
+  config: ModelConfig,
+  set: MaskSet__Output,
+  paths: BlobPaths,
+  fitted: FittedNames,
+): StoredStudent {
   const masks = masksOf(config, set);
-  const patches = set.patches.map((patch) => patchSource(config, patch, paths));
+  const patches = set.patches.map((patch) => patchSource(config, patch, paths, fitted));
   const places = new Set<string>();
   for (const patch of patches) {
     const name = patchName(patch);
@@ -55,7 +61,7 @@ function masksOf(config: ModelConfig, set: MaskSet__Output): Masks {
   };
 }
 
-function patchSource(config: ModelConfig, patch: Patch__Output, paths: BlobPaths): PatchSource {
+function patchSource(config: ModelConfig, patch: Patch__Output, paths: BlobPaths, fitted: FittedNames): PatchSource {
   const { layers } = config;
   if (!(patch.layer < layers))
     throw new EspalierError('protocol', `layer of a patch: got ${patch.layer}, expected 0 to ${layers - 1}`);
@@ -65,7 +71,7 @@ function patchSource(config: ModelConfig, patch: Patch__Output, paths: BlobPaths
   const path = pathOf(digest, paths);
   return {
     ...at,
-    digest,
+    name: fitted.of(digest),
     load: async () => patchFromTensors(decodeSafetensors(await readFile(path), patchName(at)).tensors, at, sizes),
   };
 }

@@ -24,22 +24,37 @@ export async function runRefits(
 ): Promise<NamedTensor[]> {
   const { engine, models } = context;
   const solved: SolvedRefit[] = [];
+  // What was solved is hashed and told while the device goes on with it.
+  const untold: (() => void)[] = [];
+  const tell = () => {
+    for (const own of untold.splice(0)) own();
+  };
   try {
     let input = first;
     for (let at = 0; ; at++) {
       const own = await solveRefit(context, input);
       solved.push(own);
-      const student = withFitted(input, own);
       const tensors = numbered(own.tensors, at);
+      const patch = fittedPatch(input, own);
       if (at === next.length) {
+        // The next task asks for it.
+        const student =
+          patch === null ? input.student : withPatch(input.student, { ...patch, name: digestOf(patch, own) });
         await models.student(input.model, withoutScales(student.masks), student.patches);
         return tensors;
       }
-      onPart(tensors);
+      const name = models.fitted.next();
+      const student = patch === null ? input.student : withPatch(input.student, { ...patch, name });
+      untold.push(() => {
+        if (patch !== null) models.fitted.known(name, digestOf(patch, own));
+        onPart(tensors);
+      });
+      engine.whileWaiting(tell);
       const { mean, ...place } = next[at];
       input = { ...input, ...place, student, weights: input.weights && { ...input.weights, mean } };
     }
   } finally {
+    tell();
     for (const own of solved) releaseStored(engine, own);
   }
 }
@@ -48,19 +63,26 @@ function numbered(tensors: readonly NamedTensor[], at: number): NamedTensor[] {
   return tensors.map((tensor) => (at === 0 ? tensor : { ...tensor, name: `${at}.${tensor.name}` }));
 }
 
-/** The student with the patch that a coordinator makes of what was solved, by the same name. */
-function withFitted(
+/** What was solved, as a patch; null where the student stays as it is, and where it is a part of one. */
+function fittedPatch(
   { student, layer, subLayer, part }: RefitInput,
-  { tensors, stored, isChanged }: SolvedRefit,
-): Student {
-  // A system of queries alone, or of keys and values, is no whole patch.
-  if (!isChanged || (part !== 'output' && part !== 'input')) return student;
+  { stored, isChanged }: SolvedRefit,
+): Omit<FittedPatch, 'name'> | null {
+  // Queries alone, or keys and values.
+  if (!isChanged || (part !== 'output' && part !== 'input')) return null;
   const place: PatchPlace = { layer, subLayer, part };
-  const kept = keptVariables(student.masks, place);
-  const values = (field: string) => tensors.find(({ name }) => name === field)!.data as Float32Array;
-  const blob = patchToTensors({ part, kept, weight: values('weight'), bias: values('bias') });
-  const { digest } = blobOfParts(safetensorsParts(blob));
-  const patch: FittedPatch = { ...place, digest, fitted: { ...place, kept, ...stored } };
-  const others = student.patches.filter((other) => patchName(other) !== patchName(place));
+  return { ...place, fitted: { ...place, kept: keptVariables(student.masks, place), ...stored } };
+}
+
+/** Of the patch that a coordinator makes of what was solved. */
+function digestOf({ part, fitted: { kept } }: Omit<FittedPatch, 'name'>, { tensors }: SolvedRefit): string {
+  const [weight, bias] = ['weight', 'bias'].map(
+    (field) => tensors.find(({ name }) => name === field)!.data as Float32Array,
+  );
+  return blobOfParts(safetensorsParts(patchToTensors({ part, kept, weight, bias }))).digest;
+}
+
+function withPatch(student: Student, patch: FittedPatch): Student {
+  const others = student.patches.filter((other) => patchName(other) !== patchName(patch));
   return { ...student, patches: [...others, patch] };
 }

@@ -41,7 +41,7 @@ export class KeptSums {
 
 /** Name of all that the sums of a sub-layer depend on but shards and weights of positions: also of what comes after it. */
 export function sumsKey({ key, masks, patches }: StatesPair, step: number): string {
-  const names = patches.map(({ layer, subLayer, part, digest }) => `${layer}.${subLayer}.${part}:${digest}`);
+  const names = patches.map(({ layer, subLayer, part, name }) => `${layer}.${subLayer}.${part}:${name}`);
   return createHash('sha256')
     .update([key, masksKey(masks), step, ...names].join())
     .digest('hex');

@@ -29,19 +29,19 @@ export function withoutScales(masks: Masks): Masks {
 /** Content of the patch of a sub-layer's input projections, on which its features depend; null: they are the model's own. */
 export function inputPatch(patches: readonly PatchName[], step: number): string | null {
   const own = patches.find(({ layer, subLayer, part }) => part === 'input' && stepOf(layer, subLayer) === step);
-  return own?.digest ?? null;
+  return own?.name ?? null;
 }
 
 /** Name of everything that the hidden states before sub-layer `step` depend on: masks, and the scales and patches before it. */
 export function prefixKey(masks: Masks, step: number, patches: readonly PatchName[] = []): string {
   const key = masksKey(withoutScales(masks) === masks ? masks : scaledBefore(masks, step));
   const before = patches
-    .map(({ layer, subLayer, part, digest }) => ({ at: stepOf(layer, subLayer), part, digest }))
+    .map(({ layer, subLayer, part, name }) => ({ at: stepOf(layer, subLayer), part, name }))
     .filter(({ at }) => at < step)
     .sort((a, b) => a.at - b.at || Number(a.part === 'output') - Number(b.part === 'output'));
   if (before.length === 0) return key;
   return createHash('sha256')
-    .update([key, ...before.map(({ at, part, digest }) => `${at}${part}:${digest}`)].join())
+    .update([key, ...before.map(({ at, part, name }) => `${at}${part}:${name}`)].join())
     .digest('hex');
 }
 

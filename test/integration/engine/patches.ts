@@ -38,11 +38,11 @@ export function randomPatch(
 /** The patch as a task is told of it, and how often it was read. */
 export function patchSource(patch: Patch): PatchSource & { reads: number } {
   const { layer, subLayer, part } = patch;
-  const digest = createHash('sha256')
+  const name = createHash('sha256')
     .update(encodeSafetensors(patchToTensors(patch)))
     .digest('hex');
   const source = {
-    ...{ layer, subLayer, part, digest, reads: 0 },
+    ...{ layer, subLayer, part, name, reads: 0 },
     load: async () => {
       source.reads += 1;
       return patch;

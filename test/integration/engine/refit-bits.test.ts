@@ -177,7 +177,7 @@ for (const head of ['SequenceClassification', 'QuestionAnswering'] as const) {
       const named = own.map((patch) => {
         const { digest } = blobOfParts(safetensorsParts(patchToTensors(patch)));
         const isOwn = !patches.includes(patch);
-        return isOwn ? { ...patch, digest, load } : patchSource(patch);
+        return isOwn ? { ...patch, name: context.models.fitted.of(digest), load } : patchSource(patch);
       });
       for (const masks of [withoutScales(MASKS), halfOf(MASKS)]) {
         const found = valuesOf(context, await context.models.student(tiny.model, masks, named));
@@ -318,7 +318,10 @@ test('what was refitted on a device that fills up columns stays there with the b
     const kept = keptVariables(MASKS, { layer, subLayer });
     return { layer, subLayer, part: part as PatchPart, kept, weight: values('weight'), bias: values('bias') };
   });
-  const sources = own.map(patchSource);
+  const sources = own.map((patch) => {
+    const source = patchSource(patch);
+    return Object.assign(source, { name: context.models.fitted.of(source.name) });
+  });
   const { context: other } = gpuBranches();
   for (const masks of [withoutScales(MASKS), halfOf(MASKS)]) {
     const found = await context.models.student(tiny.model, masks, sources);

@@ -4,12 +4,16 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { patchToTensors } from '../../../pruning/patch.ts';
 import { refitSumsFromTensors, refitSumsToTensors } from '../../../pruning/refit-equations.ts';
+import { keptVariables } from '../../../pruning/sub-layers.ts';
 import type { RunRequest } from '../../../shared/rpc/protocol.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
+import type { NamedTensor } from '../../../shared/tensor.ts';
+import { Forward } from '../../../worker/model/forward.ts';
+import type { OnPart } from '../../../worker/tasks/task-context.ts';
 import { randomPatch } from './patches.ts';
 import { gradientsBlob, STEPS } from './refit-cases.ts';
 import { Desk, maskSet, planOf } from './request-desk.ts';
-import { assertSameBits, byName } from './results.ts';
+import { assertSameBits, byName, tensorOf } from './results.ts';
 import { HEADS, halfMasks, keeping, LAYERS, maskValues, NEURONS } from './tiny-model.ts';
 
 type TokenWeights = NonNullable<RunRequest['refit']>['weights'];
@@ -240,4 +244,39 @@ test('several refits: answered as they are found; parts that are half a patch, s
       code: 'protocol',
       message: text,
     });
+});
+
+test('what several refits have fitted is not read by the tasks that name it', async (t) => {
+  const [desk, other] = [await Desk.open(t, 'SequenceClassification'), await Desk.open(t, 'SequenceClassification')];
+  const masks = halfMasks('student');
+  const places = [
+    { layer: 0, subLayer: 'ffn', part: 'input' },
+    { layer: 0, subLayer: 'ffn', part: '' },
+    { layer: 1, subLayer: 'attention', part: 'input' },
+  ] as const;
+  const [first, ...next] = places;
+  const tensors: NamedTensor[] = [];
+  const told: OnPart = (part) => void tensors.push(...part);
+  const request = desk.refit({ ...first, next: next.map((place) => ({ ...place, mean: 0 })) });
+  tensors.push(...(await desk.run(request, undefined, told)));
+  const patches = [];
+  for (const [at, { layer, subLayer, part }] of places.entries()) {
+    const [weight, bias] = ['weight', 'bias'].map(
+      (field) => tensorOf(tensors, at === 0 ? field : `${at}.${field}`).data as Float32Array,
+    );
+    const kept = keptVariables(masks, { layer, subLayer });
+    const bytes = encodeSafetensors(patchToTensors({ part: part === '' ? 'output' : part, kept, weight, bias }));
+    patches.push({ layer, subLayer, part, blob: await desk.put(bytes) });
+    await other.put(bytes);
+  }
+  const student = { ...maskSet(masks), patches };
+  const expected = await other.run(other.evaluate({ student }));
+  for (const { blob } of patches) desk.lose(blob);
+  assertSameBits(await desk.run(desk.evaluate({ student })), expected, 'evaluate');
+  const last = { layer: 2, subLayer: 'ffn', part: '', student };
+  // Nor are hidden states made again that it has led to.
+  const embedded = t.mock.method(Forward.prototype, 'embed');
+  const found = await desk.run(desk.refit(last));
+  assert.equal(embedded.mock.callCount(), 0);
+  assertSameBits(found, await other.run(other.refit(last)), 'refit');
 });

@@ -79,6 +79,11 @@ export class Desk {
     return { digest, sizeBytes: bytes.length };
   }
 
+  /** Who reads the blob from now on fails. */
+  lose({ digest }: BlobRef): void {
+    this.paths[digest] = path.join(this.folder, 'lost');
+  }
+
   get model(): NonNullable<Fisher['model']> {
     const { configJson, weights } = this.tiny.model;
     for (const weight of weights) this.paths[weight.digest] = weight.path;

@@ -48,14 +48,14 @@ test('the key before a step changes with every scale before it, and with none of
 test('the key before a step changes with every patch before it, in any order, and with none of it or after it', () => {
   const patches = Array.from({ length: 2 * STEPS }, (_, i) => {
     const part = i % 2 === 0 ? ('input' as const) : ('output' as const);
-    return { ...subLayerOf(Math.floor(i / 2)), part, digest: `digest ${i}` };
+    return { ...subLayerOf(Math.floor(i / 2)), part, name: `digest ${i}` };
   });
   for (const [at, { layer, subLayer }] of patches.entries())
     for (let step = 0; step < STEPS; step++) {
       const changed = stepOf(layer, subLayer);
       const own = prefixKey(MASKS, step, patches);
       assert.equal(prefixKey(MASKS, step, patches.toReversed()), own);
-      const other = prefixKey(MASKS, step, patches.with(at, { ...patches[at], digest: 'another' }));
+      const other = prefixKey(MASKS, step, patches.with(at, { ...patches[at], name: 'another' }));
       assert.equal(other === own, changed >= step, `patch ${at}, key before step ${step}`);
       const less = prefixKey(MASKS, step, patches.toSpliced(at, 1));
       assert.equal(less === own, changed >= step, `without patch ${at}, key before step ${step}`);
@@ -64,8 +64,8 @@ test('the key before a step changes with every patch before it, in any order, an
   // A sub-layer's inputs and its output are not taken for each other.
   const [input, output] = patches;
   const swapped = [
-    { ...input, digest: output.digest },
-    { ...output, digest: input.digest },
+    { ...input, name: output.name },
+    { ...output, name: input.name },
   ];
   assert.notEqual(prefixKey(MASKS, 1, swapped), prefixKey(MASKS, 1, [input, output]));
 });
