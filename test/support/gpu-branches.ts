@@ -11,10 +11,14 @@ import { testBinding } from './engine.ts';
 
 const STATE_BYTES = 1e9;
 
-/** @returns a context, how many operations it has issued, and the names of all. */
-export function gpuBranches(): { context: TaskContext; counts: { operations: number }; names: Set<string> } {
+/** @returns a context, how many operations and uploads it has issued, and the names of all operations. */
+export function gpuBranches(): {
+  context: TaskContext;
+  counts: { operations: number; uploads: number };
+  names: Set<string>;
+} {
   const real = testBinding();
-  const counts = { operations: 0 };
+  const counts = { operations: 0, uploads: 0 };
   const names = new Set<string>();
   const binding = bindingWith(real, {
     isUsingGpuDevice: () => true,
@@ -22,6 +26,10 @@ export function gpuBranches(): { context: TaskContext; counts: { operations: num
       counts.operations += 1;
       names.add(args[0]);
       return real.executeOp(...args);
+    },
+    createTensor(...args) {
+      counts.uploads += 1;
+      return real.createTensor(...args);
     },
   });
   const engine = new Engine(binding);

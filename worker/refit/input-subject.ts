@@ -65,7 +65,7 @@ export function inputSubject(
   const observe = (stretch: StretchPositions) => observeInputs(context, stretch, isFirst);
   const sum = (both: Observations) => sumInputs(ops, both, rows, () => context.checkCancelled());
   return {
-    sums: (range) => sumsOverShards(context, positions, range, observe, sum),
+    sums: (range, roots) => sumsOverShards(context, positions, { range, roots }, observe, sum),
     toTensors: (sums) => inputSumsToTensors(downloadInputSums(ops, sums, hiddenSize)),
     fromTensors: (tensors) => uploadInputSums(ops, inputSumsFromTensors(tensors, hiddenSize), rows),
     current: () => projectionOf(ops, keptInputs(own), columns),

@@ -29,7 +29,7 @@ export function outputSubject(context: TaskContext, positions: RefitPositions): 
   const observe = (stretch: StretchPositions) => observeOutputs(context, positions, stretch);
   const sum = (rows: Observations) => sumRows(context.forward, rows, form, () => context.checkCancelled());
   return {
-    sums: (range) => sumsOverShards(context, positions, range, observe, sum),
+    sums: (range, roots) => sumsOverShards(context, positions, { range, roots }, observe, sum),
     toTensors: (sums) => refitSumsToTensors(downloadRefitSums(ops, sums, form)),
     fromTensors: (tensors) => uploadRefitSums(ops, refitSumsFromTensors(tensors, hiddenSize), form),
     current() {

@@ -1,4 +1,5 @@
 // What a refit fits: the projections of one sub-layer that are one system, with all that tasks do with them.
+import { EspalierError } from '../../shared/errors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { DevicePatch } from '../model/device-patch.ts';
@@ -8,11 +9,12 @@ import { type Observations, shardSums } from '../tuning/shard-sums.ts';
 import type { StatesPair } from '../tuning/tuning-pair.ts';
 import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
 import type { CurrentProjection, RefitTerms } from './refit-algebra.ts';
-import { rootsOfStretch, type TokenWeights, uploadRoots } from './token-weights.ts';
+import { type DeviceRoots, rootsOfStretch } from './token-weights.ts';
 
 export interface RefitSubject {
-  /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them. */
-  sums(range: ShardRange): DeviceSums;
+  /** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them.
+   * @param roots of the weights of its positions; null: each counts 1. */
+  sums(range: ShardRange, roots: DeviceRoots | null): DeviceSums;
   /** Sums as the result of a refit-equations task. */
   toTensors(sums: DeviceSums): NamedTensor[];
   /** The inverse. Tensors belong to the scope that is open.
@@ -33,8 +35,6 @@ export type StoredProjection = Pick<DevicePatch, 'weight' | 'bias'>;
 export interface RefitPositions {
   readonly pair: StatesPair;
   readonly step: number;
-  /** Of all shards that are summed; null: every position counts 1. */
-  readonly weights: TokenWeights | null;
 }
 
 export interface StretchPositions {
@@ -45,20 +45,19 @@ export interface StretchPositions {
   readonly name: string;
 }
 
-/** Sums over a node of the plan's tree, folded in the tree's order. The caller releases them.
+/** Sums of `range`, as of RefitSubject.
  * @param observe as of `shardSums`. @param sum as there. */
 export function sumsOverShards(
   context: TaskContext,
-  { pair, step, weights }: RefitPositions,
-  range: ShardRange,
+  { pair, step }: RefitPositions,
+  { range, roots }: { readonly range: ShardRange; readonly roots: DeviceRoots | null },
   observe: (stretch: StretchPositions) => { observations: Observations; ahead: Ahead | null },
   sum: (observations: Observations) => DeviceSums,
 ): DeviceSums {
   const { engine, ops } = context;
   return foldShards(ops, range, (shard) =>
     engine.scope(() => {
-      // Once a shard: whoever uploads in the midst of a pass leaves a GPU idle.
-      const ofShard = weights && uploadRoots(engine, weights, shard);
+      const ofShard = roots && rootsOfShard(roots, shard);
       let first = 0;
       const observeNext = (state: StretchState) => {
         const { positions } = state.stretch;
@@ -70,6 +69,12 @@ export function sumsOverShards(
       return shardSums(context, { pair, step, shard }, observeNext, sum);
     }),
   );
+}
+
+function rootsOfShard(roots: DeviceRoots, shard: number): DeviceTensor {
+  const own = roots.get(shard);
+  if (own === undefined) throw new EspalierError('internal', `shard ${shard}: got no weights of its positions`);
+  return own;
 }
 
 /** True in the last layer of a sequence classifier, after which only first tokens are read. */

@@ -4,7 +4,7 @@ import type { Plan } from '../../dataset/plan.ts';
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
 import { readTensorSync } from '../../shared/safetensors.ts';
 import { viewAs } from '../../shared/tensor.ts';
-import type { DeviceTensor, Engine } from '../engine/engine.ts';
+import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import { type ShardRange, shardsOf } from '../tasks/task-context.ts';
 import { positionsOf } from '../tuning/stretch.ts';
@@ -19,45 +19,70 @@ export interface TokenWeightsInput {
   readonly mean: number;
 }
 
-/** What positions of one sub-layer are weighted by. */
-export interface TokenWeights {
-  readonly mean: number;
-  /** By the number of the shard, positions in the order of its micro-batches. */
-  readonly gradients: ReadonlyMap<number, Float32Array>;
+/** Square roots of the weights of one sub-layer's positions. */
+export interface WeightRoots {
+  /** Of all shards that are summed, one after the other; positions in the order of a shard's micro-batches. */
+  readonly values: Float32Array;
+  /** Ascending. */
+  readonly shards: readonly { readonly shard: number; readonly positions: number }[];
 }
 
-/** Reads the gradients of one sub-layer, blocking: from files that just came, in less time than it takes to ask for them otherwise.
- * @param summed ranges of shards that are summed. @param step of the sub-layer, of `steps`.
- * @throws EspalierError "protocol" unless the files hold the gradients of exactly these shards, and for a mean that is out of range. */
-export function readTokenWeights(
+/** The same on the device, [positions, 1] by the number of the shard. */
+export type DeviceRoots = ReadonlyMap<number, DeviceTensor>;
+
+export interface WeightsPlace {
+  readonly plan: Plan;
+  /** Ranges of shards that are summed. */
+  readonly summed: readonly ShardRange[];
+  /** Of the sub-layer, of `steps`. */
+  readonly step: number;
+  readonly steps: number;
+}
+
+/** Reads the weights of one sub-layer and checks all that a peer chose; blocking, since files that just came are read in less time than
+ * it takes to ask for them otherwise.
+ * @throws EspalierError "protocol" unless the files hold the gradients of exactly these shards, all of them finite and at
+ * least 0, and for a mean or a weight that is out of range. */
+export function readWeightRoots(
   { files, mean }: TokenWeightsInput,
-  { plan, summed, step, steps }: { plan: Plan; summed: readonly ShardRange[]; step: number; steps: number },
-): TokenWeights {
+  { plan, summed, step, steps }: WeightsPlace,
+): WeightRoots {
   if (!(mean > 0 && mean < Number.POSITIVE_INFINITY))
     throw new EspalierError('protocol', `mean of token gradients: got ${mean}, expected a positive number`);
   requireSameShards(plan, files, summed);
-  const gradients = new Map<number, Float32Array>();
-  for (const { shards, path } of files) {
-    const lengths = shardsOf(plan, shards).map(({ batches }) =>
-      batches.reduce((sum, batch) => sum + positionsOf(plan, batch), 0),
-    );
-    const positions = lengths.reduce((sum, length) => sum + length, 0);
-    const row = readRow(path, { row: step, rows: steps, length: positions });
-    let at = 0;
-    lengths.forEach((length, i) => {
-      gradients.set(shards.first + i, row.subarray(at, at + length));
-      at += length;
-    });
+  const own = files.toSorted((a, b) => a.shards.first - b.shards.first);
+  const shards = own.flatMap((file) =>
+    shardsOf(plan, file.shards).map(({ batches }, i) => ({
+      shard: file.shards.first + i,
+      positions: batches.reduce((sum, batch) => sum + positionsOf(plan, batch), 0),
+    })),
+  );
+  const values = new Float32Array(shards.reduce((sum, { positions }) => sum + positions, 0));
+  let at = 0;
+  for (const { shards: range, path } of own) {
+    const lengths = shards.filter(({ shard }) => shard >= range.first && shard < range.end);
+    const length = lengths.reduce((sum, { positions }) => sum + positions, 0);
+    const row = readRow(path, { row: step, rows: steps, length });
+    let from = 0;
+    for (const { positions } of lengths) {
+      writeRoots(row.subarray(from, from + positions), mean, values.subarray(at, at + positions));
+      from += positions;
+      at += positions;
+    }
   }
-  return { mean, gradients };
+  return { values, shards };
 }
 
-/** Square roots of a shard's weights on the device, float32 [positions, 1]. It belongs to the scope that is open.
- * @throws EspalierError "protocol" for a gradient that is below 0 or not finite, and for a weight that is not. */
-export function uploadRoots(engine: Engine, { gradients, mean }: TokenWeights, shard: number): DeviceTensor {
-  const own = gradients.get(shard);
-  if (own === undefined) throw new EspalierError('internal', `shard ${shard}: got no weights of its positions`);
-  return engine.upload(rootsOf(own, mean), [own.length, 1]);
+/** In one upload, since each would wait for everything issued before it. The tensors belong to the scope that is open. */
+export function uploadRoots(ops: Ops, { values, shards }: WeightRoots): DeviceRoots {
+  if (shards.length === 0) return new Map();
+  const all = ops.engine.upload(values, [values.length, 1]);
+  const parts = ops.split(
+    all,
+    shards.map(({ positions }) => positions),
+    0,
+  );
+  return new Map(shards.map(({ shard }, i) => [shard, parts[i]]));
 }
 
 /** Those of a stretch. @param first position of the shard at which it begins. */
@@ -110,8 +135,7 @@ function readRow(
   }
 }
 
-function rootsOf(gradients: Float32Array, mean: number): Float32Array {
-  const roots = new Float32Array(gradients.length);
+function writeRoots(gradients: Float32Array, mean: number, roots: Float32Array): void {
   for (let at = 0; at < roots.length; at++) {
     const weight = Math.fround(0.5 + (0.5 * gradients[at]) / mean);
     if (!(gradients[at] >= 0 && weight < Number.POSITIVE_INFINITY))
@@ -121,5 +145,4 @@ function rootsOf(gradients: Float32Array, mean: number): Float32Array {
       );
     roots[at] = Math.sqrt(weight);
   }
-  return roots;
 }

@@ -4,8 +4,9 @@ import type { NamedTensor } from '../../shared/tensor.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type DeviceRefit, makeRefits, refitAlgebra } from '../refit/refit-algebra.ts';
 import type { StoredProjection } from '../refit/refit-subject.ts';
+import { uploadRoots, type WeightRoots } from '../refit/token-weights.ts';
 import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
-import { type KeptSubject, type RefitTaskInput, refitSubject } from './refit-equations.ts';
+import { type KeptSubject, type RefitTaskInput, refitSubject, weightRoots } from './refit-equations.ts';
 import { type SumSource, summedHere, sumsOfSource } from './sum-source.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
 
@@ -36,12 +37,25 @@ export function releaseStored(engine: Engine, { stored }: SolvedRefit): void {
   for (const tensor of [stored.weight, stored.bias]) engine.dispose(tensor);
 }
 
-/** `runRefit`, with what it leaves on the device. */
-export async function solveRefit(context: TaskContext, input: RefitInput): Promise<SolvedRefit> {
+/** Weights of its positions, to be read when they are first asked for. */
+export function rootsOfRefit(input: RefitInput): () => WeightRoots | null {
+  return weightRoots(input, sourcesOf(input).flatMap(summedHere));
+}
+
+function sourcesOf({ fit, heldOut }: RefitInput): SumSource[] {
+  return heldOut === null ? [fit] : [fit, heldOut];
+}
+
+/** `runRefit`, with what it leaves on the device. @param roots of `rootsOfRefit`. */
+export async function solveRefit(
+  context: TaskContext,
+  input: RefitInput,
+  roots = rootsOfRefit(input),
+): Promise<SolvedRefit> {
   const { engine, ops } = context;
-  const { fit, heldOut, settings } = input;
-  const sources = heldOut === null ? [fit] : [fit, heldOut];
-  const kept = await refitSubject(context, input, sources.flatMap(summedHere));
+  const { settings } = input;
+  const sources = sourcesOf(input);
+  const kept = await refitSubject(context, input, sources.flatMap(summedHere), roots);
   const { subject } = kept;
   return engine.scope(() => {
     const current = subject.current();
@@ -62,10 +76,11 @@ export async function solveRefit(context: TaskContext, input: RefitInput): Promi
 
 function refitsOf(
   { engine, ops, states }: TaskContext,
-  { subject, nameOf }: KeptSubject,
+  { subject, nameOf, roots }: KeptSubject,
   sources: readonly SumSource[],
 ): DeviceRefit[] {
-  const make = (shards: ShardRange) => states.sums.take(...nameOf(shards)) ?? subject.sums(shards);
+  const onDevice = roots && uploadRoots(ops, roots);
+  const make = (shards: ShardRange) => states.sums.take(...nameOf(shards)) ?? subject.sums(shards, onDevice);
   const sums: DeviceSums[] = [];
   try {
     for (const source of sources) sums.push(sumsOfSource(ops, source, make, (tensors) => subject.fromTensors(tensors)));

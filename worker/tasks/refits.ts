@@ -7,7 +7,7 @@ import { safetensorsParts } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { FittedPatch, Student } from '../model/student.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
-import { type RefitInput, releaseStored, type SolvedRefit, solveRefit } from './refit.ts';
+import { type RefitInput, releaseStored, rootsOfRefit, type SolvedRefit, solveRefit } from './refit.ts';
 import type { OnPart, TaskContext } from './task-context.ts';
 
 /** Projections that are refitted after others, with the mean of their positions' gradients; 0: all count 1. */
@@ -31,31 +31,44 @@ export async function runRefits(
   };
   try {
     let input = first;
-    for (let at = 0; ; at++) {
-      const own = await solveRefit(context, input);
+    let roots = rootsOfRefit(input);
+    for (let at = 0; at < next.length; at++) {
+      const { mean, ...place } = next[at];
+      const following = { ...input, ...place, weights: input.weights && { ...input.weights, mean } };
+      const followingRoots = rootsOfRefit(following);
+      engine.whileWaiting(() => readAhead(followingRoots));
+      const own = await solveRefit(context, input, roots);
       solved.push(own);
-      const tensors = numbered(own.tensors, at);
       const patch = fittedPatch(input, own);
-      if (at === next.length) {
-        // The next task asks for it.
-        const student =
-          patch === null ? input.student : withPatch(input.student, { ...patch, name: digestOf(patch, own) });
-        await models.student(input.model, withoutScales(student.masks), student.patches);
-        return tensors;
-      }
       const name = models.fitted.next();
-      const student = patch === null ? input.student : withPatch(input.student, { ...patch, name });
       untold.push(() => {
         if (patch !== null) models.fitted.known(name, digestOf(patch, own));
-        onPart(tensors);
+        onPart(numbered(own.tensors, at));
       });
       engine.whileWaiting(tell);
-      const { mean, ...place } = next[at];
-      input = { ...input, ...place, student, weights: input.weights && { ...input.weights, mean } };
+      input = { ...following, student: patch === null ? input.student : withPatch(input.student, { ...patch, name }) };
+      roots = followingRoots;
     }
+    const last = await solveRefit(context, input, roots);
+    solved.push(last);
+    const patch = fittedPatch(input, last);
+    if (patch !== null) {
+      // The next task asks for it.
+      const { masks, patches } = withPatch(input.student, { ...patch, name: digestOf(patch, last) });
+      await models.student(input.model, withoutScales(masks), patches);
+    }
+    return numbered(last.tensors, next.length);
   } finally {
     tell();
     for (const own of solved) releaseStored(engine, own);
+  }
+}
+
+function readAhead(roots: () => unknown): void {
+  try {
+    roots();
+  } catch {
+    // Thrown again where they are needed.
   }
 }
 

@@ -23,6 +23,8 @@ const SHARDS = [
   { first: 1, end: 2 },
 ];
 
+const placeOf = (step: number) => ({ layer: Math.floor(step / 2), subLayer: step % 2 === 0 ? 'attention' : 'ffn' });
+
 /** Gradients of each shard as blobs, after `change`. */
 async function gradientsOf(
   desk: Desk,
@@ -244,6 +246,21 @@ test('several refits: answered as they are found; parts that are half a patch, s
       code: 'protocol',
       message: text,
     });
+});
+
+test('weights that are refused in a later refit leave what was found before', async (t) => {
+  const desk = await Desk.open(t, 'SequenceClassification');
+  const spoilt = (rows: Float32Array[]) => rows.with(2, rows[2].with(1, Number.NaN));
+  const weights = { gradients: await gradientsOf(desk, spoilt), mean: 2 };
+  const next = [1, 2].map((step) => ({ ...placeOf(step), part: '', mean: 2 }));
+  const told: string[] = [];
+  const onPart: OnPart = (tensors) => void told.push(...tensors.map(({ name }) => name));
+  const request = desk.refit({ ...placeOf(0), next, weights });
+  await assert.rejects(desk.run(request, undefined, onPart), {
+    code: 'protocol',
+    message: /^token_gradients 1: got NaN and a mean of 2/,
+  });
+  assert.deepEqual(told, ['weight', 'bias', 'report', '1.weight', '1.bias', '1.report']);
 });
 
 test('what several refits have fitted is not read by the tasks that name it', async (t) => {
