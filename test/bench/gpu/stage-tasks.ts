@@ -49,7 +49,12 @@ export class StageTasks {
   /** Outputs of the dense model for some shards, a task each. */
   async evaluate(shards: readonly number[]): Promise<void> {
     for (const shard of shards)
-      await this.#run('evaluate', { ...this.#common, shards: { first: shard, end: shard + 1 }, student: null });
+      await this.#run('evaluate', {
+        ...this.#common,
+        shards: { first: shard, end: shard + 1 },
+        student: null,
+        precision: '',
+      });
   }
 
   /** Scales of every sub-layer, each on the student that the ones before have made, as a job with one worker does: the solve
