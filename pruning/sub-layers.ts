@@ -52,3 +52,14 @@ export function keptScales(masks: Masks, place: SubLayerPlace, size: number): Fl
   }
   return repeated;
 }
+
+/** The masks with the scales of one sub-layer, in the order of what is kept of it. */
+export function withScales(masks: Masks, { layer, subLayer, kept }: KeptSubLayer, scales: ArrayLike<number>): Masks {
+  const ffn = subLayer === 'ffn';
+  const all = (ffn ? masks.neuronScales : masks.headScales).slice();
+  const perLayer = ffn ? masks.neurons : masks.heads;
+  kept.forEach((index, i) => {
+    all[layer * perLayer + index] = scales[i];
+  });
+  return ffn ? { ...masks, neuronScales: all } : { ...masks, headScales: all };
+}

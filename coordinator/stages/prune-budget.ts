@@ -14,6 +14,7 @@ import { type LastStage, lastStage, type PruneRequest } from '../prune-settings.
 import type { MaskSearch, Target } from './find-masks.ts';
 import type { FisherShelf } from './fisher.ts';
 import { type QualityStage, type StoredScores, storedQuality } from './quality.ts';
+import { measuredPace } from './task-pace.ts';
 import { tuneStage } from './tune-stage.ts';
 
 /** A student that meets its target, as its method made it. */
@@ -88,6 +89,7 @@ export async function pruneToTarget(
       teacher: search(Math.sqrt(fraction), fisher.importance),
       student: masks,
       settings: { ...DEFAULT_TUNING_SETTINGS, damping: settings.damping },
+      pace: measuredPace(),
       budget: text,
       name: name('tune'),
     });

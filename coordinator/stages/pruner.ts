@@ -11,9 +11,9 @@ import type { PruneRequest } from '../prune-settings.ts';
 import type { CostKind, MaskSearch, SplitSearch, Target } from './find-masks.ts';
 import { storedFisher } from './fisher.ts';
 import { StepRearrangement } from './gradual/rearrange-step.ts';
-import { measuredPace } from './gradual/refit-pace.ts';
 import { DenseModel, Trajectory } from './gradual/trajectory.ts';
 import { type PrunedBudget, pruneToTarget } from './prune-budget.ts';
+import { measuredPace } from './task-pace.ts';
 
 export interface Pruner {
   /** Of the dense model. */

@@ -3,6 +3,7 @@
 import type { Masks } from '../../pruning/masks.ts';
 import type { TuningSettings } from '../../pruning/tuning.ts';
 import { type JobContext, resumedStage } from '../job/job-context.ts';
+import type { TaskPace } from './task-pace.ts';
 import { runTune, type TuningProgress, tunableSteps } from './tune.ts';
 import { tuningFromTensors, tuningToTensors } from './tune-state.ts';
 
@@ -11,6 +12,8 @@ export interface TuneStage {
   /** All scales 1. */
   readonly student: Masks;
   readonly settings: TuningSettings;
+  /** See `TuneInput`. */
+  readonly pace?: TaskPace;
   /** What events call it. */
   readonly budget: string;
   /** Of the stored stage. */
@@ -20,7 +23,7 @@ export interface TuneStage {
 /** The student with the scales of all sub-layers, from the state or found. */
 export async function tuneStage(
   context: JobContext,
-  { teacher, student, settings, budget, name }: TuneStage,
+  { teacher, student, settings, budget, name, pace }: TuneStage,
 ): Promise<{ readonly value: TuningProgress; readonly seconds: number }> {
   await context.behind?.written(name);
   const tensors = await context.home.readTensors(name);
@@ -32,7 +35,7 @@ export async function tuneStage(
     run: (elapsed, progress) =>
       runTune(
         context,
-        { teacher, student, settings, resumed },
+        { teacher, student, settings, resumed, ...(pace && { pace }) },
         {
           store: (found) =>
             context.home.writeTensors(name, tuningToTensors(found), { seconds: elapsed(), reports: found.reports }),

@@ -1,10 +1,11 @@
 // What tuning has found so far, as it is stored after every sub-layer: the scales alone, in the order of the sub-layers
 // and of what each keeps. The masks are those of the stage before, so a job of BERT-base stores 40 kB a time, not 184.
 import type { Masks } from '../../pruning/masks.ts';
+import { withScales } from '../../pruning/sub-layers.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { TuningReport } from '../prune-report.ts';
 import type { StoredTensors } from '../store/stage-store.ts';
-import { type TuningProgress, tunableSteps, withScales } from './tune.ts';
+import { type TuningProgress, tunableSteps } from './tune.ts';
 
 const SCALES = 'scales';
 
@@ -31,9 +32,9 @@ export function tuningFromTensors({ tensors, meta }: StoredTensors, student: Mas
   if (!(scales instanceof Float32Array) || scales.length !== length || steps.length !== reports.length) return null;
   let masks = student;
   let offset = 0;
-  for (const { layer, subLayer, kept } of steps) {
-    masks = withScales(masks, layer, subLayer, kept, scales.subarray(offset, offset + kept.length));
-    offset += kept.length;
+  for (const step of steps) {
+    masks = withScales(masks, step, scales.subarray(offset, offset + step.kept.length));
+    offset += step.kept.length;
   }
   return { masks, reports };
 }

@@ -85,7 +85,7 @@ export class TuningSpread {
     }
     const solved = solve ?? refit;
     // Several of them tell nothing of one.
-    if (!solved?.fit || (refit?.next?.length ?? 0) > 0) return;
+    if (!solved?.fit || (solved.next?.length ?? 0) > 0) return;
     const least = solved.fit.shards ? this.#leastMs : this.#leastSolveMs;
     const subLayer = solved.subLayer ?? '';
     least.set(subLayer, Math.min(least.get(subLayer) ?? ms, ms));

@@ -10,7 +10,7 @@ import type { ProtoGrpcType as JobsProtocol } from './generated/jobs.ts';
 import type { ProtoGrpcType as WorkerProtocol } from './generated/worker.ts';
 
 /** Raised with every change that an older peer would misread. */
-export const PROTOCOL_VERSION = 7;
+export const PROTOCOL_VERSION = 8;
 
 /** Largest payload of one message of a stream. */
 export const CHUNK_BYTES = 1024 * 1024;

@@ -11,6 +11,7 @@ import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTurns } from '../../worker/service/device-turns.ts';
 import { startWorkerServer, type WorkerServer } from '../../worker/service/worker-server.ts';
 import type { TaskExecutor } from '../../worker/task-executor.ts';
+import type { OnPart } from '../../worker/tasks/task-context.ts';
 
 export const FAKE_DEVICE: DeviceClass = {
   kind: 'cpu',
@@ -24,7 +25,11 @@ export const FAKE_DEVICE: DeviceClass = {
 
 export const FAKE_PEAK_BYTES = 5e8;
 
-export type FakeRun = (request: RunRequest, signal: AbortSignal) => Promise<NamedTensor[]> | NamedTensor[];
+export type FakeRun = (
+  request: RunRequest,
+  signal: AbortSignal,
+  onPart?: OnPart,
+) => Promise<NamedTensor[]> | NamedTensor[];
 
 /** Counts what it is asked; fails loudly when two tasks compute at once. */
 export class FakeExecutor implements TaskExecutor {
@@ -42,12 +47,12 @@ export class FakeExecutor implements TaskExecutor {
     return this.#computing > 0;
   }
 
-  async run(request: RunRequest, signal: AbortSignal): Promise<NamedTensor[]> {
+  async run(request: RunRequest, signal: AbortSignal, onPart?: OnPart): Promise<NamedTensor[]> {
     if (this.#computing > 0) throw new Error('two tasks at once');
     this.#computing += 1;
     this.started.push(request.taskId);
     try {
-      return await this.#run(request, signal);
+      return await this.#run(request, signal, onPart);
     } finally {
       this.#computing -= 1;
     }

@@ -15,10 +15,8 @@ import type { TokenWeightsInput } from '../refit/token-weights.ts';
 import type { RefitInput } from './refit.ts';
 import type { RefitEquationsInput, RefitTaskInput } from './refit-equations.ts';
 import type { NextRefit } from './refits.ts';
-import { type BlobPaths, given, model, pathOf, range, subLayer, sums, within } from './request-fields.ts';
+import { type BlobPaths, given, model, pathOf, range, requireChainable, subLayer, sums } from './request-fields.ts';
 
-/** Beyond that many nobody would wait for the first. */
-const MOST_NEXT = 255;
 const INPUT_PARTS: readonly RefitPart[] = ['input', 'query', 'key_value'];
 
 /** What a runner keeps of earlier requests. */
@@ -48,12 +46,8 @@ export async function readRefit(task: RefitTask__Output, paths: BlobPaths, sourc
 
 /** What a task refits after its first. @throws EspalierError "protocol". */
 export function readNext(task: RefitTask__Output): NextRefit[] {
-  within('next', task.next.length, 0, MOST_NEXT);
-  if (task.next.length === 0) return [];
-  for (const source of [task.fit, task.heldOut])
-    if (source !== null && !source.shards)
-      throw new EspalierError('protocol', 'several refits: got sums, expected shards');
-  wholePart(task.part);
+  requireChainable(task);
+  if (task.next.length > 0) wholePart(task.part);
   return task.next.map(nextRefit);
 }
 

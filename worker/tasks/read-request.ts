@@ -29,8 +29,18 @@ import { type ReadSources, readNext, readRefit, readRefitEquations } from './rea
 import { readMasks, readStudent, requireDense } from './read-student.ts';
 import { runRefitEquations } from './refit-equations.ts';
 import { runRefits } from './refits.ts';
-import { type BlobPaths, given, model, pathOf, range, subLayer, sums, within } from './request-fields.ts';
-import { runSolve } from './solve.ts';
+import {
+  type BlobPaths,
+  given,
+  model,
+  pathOf,
+  range,
+  requireChainable,
+  subLayer,
+  sums,
+  within,
+} from './request-fields.ts';
+import { runSolves } from './solves.ts';
 import { type OnPart, shardsOf, type TaskContext } from './task-context.ts';
 
 const MOST_REPEATS = 1000;
@@ -141,7 +151,8 @@ export class RequestRunner {
         const heldOut = task.heldOut === null ? null : await sums(task.heldOut, paths);
         const settings = parseTuningSettings(task.settingsJson);
         within('states', task.states.length, 0, MOST_GIVEN_STATES);
-        return runSolve(context, {
+        requireChainable(task);
+        const first = {
           ...(await this.tuning(task, paths)),
           fit: await sums(given(task.fit, 'fit'), paths),
           heldOut,
@@ -150,7 +161,9 @@ export class RequestRunner {
             shards: range(shards),
             path: pathOf(given(blob, 'states').digest, paths),
           })),
-        });
+        };
+        const next = task.next.map(({ layer, subLayer: name }) => ({ layer, subLayer: subLayer(name) }));
+        return runSolves(context, first, next, onPart);
       }
       case 'refitEquations': {
         const task = given(request.refitEquations, 'refit_equations');

@@ -7,6 +7,7 @@ import { safetensorsParts } from '../../shared/safetensors.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { FittedPatch, Student } from '../model/student.ts';
 import { withoutScales } from '../tuning/scaled-student.ts';
+import { numbered } from './numbered.ts';
 import { type RefitInput, releaseStored, rootsOfRefit, type SolvedRefit, solveRefit } from './refit.ts';
 import type { OnPart, TaskContext } from './task-context.ts';
 
@@ -70,10 +71,6 @@ function readAhead(roots: () => unknown): void {
   } catch {
     // Thrown again where they are needed.
   }
-}
-
-function numbered(tensors: readonly NamedTensor[], at: number): NamedTensor[] {
-  return tensors.map((tensor) => (at === 0 ? tensor : { ...tensor, name: `${at}.${tensor.name}` }));
 }
 
 /** What was solved, as a patch; null where the student stays as it is, and where it is a part of one. */

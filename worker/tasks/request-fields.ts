@@ -13,6 +13,9 @@ import type { LocalModel } from '../model/local-model.ts';
 import type { SumNode, SumSource, SumTensors } from './sum-source.ts';
 import type { ShardRange } from './task-context.ts';
 
+/** Beyond that many nobody would wait for the first. */
+const MOST_NEXT = 255;
+
 /** Where the blobs of a request lie, by digest. */
 export type BlobPaths = Readonly<Record<string, string>>;
 
@@ -42,6 +45,21 @@ export function model(ref: ModelRef__Output | null, paths: BlobPaths): LocalMode
 export function range(value: ShardRange__Output | null): ShardRange {
   const { first, end } = given(value, 'shards');
   return { first, end };
+}
+
+/** A task that goes on with other sub-layers sums each of them itself. @throws EspalierError "protocol". */
+export function requireChainable({
+  next,
+  fit,
+  heldOut,
+}: {
+  readonly next: readonly unknown[];
+  readonly fit: SumSource__Output | null;
+  readonly heldOut: SumSource__Output | null;
+}): void {
+  within('next', next.length, 0, MOST_NEXT);
+  if (next.length > 0 && [fit, heldOut].some((source) => source !== null && !source.shards))
+    throw new EspalierError('protocol', 'several sub-layers: got sums, expected shards');
 }
 
 export function subLayer(text: string): SubLayer {

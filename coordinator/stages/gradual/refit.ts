@@ -28,10 +28,10 @@ import type { StepSettings } from '../../step-settings.ts';
 import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
 import { foldedSums, type NodeOfShare, SOLVE_AFFINITY, type SumKind } from '../fold-sums.ts';
 import { storeInTurns } from '../store-in-turns.ts';
+import { ONE_BY_ONE, type TaskPace } from '../task-pace.ts';
 import type { StudentGradients } from './gradients.ts';
 import { type PatchToFit, patchesToFit } from './patches-to-fit.ts';
 import { chainOf, refitChain } from './refit-chain.ts';
-import type { RefitPace } from './refit-pace.ts';
 import { REFIT_SETTINGS, readSolved, refitRequest, type SolvedPart, type SubLayerInput } from './refit-request.ts';
 
 /** New projections of a sub-layer, with what is told of them: a report for each system. */
@@ -55,10 +55,8 @@ export interface RefitInput {
   /** What an earlier run had finished, in order. */
   readonly resumed: readonly RefittedPatch[];
   /** How many projections a task of a worker that is alone refits; left out: those of one patch. */
-  readonly pace?: RefitPace;
+  readonly pace?: TaskPace;
 }
-
-const ONE_BY_ONE: RefitPace = { most: 1, took() {} };
 
 export interface RefitObserver {
   /** Stores what there is, all patches so far. One call at a time; the last call holds all. */

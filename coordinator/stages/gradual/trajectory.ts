@@ -14,13 +14,13 @@ import type { GradualStepReport } from '../../prune-report.ts';
 import { stepSettings } from '../../step-settings.ts';
 import type { CostKind, MaskSearch, SplitSearch } from '../find-masks.ts';
 import { maskStage, type PrunedBudget, studentSizes } from '../prune-budget.ts';
+import type { TaskPace } from '../task-pace.ts';
 import { tuneStage } from '../tune-stage.ts';
 import { DenseOutputs, storedDivergence, tellOfLarge } from './divergence.ts';
 import { type StudentGradients, storedGradients } from './gradients.ts';
 import { patchesToFit } from './patches-to-fit.ts';
 import type { StepRearrangement, StepStart } from './rearrange-step.ts';
 import { type RefitInput, runRefit, withRefitted } from './refit.ts';
-import type { RefitPace } from './refit-pace.ts';
 import { readRefit, storeRefit } from './refit-state.ts';
 import {
   closestOf,
@@ -78,8 +78,8 @@ export interface TrajectoryParts {
   readonly splits: SplitSearch | null;
   /** null: what the search finds is kept. */
   readonly rearrangement: StepRearrangement | null;
-  /** Left out: a worker that is alone refits one patch a task. */
-  readonly pace?: RefitPace;
+  /** Left out: a worker that is alone refits one patch, or solves one sub-layer, a task. */
+  readonly pace?: TaskPace;
   /** Folder of the plan's stages. */
   readonly prefix: string;
 }
@@ -288,9 +288,11 @@ export class Trajectory {
   // The paper's tuning in the refit's place, to the dense model's outputs. Scales of the step before are forgotten: damping pulls
   // towards 1.
   async #tune(place: StepPlace, student: Masks): Promise<RefittedStudent> {
+    const { pace } = this.#parts;
     const { value, seconds } = await tuneStage(this.#context, {
       ...{ teacher: this.#parts.dense.student.masks, student, settings: DEFAULT_TUNING_SETTINGS },
       ...{ budget: place.step, name: this.#name(place, 'tune') },
+      ...(pace && { pace }),
     });
     return { student: maskedStudent(value.masks), reports: value.reports, seconds };
   }

@@ -16,6 +16,7 @@ import type { LatencyTask as _espalier_v1_LatencyTask, LatencyTask__Output as _e
 import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from './espalier/v1/MaskSet.ts';
 import type { ModelRef as _espalier_v1_ModelRef, ModelRef__Output as _espalier_v1_ModelRef__Output } from './espalier/v1/ModelRef.ts';
 import type { NextRefit as _espalier_v1_NextRefit, NextRefit__Output as _espalier_v1_NextRefit__Output } from './espalier/v1/NextRefit.ts';
+import type { NextSolve as _espalier_v1_NextSolve, NextSolve__Output as _espalier_v1_NextSolve__Output } from './espalier/v1/NextSolve.ts';
 import type { NormalEquationsTask as _espalier_v1_NormalEquationsTask, NormalEquationsTask__Output as _espalier_v1_NormalEquationsTask__Output } from './espalier/v1/NormalEquationsTask.ts';
 import type { Patch as _espalier_v1_Patch, Patch__Output as _espalier_v1_Patch__Output } from './espalier/v1/Patch.ts';
 import type { RefitEquationsTask as _espalier_v1_RefitEquationsTask, RefitEquationsTask__Output as _espalier_v1_RefitEquationsTask__Output } from './espalier/v1/RefitEquationsTask.ts';
@@ -53,6 +54,7 @@ export interface ProtoGrpcType {
       MaskSet: MessageTypeDefinition<_espalier_v1_MaskSet, _espalier_v1_MaskSet__Output>
       ModelRef: MessageTypeDefinition<_espalier_v1_ModelRef, _espalier_v1_ModelRef__Output>
       NextRefit: MessageTypeDefinition<_espalier_v1_NextRefit, _espalier_v1_NextRefit__Output>
+      NextSolve: MessageTypeDefinition<_espalier_v1_NextSolve, _espalier_v1_NextSolve__Output>
       NormalEquationsTask: MessageTypeDefinition<_espalier_v1_NormalEquationsTask, _espalier_v1_NormalEquationsTask__Output>
       Patch: MessageTypeDefinition<_espalier_v1_Patch, _espalier_v1_Patch__Output>
       RefitEquationsTask: MessageTypeDefinition<_espalier_v1_RefitEquationsTask, _espalier_v1_RefitEquationsTask__Output>

@@ -11,6 +11,7 @@ import { ModelCache } from '../../../worker/model/model-cache.ts';
 import { blobsOf } from '../../../worker/service/request-blobs.ts';
 import type { TaskExecutor } from '../../../worker/task-executor.ts';
 import { RequestRunner } from '../../../worker/tasks/read-request.ts';
+import type { OnPart } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
 
 /** @param kernels of this engine. */
@@ -30,9 +31,10 @@ export function executorHere(engine: Engine, kernels: Kernels, blobs: BlobStore,
     ...{ model: 'profiled', intraOpThreads: 0, tf32: engine.allowsTf32, memoryGb: 0 },
   };
   return {
-    run(request: RunRequest): Promise<NamedTensor[]> {
+    run(request: RunRequest, _signal: AbortSignal, onPart?: OnPart): Promise<NamedTensor[]> {
       const digests = blobsOf(request).map(({ digest }) => digest);
-      return runner.run(request, Object.fromEntries(digests.map((digest) => [digest, blobs.path(digest)])));
+      const paths = Object.fromEntries(digests.map((digest) => [digest, blobs.path(digest)]));
+      return runner.run(request, paths, onPart);
     },
     describe: () => ({ deviceClass, memoryBytes }),
     models: () => models.digests(),

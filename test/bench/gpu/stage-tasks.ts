@@ -2,9 +2,10 @@
 import type { PlannedSamples } from '../../../coordinator/job/job-context.ts';
 import { maskSet } from '../../../coordinator/job/mask-set.ts';
 import { blobRef, type ModelBlobs } from '../../../coordinator/job/model-blobs.ts';
-import { tunableSteps, withScales } from '../../../coordinator/stages/tune.ts';
+import { tunableSteps } from '../../../coordinator/stages/tune.ts';
 import type { ShardSpan } from '../../../pruning/fold-tree.ts';
 import type { Masks } from '../../../pruning/masks.ts';
+import { withScales } from '../../../pruning/sub-layers.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning-settings.ts';
 import { type BlobSource, blobOfParts } from '../../../shared/blobs/blob-source.ts';
 import type { BlobStore } from '../../../shared/blobs/blob-store.ts';
@@ -62,7 +63,7 @@ export class StageTasks {
   async tune(): Promise<void> {
     await this.#tuneEach(async (common, spans) => {
       const [fit, heldOut = null] = spans.map((shards) => ({ shards }));
-      return this.#run('solve', { ...common, fit, heldOut, settingsJson: SETTINGS, states: [] });
+      return this.#run('solve', { ...common, fit, heldOut, settingsJson: SETTINGS, states: [], next: [] });
     });
   }
 
@@ -83,7 +84,14 @@ export class StageTasks {
       }
       const [fit, heldOut = null] = sums.map((blob) => ({ sums: blobRef(blob) }));
       const start = performance.now();
-      const solved = await this.#run('solve', { ...common, fit, heldOut, settingsJson: SETTINGS, states: [] });
+      const solved = await this.#run('solve', {
+        ...common,
+        fit,
+        heldOut,
+        settingsJson: SETTINGS,
+        states: [],
+        next: [],
+      });
       solveSeconds += (performance.now() - start) / 1000;
       for (const blob of sums) await blobs.remove(blob.digest);
       return solved;
@@ -101,10 +109,11 @@ export class StageTasks {
     ].filter(({ first, end }) => end > first);
     const teacher = decodedMasks(masks.teacher);
     let { student } = masks;
-    for (const { layer, subLayer, kept } of tunableSteps(student)) {
+    for (const step of tunableSteps(student)) {
+      const { layer, subLayer } = step;
       const solved = await solve({ ...this.#common, teacher, student: decodedMasks(student), layer, subLayer }, spans);
       const scales = solved.find(({ name }) => name === 'scales')?.data as Float64Array;
-      student = withScales(student, layer, subLayer, kept, scales);
+      student = withScales(student, step, scales);
     }
   }
 

@@ -239,7 +239,7 @@ test('several refits: answered as they are found; parts that are half a patch, s
     [{ next: [next(1, 'attention', 'other')] }, /part: got "other"/],
     [{ next: [next(1, 'other')] }, /sub_layer: got "other"/],
     [{ next: [next(LAYERS, 'ffn')] }, /layer: got/],
-    [{ next: [next(1, 'ffn')], fit: sums }, /several refits: got sums, expected shards/],
+    [{ next: [next(1, 'ffn')], fit: sums }, /several sub-layers: got sums, expected shards/],
     [{ next: Array.from({ length: 256 }, () => next(1, 'ffn')) }, /next: got 256, expected 0 to 255/],
   ] as const)
     await assert.rejects(desk.run(desk.refit(changes as Parameters<Desk['refit']>[0])), {

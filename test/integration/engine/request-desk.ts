@@ -132,7 +132,7 @@ export class Desk {
     return {
       taskId: 'solve',
       task: 'solve',
-      solve: { ...this.tuning(), fit, heldOut: null, settingsJson, states: [], ...changes },
+      solve: { ...this.tuning(), fit, heldOut: null, settingsJson, states: [], next: [], ...changes },
     };
   }
 

@@ -10,6 +10,7 @@ import { writePrunedCheckpoint } from '../../../checkpoint/write-pruned.ts';
 import type { EncodedSample } from '../../../dataset/encoded-sample.ts';
 import { makePlan, type Plan } from '../../../dataset/plan.ts';
 import { encodePlan } from '../../../dataset/plan-blob.ts';
+import { keptVariables, withScales } from '../../../pruning/sub-layers.ts';
 import type { SumNode__Output as SumNode } from '../../../shared/rpc/generated/espalier/v1/SumNode.ts';
 import { encodeSafetensors } from '../../../shared/safetensors.ts';
 import type { NamedTensor } from '../../../shared/tensor.ts';
@@ -18,6 +19,43 @@ import { localModel } from '../../support/engine.ts';
 import { Desk, emptySet, type MaskSet, maskSet, planOf } from './request-desk.ts';
 import { assertSameBits, assertWithin, largestDifference } from './results.ts';
 import { HEADS, halfMasks, LAYERS, maskValues, NEURONS, temporaryFolder } from './tiny-model.ts';
+
+test('several sub-layers in one solve: each as if it was asked for by itself with the scales before it; a wrong chain is refused', async (t) => {
+  const desk = await Desk.open(t, 'SequenceClassification');
+  const [fit, heldOut] = [0, 1].map((first) => ({ shards: { first, end: first + 1 }, source: 'shards' }) as const);
+  const places = [
+    { layer: 1, subLayer: 'attention' },
+    { layer: 1, subLayer: 'ffn' },
+    { layer: 2, subLayer: 'ffn' },
+  ] as const;
+  let student = halfMasks('student');
+  const expected: NamedTensor[][] = [];
+  for (const [at, place] of places.entries()) {
+    const solved = await desk.run(desk.solve({ ...place, fit, heldOut, student: maskSet(student) }));
+    const kept = keptVariables(student, place);
+    student = withScales(student, { ...place, kept }, solved[0].data as Float64Array);
+    expected.push(solved.map((tensor) => (at === 0 ? tensor : { ...tensor, name: `${at}.${tensor.name}` })));
+  }
+  const [first, ...next] = places.map((place) => ({ ...place }));
+  const told: NamedTensor[][] = [];
+  const request = desk.solve({ ...first, fit, heldOut, next });
+  for (const isKept of [true, false]) {
+    if (!isKept) desk.forget();
+    const last = await desk.run(request, undefined, (tensors) => told.push([...tensors]));
+    for (const [at, tensors] of [...told.splice(0), last].entries()) assertSameBits(tensors, expected[at], `${at}`);
+  }
+  const sums = {
+    sums: await desk.put(encodeSafetensors(await desk.run(desk.normalEquations()))),
+    source: 'sums',
+  } as const;
+  for (const [changes, text] of [
+    [{ next: [{ layer: 1, subLayer: 'other' }] }, /^sub_layer: got "other"/],
+    [{ next: [{ layer: LAYERS, subLayer: 'ffn' }] }, /^layer: got 3/],
+    [{ next, fit: sums }, /^several sub-layers: got sums, expected shards/],
+    [{ next: Array.from({ length: 256 }, () => next[0]) }, /^next: got 256, expected 0 to 255/],
+  ] as const)
+    await desk.refuses(desk.solve(changes as Parameters<Desk['solve']>[0]), text);
+});
 
 test('well-formed requests of every kind are answered', async (t) => {
   const desk = await Desk.open(t, 'SequenceClassification');

@@ -35,10 +35,10 @@ after(() => rm(folder, { recursive: true, force: true }));
 async function worker(isTooMuch: (request: RunRequest) => boolean): Promise<FakeWorker> {
   const runner = new RequestRunner(testContext());
   const started: FakeWorker = await startFakeWorker({
-    run: (request) => {
+    run: (request, _signal, onPart) => {
       if (isTooMuch(request)) throw new EspalierError('out_of_memory', `${request.taskId}: no memory on purpose`);
       const paths = blobsOf(request).map(({ digest }) => [digest, started.blobs.path(digest)]);
-      return runner.run(request, Object.fromEntries(paths));
+      return runner.run(request, Object.fromEntries(paths), onPart);
     },
   });
   return started;

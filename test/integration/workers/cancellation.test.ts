@@ -77,7 +77,7 @@ before(async () => {
       task: 'solve',
       solve: {
         ...tuning,
-        states: [],
+        ...{ states: [], next: [] },
         fit: source,
         heldOut: null,
         settingsJson: JSON.stringify(DEFAULT_TUNING_SETTINGS),

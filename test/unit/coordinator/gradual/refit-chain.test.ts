@@ -6,7 +6,7 @@ import { gradualSettings } from '../../../../coordinator/gradual-settings.ts';
 import { maskedStudent } from '../../../../coordinator/job/student.ts';
 import { storedGradients } from '../../../../coordinator/stages/gradual/gradients.ts';
 import { runRefit } from '../../../../coordinator/stages/gradual/refit.ts';
-import { measuredPace, type RefitPace } from '../../../../coordinator/stages/gradual/refit-pace.ts';
+import { measuredPace, type TaskPace } from '../../../../coordinator/stages/task-pace.ts';
 import { stepSettings } from '../../../../coordinator/step-settings.ts';
 import type { RunOptions } from '../../../../coordinator/workers/task-run.ts';
 import type { TaskSpec } from '../../../../coordinator/workers/task-spec.ts';
@@ -22,7 +22,7 @@ import {
 } from '../../../support/gradual-world.ts';
 import { received } from '../../../support/received.ts';
 
-const ALL: RefitPace = { most: 100, took() {} };
+const ALL: TaskPace = { most: 100, took() {} };
 
 /** A world whose worker answers several refits as it answers each of them, from what an earlier world was sent. */
 function chainedWorld(folder: string, single: GradualWorld, change = (tensors: NamedTensor[]) => tensors) {
@@ -45,7 +45,7 @@ function chainedWorld(folder: string, single: GradualWorld, change = (tensors: N
   return gradualWorld(folder, { answers });
 }
 
-async function refitIn(world: GradualWorld, pace?: RefitPace, store: () => Promise<void> = async () => {}) {
+async function refitIn(world: GradualWorld, pace?: TaskPace, store: () => Promise<void> = async () => {}) {
   const { context } = world;
   const gradients = await storedGradients(context, maskedStudent(denseMasks(2, 2, 6)), { name: 'gradients' });
   const settings = stepSettings(gradualSettings(undefined), 0.5);
@@ -130,13 +130,13 @@ test('tensors of another order, type or number are refused; what storing fails w
     await assert.rejects(refitIn(full, ALL, store), { code: 'disk_full' });
   }));
 
-test('pace: one at first, then as many as a second has room for', () => {
+test('pace: one at first, then as many as two seconds have room for', () => {
   const pace = measuredPace();
   assert.equal(pace.most, 1);
-  pace.took(400, 1);
+  pace.took(800, 1);
   assert.equal(pace.most, 2);
   pace.took(100, 4);
-  assert.equal(pace.most, 40);
+  assert.equal(pace.most, 80);
   pace.took(5_000, 1);
   assert.equal(pace.most, 1);
 });

@@ -5,6 +5,7 @@ import type { BlobRef as _espalier_v1_BlobRef, BlobRef__Output as _espalier_v1_B
 import type { MaskSet as _espalier_v1_MaskSet, MaskSet__Output as _espalier_v1_MaskSet__Output } from '../../espalier/v1/MaskSet.ts';
 import type { SumSource as _espalier_v1_SumSource, SumSource__Output as _espalier_v1_SumSource__Output } from '../../espalier/v1/SumSource.ts';
 import type { GivenStates as _espalier_v1_GivenStates, GivenStates__Output as _espalier_v1_GivenStates__Output } from '../../espalier/v1/GivenStates.ts';
+import type { NextSolve as _espalier_v1_NextSolve, NextSolve__Output as _espalier_v1_NextSolve__Output } from '../../espalier/v1/NextSolve.ts';
 
 export interface SolveTask {
   'model'?: (_espalier_v1_ModelRef | null);
@@ -17,6 +18,7 @@ export interface SolveTask {
   'heldOut'?: (_espalier_v1_SumSource | null);
   'settingsJson'?: (string);
   'states'?: (_espalier_v1_GivenStates)[];
+  'next'?: (_espalier_v1_NextSolve)[];
 }
 
 export interface SolveTask__Output {
@@ -30,4 +32,5 @@ export interface SolveTask__Output {
   'heldOut': (_espalier_v1_SumSource__Output | null);
   'settingsJson': (string);
   'states': (_espalier_v1_GivenStates__Output)[];
+  'next': (_espalier_v1_NextSolve__Output)[];
 }

@@ -1,0 +1,29 @@
+// How many sub-layers a worker that is alone solves or refits in one task. On a GPU one takes some milliseconds, and its result's way
+// here and the next request's way there as long again: several go in one task. Where one takes seconds it goes alone: a task that
+// fails is sent again whole, and another job's tasks wait behind it.
+
+/** What a task should take. */
+const TASK_MS = 2_000;
+
+export interface TaskPace {
+  /** How many the next task has, at least 1. */
+  readonly most: number;
+  /** So many took so long. */
+  took(ms: number, count: number): void;
+}
+
+/** One in each task. */
+export const ONE_BY_ONE: TaskPace = { most: 1, took() {} };
+
+/** Of all steps of a trajectory, or of one tuning: one at first, then as many as the last ones tell. */
+export function measuredPace(taskMs: number = TASK_MS): TaskPace {
+  let msEach = Number.POSITIVE_INFINITY;
+  return {
+    get most() {
+      return Math.max(1, Math.floor(taskMs / msEach));
+    },
+    took(ms, count) {
+      msEach = ms / count;
+    },
+  };
+}
