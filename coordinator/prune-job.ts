@@ -18,6 +18,8 @@ import type { PruneReport } from './prune-report.ts';
 import type { PruneSettings } from './prune-settings.ts';
 import { PAGE_FILE } from './report/page-mark.ts';
 import { reportedJob } from './report/reported-job.ts';
+import { compileSearch } from './stages/compile-search.ts';
+import { macsSearch } from './stages/find-masks.ts';
 import { requireReplaceable } from './store/own-output.ts';
 import { openRunFolder } from './store/run-folder.ts';
 import { openRearrange, type Rearrange } from './threads/rearrange-threads.ts';
@@ -59,6 +61,9 @@ export async function runPruneJob(settings: PruneSettings, { signal, onEvent }: 
     await folder.requireSpace(outputBytes(settings, inputs.model.checkpoint));
     signal.throwIfAborted();
     const stored = await storedPlan(folder);
+    // Workers are starting, and nobody waits for it.
+    const { config } = inputs.model.checkpoint;
+    if (settings.search === 'paper') compileSearch(macsSearch(config, inputs.costs, settings), config);
     const workers = await openWorkers({
       settings: settings.workers,
       blobDir: blobs.folder,
