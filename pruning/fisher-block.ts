@@ -1,5 +1,6 @@
 // F of one sub-layer as rearrangement asks for it: entries, and products with a set of variables of which one at a time is
 // replaced. From rows of gradients or from a packed Gram; float64.
+import { InnerProducts } from './inner-products.ts';
 
 export interface FisherBlock {
   readonly size: number;
@@ -21,26 +22,24 @@ export class RowsBlock implements FisherBlock {
   readonly size: number;
   readonly diagonal: Float64Array;
   readonly gradients: Float64Array;
-  readonly #rows: number;
-  /** [rows]: sum of the set's columns. */
-  readonly #sum: Float64Array;
+  /** Its own column is the sum of the set's. */
+  readonly #products: InnerProducts;
 
   /** @param gradients float64 [variables, rows]. */
   constructor(gradients: Float64Array, size: number, rows: number) {
     this.size = size;
-    this.gradients = gradients;
-    this.#rows = rows;
-    this.#sum = new Float64Array(rows);
+    this.#products = new InnerProducts(gradients, rows);
+    this.gradients = this.#products.columns;
     this.diagonal = new Float64Array(size);
     for (let i = 0; i < size; i++) this.diagonal[i] = this.entry(i, i);
   }
 
   entry(i: number, j: number): number {
-    return dot(this.gradients, i * this.#rows, this.gradients, j * this.#rows, this.#rows);
+    return this.#products.of(i, j);
   }
 
   begin(members: Int32Array): void {
-    this.#sum.fill(0);
+    this.#products.own.fill(0);
     for (const member of members) this.#add(member, 1);
   }
 
@@ -50,12 +49,12 @@ export class RowsBlock implements FisherBlock {
   }
 
   product(i: number): number {
-    return dot(this.gradients, i * this.#rows, this.#sum, 0, this.#rows);
+    return this.#products.withOwn(i);
   }
 
   #add(variable: number, sign: 1 | -1): void {
-    const sum = this.#sum;
-    const start = variable * this.#rows;
+    const sum = this.#products.own;
+    const start = variable * sum.length;
     for (let row = 0; row < sum.length; row++) sum[row] += sign * this.gradients[start + row];
   }
 }

@@ -77,10 +77,13 @@ export function rearrangeFromFile(path: string, masks: Masks, open?: OpenVariabl
   return withLayers(path, masks, WHOLE_ROWS_BYTES, (fisher) => rearrangeLayers(fisher, masks, open));
 }
 
-/** Bytes that rearranging one layer takes: as it is read, in float64 where the file may have float32, and once more where what is
- * open has to be picked from it. */
+/** Bytes that rearranging one layer takes: as it is read, and once more where what is open has to be picked from it; of rows in
+ * float64, too, and once more where columns are multiplied. */
 export async function rearrangeBytes(path: string, { layers }: MaskSizes, open?: OpenVariables): Promise<number> {
-  return ((open === undefined ? 3 : 5) * (await stat(path)).size) / layers;
+  const { entries, close } = await openSafetensors(path);
+  await close();
+  const [whole, picked] = entries.has(ROWS) ? [5, 7] : [1, 2];
+  return ((open === undefined ? whole : picked) * (await stat(path)).size) / layers;
 }
 
 /** One layer of a model as another thread needs it. */
