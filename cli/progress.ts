@@ -50,7 +50,8 @@ export class Progress {
         this.#advance(labelOf(event), event.done, event.steps);
         break;
       case 'stage-finished':
-        this.#running = null;
+        // The next one may run while it is stored.
+        if (this.#running?.label === labelOf(event)) this.#running = null;
         this.#line(finishedLine(event));
         break;
       case 'worker-joined':

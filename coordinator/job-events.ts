@@ -27,7 +27,7 @@ export type JobEvent =
       readonly done: number;
       readonly steps: number;
     }
-  /** The stage ended; `reused` when its stored output of an earlier run was taken instead. */
+  /** The stage ended and is stored, while the next one may run; `reused` when its stored output of an earlier run was taken instead. */
   | {
       readonly kind: 'stage-finished';
       readonly stage: Stage;

@@ -63,7 +63,8 @@ export class WatchView {
   onEvent(id: string, time: string, event: WatchedEvent): void {
     const timeMs = Date.parse(time);
     if (event.kind === 'stage-started' || event.kind === 'stage-progress') this.#advance(id, timeMs, event);
-    else if (event.kind === 'stage-finished' || event.kind === 'state') this.#running.delete(id);
+    else if (event.kind === 'stage-finished') this.#ended(id, stageLabel(event));
+    else if (event.kind === 'state') this.#running.delete(id);
     const text = event.kind === 'stage-started' ? null : eventText(event);
     if (text !== null) this.#line(`${this.#prefix(id)}${text}`);
     else this.#draw();
@@ -80,6 +81,11 @@ export class WatchView {
     if (this.#isCursorHidden) this.#options.sink.write(SHOW_CURSOR);
     this.#isCursorHidden = false;
     this.#jobs = [];
+  }
+
+  /** The next one may run while it is stored. */
+  #ended(id: string, label: string): void {
+    if (this.#running.get(id)?.label === label) this.#running.delete(id);
   }
 
   #advance(

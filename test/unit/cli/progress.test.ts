@@ -61,6 +61,20 @@ describe('progress on a terminal', () => {
     assert.equal(sink.take(), '');
   });
 
+  it('goes on with the stage that runs when one before it is told to have ended', () => {
+    const sink = new FakeSink(true);
+    const { tell } = setUp(sink);
+    tell(0, { ...started, stage: 'search' });
+    tell(0, started);
+    tell(2000, step(4));
+    sink.take();
+    tell(2100, { ...finished, stage: 'search' });
+    const bar = '\r\x1b[2Kfisher        [############------------]  50 %, 2.1 s left';
+    assert.equal(sink.take(), `\r\x1b[2Ksearch        3.2 s\n${bar}`);
+    tell(3210, finished);
+    assert.equal(sink.take(), '\r\x1b[2Kfisher        3.2 s\n');
+  });
+
   it('never fills the last column', () => {
     for (const columns of [5, 20, 40, 60, 120]) {
       const sink = new FakeSink(true, columns);

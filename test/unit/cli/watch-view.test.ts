@@ -62,6 +62,17 @@ describe('a watch that is no terminal', () => {
     clock.ms = 11_000;
     watch.onEvent('1', time(50), progress(5));
     assert.equal(taken(), 'tune 0.5 4 of 12, 80.0 s left\n');
+    // One before it is stored by now.
+    watch.onEvent('1', time(55), {
+      kind: 'stage-finished',
+      stage: 'rearrange',
+      budget: '0.5',
+      seconds: 2,
+      reused: false,
+    });
+    clock.ms = 21_000;
+    watch.onEvent('1', time(60), progress(6));
+    assert.equal(taken(), 'rearrange 0.5 finished in 2.0 s\ntune 0.5 6 of 12, 60.0 s left\n');
   });
 });
 
