@@ -100,7 +100,7 @@ for (const name of REFERENCE_FIXTURES) {
       const context = testContext();
       const model = await localModel(fixture.directory);
       const teacher = givenMasks(expected.teacher_head_mask, expected.teacher_neuron_mask);
-      const student = givenMasks(expected.rearranged_head_mask, expected.rearranged_neuron_mask);
+      let student = givenMasks(expected.rearranged_head_mask, expected.rearranged_neuron_mask);
       const left = [...expected.normal_equations];
       for (const [layer, subLayer] of tunedSubLayers(student)) {
         const what = `layer ${layer} ${subLayer}`;
@@ -113,7 +113,7 @@ for (const name of REFERENCE_FIXTURES) {
 
         const fit = { kind: 'shards', shards: all } as const;
         const solved = await runSolve(context, { ...input, fit, heldOut: null, settings: SETTINGS });
-        setScales(student, layer, subLayer, numbers(solved, 'scales'));
+        student = withScales(student, layer, subLayer, numbers(solved, 'scales'));
         assertWithin(
           largestDifference(maskRow(student, layer, subLayer), tunedRow(expected, layer, subLayer)),
           SCALES,
@@ -219,11 +219,14 @@ function keptOf(masks: Masks, layer: number, subLayer: SubLayer): Int32Array {
   return keptIndices(mask, layer, size);
 }
 
-function setScales(masks: Masks, layer: number, subLayer: SubLayer, values: readonly number[]): void {
+// Others than before: masks of a task never change.
+function withScales(before: Masks, layer: number, subLayer: SubLayer, values: readonly number[]): Masks {
+  const masks = { ...before, headScales: before.headScales.slice(), neuronScales: before.neuronScales.slice() };
   const { scales, size } = partOf(masks, subLayer);
   keptOf(masks, layer, subLayer).forEach((index, i) => {
     scales[layer * size + index] = values[i];
   });
+  return masks;
 }
 
 /** Mask times scale of one layer, as the reference keeps its tuned masks. */
