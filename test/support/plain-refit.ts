@@ -1,5 +1,5 @@
 // The sums of a refit and its algebra in plain JavaScript, which the worker's are compared with.
-import type { RefitAlgebra, RefitSystem } from '../../pruning/refit.ts';
+import type { RefitAlgebra, RefitJudge, RefitSystem } from '../../pruning/refit.ts';
 import { addRefitSumsTo, type RefitSums } from '../../pruning/refit-equations.ts';
 import type { RefitCase } from './direct-refit.ts';
 import { cholesky, solveCholesky } from './plain-linear-algebra.ts';
@@ -27,12 +27,15 @@ export interface PlainRefit extends RefitSystem {
   readonly current: Float64Array;
 }
 
-export function plainRefit(problem: RefitCase): PlainRefit {
-  return { sums: refitSumsOf(problem), current: Float64Array.from(problem.current), positions: problem.weights.length };
+export interface PlainJudge extends PlainRefit, RefitJudge {}
+
+export function plainRefit(problem: RefitCase): PlainJudge {
+  const system = { sums: refitSumsOf(problem), current: Float64Array.from(problem.current) };
+  return { ...system, positions: problem.weights.length, unchanged: errorOfSums(system, system.current) };
 }
 
 /** Mean weighted squared error per coordinate from sums: (tr WᵀG W − 2 tr WᵀB + c) / (positions · D). */
-export function errorOfSums({ sums }: PlainRefit, projection: ArrayLike<number>): number {
+export function errorOfSums({ sums }: Pick<PlainRefit, 'sums'>, projection: ArrayLike<number>): number {
   const { features, hiddenSize, gram, right, targetSquares, positions } = sums;
   const size = features + 1;
   let error = targetSquares;
@@ -45,13 +48,10 @@ export function errorOfSums({ sums }: PlainRefit, projection: ArrayLike<number>)
   return error / (positions * hiddenSize);
 }
 
-export const plainRefitAlgebra: RefitAlgebra<PlainRefit, Float64Array> = {
-  solve(system, lambdas, judge) {
-    const solutions = lambdas.map((lambda) => {
-      const projection = solvePlainRefit(system, lambda);
-      return projection && { projection, heldOut: judge && errorOfSums(judge, projection) };
-    });
-    return { unchanged: judge && errorOfSums(judge, system.current), solutions };
+export const plainRefitAlgebra: RefitAlgebra<PlainRefit, PlainJudge, Float64Array> = {
+  solve(system, lambda, judge) {
+    const projection = solvePlainRefit(system, lambda);
+    return projection && { projection, heldOut: judge && errorOfSums(judge, projection) };
   },
   add(a, b) {
     const { sums, current } = a;

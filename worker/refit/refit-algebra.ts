@@ -2,7 +2,7 @@
 // judged by comes back in one transfer. With G = XᵀDX and B = XᵀDR the weighted squared error of a projection W is
 // tr WᵀGW − 2 tr WᵀB + Σ D·R², so that judging takes no pass over positions.
 import { requireFinite } from '../../pruning/normal-equations.ts';
-import type { RefitAlgebra, RefitSystem } from '../../pruning/refit.ts';
+import type { RefitAlgebra, RefitJudge, RefitSystem } from '../../pruning/refit.ts';
 import { cholesky } from '../engine/cholesky.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
@@ -37,6 +37,12 @@ export interface DeviceRefit extends RefitSystem {
   readonly targetSquares: number;
 }
 
+/** One that judges. */
+export interface DeviceJudge extends DeviceRefit, RefitJudge {
+  /** 2 B */
+  readonly twice: DeviceTensor;
+}
+
 /** The student's projection of a sub-layer. The tensors belong to the scope that is open.
  * @param kernel float64 [n, D]; null: no features. @param bias float64 [1, D] */
 export function currentProjection(ops: Ops, kernel: DeviceTensor | null, bias: DeviceTensor): CurrentProjection {
@@ -49,35 +55,54 @@ export function currentProjection(ops: Ops, kernel: DeviceTensor | null, bias: D
 }
 
 /** The systems that sums make; what the host needs of them comes in one transfer.
- * @param termsOf of each; it runs in a scope of its own.
- * @throws EspalierError "not_finite" where a number is not. */
-export function makeRefits<Sums>(ops: Ops, sums: readonly Sums[], termsOf: (own: Sums) => RefitTerms): DeviceRefit[] {
+ * @param heldOut null: nothing is. @throws EspalierError "not_finite" where a number is not. */
+export function makeRefits<Sums>(
+  ops: Ops,
+  { fit, heldOut, current }: { fit: Sums; heldOut: Sums | null; current: CurrentProjection },
+  termsOf: (own: Sums) => RefitTerms,
+): { readonly fit: DeviceRefit; readonly heldOut: DeviceJudge | null } {
   const { engine } = ops;
-  const { made, numbers } = engine.scope(() => {
-    const all = sums.map((own) => {
-      const { matrix, right, halfSquares, positions } = termsOf(own);
-      const whole = ops.add(ops.sum64(matrix, [0, 1]), ops.sum64(right, [0, 1]));
-      const told = [ops.diagonal64(matrix), ops.reshape(whole, [1]), ops.reshape(halfSquares, [1])];
-      return { matrix, right, positions, told };
-    });
-    return {
-      made: all.map(({ matrix, right, positions }) => ({ matrix, right, positions })),
-      numbers: engine.downloadFloat64(
-        ops.concat(
-          all.flatMap(({ told }) => told),
-          0,
-        ),
-      ),
-    };
+  const [size, hiddenSize] = current.whole.shape;
+  const { fitted, judging, numbers } = engine.scope(() => {
+    const ofFit = termsOf(fit);
+    const told = toldOf(ops, ofFit);
+    const terms = heldOut && termsOf(heldOut);
+    const ofJudge = terms && { ...terms, twice: ops.add(terms.right, terms.right) };
+    if (ofJudge !== null) told.push(...toldOf(ops, ofJudge), errorTerms(ops, ofJudge, current.whole));
+    return { fitted: ofFit, judging: ofJudge, numbers: engine.downloadFloat64(ops.concat(told, 0)) };
   });
-  let at = 0;
-  return made.map(({ matrix, right, positions }) => {
-    const own = numbers.subarray(at, at + matrix.shape[0] + 2);
-    at += own.length;
-    // A number that is not finite leaves no sum that is.
-    requireFinite('diagonal, sum of all and squares of targets', own);
-    return { matrix, right, diagonal: own.slice(0, -2), targetSquares: 2 * own[own.length - 1], positions };
-  });
+  // A number that is not finite leaves no sum that is.
+  requireFinite('diagonals, sums of all and squares of targets', numbers);
+  const count = size + 2;
+  const refitOf = ({ matrix, right, positions }: RefitTerms, own: Float64Array): DeviceRefit => {
+    return { matrix, right, diagonal: own.slice(0, size), targetSquares: 2 * own[count - 1], positions };
+  };
+  const made = refitOf(fitted, numbers.subarray(0, count));
+  if (judging === null) return { fit: made, heldOut: null };
+  const judge = refitOf(judging, numbers.subarray(count));
+  const unchanged = meanError(judge, numbers[2 * count], hiddenSize);
+  return { fit: made, heldOut: { ...judge, twice: judging.twice, unchanged } };
+}
+
+/** Diagonal, sum of all and half the squares of targets. */
+function toldOf(ops: Ops, { matrix, right, halfSquares }: RefitTerms): DeviceTensor[] {
+  const whole = ops.add(ops.sum64(matrix, [0, 1]), ops.sum64(right, [0, 1]));
+  return [ops.diagonal64(matrix), ops.reshape(whole, [1]), ops.reshape(halfSquares, [1])];
+}
+
+/** Σ W ⊙ (G W − 2 B), [1] */
+function errorTerms(
+  ops: Ops,
+  { matrix, twice }: Pick<DeviceJudge, 'matrix' | 'twice'>,
+  projection: DeviceTensor,
+): DeviceTensor {
+  const product = ops.sub(ops.matMul(matrix, projection), twice);
+  return ops.reshape(ops.sum64(ops.mul(projection, product), [0, 1]), [1]);
+}
+
+/** @param terms as of `errorTerms`. */
+function meanError({ targetSquares, positions }: DeviceRefit, terms: number, hiddenSize: number): number {
+  return Math.max(0, (targetSquares + terms) / (positions * hiddenSize));
 }
 
 /** Projections are float64 tensors [n + 1, D] of the scope that is open.
@@ -86,57 +111,32 @@ export function refitAlgebra(
   ops: Ops,
   current: CurrentProjection,
   checkCancelled: () => void = () => {},
-): RefitAlgebra<DeviceRefit, DeviceTensor> {
+): RefitAlgebra<DeviceRefit, DeviceJudge, DeviceTensor> {
   const { engine } = ops;
   const [size, hiddenSize] = current.whole.shape;
   return {
-    solve(system, lambdas, judge) {
-      const { rungs, numbers } = engine.scope(() => {
-        const damped = uploadDamping(ops, system, lambdas);
-        const judged = judge && { matrix: judge.matrix, twice: ops.add(judge.right, judge.right) };
-        // Σ W ⊙ (G W − 2 B)
-        const errorOf = (w: DeviceTensor): DeviceTensor[] => {
-          if (judged === null) return [];
-          checkCancelled();
-          const product = ops.sub(ops.matMul(judged.matrix, w), judged.twice);
-          return [ops.reshape(ops.sum64(ops.mul(w, product), [0, 1]), [1])];
-        };
-        const told = errorOf(current.whole);
-        const solved = damped.map(({ diagonal, pull }) => {
-          const own = engine.scope(() => {
-            const factor = cholesky(ops, ops.withDiagonal64(system.matrix, diagonal), { checkCancelled });
-            if (factor === null) return null;
-            const right = ops.add(system.right, ops.mul(current.pull, pull));
-            checkCancelled();
-            const half = ops.triangularSolve64(factor, right, false);
-            checkCancelled();
-            const w = ops.triangularSolve64(factor, half, true);
-            const sum = ops.reshape(ops.sum64(w, [0, 1]), [1]);
-            return { w, told: [ops.diagonal64(factor), sum, ...errorOf(w)] };
-          });
-          if (own !== null) told.push(...own.told);
-          return own?.w ?? null;
-        });
-        return { rungs: solved, numbers: told.length === 0 ? null : engine.downloadFloat64(ops.concat(told, 0)) };
+    solve(system, lambda, judge) {
+      const found = engine.scope(() => {
+        const damped = uploadDamping(ops, system, lambda);
+        const factor = cholesky(ops, ops.withDiagonal64(system.matrix, damped.diagonal), { checkCancelled });
+        if (factor === null) return null;
+        const right = ops.add(system.right, ops.mul(current.pull, damped.pull));
+        checkCancelled();
+        const half = ops.triangularSolve64(factor, right, false);
+        checkCancelled();
+        const projection = ops.triangularSolve64(factor, half, true);
+        checkCancelled();
+        // A number that is not finite leaves neither that is.
+        const told =
+          judge === null ? ops.reshape(ops.sum64(projection, [0, 1]), [1]) : errorTerms(ops, judge, projection);
+        return { projection, numbers: engine.downloadFloat64(ops.concat([ops.diagonal64(factor), told], 0)) };
       });
-      let at = 0;
-      const take = (count: number) => {
-        at += count;
-        return numbers?.subarray(at - count, at) ?? new Float64Array(0);
-      };
-      const heldOut = () => judge && (judge.targetSquares + take(1)[0]) / (judge.positions * hiddenSize);
-      const unchanged = heldOut();
-      return {
-        unchanged: unchanged && Math.max(0, unchanged),
-        solutions: rungs.map((projection) => {
-          if (projection === null) return null;
-          // Where there is no factor TensorFlow may fill it with numbers that are none.
-          const isSolved = take(size).every((pivot) => pivot > 0) && Number.isFinite(take(1)[0]);
-          const error = heldOut();
-          if (!isSolved || !Number.isFinite(error ?? 0)) return null;
-          return { projection, heldOut: error && Math.max(0, error) };
-        }),
-      };
+      // Where there is no factor TensorFlow may fill it with numbers that are none.
+      if (found === null || !found.numbers.subarray(0, size).every((pivot) => pivot > 0)) return null;
+      const { projection, numbers } = found;
+      const told = numbers[size];
+      if (!Number.isFinite(told)) return null;
+      return { projection, heldOut: judge && meanError(judge, told, hiddenSize) };
     },
 
     add(a, b) {
@@ -151,22 +151,18 @@ export function refitAlgebra(
   };
 }
 
-/** For each lambda the damped diagonal, and λ m alone [1, 1], in one upload. */
+/** The damped diagonal, and λ m alone [1, 1], in one upload. */
 function uploadDamping(
   ops: Ops,
   { diagonal }: DeviceRefit,
-  lambdas: readonly number[],
-): { readonly diagonal: DeviceTensor; readonly pull: DeviceTensor }[] {
+  lambda: number,
+): { readonly diagonal: DeviceTensor; readonly pull: DeviceTensor } {
   const size = diagonal.length;
   const features = size - 1;
   const trace = diagonal.subarray(0, features).reduce((sum, value) => sum + value, 0);
-  const pulls = lambdas.map((lambda) => (features === 0 ? 0 : (lambda * trace) / features));
-  const table = Float64Array.from(
-    pulls.flatMap((pull) => [...diagonal.map((value, i) => (i < features ? value + pull : value)), pull]),
-  );
-  const sent = ops.engine.uploadFloat64(table, [table.length]);
-  return lambdas.map((_, i) => ({
-    diagonal: ops.slice(sent, [i * (size + 1)], [size]),
-    pull: ops.reshape(ops.slice(sent, [i * (size + 1) + size], [1]), [1, 1]),
-  }));
+  const pull = features === 0 ? 0 : (lambda * trace) / features;
+  const table = new Float64Array(size + 1).fill(pull);
+  for (let i = 0; i < size; i++) table[i] = i < features ? diagonal[i] + pull : diagonal[i];
+  const sent = ops.engine.uploadFloat64(table, [size + 1]);
+  return { diagonal: ops.slice(sent, [0], [size]), pull: ops.reshape(ops.slice(sent, [size], [1]), [1, 1]) };
 }

@@ -2,7 +2,7 @@
 import { type RefitSettings, refitProjection } from '../../pruning/refit.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { Engine } from '../engine/engine.ts';
-import { type DeviceRefit, makeRefits, refitAlgebra } from '../refit/refit-algebra.ts';
+import { makeRefits, refitAlgebra } from '../refit/refit-algebra.ts';
 import type { StoredProjection } from '../refit/refit-subject.ts';
 import { uploadRoots, type WeightRoots } from '../refit/token-weights.ts';
 import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
@@ -59,9 +59,11 @@ export async function solveRefit(
   const { subject } = kept;
   return engine.scope(() => {
     const current = subject.current();
-    const [fitted, judge = null] = refitsOf(context, kept, sources);
+    const systems = withSums(context, kept, sources, ([fitted, judge = null]) =>
+      makeRefits(ops, { fit: fitted, heldOut: judge, current }, (own) => subject.terms(own)),
+    );
     const algebra = refitAlgebra(ops, current, () => context.checkCancelled());
-    const { projection, report } = refitProjection({ fit: fitted, heldOut: judge, settings, algebra });
+    const { projection, report } = refitProjection({ ...systems, settings, algebra });
     const stored = subject.stored(projection ?? current.whole);
     const [weight, bias] = [stored.weight, stored.bias].map((own) => engine.downloadFloat32(own));
     const text = new TextEncoder().encode(JSON.stringify(report));
@@ -74,17 +76,19 @@ export async function solveRefit(
   });
 }
 
-function refitsOf(
+/** Releases the sums of the sources when `body` has used them. */
+function withSums<T>(
   { engine, ops, states }: TaskContext,
   { subject, nameOf, roots }: KeptSubject,
   sources: readonly SumSource[],
-): DeviceRefit[] {
+  body: (sums: readonly DeviceSums[]) => T,
+): T {
   const onDevice = roots && uploadRoots(ops, roots);
   const make = (shards: ShardRange) => states.sums.take(...nameOf(shards)) ?? subject.sums(shards, onDevice);
   const sums: DeviceSums[] = [];
   try {
     for (const source of sources) sums.push(sumsOfSource(ops, source, make, (tensors) => subject.fromTensors(tensors)));
-    return makeRefits(ops, sums, (own) => subject.terms(own));
+    return body(sums);
   } finally {
     for (const own of sums) releaseSums(engine, own);
   }

@@ -5,6 +5,7 @@ import { randomStream } from '../../../pruning/random.ts';
 import {
   DEFAULT_REFIT_SETTINGS,
   parseRefitSettings,
+  type RefitJudge,
   type RefitSettings,
   refitProjection,
 } from '../../../pruning/refit.ts';
@@ -50,27 +51,39 @@ const sizes = (features: number, hiddenSize = 3) => {
   return { features, hiddenSize, current: draw(length), truth: draw(length) };
 };
 
-test('of all rungs that with the smallest held-out error is taken, and solved once more on all positions', () => {
-  for (const features of [5, 1, 0]) {
+test('rungs are tried from the strongest on until the held-out error rises, and the best is solved once more on all positions', () => {
+  const { lambdas } = DEFAULT_REFIT_SETTINGS;
+  const kept = new Set<number>();
+  for (const [features, noise] of [
+    [5, 0.5],
+    [5, 20],
+    [1, 2],
+    [0, 0.5],
+  ]) {
     const own = sizes(features);
-    const [fit, heldOut] = [drawCase(own, 40, 0.5), drawCase(own, 15, 0.5)];
+    const [fit, heldOut] = [drawCase(own, 40, noise), drawCase(own, 15, noise)];
     const { projection, report } = refit(fit, heldOut);
-    const expected = DEFAULT_REFIT_SETTINGS.lambdas.map((lambda) => directError(heldOut, directRefit(fit, lambda)));
+    const errors = lambdas.map((lambda) => directError(heldOut, directRefit(fit, lambda)));
+    errors.push(directError(heldOut, own.current));
+    const best = features === 0 ? 3 : errors.indexOf(Math.min(...errors));
+    kept.add(best);
+    const first = Math.max(0, best - 1);
     assert.deepEqual(
       report.tried.map(({ rung }) => rung),
-      ['ridge 0.001', 'ridge 0.01', 'ridge 0.1', 'ridge 1', 'unchanged'],
+      ['ridge 0.001', 'ridge 0.01', 'ridge 0.1', 'ridge 1', 'unchanged'].slice(first),
     );
     assertClose(
       report.tried.map(({ heldOut: error }) => error!),
-      [...expected, directError(heldOut, own.current)],
+      errors.slice(first),
     );
-    const best = features === 0 ? 3 : expected.indexOf(Math.min(...expected));
-    assert.equal(report.rung, report.tried[best].rung);
-    assert.equal(report.heldOutAfter, report.tried[best].heldOut);
-    assert.equal(report.heldOutBefore, report.tried[4].heldOut);
+    const taken = report.tried[best - first];
+    assert.equal(report.rung, taken.rung);
+    assert.equal(report.heldOutAfter, taken.heldOut);
+    assert.equal(report.heldOutBefore, report.tried.at(-1)!.heldOut);
     assert.equal(report.refitted, true);
-    assertClose(projection, directRefit(joinCases([fit, heldOut]), DEFAULT_REFIT_SETTINGS.lambdas[best]));
+    assertClose(projection, directRefit(joinCases([fit, heldOut]), lambdas[best]));
   }
+  assert.deepEqual([...kept], []);
 });
 
 test('an error from sums is that of the activations', () => {
@@ -88,33 +101,33 @@ test('a projection that nothing betters stays as it is', () => {
   assert.equal(kept.report.rung, 'unchanged');
   assert.equal(kept.report.refitted, false);
   assert.equal(kept.report.heldOutAfter, kept.report.heldOutBefore);
-  assert.equal(kept.report.tried.length, 5);
+  assert.equal(kept.report.tried.length, 2);
 });
 
-test('of equal errors the stronger damping is taken', () => {
-  const tied = (errors: readonly (number | null)[], unchanged: number) =>
-    refitProjection<{ positions: number }, number>({
-      ...{ fit: { positions: 1 }, heldOut: { positions: 1 }, settings: { lambdas: [1, 2, 3] } },
+test('of equal errors the stronger damping is taken, and what cannot be solved ends the ladder', () => {
+  const walked = (errors: readonly (number | null)[], unchanged: number) => {
+    const solved: number[] = [];
+    const { report, projection } = refitProjection<{ positions: number }, RefitJudge, number>({
+      ...{ fit: { positions: 1 }, heldOut: { positions: 1, unchanged }, settings: { lambdas: [1, 2, 3] } },
       algebra: {
-        solve: (_, lambdas, judge) => ({
-          unchanged,
-          solutions: lambdas.map((lambda) => {
-            const heldOut = errors[lambda - 1];
-            return heldOut === null ? null : { projection: lambda, heldOut: judge && heldOut };
-          }),
-        }),
+        solve: (_, lambda, judge) => {
+          if (judge !== null) solved.push(lambda);
+          const heldOut = errors[lambda - 1];
+          return heldOut === null ? null : { projection: lambda, heldOut: judge && heldOut };
+        },
         add: () => ({ positions: 2 }),
       },
     });
-  assert.equal(tied([4, 4, 5], 6).report.rung, 'ridge 2');
-  assert.equal(tied([5, 4, 4], 6).projection, 3);
-  assert.equal(tied([4, 4, 4], 4).report.rung, 'unchanged');
-  const unsolved = tied([null, 3, null], 4);
-  assert.equal(unsolved.report.rung, 'ridge 2');
-  assert.deepEqual(
-    unsolved.report.tried.map(({ heldOut }) => heldOut),
-    [null, 3, null, 4],
-  );
+    const { rung, tried } = report;
+    return { rung, projection, solved, tried: tried.map(({ heldOut }) => heldOut) };
+  };
+  assert.deepEqual(walked([4, 4, 5], 6), { rung: 'ridge 2', projection: 2, solved: [3, 2, 1], tried: [4, 4, 5, 6] });
+  assert.deepEqual(walked([1, 4, 4], 6), { rung: 'ridge 3', projection: 3, solved: [3, 2], tried: [4, 4, 6] });
+  assert.deepEqual(walked([1, 1, 4], 4), { rung: 'unchanged', projection: null, solved: [3], tried: [4, 4] });
+  assert.deepEqual(walked([1, 2, 3], 4), { rung: 'ridge 1', projection: 1, solved: [3, 2, 1], tried: [1, 2, 3, 4] });
+  assert.deepEqual(walked([1, null, 3], 4), { rung: 'ridge 3', projection: 3, solved: [3, 2], tried: [null, 3, 4] });
+  assert.deepEqual(walked([1, 2, null], 4), { rung: 'unchanged', projection: null, solved: [3], tried: [null, 4] });
+  assert.deepEqual(walked([0, 0, 0], 0), { rung: 'unchanged', projection: null, solved: [], tried: [0] });
 });
 
 test('without held-out positions the smallest lambda that can be solved is taken unjudged', () => {
@@ -138,8 +151,8 @@ test('features that are 0 everywhere cannot be solved for, nor can no positions:
   assert.equal(projection, null);
   assert.equal(report.rung, 'unchanged');
   assert.deepEqual(
-    report.tried.slice(0, 4).map(({ heldOut }) => heldOut),
-    [null, null, null, null],
+    report.tried.slice(0, -1).map(({ heldOut }) => heldOut),
+    [null],
   );
   assert.deepEqual(refit(dead, null).report.rung, 'unchanged');
   const none = refit({ ...fit, x: [], r: [], weights: [] }, fit).report;
