@@ -1,7 +1,7 @@
 // Measures pruning on one device, stage by stage and as a whole job, on a model of BERT-base's shape with random weights and
 // two workloads; docs/performance.md says what is measured and counted.
 //   npm run bench:gpu [-- --device auto|cpu|gpu --workloads mnli-like,squad-like --repeats 5 --samples 2048
-//     --stages fisher,tune,normal-equations,solve,evaluate,gradients,refit,job,gradual-job
+//     --stages fisher,tune,normal-equations,solve,evaluate,gradients,refit,job,gradual-job,next-job,next-gradual-job
 //     --layers 12 --hidden 768 --heads 12 --neurons 3072 --gpu-memory 16GB --profile --json FILE --baseline FILE]
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -10,7 +10,7 @@ import { parseWorkerConfig } from '../../worker/config.ts';
 import { machineName } from '../../worker/device.ts';
 import { readBaseline, requireComparable } from './gpu/baseline.ts';
 import { runChild } from './gpu/child.ts';
-import type { RunFigures, StageProfile, WorkloadFigures } from './gpu/figures.ts';
+import { JOB_STAGES, type RunFigures, type StageProfile, type WorkloadFigures } from './gpu/figures.ts';
 import { kernelFigures, openTracer } from './gpu/kernel-trace.ts';
 import type { LimitsFound, LimitsStart } from './gpu/measure-limits.ts';
 import type { StageProfiled } from './gpu/profile-stages.ts';
@@ -59,7 +59,7 @@ async function bench(settings: GpuBenchSettings, folder: string): Promise<void> 
       const profiles = await profile(start, kind, path.join(folder, definition.name));
       await keep({ profiles }, profiles.map(profileText).join('\n'));
     }
-    for (const kind of ['job', 'gradual-job'] as const) {
+    for (const kind of JOB_STAGES) {
       if (!stages.includes(kind)) continue;
       const job = await runJobs(files, kind, { folder, repeats, device });
       const rows = stagesText(definition.name, job.stages, { limits, baseline });

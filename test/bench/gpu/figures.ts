@@ -3,7 +3,9 @@ import type { DeviceClass } from '../../../shared/rpc/protocol.ts';
 import type { LengthDistribution, SyntheticModel } from '../synthetic-model.ts';
 
 const WORKER_STAGES = ['fisher', 'tune', 'normal-equations', 'solve', 'evaluate', 'gradients', 'refit'] as const;
-export const STAGES = [...WORKER_STAGES, 'job', 'gradual-job'] as const;
+/** Whole jobs: with a worker of their own each, or one after the other with a worker that stays. */
+export const JOB_STAGES = ['job', 'gradual-job', 'next-job', 'next-gradual-job'] as const;
+export const STAGES = [...WORKER_STAGES, ...JOB_STAGES] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What is computed: equal definitions give equal samples. */

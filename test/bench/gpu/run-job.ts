@@ -1,19 +1,28 @@
-// A workload as a whole job: coordinator, gRPC and local workers, as `espalier prune` runs it.
+// A workload as a whole job: coordinator, gRPC and a worker, as `espalier prune` runs it.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { openBlobCache } from '../../../coordinator/job/blob-cache.ts';
 import { USUAL_TIMING } from '../../../coordinator/job/timing-settings.ts';
 import { runPruneJob } from '../../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
+import { LocalCluster } from '../../../coordinator/workers/local-cluster.ts';
 import { benchSettings } from '../bench-settings.ts';
 import { type StageFigures, stageFigures } from './figures.ts';
 import { jobSeconds } from './job-seconds.ts';
 import type { WorkloadFiles } from './workloads.ts';
 
-/** A method with what its jobs are asked for; null: the workload's own budget. Gradual pruning is for hard ones. */
+/** A method with what its jobs are asked for; null: the workload's own budget. Gradual pruning is for hard ones. `stays`: jobs have one
+ * worker, which is up before the first, and in all but the first has the model. */
 const JOBS = {
-  job: { method: 'paper', budget: null },
-  'gradual-job': { method: 'gradual', budget: 0.3 },
+  job: { method: 'paper', budget: null, stays: false },
+  'gradual-job': { method: 'gradual', budget: 0.3, stays: false },
+  'next-job': { method: 'paper', budget: null, stays: true },
+  'next-gradual-job': { method: 'gradual', budget: 0.3, stays: true },
 } as const;
+
+/** Longer than a worker waits before its warm-up, and that takes. */
+const WARM_MS = 3_000;
 
 /** Speed is not timed in these jobs, and nothing is evaluated.
  * @returns the rows of `jobSeconds`, and the SHA-256 of the job's plan. */
@@ -24,19 +33,25 @@ export async function runJobs(
 ): Promise<{ stages: StageFigures[]; plan: string }> {
   const { folder, repeats, device } = options;
   const { samples } = definition;
-  const { method } = JOBS[kind];
+  const { method, stays } = JOBS[kind];
   const budget = JOBS[kind].budget ?? definition.budget;
   const reports: PruneReport[] = [];
-  for (let repeat = -1; repeat < repeats; repeat++) {
-    const out = path.join(folder, `${definition.name}-out`);
-    const settings = {
-      ...benchSettings({ model, data, out, samples, workers: undefined, device, budget }),
-      method,
-      timing: { ...USUAL_TIMING, batchSizes: [] },
-    };
-    const [report] = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
-    await rm(out, { recursive: true });
-    reports.push(report);
+  const standing = stays ? await standingWorker(device) : null;
+  try {
+    for (let repeat = -1; repeat < repeats; repeat++) {
+      const out = path.join(folder, `${definition.name}-out`);
+      const settings = {
+        ...benchSettings({ model, data, out, samples, workers: undefined, device, budget }),
+        ...(standing && { workers: { local: 0, addresses: standing.addresses, device: deviceOf(device) } }),
+        method,
+        timing: { ...USUAL_TIMING, batchSizes: [] },
+      };
+      const [report] = await runPruneJob(settings, { signal: new AbortController().signal, onEvent: () => {} });
+      await rm(out, { recursive: true });
+      reports.push(report);
+    }
+  } finally {
+    await standing?.close();
   }
   const [first] = reports;
   const tokens = Math.round(first.macsLength * first.samples);
@@ -49,4 +64,17 @@ export async function runJobs(
     ),
   );
   return { stages, plan: first.plan };
+}
+
+/** Up, and warm: its warm-up goes on where it has been idle for a second. */
+async function standingWorker(device: string): Promise<LocalCluster> {
+  const { folder } = await openBlobCache();
+  const worker = await LocalCluster.start({ count: 1, blobDir: folder, device: deviceOf(device) });
+  await setTimeout(WARM_MS);
+  return worker;
+}
+
+function deviceOf(text: string): 'auto' | 'cpu' | 'gpu' {
+  if (text === 'auto' || text === 'cpu' || text === 'gpu') return text;
+  throw new Error(`--device: got ${text}, expected auto, cpu or gpu`);
 }
