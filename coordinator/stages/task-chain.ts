@@ -1,20 +1,26 @@
 // Several sub-layers as one task of one worker: it goes on to the next while what it has found of the ones before comes here and is
 // stored. A task that is sent again tells all once more: the same bits, of which what is here already is passed over.
 import { EspalierError, toEspalierError } from '../../shared/errors.ts';
+import { MOST_NEXT } from '../../shared/rpc/most-next.ts';
 import type { TensorSink } from '../../shared/rpc/tensor-stream.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { JobContext } from '../job/job-context.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
+import type { Workers } from '../workers/workers.ts';
+import type { TaskPace } from './task-pace.ts';
 
 /** Of a report, which has a few lines. */
 const MOST_REPORT_BYTES = 2 ** 16;
-/** A worker takes 255 after the first. */
-export const MOST_CHAINED = 256;
-
 const ARRAYS = { F32: Float32Array, F64: Float64Array };
 
 /** Tensors of one sub-layer as worker.proto names them, in the order in which they come; its "report" comes last. */
 export type ChainFields = readonly (readonly [name: string, dtype: keyof typeof ARRAYS])[];
+
+/** How many of the next sub-layers one task has: of a worker that is alone as many as its pace tells, since it holds the whole tree and
+ * nobody could share its sums. */
+export function mostChained({ count }: Pick<Workers, 'count'>, pace: TaskPace): number {
+  return count === 1 ? Math.min(pace.most, 1 + MOST_NEXT) : 1;
+}
 
 export interface TaskChain<Found> {
   readonly task: Omit<TaskSpec, 'sink' | 'mostTensors'>;

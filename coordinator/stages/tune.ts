@@ -15,7 +15,7 @@ import type { TuningReport } from '../prune-report.ts';
 import type { TaskResult, TaskSpec } from '../workers/task-spec.ts';
 import { foldedSums, type NodeOfShare, SOLVE_AFFINITY, type SumKind } from './fold-sums.ts';
 import { storeInTurns } from './store-in-turns.ts';
-import { MOST_CHAINED, runChain } from './task-chain.ts';
+import { mostChained, runChain } from './task-chain.ts';
 import { ONE_BY_ONE, type TaskPace } from './task-pace.ts';
 
 /** The scales found so far, with what is told of them. */
@@ -77,9 +77,7 @@ async function solveAll(
   };
   while (progress.reports.length < steps.length) {
     const [begunAt, startMs] = [progress.reports.length, performance.now()];
-    // One that is alone holds the whole tree, and nobody could share its sums.
-    const most = context.workers.count === 1 ? Math.min(pace.most, MOST_CHAINED) : 1;
-    const [first, ...next] = steps.slice(begunAt, begunAt + most);
+    const [first, ...next] = steps.slice(begunAt, begunAt + mostChained(context.workers, pace));
     if (next.length > 0) await tuneChain(context, input, progress.masks, [first, ...next], take);
     else take(first, await tuneSubLayer(context, input, progress.masks, first));
     pace.took(performance.now() - startMs, progress.reports.length - begunAt);

@@ -8,13 +8,11 @@ import type { ModelRef__Output } from '../../shared/rpc/generated/espalier/v1/Mo
 import type { ShardRange__Output } from '../../shared/rpc/generated/espalier/v1/ShardRange.ts';
 import type { SumNode__Output } from '../../shared/rpc/generated/espalier/v1/SumNode.ts';
 import type { SumSource__Output } from '../../shared/rpc/generated/espalier/v1/SumSource.ts';
+import { MOST_NEXT } from '../../shared/rpc/most-next.ts';
 import { decodeSafetensors } from '../../shared/safetensors.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { SumNode, SumSource, SumTensors } from './sum-source.ts';
 import type { ShardRange } from './task-context.ts';
-
-/** Beyond that many nobody would wait for the first. */
-const MOST_NEXT = 255;
 
 /** Where the blobs of a request lie, by digest. */
 export type BlobPaths = Readonly<Record<string, string>>;

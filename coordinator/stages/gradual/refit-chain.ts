@@ -1,7 +1,7 @@
 // Several refits as one task of one worker (task-chain.ts).
 import { type JobContext, TASK_DEADLINE_MS } from '../../job/job-context.ts';
 import { SOLVE_AFFINITY } from '../fold-sums.ts';
-import { MOST_CHAINED, runChain } from '../task-chain.ts';
+import { runChain } from '../task-chain.ts';
 import type { PatchToFit } from './patches-to-fit.ts';
 import {
   meanOf,
@@ -20,7 +20,7 @@ export function chainOf(
 ): readonly PatchToFit[] {
   const hasWeights = (place: PatchToFit) => meanOf(weights, place) > 0;
   const end = places.findIndex((place) => place.parts.length > 1 || hasWeights(place) !== hasWeights(places[0]));
-  return places.slice(0, Math.min(end < 0 ? places.length : end, most, MOST_CHAINED));
+  return places.slice(0, Math.min(end < 0 ? places.length : end, most));
 }
 
 /** Refits the places, one at least. @param take see `runChain`. @throws EspalierError what `take` threw; "protocol", "not_finite". */

@@ -28,6 +28,7 @@ import type { StepSettings } from '../../step-settings.ts';
 import type { TaskResult, TaskSpec } from '../../workers/task-spec.ts';
 import { foldedSums, type NodeOfShare, SOLVE_AFFINITY, type SumKind } from '../fold-sums.ts';
 import { storeInTurns } from '../store-in-turns.ts';
+import { mostChained } from '../task-chain.ts';
 import { ONE_BY_ONE, type TaskPace } from '../task-pace.ts';
 import type { StudentGradients } from './gradients.ts';
 import { type PatchToFit, patchesToFit } from './patches-to-fit.ts';
@@ -89,7 +90,7 @@ export function runRefit(
     while (refitted.length < places.length) {
       const [begunAt, startMs] = [refitted.length, performance.now()];
       const rest = places.slice(begunAt);
-      const chained = isAlone(context) ? chainOf(rest, weights, pace.most) : [];
+      const chained = chainOf(rest, weights, mostChained(context.workers, pace));
       if (chained.length > 1)
         await refitChain(context, { student, weights }, chained, async (place, solved) =>
           take(await patchOf(context, place, [solved])),
@@ -99,11 +100,6 @@ export function runRefit(
     }
     return refitted;
   });
-}
-
-/** Nobody could share the sums of what it solves. */
-function isAlone({ workers }: JobContext): boolean {
-  return workers.count === 1;
 }
 
 /** The systems of a patch are solved one after the other, on the same student. */

@@ -6,7 +6,7 @@ import { openBlobCache } from '../../../coordinator/job/blob-cache.ts';
 import { USUAL_TIMING } from '../../../coordinator/job/timing-settings.ts';
 import { runPruneJob } from '../../../coordinator/prune-job.ts';
 import type { PruneReport } from '../../../coordinator/prune-report.ts';
-import { LocalCluster } from '../../../coordinator/workers/local-cluster.ts';
+import { LocalCluster, type LocalClusterOptions } from '../../../coordinator/workers/local-cluster.ts';
 import { benchSettings } from '../bench-settings.ts';
 import { type StageFigures, stageFigures } from './figures.ts';
 import { jobSeconds } from './job-seconds.ts';
@@ -36,13 +36,14 @@ export async function runJobs(
   const { method, stays } = JOBS[kind];
   const budget = JOBS[kind].budget ?? definition.budget;
   const reports: PruneReport[] = [];
-  const standing = stays ? await standingWorker(device) : null;
+  const out = path.join(folder, `${definition.name}-out`);
+  const usual = benchSettings({ model, data, out, samples, workers: undefined, device, budget });
+  const standing = stays ? await standingWorker(usual.workers.device) : null;
   try {
     for (let repeat = -1; repeat < repeats; repeat++) {
-      const out = path.join(folder, `${definition.name}-out`);
       const settings = {
-        ...benchSettings({ model, data, out, samples, workers: undefined, device, budget }),
-        ...(standing && { workers: { local: 0, addresses: standing.addresses, device: deviceOf(device) } }),
+        ...usual,
+        ...(standing && { workers: { ...usual.workers, local: 0, addresses: standing.addresses } }),
         method,
         timing: { ...USUAL_TIMING, batchSizes: [] },
       };
@@ -67,14 +68,9 @@ export async function runJobs(
 }
 
 /** Up, and warm: its warm-up goes on where it has been idle for a second. */
-async function standingWorker(device: string): Promise<LocalCluster> {
+async function standingWorker(device: LocalClusterOptions['device']): Promise<LocalCluster> {
   const { folder } = await openBlobCache();
-  const worker = await LocalCluster.start({ count: 1, blobDir: folder, device: deviceOf(device) });
+  const worker = await LocalCluster.start({ count: 1, blobDir: folder, device });
   await setTimeout(WARM_MS);
   return worker;
-}
-
-function deviceOf(text: string): 'auto' | 'cpu' | 'gpu' {
-  if (text === 'auto' || text === 'cpu' || text === 'gpu') return text;
-  throw new Error(`--device: got ${text}, expected auto, cpu or gpu`);
 }

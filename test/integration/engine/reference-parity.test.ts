@@ -16,6 +16,7 @@ import { denseMasks, keptIndices, type Masks, type SubLayer } from '../../../pru
 import { sumsFromTensors } from '../../../pruning/normal-equations.ts';
 import { rearrangeMasks } from '../../../pruning/rearrange.ts';
 import { searchMasks } from '../../../pruning/search.ts';
+import { withScales } from '../../../pruning/sub-layers.ts';
 import { DEFAULT_TUNING_SETTINGS, type TuningSettings } from '../../../pruning/tuning.ts';
 import type { LocalModel } from '../../../worker/model/local-model.ts';
 import { runEvaluate } from '../../../worker/tasks/evaluate.ts';
@@ -113,7 +114,8 @@ for (const name of REFERENCE_FIXTURES) {
 
         const fit = { kind: 'shards', shards: all } as const;
         const solved = await runSolve(context, { ...input, fit, heldOut: null, settings: SETTINGS });
-        student = withScales(student, layer, subLayer, numbers(solved, 'scales'));
+        const kept = keptOf(student, layer, subLayer);
+        student = withScales(student, { layer, subLayer, kept }, numbers(solved, 'scales'));
         assertWithin(
           largestDifference(maskRow(student, layer, subLayer), tunedRow(expected, layer, subLayer)),
           SCALES,
@@ -217,16 +219,6 @@ function partOf(masks: Masks, subLayer: SubLayer) {
 function keptOf(masks: Masks, layer: number, subLayer: SubLayer): Int32Array {
   const { mask, size } = partOf(masks, subLayer);
   return keptIndices(mask, layer, size);
-}
-
-// Others than before: masks of a task never change.
-function withScales(before: Masks, layer: number, subLayer: SubLayer, values: readonly number[]): Masks {
-  const masks = { ...before, headScales: before.headScales.slice(), neuronScales: before.neuronScales.slice() };
-  const { scales, size } = partOf(masks, subLayer);
-  keptOf(masks, layer, subLayer).forEach((index, i) => {
-    scales[layer * size + index] = values[i];
-  });
-  return masks;
 }
 
 /** Mask times scale of one layer, as the reference keeps its tuned masks. */
