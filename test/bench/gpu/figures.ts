@@ -45,11 +45,10 @@ export interface StageFigures {
   readonly teraflop: number | null;
 }
 
-/** Calls of one TensorFlow operation, or of uploads and downloads. */
+/** Calls of one TensorFlow operation, of uploads, downloads or releases of tensors, or of a kernel. */
 export interface CallFigures {
   readonly name: string;
   readonly calls: number;
-  /** With the device waited for before and after each. */
   readonly seconds: number;
 }
 
@@ -67,9 +66,12 @@ export interface StageProfile {
   readonly stage: 'fisher' | 'tune' | 'evaluate' | 'gradients' | 'refit';
   /** One run of it after a warm-up, as it is. */
   readonly plainSeconds: number;
+  /** Of that run, how long calls kept the thread that issues them, the longest first: uploads and downloads wait for the device, the
+   * others do not where it is a GPU. What is left is what the host does between. */
+  readonly host: readonly CallFigures[];
   /** One run with the device waited for around each call: calls, waiting and what the host does between. */
   readonly profiledSeconds: number;
-  /** The longest first. */
+  /** The same of this run, with its waits. */
   readonly calls: readonly CallFigures[];
   /** Of the run as it is; left out where they cannot be recorded. */
   readonly device?: KernelFigures;

@@ -1,5 +1,5 @@
-// The process that tells where a stage's seconds go, by TensorFlow operation: the device is waited for before and after each
-// call, so the sum is more than the stage takes, by what an idle device costs.
+// The process that tells where a stage's seconds go, by TensorFlow operation. What the host takes is of the run as it is. For what the
+// device takes it is waited for before and after each call, so that sum is more than the stage takes, by what an idle device costs.
 import path from 'node:path';
 import { BlobStore } from '../../../shared/blobs/blob-store.ts';
 import { EspalierError } from '../../../shared/errors.ts';
@@ -55,17 +55,19 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   const found: StageProfiled[] = [];
   const measure = async (stage: StageProfile['stage'], run: () => Promise<unknown>) => {
     await run();
+    calls.begin('host');
     const plainStart = performance.now();
     await run();
     const plainEnd = performance.now();
-    calls.begin();
+    const host = calls.end();
+    calls.begin('device');
     const profiledStart = performance.now();
     await run();
     const profiledSeconds = (performance.now() - profiledStart) / 1000;
     const { timeOrigin } = performance;
     const plain = { start: timeOrigin + plainStart, end: timeOrigin + plainEnd };
     const plainSeconds = (plainEnd - plainStart) / 1000;
-    found.push({ plain, profile: { stage, plainSeconds, profiledSeconds, calls: calls.end() } });
+    found.push({ plain, profile: { stage, plainSeconds, host, profiledSeconds, calls: calls.end() } });
   };
   if (stages.includes('fisher')) await measure('fisher', () => tasks.fisher());
   if (stages.some((stage) => stage === 'tune' || stage === 'normal-equations' || stage === 'solve'))
@@ -77,12 +79,16 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   return found;
 }
 
+/** Of the host: how long a call kept the calling thread. Of the device: with the device waited for around each call. */
+type TimedSide = 'host' | 'device';
+
 /** A binding whose calls are timed between `begin` and `end`. */
 class CallTimes {
   readonly binding: TensorflowBinding;
   private readonly real: TensorflowBinding;
   private readonly probe: number;
-  private times: Map<string, { calls: number; seconds: number }> | null = null;
+  private side: TimedSide | null = null;
+  private times = new Map<string, { calls: number; seconds: number }>();
 
   constructor(real: TensorflowBinding) {
     this.real = real;
@@ -93,27 +99,30 @@ class CallTimes {
       createTensor: (...args: Parameters<TensorflowBinding['createTensor']>) =>
         this.timed('(upload)', () => real.createTensor(...args)),
       tensorDataSync: (id: number) => this.timed('(download)', () => real.tensorDataSync(id)),
+      deleteTensor: (id: number) => this.timed('(release)', () => real.deleteTensor(id)),
     };
     this.binding = bindingWith(real, timed);
   }
 
-  begin(): void {
+  begin(side: TimedSide): void {
+    this.side = side;
     this.times = new Map();
   }
 
   /** The calls since `begin`, the longest first. */
   end(): CallFigures[] {
-    const found = [...(this.times ?? [])].map(([name, figures]) => ({ name, ...figures }));
-    this.times = null;
+    this.side = null;
+    const found = [...this.times].map(([name, figures]) => ({ name, ...figures }));
     return found.sort((a, b) => b.seconds - a.seconds);
   }
 
   private timed<T>(name: string, call: () => T): T {
-    if (this.times === null) return call();
-    this.wait();
+    const { side } = this;
+    if (side === null) return call();
+    if (side === 'device') this.wait();
     const start = performance.now();
     const result = call();
-    this.wait();
+    if (side === 'device') this.wait();
     const seconds = (performance.now() - start) / 1000;
     const before = this.times.get(name) ?? { calls: 0, seconds: 0 };
     this.times.set(name, { calls: before.calls + 1, seconds: before.seconds + seconds });

@@ -68,19 +68,24 @@ export function stagesText(
 const LEAST_SHARE = 0.005;
 const LONGEST_NAME = 96;
 
-export function profileText({ stage, plainSeconds, profiledSeconds, calls, device }: StageProfile): string {
-  const head = `  ${stage} by operation: ${digits(plainSeconds)} s as it is, ${digits(profiledSeconds)} s with a wait around each call`;
-  const lines = [head, ...callLines('operation', calls)];
+export function profileText({ stage, plainSeconds, host, profiledSeconds, calls, device }: StageProfile): string {
+  const asItIs = `${digits(plainSeconds)} s as it is`;
+  const lines = [
+    `  ${stage} by operation: ${asItIs}, ${digits(profiledSeconds)} s with a wait around each call`,
+    ...callLines('operation', calls),
+    `  ${stage} by call of the host: ${asItIs}, ${digits(plainSeconds - secondsOf(host))} s of it outside of calls`,
+    ...callLines('call', host),
+  ];
   if (device === undefined) return lines.join('\n');
   const { busySeconds, kernels } = device;
-  const busy = `  ${stage} by kernel: of ${digits(plainSeconds)} s as it is the device is busy for ${digits(busySeconds)} s`;
+  const busy = `  ${stage} by kernel: of ${asItIs} the device is busy for ${digits(busySeconds)} s`;
   return [...lines, busy, ...callLines('kernel', kernels)].join('\n');
 }
 
 function callLines(kind: string, calls: readonly CallFigures[]): string[] {
-  const seconds = calls.reduce((sum, call) => sum + call.seconds, 0);
+  const seconds = secondsOf(calls);
   const row = (name: string, figures: readonly CallFigures[]) => {
-    const own = figures.reduce((sum, call) => sum + call.seconds, 0);
+    const own = secondsOf(figures);
     const count = figures.reduce((sum, call) => sum + call.calls, 0);
     return [shortName(name), `${count}`, digits(own), `${((100 * own) / seconds).toFixed(1)} %`];
   };
@@ -92,6 +97,10 @@ function callLines(kind: string, calls: readonly CallFigures[]): string[] {
     ...(small.length === 0 ? [] : [row(`${small.length} others`, small)]),
     row('all', calls),
   ]);
+}
+
+function secondsOf(calls: readonly CallFigures[]): number {
+  return calls.reduce((sum, call) => sum + call.seconds, 0);
 }
 
 /** Names of kernels with their template's arguments fill lines. */

@@ -48,13 +48,19 @@ it('measures every stage of the worker, and compares with an earlier run of the 
     profiles.map(({ stage }) => stage),
     ['fisher', 'tune', 'evaluate', 'gradients', 'refit'],
   );
-  for (const { stage, profiledSeconds, calls } of profiles) {
-    const seconds = calls.reduce((sum, call) => sum + call.seconds, 0);
-    assert.ok(seconds > 0 && seconds < profiledSeconds, `${stage}: ${seconds} of ${profiledSeconds}`);
-    assert.ok(
-      calls.some(({ name, calls: count }) => name === 'MatMul' && count > 0),
-      stage,
-    );
+  for (const { stage, plainSeconds, host, profiledSeconds, calls } of profiles) {
+    for (const [all, of] of [
+      [profiledSeconds, calls],
+      [plainSeconds, host],
+    ] as const) {
+      const seconds = of.reduce((sum, call) => sum + call.seconds, 0);
+      assert.ok(seconds > 0 && seconds < all, `${stage}: ${seconds} of ${all}`);
+    }
+    // One run is as the other, and the host's is told beside it.
+    const counts = (of: typeof host) => Object.fromEntries(of.map(({ name, calls: count }) => [name, count]));
+    assert.deepEqual(counts(host), counts(calls), stage);
+    assert.ok(counts(host).MatMul > 0 && counts(host)['(download)'] > 0, stage);
+    assert.match(stdout, new RegExp(`^  ${stage} by call of the host: .* outside of calls$`, 'm'));
   }
   assert.ok(run.limits.product.teraflopPerSecond > 0 && run.limits.copy.terabytesPerSecond > 0);
   assert.ok(setUp.engineSeconds > 0 && setUp.firstCallSeconds > 0 && peak.processBytes > 1e7);
