@@ -99,7 +99,9 @@ class CallTimes {
       createTensor: (...args: Parameters<TensorflowBinding['createTensor']>) =>
         this.timed('(upload)', () => real.createTensor(...args)),
       tensorDataSync: (id: number) => this.timed('(download)', () => real.tensorDataSync(id)),
-      deleteTensor: (id: number) => this.timed('(release)', () => real.deleteTensor(id)),
+      // Nothing that the device could be waited for.
+      deleteTensor: (id: number) =>
+        this.side === 'host' ? this.timed('(release)', () => real.deleteTensor(id)) : real.deleteTensor(id),
     };
     this.binding = bindingWith(real, timed);
   }
