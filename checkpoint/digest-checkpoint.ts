@@ -10,11 +10,15 @@ export interface CheckpointDigest {
   readonly digest: string;
 }
 
-/** Reads all weights once a process, streamed. @throws errors of the file system as they are. */
-export async function digestCheckpoint(checkpoint: Checkpoint): Promise<CheckpointDigest> {
+/** Reads all weights once a process, streamed. @param known SHA-256 of files by name, which are not read.
+ * @throws errors of the file system as they are. */
+export async function digestCheckpoint(
+  checkpoint: Checkpoint,
+  known: ReadonlyMap<string, string> = new Map(),
+): Promise<CheckpointDigest> {
   const files: { name: string; sha256: string; bytes: number }[] = [];
   for (const { path, name, bytes } of checkpoint.weightFiles)
-    files.push({ name, sha256: (await digestFile(path)).digest, bytes });
+    files.push({ name, sha256: known.get(name) ?? (await digestFile(path)).digest, bytes });
   return {
     files,
     digest: digestModel(

@@ -58,14 +58,16 @@ function takeScaledColumns(
 ): Float32Array {
   const width = scales.length * groupSize;
   const rows = dense.length / width;
-  const taken = new Float32Array(rows * kept.length * groupSize);
-  let to = 0;
+  const keptWidth = kept.length * groupSize;
+  const columns = Int32Array.from({ length: keptWidth }, (_, k) => {
+    return kept[Math.floor(k / groupSize)] * groupSize + (k % groupSize);
+  });
+  const factors = Float32Array.from(columns, (column) => scales[Math.floor(column / groupSize)]);
+  const taken = new Float32Array(rows * keptWidth);
   for (let row = 0; row < rows; row++) {
-    for (const group of kept) {
-      const from = row * width + group * groupSize;
-      // The float64 product of two float32 is exact, so that storing it rounds once.
-      for (let i = from; i < from + groupSize; i++) taken[to++] = dense[i] * scales[group];
-    }
+    const [from, to] = [row * width, row * keptWidth];
+    // The float64 product of two float32 is exact, so that storing it rounds once.
+    for (let k = 0; k < keptWidth; k++) taken[to + k] = dense[from + columns[k]] * factors[k];
   }
   return taken;
 }

@@ -6,7 +6,7 @@ import { keptIndices, type Masks, type SubLayer } from '../pruning/masks.ts';
 import type { Patch, PatchPart } from '../pruning/patch.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { projectRoot } from '../shared/project-root.ts';
-import { type SafetensorsSource, writeSafetensors } from '../shared/safetensors.ts';
+import { type SafetensorsSource, type WriteOptions, writeSafetensors } from '../shared/safetensors.ts';
 import { elementCount } from '../shared/tensor.ts';
 import { digestModel } from './digest-checkpoint.ts';
 import { float32ToBfloat16, float32ToFloat16 } from './half-precision.ts';
@@ -27,6 +27,8 @@ const TOKENIZER_FILES = [
   'vocab.json',
   'sentencepiece.bpe.model',
 ];
+/** The weights of a model that is written. */
+export const WEIGHTS_FILE = 'model.safetensors';
 const LOADER_FILE = 'espalier_model.py';
 const DTYPE_NAMES: Readonly<Record<WeightDType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
@@ -37,7 +39,8 @@ export type PrunedLayout = 'espalier' | 'stock';
 /** Writes the dense model `source`, pruned by `masks`, into `directory`, which is made where it is missing; files of
  * the same names are replaced. Not atomic: whoever needs that writes into a folder aside and renames it.
  * @param patches refitted projections in place of the model's own, at most one of a sub-layer's inputs and one of its output.
- * @returns the digest that digestCheckpoint gives for the folder, the size of model.safetensors, and its elements.
+ * @param options of model.safetensors; a scratch folder's config.json and masks are not synced either.
+ * @returns the digest that digestCheckpoint gives for the folder, SHA-256 and size of model.safetensors, and its elements.
  * @throws EspalierError "model_unsupported" for a source that is pruned already, "output_exists" for its own folder, "shape_mismatch" for masks or patches of another
  * model, "protocol" for masks that keep what a patch lacks, "internal" for the layout "stock" of a model that no stock config can say, "not_finite" where scales or folded weights are not finite in `dtype`; errors of the file system as they are. */
 export async function writePrunedCheckpoint(
@@ -47,7 +50,8 @@ export async function writePrunedCheckpoint(
   directory: string,
   layout: PrunedLayout = 'espalier',
   patches: readonly Patch[] = [],
-): Promise<{ digest: string; bytes: number; parameters: number }> {
+  options: WriteOptions = {},
+): Promise<{ digest: string; sha256: string; bytes: number; parameters: number }> {
   const { config } = source;
   if (config.raw.espalier !== undefined)
     throw new EspalierError('model_unsupported', `${source.source}: already pruned`, { action: 'prune a dense model' });
@@ -74,13 +78,14 @@ export async function writePrunedCheckpoint(
   );
 
   await mkdir(directory, { recursive: true });
-  const { sha256, bytes } = await writeSafetensors(join(directory, 'model.safetensors'), sources, { format: 'pt' });
-  await writeText(join(directory, 'config.json'), configText);
-  await writeText(join(directory, 'masks.json'), masksText(masks, patches));
+  const file = join(directory, WEIGHTS_FILE);
+  const { sha256, bytes } = await writeSafetensors(file, sources, { format: 'pt' }, options);
+  await writeText(join(directory, 'config.json'), configText, options);
+  await writeText(join(directory, 'masks.json'), masksText(masks, patches), options);
   if (source.directory !== null) await copyTokenizer(source.directory, directory);
   await copyFile(join(projectRoot(), 'checkpoint', 'python', LOADER_FILE), join(directory, LOADER_FILE));
   const parameters = sources.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return { digest: digestModel(configText, [sha256]), bytes, parameters };
+  return { digest: digestModel(configText, [sha256]), sha256, bytes, parameters };
 }
 
 function checkMasks(config: ModelConfig, masks: Masks): void {
@@ -162,8 +167,19 @@ function round(storedName: string, values: Float32Array, dtype: WeightDType): Ui
   return new Uint8Array(bits.buffer);
 }
 
-/** Index of the first NaN or infinity, or -1; a plain loop, because findIndex takes seconds for a large model. */
+/** Index of the first NaN or infinity, or -1; plain loops, because findIndex takes seconds for a large model. */
 function firstNotFinite(values: Float32Array): number {
+  // Zero times anything but these is zero. Four sums, since one waits for itself.
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const end = values.length & ~3;
+  for (let i = 0; i < end; i += 4) {
+    a += values[i] * 0;
+    b += values[i + 1] * 0;
+    c += values[i + 2] * 0;
+    d += values[i + 3] * 0;
+  }
+  for (let i = end; i < values.length; i++) a += values[i] * 0;
+  if (a + b + c + d === 0) return -1;
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
   return -1;
 }
@@ -191,11 +207,11 @@ function masksText(masks: Masks, patches: readonly Patch[]): string {
   return `${JSON.stringify(json)}\n`;
 }
 
-async function writeText(path: string, text: string): Promise<void> {
+async function writeText(path: string, text: string, { isScratch = false }: WriteOptions): Promise<void> {
   const handle = await open(path, 'w');
   try {
     await handle.writeFile(text);
-    await handle.sync();
+    if (!isScratch) await handle.sync();
   } finally {
     await handle.close();
   }

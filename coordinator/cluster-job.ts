@@ -3,6 +3,7 @@
 // what has been finished is in the record.
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { WEIGHTS_FILE } from '../checkpoint/write-pruned.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { Releases } from '../shared/lifecycle.ts';
 import { buildReport } from './job/build-report.ts';
@@ -12,6 +13,7 @@ import {
   type GatheredInputs,
   gatherInputs,
   storeWeights,
+  weightDigests,
 } from './job/cluster-inputs.ts';
 import { keepFiles, recordedReports, storeFiles } from './job/cluster-results.ts';
 import { rearrangeBytes } from './job/fisher-file.ts';
@@ -33,6 +35,9 @@ import type { BeginTry } from './workers/task-try.ts';
 
 /** Of the memory that jobs share, for one: a node's sums of a sub-layer are up to 47 MB for BERT-base. */
 export const MOST_SUM_BYTES = 128e6;
+
+/** Beyond that many models all are looked through once more. */
+const MOST_FINITE = 1000;
 
 /** What runs one job; the job holds none of it open after it has ended. */
 export interface ClusterJob extends RunContext {
@@ -79,12 +84,14 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   const gathered = await gatherInputs(spec, scratch, resources, releases, signal);
   labels.add(gathered);
   const request = pruneRequest(spec, gathered);
-  const inputs = await readInputs(request, resources, releases, emit, signal).catch(async (caught) => {
+  const known = { digests: await weightDigests(gathered.model, resources), finite: resources.finiteModels };
+  const inputs = await readInputs(request, resources, releases, emit, signal, known).catch(async (caught) => {
     // What a disk has damaged reads like a mistake of the user's, which would end the job for good.
     await checkAllContent(gathered, resources);
     throw caught;
   });
   await checkInputs(gathered, inputs, resources);
+  noteFinite(inputs.model.digest.digest, resources.finiteModels);
   await requireFreeSpace(scratch, outputBytes(request, inputs.model.checkpoint));
   const home = new ClusterHome({
     stages: job.stages,
@@ -128,14 +135,21 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   );
   const recorded = recordedReports(reports);
   const results: JobResult[] = [];
-  for (const [i, { budget }] of finished.budgets.entries()) {
+  for (const [i, { budget, digest, bytes }] of finished.budgets.entries()) {
     await writeReport(home, budget.text, reports[i]);
-    const files = await storeFiles(await home.staging(budget.text), objects, signal);
+    // Weights were put there when they were placed.
+    const weightsFile = { name: WEIGHTS_FILE, digest, sizeBytes: bytes };
+    const files = await storeFiles(await home.staging(budget.text), weightsFile, objects, signal);
     results.push({ budget: budget.text, files, report: recorded[i] });
   }
   signal.throwIfAborted();
   await keepFiles(results, objects);
   return results;
+}
+
+function noteFinite(model: string, finite: Set<string>): void {
+  if (finite.size >= MOST_FINITE) finite.clear();
+  finite.add(model);
 }
 
 async function checkInputs(gathered: GatheredInputs, inputs: PruneInputs, resources: JobResources): Promise<void> {

@@ -14,6 +14,8 @@ export interface JobResources {
   readonly blobs: BlobStore;
   /** Objects pulled into `blobs`. */
   readonly cache: ObjectCache;
+  /** Models, by digest, that were seen to have no weight that is not finite. */
+  readonly finiteModels: Set<string>;
   /** Latency tables of the machines whose workers measured some; each coordinator has its own. */
   readonly latencyTables: LatencyCache;
   /** Folders of the operator's by the name that jobs call them. */
@@ -50,5 +52,6 @@ export async function openJobResources(options: JobResourcesOptions): Promise<Jo
   const memory = new MemoryRoom(MEMORY_BYTES);
   const cache = new ObjectCache(objects, blobs);
   const latencyTables = latencyCache(path.join(options.cacheDir, 'latency-tables'));
-  return { objects, volumes, blobs, cache, latencyTables, memory, threads, readers };
+  const finiteModels = new Set<string>();
+  return { objects, volumes, blobs, cache, finiteModels, latencyTables, memory, threads, readers };
 }

@@ -77,13 +77,22 @@ export interface SafetensorsSource {
   read(): Uint8Array | Promise<Uint8Array>;
 }
 
-/** Writes a safetensors file tensor by tensor and syncs it to the disk. A file that could not be finished is removed.
+export interface WriteOptions {
+  /** The file is not synced to the disk: nobody would look for it after a crash. */
+  readonly isScratch?: boolean;
+  /** Given all bytes of the file as well, in order; they are good until it resolves. */
+  readonly also?: (bytes: Uint8Array) => Promise<void>;
+}
+
+/** Writes a safetensors file tensor by tensor, each read while the one before it is written, and syncs it to the disk. A file that
+ * could not be finished is removed.
  * @returns the SHA-256 (hexadecimal) and the size of the file.
  * @throws EspalierError "internal" when a tensor's bytes do not fit its shape; errors of the file system as they are. */
 export async function writeSafetensors(
   path: string,
   sources: readonly SafetensorsSource[],
   metadata: Readonly<Record<string, string>> = {},
+  { isScratch = false, also }: WriteOptions = {},
 ): Promise<{ sha256: string; bytes: number }> {
   const { head, placed, fileBytes } = buildHeader(sources, metadata);
   const hash = createHash('sha256');
@@ -91,19 +100,25 @@ export async function writeSafetensors(
   try {
     // In pieces: to hash a large tensor at once would hold up all else that the process does.
     const append = async (bytes: Uint8Array) => {
-      for (let written = 0; written < bytes.byteLength; ) {
-        const { bytesWritten } = await handle.write(bytes, written, Math.min(PIECE_BYTES, bytes.byteLength - written));
-        hash.update(bytes.subarray(written, written + bytesWritten));
-        written += bytesWritten;
+      for (let from = 0; from < bytes.byteLength; from += PIECE_BYTES) {
+        const piece = bytes.subarray(from, from + PIECE_BYTES);
+        const underway = [writeAll(handle, piece), also?.(piece)];
+        hash.update(piece);
+        await Promise.all(underway);
       }
     };
+    const read = async (source: SafetensorsSource | undefined) => source?.read();
     await append(head);
-    for (const source of placed) {
-      const bytes = await source.read();
+    let next = read(placed[0]);
+    for (const [i, source] of placed.entries()) {
+      const bytes = (await next)!;
       checkLength(source, bytes.byteLength);
+      next = read(placed[i + 1]);
+      // Awaited when its turn comes, if it comes.
+      next.catch(() => {});
       await append(bytes);
     }
-    await handle.sync();
+    if (!isScratch) await handle.sync();
   } catch (error) {
     await handle.close();
     await rm(path, { force: true });
@@ -111,6 +126,11 @@ export async function writeSafetensors(
   }
   await handle.close();
   return { sha256: hash.digest('hex'), bytes: fileBytes };
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.byteLength; )
+    written += (await handle.write(bytes, written, bytes.byteLength - written)).bytesWritten;
 }
 
 /** A tensor of an open file. */

@@ -1,8 +1,9 @@
 // The inputs of a cluster's job as files of a folder of its own, where the stages read them as they would a user's:
 // uploaded ones out of the object store, others out of a volume. Names in the folder come from the closed list alone.
-import { link, mkdir, rm, symlink } from 'node:fs/promises';
+import { link, mkdir, readdir, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { type BlobSource, blobOfFile, readChunks } from '../../shared/blobs/blob-source.ts';
+import { digestFile } from '../../shared/blobs/file-digest.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { Releases } from '../../shared/lifecycle.ts';
 import type { JobResources } from '../job-resources.ts';
@@ -72,13 +73,29 @@ export async function gatherInput(
       // A hard link: the file outlives the cache's own, which another process may evict.
       await placeLink(cached, target, link);
       known.set(target, file);
-      // Weights and data are hashed where they are read.
+      // Data are hashed where they are read, weights by `weightDigests`.
       if (kind === 'model' && !isWeightFile(file.name))
         await checkContent(known, target, (await blobOfFile(target)).digest, resources);
     }
   }
   const label = source.kind === 'volume' ? volumeLabel(source) : source.label;
   return { path: kind === 'data' ? path.join(folder, names[0]) : folder, label, known };
+}
+
+/** SHA-256 of a model's weight files by name, each read once as long as it stays as it is. One that is no longer what it was pulled
+ * as is left out: whoever reads it finds that. */
+export async function weightDigests(
+  { path: folder, known }: GatheredInput,
+  { blobs }: Pick<JobResources, 'blobs'>,
+): Promise<ReadonlyMap<string, string>> {
+  const digests = new Map<string, string>();
+  for (const name of (await readdir(folder)).filter(isWeightFile)) {
+    const file = path.join(folder, name);
+    const pulled = known.get(file);
+    if (pulled === undefined) digests.set(name, (await digestFile(file)).digest);
+    else if (await blobs.isCopy(file, pulled.digest)) digests.set(name, pulled.digest);
+  }
+  return digests;
 }
 
 /** Compares what was read with what it is known by: a disk may have changed it since it was pulled.
@@ -136,12 +153,11 @@ export function storeWeights(
   signal: AbortSignal,
 ): WeightPlace {
   return {
-    async place(file) {
+    async place(file, sha256) {
       const known = model.known.get(file);
-      const blob: BlobSource =
-        known === undefined
-          ? { ...(await blobOfFile(file)), origin: 'store' }
-          : { digest: known.digest, sizeBytes: known.sizeBytes, origin: 'store', open: () => readChunks(file) };
+      const { digest, sizeBytes } =
+        known ?? (sha256 ? { digest: sha256, sizeBytes: (await stat(file)).size } : await digestFile(file));
+      const blob: BlobSource = { digest, sizeBytes, origin: 'store', open: () => readChunks(file) };
       await objects.put(blob.digest, blob.sizeBytes, blob.open(), signal);
       if (known === undefined) {
         const named = (await home.readJson<readonly string[]>('weights')) ?? [];

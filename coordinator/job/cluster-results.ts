@@ -11,10 +11,20 @@ import type { PruneReport } from '../prune-report.ts';
 /** Of all reports in one record; beyond it they leave out how each sub-layer was tuned or refitted, which report.json always has. */
 const REPORTS_BYTES = 128 * 1024;
 
-/** Puts the files of a folder into the object store. @throws EspalierError "store_full", "bus_unavailable". */
-export async function storeFiles(folder: string, objects: ObjectBucket, signal: AbortSignal): Promise<FileRef[]> {
+/** Puts the files of a folder into the object store, but for one that is there.
+ * @throws EspalierError "store_full", "bus_unavailable". */
+export async function storeFiles(
+  folder: string,
+  there: FileRef,
+  objects: ObjectBucket,
+  signal: AbortSignal,
+): Promise<FileRef[]> {
   const files: FileRef[] = [];
   for (const name of (await readdir(folder)).sort()) {
+    if (name === there.name) {
+      files.push(there);
+      continue;
+    }
     const blob = await blobOfFile(path.join(folder, checkFileName('result', name)));
     await objects.put(blob.digest, blob.sizeBytes, blob.open(), signal);
     files.push({ name, digest: blob.digest, sizeBytes: blob.sizeBytes });

@@ -68,7 +68,7 @@ export interface TaskEnvironment {
 export interface JobCompute {
   /** `rearrangeFromFile`. @param fisher the file. */
   rearrange(fisher: string, masks: Masks, open?: OpenVariables): Promise<Masks>;
-  /** `writePrunedCheckpoint`. @returns the size of model.safetensors. */
+  /** `writePrunedCheckpoint`. @returns size and SHA-256 of model.safetensors. */
   write(
     source: Checkpoint,
     masks: Masks,
@@ -76,7 +76,7 @@ export interface JobCompute {
     directory: string,
     layout: PrunedLayout,
     patches: readonly Patch[],
-  ): Promise<{ readonly bytes: number }>;
+  ): Promise<{ readonly bytes: number; readonly sha256: string }>;
   /** Writes model.onnx beside the model in `directory`; see `writeOnnx`. */
   writeOnnx(directory: string, dtype: OnnxWeightDType): Promise<WrittenOnnx>;
 }

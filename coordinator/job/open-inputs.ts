@@ -27,13 +27,28 @@ export interface LoadedEvaluation extends Evaluation {
   readonly encoded: EncodedDataset;
 }
 
+/** What need not be read of a model once more. */
+export interface KnownWeights {
+  /** SHA-256 of files by name. */
+  readonly digests: ReadonlyMap<string, string>;
+  /** Models, by digest, whose weights are known to be finite. */
+  readonly finite: ReadonlySet<string>;
+}
+
+const NONE_KNOWN: KnownWeights = { digests: new Map(), finite: new Set() };
+
 /** Opens a model; `releases` closes it. @throws EspalierError for anything that is wrong with it. */
-export async function openModel(directory: string, releases: Releases): Promise<ModelInput> {
+export async function openModel(
+  directory: string,
+  releases: Releases,
+  known: KnownWeights = NONE_KNOWN,
+): Promise<ModelInput> {
   const checkpoint = await openCheckpoint(directory);
   releases.add(() => checkpoint.close());
-  await assertFiniteWeights(checkpoint);
+  const digest = await digestCheckpoint(checkpoint, known.digests);
+  if (!known.finite.has(digest.digest)) await assertFiniteWeights(checkpoint);
   const tokenizer = await loadTextTokenizer(directory, checkpoint.config);
-  return { checkpoint, digest: await digestCheckpoint(checkpoint), tokenizer };
+  return { checkpoint, digest, tokenizer };
 }
 
 /** @param name what the user calls the model. @throws EspalierError "model_unsupported" for a model that is pruned. */

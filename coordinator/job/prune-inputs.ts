@@ -16,7 +16,14 @@ import { type Costs, modelCosts } from './budget.ts';
 import { type OpenedHeldOut, openHeldOut, requireHeldOut } from './held-out.ts';
 import type { Evaluation, HeldOut } from './job-context.ts';
 import type { LoadedEvaluation } from './open-inputs.ts';
-import { type ModelInput, openData, openEvaluation, openModel, requireDense } from './open-inputs.ts';
+import {
+  type KnownWeights,
+  type ModelInput,
+  openData,
+  openEvaluation,
+  openModel,
+  requireDense,
+} from './open-inputs.ts';
 import { isLatencyBudget } from './read-latency-budgets.ts';
 import { budgetTiming, requireLengths } from './timing-settings.ts';
 
@@ -49,14 +56,15 @@ const BESIDE_WEIGHTS_BYTES = 2e6;
 const STATE_BYTES = 64e6;
 
 /** Opens and checks model and data and draws the samples; `releases` closes the model. Tells what was cut or is fewer
- * than asked for. @param onModel told when the model is open, before the data is read. @throws EspalierError for anything that is wrong with them. */
+ * than asked for. @param onModel told when the model is open, before the data is read. @param known of the model. @throws EspalierError for anything that is wrong with them. */
 export async function openPruneInputs(
   settings: PruneRequest,
   releases: Releases,
   onEvent: (event: JobEvent) => void,
   onModel: (checkpoint: Checkpoint) => Promise<void> = async () => {},
+  known?: KnownWeights,
 ): Promise<OpenedInputs> {
-  const model = await openModel(settings.model, releases);
+  const model = await openModel(settings.model, releases, known);
   const { config } = model.checkpoint;
   requireDense(model, settings.model);
   requireLengths(settings.timing, config);

@@ -1,6 +1,6 @@
 // The inputs of a cluster's job, read and checked in a thread: parsing and tokenising take seconds, and the rows of a large
 // file more memory than all else of a job.
-
+import { stat } from 'node:fs/promises';
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
 import { scoreDrawn } from '../../dataset/load-dataset.ts';
@@ -13,17 +13,23 @@ import type { ComputeThreads } from '../threads/compute-threads.ts';
 import { packOutputs } from '../threads/packed-outputs.ts';
 import type { PreparedInputs } from '../threads/prepare-inputs.ts';
 import type { Evaluation, HeldOut } from './job-context.ts';
+import type { KnownWeights } from './open-inputs.ts';
 import type { PruneInputs } from './prune-inputs.ts';
 
-/** As `openPruneInputs`. */
+/** Of data, beyond which a thread ends with the rows that it has read; one that goes on reads the next inputs sooner. */
+const LARGE_DATA_BYTES = 8e6;
+
+/** As `openPruneInputs`. @param known of the model. */
 export async function readInputs(
   request: PruneRequest,
   { threads, readers }: Pick<JobResources, 'threads' | 'readers'>,
   releases: Releases,
   onEvent: (event: JobEvent) => void,
   signal: AbortSignal,
+  known?: KnownWeights,
 ): Promise<PruneInputs> {
-  const prepared = await readers.run('prepare', request, { signal, once: true });
+  const input = { ...request, ...(known && { known }) };
+  const prepared = await readers.run('prepare', input, { signal, once: await isLarge(request) });
   for (const text of prepared.notices) onEvent({ kind: 'notice', text });
   const checkpoint = await openCheckpoint(request.model);
   releases.add(() => checkpoint.close());
@@ -37,6 +43,13 @@ export async function readInputs(
     costs,
     groupSize,
   };
+}
+
+async function isLarge({ data, evaluation }: PruneRequest): Promise<boolean> {
+  let bytes = 0;
+  // One that is not there is told of by who reads it.
+  for (const file of [data, evaluation]) if (file !== null) bytes += (await stat(file).catch(() => null))?.size ?? 0;
+  return bytes > LARGE_DATA_BYTES;
 }
 
 function preparedEvaluation(

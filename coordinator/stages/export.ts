@@ -45,11 +45,11 @@ export async function exportBudget(
   const dtype = settings.dtype ?? checkpoint.dtype;
   const layout = settings.search === 'uniform' ? 'stock' : 'espalier';
   const patches = await readPatches(result.patches ?? [], checkpoint.config);
-  const { bytes } = await compute.write(checkpoint, result.masks, dtype, directory, layout, patches);
+  const { bytes, sha256 } = await compute.write(checkpoint, result.masks, dtype, directory, layout, patches);
   const onnx = settings.onnx ? await compute.writeOnnx(directory, settings.onnx) : null;
   const written = await openCheckpoint(directory);
   try {
-    const model = await modelBlobs(written, weights);
+    const model = await modelBlobs(written, weights, sha256);
     context.emit({
       kind: 'stage-finished',
       stage: 'export',
@@ -70,7 +70,7 @@ export async function exportBudget(
       dtype,
       model,
       bytes,
-      digest: String(model.ref.weights[0].digest),
+      digest: sha256,
       scores: scores?.value ?? null,
       onnx: measuredOnnx?.report ?? null,
       seconds: (scores?.seconds ?? 0) + (measuredOnnx?.seconds ?? 0),

@@ -5,7 +5,9 @@ import { buffersOf, type PackedSamples, packSamples } from '../../dataset/packed
 import type { Scoring } from '../../dataset/row-encoder.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import type { Costs } from '../job/budget.ts';
+import type { KnownWeights } from '../job/open-inputs.ts';
 import { openPruneInputs } from '../job/prune-inputs.ts';
+import type { JobEvent } from '../job-events.ts';
 import type { PruneRequest } from '../prune-settings.ts';
 
 export interface PreparedInputs {
@@ -29,14 +31,19 @@ export interface PreparedInputs {
   readonly notices: readonly string[];
 }
 
+export interface PrepareRequest extends PruneRequest {
+  readonly known?: KnownWeights;
+}
+
 /** See `openPruneInputs`. */
-export async function prepareInputs(request: PruneRequest): Promise<PreparedInputs> {
+export async function prepareInputs({ known, ...request }: PrepareRequest): Promise<PreparedInputs> {
   const releases = new Releases();
   const notices: string[] = [];
+  const note = (event: JobEvent) => {
+    if (event.kind === 'notice') notices.push(event.text);
+  };
   try {
-    const opened = await openPruneInputs(request, releases, (event) => {
-      if (event.kind === 'notice') notices.push(event.text);
-    });
+    const opened = await openPruneInputs(request, releases, note, undefined, known);
     const { model, data, drawn, heldOut, evaluation, costs, groupSize } = opened;
     return {
       digest: model.digest,

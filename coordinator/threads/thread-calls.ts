@@ -14,14 +14,13 @@ import type { OpenVariables } from '../../pruning/search-remaining.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
 import type { CheckRequest } from '../campaign/check-inputs.ts';
 import type { LayerOfFile } from '../job/fisher-file.ts';
-import type { PruneRequest } from '../prune-settings.ts';
 import type { DropCall } from './judge-drop.ts';
-import type { PreparedInputs } from './prepare-inputs.ts';
+import type { PreparedInputs, PrepareRequest } from './prepare-inputs.ts';
 import type { QuestionScores } from './score-questions.ts';
 
 /** Calls by name: what goes in and what comes out. */
 export interface ThreadCalls {
-  readonly prepare: { readonly input: PruneRequest; readonly output: PreparedInputs };
+  readonly prepare: { readonly input: PrepareRequest; readonly output: PreparedInputs };
   readonly rearrange: {
     readonly input: { fisher: string; masks: Masks; open?: OpenVariables };
     readonly output: Masks;
@@ -37,7 +36,7 @@ export interface ThreadCalls {
       readonly layout: PrunedLayout;
       readonly patches: readonly Patch[];
     };
-    readonly output: { readonly bytes: number };
+    readonly output: { readonly bytes: number; readonly sha256: string };
   };
   readonly writeOnnx: {
     readonly input: { directory: string; dtype: OnnxWeightDType };
@@ -86,8 +85,9 @@ export const THREAD_CALLS: Handlers = {
     const { writePrunedCheckpoint } = await import('../../checkpoint/write-pruned.ts');
     const source = await openCheckpoint(model);
     try {
-      const { bytes } = await writePrunedCheckpoint(source, masks, dtype, directory, layout, patches);
-      return { bytes };
+      const options = { isScratch: true };
+      const written = await writePrunedCheckpoint(source, masks, dtype, directory, layout, patches, options);
+      return { bytes: written.bytes, sha256: written.sha256 };
     } finally {
       await source.close();
     }

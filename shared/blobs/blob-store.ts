@@ -33,12 +33,18 @@ interface NotedUse {
   readonly atMs: number;
 }
 
+/** A file whose content was right when it was like this. */
+interface CheckedFile {
+  readonly ino: bigint;
+  readonly mtimeNs: bigint;
+}
+
 export class BlobStore {
   readonly #dir: string;
   readonly #limitBytes: number;
   readonly #pins = new Map<string, number>();
   /** Files whose content this process knows to be right, by their inodes: another process may have put another there. */
-  readonly #checked = new Map<string, bigint>();
+  readonly #checked = new Map<string, CheckedFile>();
   readonly #used = new Map<string, NotedUse>();
   #bytesAtScan = 0;
   #bytesSinceScan = 0;
@@ -110,6 +116,7 @@ export class BlobStore {
     this.#used.set(digest, { ino: found.ino, linked, atMs: now.getTime() });
     // Only gone if another process evicts it at this moment.
     await utimes(linked === null ? file : file + LINK_SUFFIX, now, now).catch(() => {});
+    if (linked === null) await this.#noteTouched(digest, found);
     return true;
   }
 
@@ -119,14 +126,24 @@ export class BlobStore {
     const file = this.path(digest);
     const found = await statOrNull(file);
     if (found === null) return false;
-    if (this.#checked.get(digest) === found.ino) return true;
+    if (this.#checked.get(digest)?.ino === found.ino) return true;
     // A linked file was hashed when it was linked, and `has` has seen that nobody wrote to it since.
     const isLinked = (await statOrNull(file + LINK_SUFFIX)) !== null;
     if (!isLinked && (await digestOfFile(file)) !== digest) {
       await this.#remove(file);
       return false;
     }
-    this.#noteChecked(digest, found.ino);
+    this.#noteChecked(digest, found);
+    return true;
+  }
+
+  /** Whether a hard link to the blob's file holds its bytes. They are read once for each file that this process did not write itself,
+   * and again after another has written to it or touched it. */
+  async isCopy(link: string, digest: string): Promise<boolean> {
+    const found = await stat(link, { bigint: true });
+    if (isSame(this.#checked.get(digest), found)) return true;
+    if ((await digestOfFile(link)) !== digest) return false;
+    this.#noteChecked(digest, found);
     return true;
   }
 
@@ -181,7 +198,7 @@ export class BlobStore {
       written();
     }
     const stored = await statOrNull(target);
-    if (stored !== null) this.#noteChecked(digest, stored.ino);
+    if (stored !== null) this.#noteChecked(digest, stored);
     await this.#grew(digest, sizeBytes);
     return target;
   }
@@ -233,9 +250,16 @@ export class BlobStore {
       );
   }
 
-  #noteChecked(digest: string, ino: bigint): void {
+  #noteChecked(digest: string, { ino, mtimeNs }: CheckedFile): void {
     if (this.#checked.size >= MOST_CHECKED) this.#checked.clear();
-    this.#checked.set(digest, ino);
+    this.#checked.set(digest, { ino, mtimeNs });
+  }
+
+  /** What this process has touched itself is as it was before. */
+  async #noteTouched(digest: string, before: CheckedFile): Promise<void> {
+    if (!isSame(this.#checked.get(digest), before)) return;
+    const after = await statOrNull(this.path(digest));
+    if (after?.ino === before.ino) this.#noteChecked(digest, after);
   }
 
   async #remove(file: string): Promise<void> {
@@ -266,6 +290,10 @@ export class BlobStore {
     this.#bytesAtScan = await evictOldest(this.#sha256Dir, this.#limitBytes - this.#incomingBytes, isPinned);
     this.#bytesSinceScan = 0;
   }
+}
+
+function isSame(checked: CheckedFile | undefined, { ino, mtimeNs }: CheckedFile): boolean {
+  return checked !== undefined && checked.ino === ino && checked.mtimeNs === mtimeNs;
 }
 
 function isNoted(use: NotedUse | undefined, found: { ino: bigint; size: bigint; mtimeNs: bigint }): boolean {

@@ -1,7 +1,7 @@
 // The blob folder: shared by processes, bounded, never wrong.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { lstat, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, lstat, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -57,6 +57,24 @@ test('a blob whose bytes the disk has changed is found by the next process that 
   assert.equal(await reader.isWhole(whole), true);
   assert.equal(await put(reader, 1), damaged);
   assert.equal(await reader.isWhole(damaged), true);
+});
+
+test('a link to a blob is one of its bytes until somebody writes to it', async () => {
+  const store = await open();
+  const digest = await put(store, 1);
+  const copy = path.join(folder, 'copy');
+  await link(store.path(digest), copy);
+  assert.equal(await store.isCopy(copy, digest), true);
+  // What it touches itself it does not read again, nor does it lose sight of a write from before.
+  const long = new Date(0);
+  const other = await open();
+  await utimes(copy, long, long);
+  assert.equal(await other.has(digest), true);
+  assert.equal(await other.isCopy(copy, digest), true);
+  await writeFile(copy, Buffer.alloc(400, 3));
+  assert.equal(await other.isCopy(copy, digest), false);
+  assert.equal(await store.has(digest), true, 'its size is right');
+  assert.equal(await store.isCopy(copy, digest), false);
 });
 
 test('the same blob put by several at once is one blob', async () => {

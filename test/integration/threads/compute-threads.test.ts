@@ -66,7 +66,7 @@ describe('threads', () => {
     const here = await writePrunedCheckpoint(source, masks, 'F32', at('here'), 'espalier', patches);
     await source.close();
     const input = { model, masks, dtype: 'F32', directory: at('there'), layout: 'espalier', patches } as const;
-    assert.deepEqual(await threads.run('write', input), { bytes: here.bytes });
+    assert.deepEqual(await threads.run('write', input), { bytes: here.bytes, sha256: here.sha256 });
     for (const file of ['model.safetensors', 'masks.json'])
       assert.ok((await readFile(at(`there/${file}`))).equals(await readFile(at(`here/${file}`))), file);
   });

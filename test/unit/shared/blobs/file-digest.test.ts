@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { createHash, Hash } from 'node:crypto';
+import { mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -39,6 +39,15 @@ describe('digestFile', () => {
     writeFileSync(`${file}.new`, 'other');
     renameSync(`${file}.new`, file);
     assert.equal((await digestFile(file)).digest, sha256('other'));
+  });
+
+  it('reads no file again for another link to it', async (test) => {
+    const [file, link] = ['d', 'link'].map((name) => path.join(folder, name));
+    writeFileSync(file, 'weights');
+    symlinkSync(file, link);
+    const reads = test.mock.method(Hash.prototype, 'update');
+    for (const name of [file, link]) assert.equal((await digestFile(name)).digest, sha256('weights'));
+    assert.equal(reads.mock.callCount(), 1 + 2, 'one for each digest that is expected');
   });
 
   it('fails as the file system does', async () => {
