@@ -11,7 +11,7 @@ import { Engine } from '../../worker/engine/engine.ts';
 import { FusedKernels } from '../../worker/engine/kernels/fused-kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
 import { setEngineEnvironment } from '../../worker/engine-executor.ts';
-import { bindingWith } from '../support/binding-with.ts';
+import { bindingWith, goesUp } from '../support/binding-with.ts';
 import { executorHere } from './gpu/executor-here.ts';
 import { prepareWorkload } from './gpu/prepare-workload.ts';
 import { WORKLOADS, type WorkloadName, workloadDefinition, writeWorkload } from './gpu/workloads.ts';
@@ -49,7 +49,7 @@ async function count({ workload, samples }: HostSettings, folder: string): Promi
       return real.executeOp(...args);
     },
     createTensor(...args) {
-      uploads += 1;
+      if (goesUp(args[1])) uploads += 1;
       return real.createTensor(...args);
     },
     tensorDataSync(id) {

@@ -5,3 +5,4 @@ import { requireGpu, testedDevice } from './require-gpu.ts';
 chooseEngine({ kernels: null, products: 'float32', device: testedDevice() });
 requireGpu();
 await import('../integration/engine/kernels.test.ts');
+await import('../integration/engine/system-kernels.test.ts');

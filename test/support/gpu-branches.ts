@@ -6,7 +6,7 @@ import { Forward } from '../../worker/model/forward.ts';
 import { ModelCache } from '../../worker/model/model-cache.ts';
 import type { TaskContext } from '../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../worker/tuning/tuning-states.ts';
-import { bindingWith } from './binding-with.ts';
+import { bindingWith, goesUp } from './binding-with.ts';
 import { testBinding } from './engine.ts';
 
 const STATE_BYTES = 1e9;
@@ -28,7 +28,7 @@ export function gpuBranches(): {
       return real.executeOp(...args);
     },
     createTensor(...args) {
-      counts.uploads += 1;
+      if (goesUp(args[1])) counts.uploads += 1;
       return real.createTensor(...args);
     },
   });

@@ -102,6 +102,14 @@ export class Engine {
     for (const tensor of tensors) this.kept.add(tensor.id);
   }
 
+  /** The inverse: tensors belong to the scope that is open. */
+  adopt(tensors: readonly DeviceTensor[]): void {
+    for (const tensor of tensors) {
+      this.kept.delete(tensor.id);
+      this.scopes.at(-1)?.push(tensor);
+    }
+  }
+
   /** Releases a tensor. Releasing one twice does nothing. */
   dispose(tensor: DeviceTensor): void {
     if (!this.live.delete(tensor.id)) return;
@@ -126,9 +134,9 @@ export class Engine {
   }
 
   uploadFloat64(data: Float64Array, shape: number[]): DeviceTensor {
-    const words = new Int32Array(data.buffer, data.byteOffset, data.length * 2);
-    const bits = this.upload(words, [...shape, 2]);
-    return this.op('Bitcast', [bits], [type('T', INT32), type('type', DOUBLE)]);
+    // As float32 of the same bits: TensorFlow keeps int32 tensors in the host's memory.
+    const bits = this.upload(new Float32Array(data.buffer, data.byteOffset, data.length * 2), [...shape, 2]);
+    return this.op('Bitcast', [bits], FLOAT_BITS);
   }
 
   downloadFloat32(tensor: DeviceTensor): Float32Array {
@@ -172,6 +180,16 @@ export class Engine {
         binding.deleteTensor(bits);
       }
     });
+  }
+
+  /** What an own operation takes for a float64 number that the host knows: the halves of its bits, which stay in the host's memory.
+   * The engine's own, there at least until the outermost scope ends. */
+  hostNumber(value: number): DeviceTensor {
+    return this.cached(`h${value}`, () => ({
+      id: this.binding.createTensor([2], INT32, new Int32Array(Float64Array.of(value).buffer)),
+      shape: [2],
+      dtype: INT32,
+    }));
   }
 
   /** What an own operation takes for an input that is not there: a tensor without numbers, of the engine's own. */

@@ -14,12 +14,12 @@ import { alignedColumns, firstColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import { type EncoderWeights, inputFactors, type Linear } from '../model/encoder-weights.ts';
+import type { Forward } from '../model/forward.ts';
 import type { TaskContext } from '../tasks/task-context.ts';
-import { type DeviceSums, gramPanels } from '../tuning/device-sums.ts';
-import { fullMatrix } from '../tuning/device-system.ts';
+import { type DeviceSums, gramPanels, panelSizes } from '../tuning/device-sums.ts';
 import { panelRows, type Rows } from '../tuning/output-projection.ts';
 import type { Observations } from '../tuning/shard-sums.ts';
-import { type CurrentProjection, currentProjection, type RefitTerms } from './refit-algebra.ts';
+import type { RefitTerms } from './refit-algebra.ts';
 import {
   type RefitPositions,
   type RefitSubject,
@@ -38,7 +38,7 @@ export function inputSubject(
   part: InputPart,
   kept: EncoderWeights,
 ): RefitSubject {
-  const { ops } = context;
+  const { forward, ops } = context;
   const { pair, step } = positions;
   const { layer, subLayer } = subLayerOf(step);
   const { config } = pair.student;
@@ -63,7 +63,7 @@ export function inputSubject(
   // First tokens alone ask in the last layer of a sequence classifier, and go through its FFN.
   const isFirst = readsFirst(pair, layer) && (subLayer === 'ffn' || part === 'query');
   const observe = (stretch: StretchPositions) => observeInputs(context, stretch, isFirst);
-  const sum = (both: Observations) => sumInputs(ops, both, rows, () => context.checkCancelled());
+  const sum = (both: Observations) => sumInputs(forward, both, rows, () => context.checkCancelled());
   return {
     sums: (range, roots) => sumsOverShards(context, positions, { range, roots }, observe, sum),
     toTensors: (sums) => inputSumsToTensors(downloadInputSums(ops, sums, hiddenSize)),
@@ -71,7 +71,7 @@ export function inputSubject(
     current: () => projectionOf(ops, keptInputs(own), columns),
     terms: (sums) => {
       context.checkCancelled();
-      return inputTerms(ops, sums, projectionOf(ops, keptInputs(taught), columns).whole);
+      return inputTerms(forward, sums, projectionOf(ops, keptInputs(taught), columns));
     },
     stored: (whole) => storedRows(ops, whole),
   };
@@ -90,8 +90,8 @@ function columnsOf(part: InputPart, subLayer: SubLayer, factors: readonly number
   return { first, of: factors.length, factors: factors.slice(first, first + projectionsOf(part, subLayer)) };
 }
 
-/** Float64 in the checkpoint's units, so that errors of all projections count as the model has them. */
-function projectionOf(ops: Ops, { kernel, bias }: Linear, { first, of, factors }: Columns): CurrentProjection {
+/** Float64 in the checkpoint's units, so that errors of all projections count as the model has them: [D + 1, outputs], the bias last. */
+function projectionOf(ops: Ops, { kernel, bias }: Linear, { first, of, factors }: Columns): DeviceTensor {
   const [, all] = kernel.shape;
   const width = all / of;
   const count = factors.length * width;
@@ -101,11 +101,9 @@ function projectionOf(ops: Ops, { kernel, bias }: Linear, { first, of, factors }
         Float64Array.from({ length: count }, (_, column) => factors[Math.floor(column / width)]),
         [1, count],
       );
-  const taken = (wide: DeviceTensor) => {
-    const own = ops.toFloat64(count === all ? wide : ops.slice(wide, [0, first * width], [-1, count]));
-    return units === null ? own : ops.div(own, units);
-  };
-  return currentProjection(ops, taken(kernel), taken(ops.reshape(bias, [1, all])));
+  const whole = ops.concat([kernel, ops.reshape(bias, [1, all])], 0);
+  const own = ops.toFloat64(count === all ? whole : ops.slice(whole, [0, first * width], [-1, count]));
+  return units === null ? own : ops.div(own, units);
 }
 
 function observeInputs(
@@ -125,12 +123,17 @@ function observeInputs(
 }
 
 /** Float32 products that are rounded once and go on in float64. @param x [X, 1] and @param r X̄, of weighted rows. */
-function sumInputs(ops: Ops, { x, r }: Observations, rows: readonly Rows[], checkCancelled: () => void): DeviceSums {
-  return ops.engine.scope(() => ({
-    matrices: gramPanels(ops, alignedRows(ops, [x, r]), rows, checkCancelled),
-    halfSquares: null,
-    positions: x.shape[0],
-  }));
+function sumInputs(
+  { kernels, ops }: Forward,
+  { x, r }: Observations,
+  rows: readonly Rows[],
+  checkCancelled: () => void,
+): DeviceSums {
+  return ops.engine.scope(() => {
+    const grams = gramPanels(ops, alignedRows(ops, [x, r]), rows, checkCancelled);
+    const matrices = kernels.systems.widen(grams, panelSizes(rows), null);
+    return { matrices, halfSquares: null, positions: x.shape[0] };
+  });
 }
 
 /** Tensors [rows, columns] side by side, with columns of 0 after them where that makes products faster. */
@@ -142,14 +145,18 @@ function alignedRows(ops: Ops, parts: readonly DeviceTensor[]): DeviceTensor {
 
 /** The system of projections, and the squares of their targets, as blocks of ZᵀΩZ (pruning/input-equations.ts).
  * @param taught K with its bias last, [D + 1, outputs]. */
-function inputTerms(ops: Ops, { matrices, positions }: DeviceSums, taught: DeviceTensor): RefitTerms {
-  const gram = fullMatrix(ops, matrices);
+function inputTerms(
+  { kernels: { systems }, ops }: Forward,
+  { matrices, positions }: DeviceSums,
+  taught: DeviceTensor,
+): RefitTerms {
+  const gram = systems.wholeMatrix(matrices);
   const [size] = taught.shape;
   // In Z the ones come before X̄.
   const kernel = ops.concat([ops.slice(taught, [size - 1, 0], [1, -1]), ops.slice(taught, [0, 0], [size - 1, -1])], 0);
   const block = (row: number, column: number) => ops.slice(gram, [row, column], [size, size]);
   const squares = ops.mul(block(size - 1, size - 1), ops.matMul(kernel, kernel, false, true));
-  const half = ops.engine.uploadFloat64(Float64Array.of(0.5), []);
+  const half = ops.engine.scalar64(0.5);
   return {
     matrix: block(0, 0),
     right: ops.matMul(block(0, size - 1), kernel),

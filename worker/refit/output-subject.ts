@@ -10,7 +10,6 @@ import type { TaskContext } from '../tasks/task-context.ts';
 import type { Observations } from '../tuning/shard-sums.ts';
 import { contribution, featureCount, features, keptProjection, nextStates } from '../tuning/sub-layer.ts';
 import type { Ahead } from '../tuning/tuning-states.ts';
-import { currentProjection } from './refit-algebra.ts';
 import {
   type RefitPositions,
   type RefitSubject,
@@ -35,9 +34,9 @@ export function outputSubject(context: TaskContext, positions: RefitPositions): 
     current() {
       const kernel = keptProjection(ops, pair.student, step);
       const bias = ops.reshape(biasOf(pair.student, step), [1, -1]);
-      return currentProjection(ops, kernel && ops.toFloat64(kernel), ops.toFloat64(bias));
+      return ops.toFloat64(kernel === null ? bias : ops.concat([kernel, bias], 0));
     },
-    terms: (sums) => refitTerms(ops, sums),
+    terms: (sums) => refitTerms(context.forward, sums),
     stored(whole) {
       // What weights on the device carry beside those of the checkpoint (encoder-weights.ts).
       const factor = step % 2 === 0 ? 1 : ACTIVATION_SCALES[config.activation].output;

@@ -8,7 +8,7 @@ import { type DeviceSums, foldShards } from '../tuning/device-sums.ts';
 import { type Observations, shardSums } from '../tuning/shard-sums.ts';
 import type { StatesPair } from '../tuning/tuning-pair.ts';
 import type { Ahead, StretchState } from '../tuning/tuning-states.ts';
-import type { CurrentProjection, RefitTerms } from './refit-algebra.ts';
+import type { RefitTerms } from './refit-algebra.ts';
 import { type DeviceRoots, rootsOfStretch } from './token-weights.ts';
 
 export interface RefitSubject {
@@ -20,8 +20,10 @@ export interface RefitSubject {
   /** The inverse. Tensors belong to the scope that is open.
    * @throws EspalierError "protocol", "not_finite"; "shape_mismatch" for those of another sub-layer. */
   fromTensors(tensors: ReadonlyMap<string, NamedTensor>): DeviceSums;
-  /** What the student has. Tensors belong to the scope that is open, as those of the next. */
-  current(): CurrentProjection;
+  /** The projection that the student has, float64 [n + 1, D] with the bias last: of an output n features and D outputs, of inputs D and
+   * n. It belongs to the scope that is open. */
+  current(): DeviceTensor;
+  /** Tensors are those of the sums or of the scope that is open. */
   terms(sums: DeviceSums): RefitTerms;
   /** A projection as `current` gives it, in the checkpoint's units. What `current` gives has the bits that load as what the student
    * has. Tensors belong to the scope that is open. */
@@ -54,8 +56,8 @@ export function sumsOverShards(
   observe: (stretch: StretchPositions) => { observations: Observations; ahead: Ahead | null },
   sum: (observations: Observations) => DeviceSums,
 ): DeviceSums {
-  const { engine, ops } = context;
-  return foldShards(ops, range, (shard) =>
+  const { engine, forward, ops } = context;
+  return foldShards(forward, range, (shard) =>
     engine.scope(() => {
       const ofShard = roots && rootsOfShard(roots, shard);
       let first = 0;

@@ -2,12 +2,10 @@
 // brought to the host and back. They are added and folded as those of scales are.
 import type { RefitSums } from '../../pruning/refit-equations.ts';
 import { EspalierError } from '../../shared/errors.ts';
-import { firstRows } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import type { Forward } from '../model/forward.ts';
-import { type DeviceSums, gramPanels, halfSquaresOf } from '../tuning/device-sums.ts';
-import { fullMatrix } from '../tuning/device-system.ts';
+import { type DeviceSums, gramPanels, halfSquaresOf, panelSizes } from '../tuning/device-sums.ts';
 import { panelRows, type Rows } from '../tuning/output-projection.ts';
 import type { RefitTerms } from './refit-algebra.ts';
 
@@ -35,19 +33,21 @@ export function sumRows(
   checkCancelled: () => void = () => {},
 ): DeviceSums {
   return ops.engine.scope(() => {
-    const panels = gramPanels(ops, x, rows, checkCancelled);
+    const grams = gramPanels(ops, x, rows, checkCancelled);
     checkCancelled();
-    const right = ops.toFloat64(firstRows(ops, ops.matMul(x, r, true, false), features + 1));
-    return { matrices: [...panels, right], halfSquares: kernels.halfSquares(r), positions: x.shape[0] };
+    const products = [...grams, ops.matMul(x, r, true, false)];
+    const sizes = [...panelSizes(rows), [features + 1, r.shape[1]] as const];
+    const matrices = kernels.systems.widen(products, sizes, null);
+    return { matrices, halfSquares: kernels.halfSquares(r), positions: x.shape[0] };
   });
 }
 
-/** What sums say of the projection's system. */
-export function refitTerms(ops: Ops, sums: DeviceSums): RefitTerms {
+/** What sums say of the projection's system: tensors of theirs, and one of the scope that is open. */
+export function refitTerms({ kernels: { systems } }: Forward, sums: DeviceSums): RefitTerms {
   const { matrices, positions } = sums;
   return {
-    matrix: fullMatrix(ops, matrices.slice(0, -1)),
-    right: ops.copy(matrices[matrices.length - 1]),
+    matrix: systems.wholeMatrix(matrices.slice(0, -1)),
+    right: matrices[matrices.length - 1],
     halfSquares: halfSquaresOf(sums),
     positions,
   };

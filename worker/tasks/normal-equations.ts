@@ -131,7 +131,7 @@ function nodeName({ first, end }: ShardRange): string {
 function subLayerSums(context: TaskContext, summed: SummedSubLayer, shards: ShardRange): DeviceSums {
   shardsOf(summed.pair.plan, shards);
   const { pair, step, projection, given } = summed;
-  return foldShards(context.ops, shards, (shard) =>
+  return foldShards(context.forward, shards, (shard) =>
     shardSums(
       context,
       { pair, step, shard, given },

@@ -5,7 +5,7 @@ import type { Engine } from '../engine/engine.ts';
 import { makeRefits, refitAlgebra } from '../refit/refit-algebra.ts';
 import type { StoredProjection } from '../refit/refit-subject.ts';
 import { uploadRoots, type WeightRoots } from '../refit/token-weights.ts';
-import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
+import { type DeviceSums, sumTensors } from '../tuning/device-sums.ts';
 import { type KeptSubject, type RefitTaskInput, refitSubject, weightRoots } from './refit-equations.ts';
 import { type SumSource, summedHere, sumsOfSource } from './sum-source.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
@@ -52,19 +52,20 @@ export async function solveRefit(
   input: RefitInput,
   roots = rootsOfRefit(input),
 ): Promise<SolvedRefit> {
-  const { engine, ops } = context;
+  const { engine, forward } = context;
   const { settings } = input;
   const sources = sourcesOf(input);
   const kept = await refitSubject(context, input, sources.flatMap(summedHere), roots);
   const { subject } = kept;
   return engine.scope(() => {
     const current = subject.current();
-    const systems = withSums(context, kept, sources, ([fitted, judge = null]) =>
-      makeRefits(ops, { fit: fitted, heldOut: judge, current }, (own) => subject.terms(own)),
-    );
-    const algebra = refitAlgebra(ops, current, () => context.checkCancelled());
+    const systems = engine.scope(() => {
+      const [fitted, judge = null] = sumsOf(context, kept, sources);
+      return makeRefits(forward, { fit: fitted, heldOut: judge, current }, (own) => subject.terms(own));
+    });
+    const algebra = refitAlgebra(forward, current, () => context.checkCancelled());
     const { projection, report } = refitProjection({ ...systems, settings, algebra });
-    const stored = subject.stored(projection ?? current.whole);
+    const stored = subject.stored(projection ?? current);
     const [weight, bias] = [stored.weight, stored.bias].map((own) => engine.downloadFloat32(own));
     const text = new TextEncoder().encode(JSON.stringify(report));
     const tensors: NamedTensor[] = [
@@ -76,20 +77,17 @@ export async function solveRefit(
   });
 }
 
-/** Releases the sums of the sources when `body` has used them. */
-function withSums<T>(
-  { engine, ops, states }: TaskContext,
+/** Sums of the sources: tensors of the scope that is open. */
+function sumsOf(
+  { engine, forward, ops, states }: TaskContext,
   { subject, nameOf, roots }: KeptSubject,
   sources: readonly SumSource[],
-  body: (sums: readonly DeviceSums[]) => T,
-): T {
+): DeviceSums[] {
   const onDevice = roots && uploadRoots(ops, roots);
   const make = (shards: ShardRange) => states.sums.take(...nameOf(shards)) ?? subject.sums(shards, onDevice);
-  const sums: DeviceSums[] = [];
-  try {
-    for (const source of sources) sums.push(sumsOfSource(ops, source, make, (tensors) => subject.fromTensors(tensors)));
-    return body(sums);
-  } finally {
-    for (const own of sums) releaseSums(engine, own);
-  }
+  return sources.map((source) => {
+    const sums = sumsOfSource(forward, source, make, (tensors) => subject.fromTensors(tensors));
+    engine.adopt(sumTensors(sums));
+    return sums;
+  });
 }

@@ -4,13 +4,13 @@ import { stepOf } from '../../pruning/sub-layers.ts';
 import { type ScaleSolution, solveScales, type TuningSettings } from '../../pruning/tuning.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import { deviceAlgebra } from '../tuning/device-algebra.ts';
-import { type DeviceSums, releaseSums } from '../tuning/device-sums.ts';
+import { sumTensors } from '../tuning/device-sums.ts';
 import { type DeviceSystem, makeSystems } from '../tuning/device-system.ts';
 import { openManyStates } from '../tuning/given-states.ts';
 import { uploadSums } from '../tuning/sums-transfer.ts';
 import { statesKey } from '../tuning/tuning-pair.ts';
 import { keptOrMade, projectionOf, type SummedSubLayer, type TuningInput, tuningPair } from './normal-equations.ts';
-import { type SumSource, sumsOfSource } from './sum-source.ts';
+import { type SumSource, type SumTensors, sumsOfSource } from './sum-source.ts';
 import type { ShardRange, TaskContext } from './task-context.ts';
 
 export interface SolveInput extends TuningInput {
@@ -36,7 +36,7 @@ export async function runSolve(context: TaskContext, input: SolveInput): Promise
       const summed = { pair, step, projection: projectionOf(context, pair, step), given: given.ofShard };
       const sources = input.heldOut === null ? [input.fit] : [input.fit, input.heldOut];
       const [fit, heldOut = null] = systemsOf(context, summed, sources);
-      const algebra = deviceAlgebra(ops, { checkCancelled: () => context.checkCancelled() });
+      const algebra = deviceAlgebra(context.forward, { checkCancelled: () => context.checkCancelled() });
       return solveScales({ fit, heldOut, settings: input.settings, algebra });
     });
   } finally {
@@ -51,21 +51,16 @@ export async function runSolve(context: TaskContext, input: SolveInput): Promise
 }
 
 function systemsOf(context: TaskContext, summed: SummedSubLayer, sources: readonly SumSource[]): DeviceSystem[] {
-  const { ops } = context;
+  const { engine, forward, ops } = context;
   const { projection } = summed;
-  const sums: DeviceSums[] = [];
-  try {
-    for (const source of sources)
-      sums.push(
-        sumsOfSource(
-          ops,
-          source,
-          (shards) => keptOrMade(context, summed, shards),
-          (tensors) => uploadSums(ops, sumsFromTensors(tensors), projection),
-        ),
-      );
-    return makeSystems(ops, sums, projection);
-  } finally {
-    for (const own of sums) releaseSums(ops.engine, own);
-  }
+  return engine.scope(() => {
+    const sums = sources.map((source) => {
+      const make = (shards: ShardRange) => keptOrMade(context, summed, shards);
+      const upload = (tensors: SumTensors) => uploadSums(ops, sumsFromTensors(tensors), projection);
+      const own = sumsOfSource(forward, source, make, upload);
+      engine.adopt(sumTensors(own));
+      return own;
+    });
+    return makeSystems(forward, sums, projection);
+  });
 }

@@ -1,6 +1,6 @@
 // Where the sums of a solve come from.
 import type { NamedTensor } from '../../shared/tensor.ts';
-import type { Ops } from '../engine/ops.ts';
+import type { Forward } from '../model/forward.ts';
 import { type DeviceSums, foldNodes } from '../tuning/device-sums.ts';
 import type { ShardRange } from './task-context.ts';
 
@@ -34,7 +34,7 @@ export function summedHere(source: SumSource): readonly ShardRange[] {
 /** The sums of a source. The caller releases them, also where a scope is open.
  * @param make sums of shards. @param upload sums as they came. */
 export function sumsOfSource(
-  ops: Ops,
+  forward: Forward,
   source: SumSource,
   make: (shards: ShardRange) => DeviceSums,
   upload: (tensors: SumTensors) => DeviceSums,
@@ -45,6 +45,6 @@ export function sumsOfSource(
     case 'sums':
       return upload(source.tensors);
     case 'nodes':
-      return foldNodes(ops, source.nodes, (node) => (node.tensors === null ? make(node) : upload(node.tensors)));
+      return foldNodes(forward, source.nodes, (node) => (node.tensors === null ? make(node) : upload(node.tensors)));
   }
 }

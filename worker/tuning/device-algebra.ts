@@ -5,6 +5,7 @@ import type { ScaleAlgebra } from '../../pruning/tuning.ts';
 import { cholesky } from '../engine/cholesky.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
+import type { Forward } from '../model/forward.ts';
 import type { DeviceSystem } from './device-system.ts';
 
 export interface DeviceAlgebraOptions {
@@ -18,7 +19,8 @@ export interface DeviceAlgebraOptions {
 /** Steps of Chebyshev's iteration after which an error is 0.17²² of what it was: rounding. */
 const REFERENCE_STEPS = 22;
 
-export function deviceAlgebra(ops: Ops, options: DeviceAlgebraOptions = {}): ScaleAlgebra<DeviceSystem> {
+export function deviceAlgebra(forward: Forward, options: DeviceAlgebraOptions = {}): ScaleAlgebra<DeviceSystem> {
+  const { kernels, ops } = forward;
   const { engine } = ops;
   const { checkCancelled = () => {}, invert = engine.binding.isUsingGpuDevice() } = options;
   return {
@@ -31,17 +33,15 @@ export function deviceAlgebra(ops: Ops, options: DeviceAlgebraOptions = {}): Sca
       const found = engine.scope(() => {
         const solution =
           damping.kind === 'ridge'
-            ? solveRidge(ops, system, damping.lambda, checkCancelled)
-            : solveReference(ops, system, { checkCancelled, invert });
+            ? solveRidge(forward, system, damping.lambda, checkCancelled)
+            : solveReference(forward, system, { checkCancelled, invert });
         if (solution === null) return null;
         const { x, factor } = solution;
-        const parts = [x, ops.reshape(ops.diagonal64(factor), [size, 1])];
-        if (judge !== null) parts.push(ops.matMul(judge.matrix, x));
-        return engine.downloadFloat64(ops.concat(parts, 0));
+        return kernels.systems.download([factor], judge === null ? [x] : [x, ops.matMul(judge.matrix, x)]);
       });
       // Where there is no factor TensorFlow may fill it with numbers that are none.
-      if (found === null || !found.subarray(size, 2 * size).every((pivot) => pivot > 0)) return null;
-      const x = found.slice(0, size);
+      if (found === null || !found.subarray(0, size).every((pivot) => pivot > 0)) return null;
+      const x = found.slice(size, 2 * size);
       const s = x.map((value) => value + 1);
       return { x, heldOut: judge && meanSquaredResidual(judge, s, atScales(judge, x, found.subarray(2 * size))) };
     },
@@ -80,11 +80,14 @@ interface Solution {
 }
 
 /** (M + λ m E) x = r with m the mean of the scales' diagonal and E the identity but for 0 at the offset. */
-function solveRidge(ops: Ops, system: DeviceSystem, lambda: number, checkCancelled: () => void): Solution | null {
-  const { scales, diagonal, residual } = system;
+function solveRidge(
+  { kernels: { systems }, ops }: Forward,
+  { scales, size, diagonal, matrix, residual }: DeviceSystem,
+  lambda: number,
+  checkCancelled: () => void,
+): Solution | null {
   const damping = (lambda * diagonal.subarray(0, scales).reduce((trace, value) => trace + value, 0)) / scales;
-  const damped = diagonal.map((value, i) => (i < scales ? value + damping : value));
-  const factor = cholesky(ops, withDiagonal(ops, system, damped), { checkCancelled });
+  const factor = cholesky(ops, systems.damp(matrix, damping, scales < size), { checkCancelled });
   if (factor === null) return null;
   checkCancelled();
   return { x: solveFactored(ops, factor, residual), factor };
@@ -97,16 +100,11 @@ function solveRidge(ops: Ops, system: DeviceSystem, lambda: number, checkCancell
  *   x = (I + N) y,   (I + N²) y = B r,
  * where the eigenvalues of I + N² lie in [1, 2]. */
 function solveReference(
-  ops: Ops,
+  { kernels: { systems }, ops }: Forward,
   system: DeviceSystem,
   { checkCancelled, invert }: Required<DeviceAlgebraOptions>,
 ): Solution | null {
-  const shifted = withDiagonal(
-    ops,
-    system,
-    system.diagonal.map((value) => value + 1),
-  );
-  const factor = cholesky(ops, shifted, { checkCancelled });
+  const factor = cholesky(ops, systems.damp(system.matrix, 1, false), { checkCancelled });
   if (factor === null) return null;
   checkCancelled();
   const x = invert ? byInverse(ops, system, factor) : byIteration(ops, system, factor, checkCancelled);
@@ -115,7 +113,7 @@ function solveReference(
 
 // With B as a matrix few operations are left, and I + N² has a factor that loses nothing.
 function byInverse(ops: Ops, { size, residual }: DeviceSystem, factor: DeviceTensor): DeviceTensor | null {
-  const identity = ops.diagonalMatrix64(ops.engine.uploadFloat64(new Float64Array(size).fill(1), [size]));
+  const identity = ops.diagonalMatrix64(ops.toFloat64(ops.ones([size])));
   const inverse = solveFactored(ops, factor, identity);
   const n = ops.sub(identity, ops.add(inverse, inverse));
   const inner = cholesky(ops, ops.add(identity, ops.matMul(n, n)));
@@ -138,7 +136,7 @@ function byIteration(
     const b = timesB(v);
     return ops.sub(v, ops.add(b, b));
   };
-  const scaled = (v: DeviceTensor, by: number) => ops.mul(v, ops.engine.uploadFloat64(Float64Array.of(by), []));
+  const scaled = (v: DeviceTensor, by: number) => ops.mul(v, ops.engine.scalar64(by));
 
   // y = (I + N²)⁻¹ B r; the middle of [1, 2] and half of its length.
   const [middle, half] = [1.5, 0.5];
@@ -160,9 +158,4 @@ function byIteration(
 /** L·Lᵀ·x = right. @param right [size, columns] */
 function solveFactored(ops: Ops, factor: DeviceTensor, right: DeviceTensor): DeviceTensor {
   return ops.triangularSolve64(factor, ops.triangularSolve64(factor, right, false), true);
-}
-
-/** M with another diagonal. */
-function withDiagonal(ops: Ops, { size, matrix }: DeviceSystem, diagonal: Float64Array): DeviceTensor {
-  return ops.withDiagonal64(matrix, ops.engine.uploadFloat64(diagonal, [size]));
 }

@@ -2,7 +2,6 @@
 // added, and folded over shards. Those of a refit are added and folded in the same way (refit-sums.ts).
 import { foldCut, foldTree, type ShardSpan } from '../../pruning/fold-tree.ts';
 import { EspalierError } from '../../shared/errors.ts';
-import { firstColumns, firstRows } from '../engine/aligned-columns.ts';
 import type { DeviceTensor, Engine } from '../engine/engine.ts';
 import type { Ops } from '../engine/ops.ts';
 import type { Forward } from '../model/forward.ts';
@@ -36,45 +35,56 @@ export function halfSquaresOf({ halfSquares }: DeviceSums): DeviceTensor {
  * @param x X float32 [positions, n], or more columns that do not count @param r R float32 [positions, D]
  * @param checkCancelled called between operations. */
 export function sumPositions(
-  { kernels, ops }: Forward,
+  forward: Forward,
   { x, r }: { readonly x: DeviceTensor; readonly r: DeviceTensor },
   { form }: Projection,
   checkCancelled: () => void = () => {},
 ): DeviceSums {
-  return ops.engine.scope(() => {
-    const matrices = form.kind === 'table' ? [tableOf(ops, x, r, form)] : panelsOf(ops, x, r, form, checkCancelled);
+  return forward.ops.engine.scope(() => {
+    const matrices =
+      form.kind === 'table' ? [tableOf(forward, x, r, form)] : panelsOf(forward, x, r, form, checkCancelled);
     checkCancelled();
-    return { matrices, halfSquares: kernels.halfSquares(r), positions: x.shape[0] };
+    return { matrices, halfSquares: forward.kernels.halfSquares(r), positions: x.shape[0] };
   });
 }
 
 // Sums over blocks are products with matrices of 0 and 1: fewer operations than to reshape and add, and as exact.
 function tableOf(
-  ops: Ops,
+  { kernels: { systems }, ops }: Forward,
   x: DeviceTensor,
   r: DeviceTensor,
   { offsetFeatures, factors, addRows, addColumns }: TableForm,
 ): DeviceTensor {
   const all = offsetFeatures === 0 ? x : ops.concat([x, ops.ones([x.shape[0], offsetFeatures])], 1);
-  const products = ops.toFloat64(ops.matMul(all, ops.concat([all, r], 1), true, false)); // [n₊, n₊ + D]
-  return ops.matMul(ops.matMul(addRows, ops.mul(factors, products)), addColumns);
+  const products = ops.matMul(all, ops.concat([all, r], 1), true, false); // [n₊, n₊ + D]
+  const [rows, columns] = products.shape;
+  const [cross] = systems.widen([products], [[rows, columns]], [factors]);
+  return ops.matMul(ops.matMul(addRows, cross), addColumns);
 }
 
 function panelsOf(
-  ops: Ops,
+  { kernels: { systems }, ops }: Forward,
   x: DeviceTensor,
   r: DeviceTensor,
   { rows, weight, products }: PanelForm,
   checkCancelled: () => void,
 ): DeviceTensor[] {
-  const panels = gramPanels(ops, x, rows, checkCancelled).map((gram, i) => ops.mul(products[i], gram));
+  const grams = gramPanels(ops, x, rows, checkCancelled);
   checkCancelled();
-  const right = firstRows(ops, ops.matMul(x, r, true, false), weight.shape[0]);
-  const cross = ops.mul(ops.toFloat64(right), weight);
-  return [...panels, ops.sum64(cross, [1], true)];
+  const right = ops.matMul(x, r, true, false);
+  const [features, hiddenSize] = weight.shape;
+  const sizes = [...panelSizes(rows), [features, hiddenSize] as const];
+  const wide = systems.widen([...grams, right], sizes, [...products, weight]);
+  return [...wide.slice(0, -1), ops.sum64(wide[grams.length], [1], true)];
 }
 
-/** XᵀX from its diagonal on: float32 products, [count, n − first] for each panel of rows, as float64.
+/** Sizes of the panels of a symmetric matrix. */
+export function panelSizes(rows: readonly Rows[]): (readonly [rows: number, columns: number])[] {
+  const { first: last, count: lastCount } = rows[rows.length - 1];
+  return rows.map(({ first, count }) => [count, last + lastCount - first]);
+}
+
+/** XᵀX from its diagonal on: float32 products, of which [count, n − first] for each panel of rows count.
  * @param x X float32 [positions, n], or more columns that do not count @param rows of all n.
  * @param checkCancelled called between operations. */
 export function gramPanels(
@@ -85,27 +95,24 @@ export function gramPanels(
 ): DeviceTensor[] {
   const [, columns] = x.shape;
   const last = rows.length - 1;
-  const features = rows[last].first + rows[last].count;
   const parts = ops.split(
     x,
     rows.map(({ first, count }, i) => (i === last ? columns - first : count)),
     1,
   );
-  return rows.map(({ first, count }, i) => {
+  return rows.map(({ first }, i) => {
     checkCancelled();
     const rest = i === 0 ? x : i === last ? parts[i] : ops.slice(x, [0, first], [-1, columns - first]);
-    const products = ops.matMul(parts[i], rest, true, false);
-    return ops.toFloat64(firstRows(ops, firstColumns(ops, products, features - first), count));
+    return ops.matMul(parts[i], rest, true, false);
   });
 }
 
 /** a + b. */
-export function addSums(ops: Ops, a: DeviceSums, b: DeviceSums): DeviceSums {
-  return {
-    matrices: a.matrices.map((matrix, i) => ops.add(matrix, b.matrices[i])),
-    halfSquares: a.halfSquares && ops.add(a.halfSquares, halfSquaresOf(b)),
-    positions: a.positions + b.positions,
-  };
+export function addSums({ kernels: { systems } }: Forward, a: DeviceSums, b: DeviceSums): DeviceSums {
+  const sums = systems.addParts(sumTensors(a), sumTensors(b));
+  const count = a.matrices.length;
+  const positions = a.positions + b.positions;
+  return { matrices: sums.slice(0, count), halfSquares: a.halfSquares && sums[count], positions };
 }
 
 export function releaseSums(engine: Engine, sums: DeviceSums): void {
@@ -115,19 +122,23 @@ export function releaseSums(engine: Engine, sums: DeviceSums): void {
 /** Sums over a node of the plan's tree, in its order; as many are there at once as the tree has levels. The caller
  * releases the result, also where a scope is open.
  * @param leaf of one shard; it may return tensors of the scope that it opened itself. */
-export function foldShards(ops: Ops, { first, end }: ShardSpan, leaf: (shard: number) => DeviceSums): DeviceSums {
-  return folding(ops, (hold, join) => foldTree(first, end, (shard) => hold(leaf(shard)), join));
+export function foldShards(
+  forward: Forward,
+  { first, end }: ShardSpan,
+  leaf: (shard: number) => DeviceSums,
+): DeviceSums {
+  return folding(forward, (hold, join) => foldTree(first, end, (shard) => hold(leaf(shard)), join));
 }
 
 /** Sums over nodes of the plan's tree, left to right and without gaps, folded in its order. The caller releases the result, also
  * where a scope is open.
  * @param sumsOf one node, as `leaf` of foldShards. */
 export function foldNodes<Node extends ShardSpan>(
-  ops: Ops,
+  forward: Forward,
   nodes: readonly Node[],
   sumsOf: (node: Node) => DeviceSums,
 ): DeviceSums {
-  return folding(ops, (hold, join) =>
+  return folding(forward, (hold, join) =>
     foldCut(
       nodes,
       nodes.map((node) => hold(sumsOf(node))),
@@ -138,10 +149,10 @@ export function foldNodes<Node extends ShardSpan>(
 
 /** What `fold` holds and has not joined is released when it throws. */
 function folding(
-  ops: Ops,
+  forward: Forward,
   fold: (hold: (sums: DeviceSums) => DeviceSums, join: (a: DeviceSums, b: DeviceSums) => DeviceSums) => DeviceSums,
 ): DeviceSums {
-  const { engine } = ops;
+  const { engine } = forward.ops;
   const held = new Set<DeviceSums>();
   const hold = (sums: DeviceSums) => {
     engine.keep(sumTensors(sums));
@@ -154,7 +165,7 @@ function folding(
   };
   try {
     const whole = fold(hold, (a, b) => {
-      const sum = hold(engine.scope(() => addSums(ops, a, b)));
+      const sum = hold(engine.scope(() => addSums(forward, a, b)));
       release(a);
       release(b);
       return sum;

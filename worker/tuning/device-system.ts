@@ -4,11 +4,13 @@ import { requireFinite } from '../../pruning/normal-equations.ts';
 import type { ResidualTerms } from '../../pruning/scale-residual.ts';
 import type { ScaleSystem } from '../../pruning/tuning.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
+import type { SystemKernels } from '../engine/kernels/system-kernels.ts';
 import type { Ops } from '../engine/ops.ts';
+import type { Forward } from '../model/forward.ts';
 import { type DeviceSums, halfSquaresOf } from './device-sums.ts';
 import type { Projection } from './output-projection.ts';
 
-/** A system on the device. Its tensors belong to the scope in which it was made. */
+/** A system on the device. Its tensors belong to the scope in which it was made, or are those of its sums. */
 export interface DeviceSystem extends ScaleSystem, ResidualTerms {
   /** k, or k + 1 with the offset as the last unknown. */
   readonly size: number;
@@ -34,34 +36,42 @@ interface Parts {
 
 /** The systems that sums make; their numbers come to the host in one transfer.
  * @throws EspalierError "not_finite" where one of them is not. */
-export function makeSystems(ops: Ops, sums: readonly DeviceSums[], projection: Projection): DeviceSystem[] {
+export function makeSystems(
+  { kernels: { systems }, ops }: Forward,
+  sums: readonly DeviceSums[],
+  projection: Projection,
+): DeviceSystem[] {
   const { engine } = ops;
   const { scales, hiddenSize, withOffset } = projection;
   const size = scales + (withOffset ? 1 : 0);
   const isPanels = projection.form.kind === 'panels';
-  const columns = withOffset ? 4 : 3;
+  const columns = withOffset ? 3 : 2;
   const { made, numbers } = engine.scope(() => {
     const all = sums.map((own) => {
-      const { matrix, right, offset } = isPanels ? fromPanels(ops, own) : fromTable(ops, own, projection);
+      const { matrix, right, offset } = isPanels ? fromPanels(systems, own) : fromTable(ops, own, projection);
       const rowSums = ops.sum64(matrix, [1], true);
-      const diagonal = ops.reshape(ops.diagonal64(matrix), [size, 1]);
-      const squares = ops.reshape(halfSquaresOf(own), [1, 1]);
-      const told = [rowSums, right, diagonal, ...(offset === null ? [] : [offset]), squares];
+      const told = [rowSums, right, ...(offset === null ? [] : [offset]), halfSquaresOf(own)];
       return { matrix, residual: ops.sub(right, rowSums), told };
     });
-    const told = all.flatMap((own) => own.told);
+    const made = all.map(({ matrix, residual }) => ({ matrix, residual }));
+    const matrices = made.map(({ matrix }) => matrix);
     return {
-      made: all.map(({ matrix, residual }) => ({ matrix, residual })),
-      numbers: engine.downloadFloat64(ops.concat(told, 0)),
+      made,
+      numbers: systems.download(
+        matrices,
+        all.flatMap(({ told }) => told),
+      ),
     };
   });
+  const count = columns * size + 1;
   return sums.map(({ positions }, i) => {
-    const own = numbers.subarray(i * (columns * size + 1), (i + 1) * (columns * size + 1));
-    const [rowSums, right, diagonal] = [0, 1, 2].map((at) => own.slice(at * size, (at + 1) * size));
+    const diagonal = numbers.slice(i * size, (i + 1) * size);
+    const own = numbers.subarray(sums.length * size + i * count, sums.length * size + (i + 1) * count);
+    const [rowSums, right] = [0, 1].map((at) => own.slice(at * size, (at + 1) * size));
     requireFinite('sums of rows of the matrix', rowSums);
     requireFinite('right side', right);
     requireFinite('squares of targets', own.subarray(columns * size));
-    const offset = withOffset ? own.slice(3 * size, 4 * size) : null;
+    const offset = withOffset ? own.slice(2 * size, 3 * size) : null;
     return {
       ...{ scales, size, positions, coordinates: positions * hiddenSize, right, diagonal, offset, ...made[i] },
       targetSquares: 2 * own[columns * size],
@@ -70,28 +80,9 @@ export function makeSystems(ops: Ops, sums: readonly DeviceSums[], projection: P
   });
 }
 
-function fromPanels(ops: Ops, { matrices }: DeviceSums): Parts {
+function fromPanels(systems: SystemKernels, { matrices }: DeviceSums): Parts {
   const panels = matrices.slice(0, -1);
-  return { matrix: fullMatrix(ops, panels), right: matrices[panels.length], offset: null };
-}
-
-/** A full symmetric matrix from its panels of rows from the diagonal on. */
-export function fullMatrix(ops: Ops, panels: readonly DeviceTensor[]): DeviceTensor {
-  if (panels.length === 1) return ops.copy(panels[0]);
-  const firsts: number[] = [];
-  let next = 0;
-  for (const { shape } of panels) {
-    firsts.push(next);
-    next += shape[0];
-  }
-  const rows = panels.map((panel, p) => {
-    const left = panels.slice(0, p).map((above, q) => {
-      const block = ops.slice(above, [0, firsts[p] - firsts[q]], [above.shape[0], panel.shape[0]]);
-      return ops.transpose(block, [1, 0]);
-    });
-    return ops.concat([...left, panel], 1);
-  });
-  return ops.concat(rows, 0);
+  return { matrix: systems.wholeMatrix(panels), right: matrices[panels.length], offset: null };
 }
 
 // The offset's row is its column, whose bits are what travels.

@@ -26,7 +26,7 @@ export interface Observations {
  * @param sum of observations; tensors of the scope that is open.
  * @param given states to start from where none are kept. */
 export function shardSums(
-  { engine, ops, states, checkCancelled }: TaskContext,
+  { engine, forward, ops, states, checkCancelled }: TaskContext,
   {
     pair,
     step,
@@ -47,7 +47,7 @@ export function shardSums(
   const add = (observations: readonly Observations[]) => {
     const sums = engine.scope(() => {
       const found = engine.withPrecision(SUM_PRECISION, () => sum(joined(ops, observations)));
-      return totals.length === 0 ? found : addSums(ops, totals[0], found);
+      return totals.length === 0 ? found : addSums(forward, totals[0], found);
     });
     engine.keep(sumTensors(sums));
     for (const before of totals.splice(0, 1, sums)) releaseSums(engine, before);

@@ -11,7 +11,7 @@ import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { setEngineEnvironment } from '../../../worker/engine-executor.ts';
 import { hostMemoryBytes } from '../../../worker/engine-memory.ts';
-import { bindingWith } from '../../support/binding-with.ts';
+import { bindingWith, goesUp } from '../../support/binding-with.ts';
 import { answerParent } from './child.ts';
 import { executorHere } from './executor-here.ts';
 import type { CallFigures, StageProfile } from './figures.ts';
@@ -97,7 +97,7 @@ class CallTimes {
       executeOp: (...args: Parameters<TensorflowBinding['executeOp']>) =>
         this.timed(args[0], () => real.executeOp(...args)),
       createTensor: (...args: Parameters<TensorflowBinding['createTensor']>) =>
-        this.timed('(upload)', () => real.createTensor(...args)),
+        this.timed(goesUp(args[1]) ? '(upload)' : '(number for the host)', () => real.createTensor(...args)),
       tensorDataSync: (id: number) => this.timed('(download)', () => real.tensorDataSync(id)),
       // Nothing that the device could be waited for.
       deleteTensor: (id: number) =>

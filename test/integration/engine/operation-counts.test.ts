@@ -24,9 +24,9 @@ const MOST: Readonly<Record<string, Record<'operations' | 'uploads', number>>> =
   fisher: { operations: 502, uploads: 2 },
   gradients: { operations: 538, uploads: 2 },
   evaluate: { operations: 236, uploads: 2 },
-  tune: { operations: 734, uploads: 20 },
-  // With one operation each that cuts the roots of weights, which go up once, into shards, and an upload for each lambda that is tried.
-  refit: { operations: 1169, uploads: 38 },
+  tune: { operations: 602, uploads: 8 },
+  // With one operation each that cuts the roots of weights, which go up once, into shards.
+  refit: { operations: 743, uploads: 8 },
 };
 const BATCHES = [2, 2];
 

@@ -55,7 +55,7 @@ function sumsOnDevice({ x, r, features, hiddenSize }: LeastSquaresProblem, proje
   return sumPositions(forward, rows, projection);
 }
 
-const makeSystem = (sums: DeviceSums, projection: Projection) => makeSystems(ops, [sums], projection)[0];
+const makeSystem = (sums: DeviceSums, projection: Projection) => makeSystems(forward, [sums], projection)[0];
 
 function plainSystem({ x, r, weight, features, hiddenSize }: LeastSquaresProblem, form: Form): ScaleSystem {
   const projection = outputProjection(weight, { features, hiddenSize, blockSize: form.blockSize });
@@ -99,7 +99,7 @@ for (const [features, form] of [
         assertWithin(largestGap([system.targetSquares], [expected.targetSquares]), FLOAT32, `${what} squares`);
         assert.deepEqual([system.size, system.coordinates], [expected.size, expected.coordinates]);
         const before = residualOf(expected, new Float64Array(expected.scales).fill(1));
-        assertWithin(largestGap([deviceAlgebra(ops).residualAtOne(system)], [before]), FLOAT32, `${what} residual`);
+        assertWithin(largestGap([deviceAlgebra(forward).residualAtOne(system)], [before]), FLOAT32, `${what} residual`);
         return engine.downloadFloat64(system.matrix);
       };
       const own = check(makeSystem(sums, projection), 'made here');
@@ -136,7 +136,7 @@ test('shards are folded in the tree’s order, and what was made is released whe
     const inside = engine.tensorCount;
     const leaf = () => engine.scope(() => sumsOnDevice(problem, projection));
     const one = downloadSums(ops, leaf(), projection);
-    const sums = foldShards(ops, { first: 3, end: 8 }, leaf);
+    const sums = foldShards(forward, { first: 3, end: 8 }, leaf);
     const folded = downloadSums(ops, sums, projection);
     releaseSums(engine, sums);
     // ((1 + 1) + (1 + 1)) + 1
@@ -148,7 +148,7 @@ test('shards are folded in the tree’s order, and what was made is released whe
     const kept = engine.tensorCount;
     assert.throws(
       () =>
-        foldShards(ops, { first: 0, end: 8 }, (shard) => {
+        foldShards(forward, { first: 0, end: 8 }, (shard) => {
           if (shard === 5) throw new Error('lost');
           return leaf();
         }),
@@ -223,7 +223,7 @@ for (const [size, withOffset] of [
       const published = size <= FEW ? exactReference(fit.plain, judge.plain) : null;
       let worst = 0;
       for (const invert of [false, true]) {
-        const algebra = deviceAlgebra(ops, { invert });
+        const algebra = deviceAlgebra(forward, { invert });
         for (const damping of RUNGS as Parameters<typeof algebra.solve>[1][]) {
           const own = algebra.solve(fit.own, damping, judge.own)!;
           const exact = damping.kind === 'reference' ? published : null;
@@ -237,9 +237,9 @@ for (const [size, withOffset] of [
         }
       }
       t.diagnostic(`largest difference ${worst.toExponential(1)}`);
-      const all = deviceAlgebra(ops).add(fit.own, judge.own);
+      const all = deviceAlgebra(forward).add(fit.own, judge.own);
       const plainAll = plainAlgebra.add(fit.plain, judge.plain);
-      const solved = deviceAlgebra(ops).solve(all, { kind: 'ridge', lambda: 1e-2 }, fit.own)!;
+      const solved = deviceAlgebra(forward).solve(all, { kind: 'ridge', lambda: 1e-2 }, fit.own)!;
       const expected = plainAlgebra.solve(plainAll, { kind: 'ridge', lambda: 1e-2 }, fit.plain)!;
       assertWithin(largestGap(solved.x, expected.x), SOLUTIONS, 'together');
       assertWithin(largestGap([solved.heldOut!], [expected.heldOut!]), SOLUTIONS, 'together: residual');
@@ -263,7 +263,7 @@ test('the ladder ends at the same rung with the same scales as on plain JavaScri
               const heldOut = { ...rounded(features, 6, 100), weight: fit.weight };
               const projection = deviceProjection(fit, form);
               const [a, b] = [fit, heldOut].map((part) => makeSystem(sumsOnDevice(part, projection), projection));
-              const own = solveScales({ fit: a, heldOut: b, settings, algebra: deviceAlgebra(ops) });
+              const own = solveScales({ fit: a, heldOut: b, settings, algebra: deviceAlgebra(forward) });
               const plain = solveScales({
                 ...{
                   fit: plainSystem(fit, form),
@@ -290,7 +290,7 @@ test('features that are all 0 have no factor under a ridge, and scale 1 under th
       const dead = { ...problem, x: problem.x.map(() => 0) };
       const projection = deviceProjection(dead, { blockSize: 1, withOffset });
       const system = makeSystem(sumsOnDevice(dead, projection), projection);
-      const algebra = deviceAlgebra(ops);
+      const algebra = deviceAlgebra(forward);
       assert.equal(algebra.solve(system, { kind: 'ridge', lambda: 1 }, system), null);
       const { x } = algebra.solve(system, { kind: 'reference' }, system)!;
       assert.ok(x.subarray(0, 4).every((value) => value === 0));

@@ -5,6 +5,7 @@ import { AttributeLists } from '../attribute-lists.ts';
 import type { OpAttribute } from '../binding.ts';
 import { bool, type DeviceTensor, type Engine, float, int } from '../engine.ts';
 import type { Ops } from '../ops.ts';
+import { FusedSystemKernels } from './fused-system-kernels.ts';
 import type {
   ActivationGradients,
   ActivationResult,
@@ -20,6 +21,7 @@ import type {
   RefitTargets,
   Saved,
 } from './kernels.ts';
+import type { SystemKernels } from './system-kernels.ts';
 
 /** Numbers of the operations' attribute `kind`. */
 const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = { gelu: 0, 'gelu-tanh': 1, relu: 2 };
@@ -41,6 +43,7 @@ const refits = new AttributeLists();
 
 export class FusedKernels implements Kernels {
   readonly kind = 'fused';
+  readonly systems: SystemKernels;
   private readonly ops: Ops;
   private readonly engine: Engine;
   private readonly isGpu: boolean;
@@ -49,6 +52,7 @@ export class FusedKernels implements Kernels {
   constructor(ops: Ops) {
     this.ops = ops;
     this.engine = ops.engine;
+    this.systems = new FusedSystemKernels(ops.engine);
     this.isGpu = ops.engine.binding.isUsingGpuDevice();
   }
 

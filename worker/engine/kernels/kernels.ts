@@ -4,6 +4,7 @@
 // what the next one takes. Tensors belong to the scope that is open.
 import type { Activation } from '../../../checkpoint/model-config.ts';
 import type { DeviceTensor } from '../engine.ts';
+import type { SystemKernels } from './system-kernels.ts';
 
 /** What a gradient needs of its forward function: tensors under names of the implementation's own. */
 export type Saved = Readonly<Record<string, DeviceTensor | null>>;
@@ -89,6 +90,7 @@ export interface RefitRows {
 
 export interface Kernels {
   readonly kind: 'plain' | 'fused';
+  readonly systems: SystemKernels;
 
   /** Rows of x + bias + residual to mean 0 and variance 1, then gamma and beta.
    * @param x [rows, D] @param bias [D] @param residual [rows, D]; null: not added. */

@@ -18,16 +18,20 @@ import type {
   RefitTargets,
   Saved,
 } from './kernels.ts';
+import { PlainSystemKernels } from './plain-system-kernels.ts';
+import type { SystemKernels } from './system-kernels.ts';
 
 const TANH_INNER = Math.sqrt(2 / Math.PI);
 const TANH_CUBIC = 0.044715;
 
 export class PlainKernels implements Kernels {
   readonly kind = 'plain';
+  readonly systems: SystemKernels;
   private readonly ops: Ops;
 
   constructor(ops: Ops) {
     this.ops = ops;
+    this.systems = new PlainSystemKernels(ops);
   }
 
   addNorm(

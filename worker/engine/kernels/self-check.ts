@@ -1,6 +1,7 @@
 // Whether two implementations of the kernels agree on a small input: what a start checks before it trusts compiled code.
 import { type DeviceTensor, DOUBLE, type Engine } from '../engine.ts';
 import type { Kernels } from './kernels.ts';
+import { systemResults } from './system-self-check.ts';
 
 // Of the size of the numbers; float32 rounding is a hundredth of it, a wrong formula far more.
 const TOLERANCE = 1e-5;
@@ -17,8 +18,9 @@ type Results = Readonly<Record<string, DeviceTensor>>;
 export function disagreement(engine: Engine, own: Kernels, reference: Kernels): string | null {
   return engine.scope(() => {
     const inputs = inputsOf(engine);
-    const found = resultsOf(own, inputs);
-    const expected = resultsOf(reference, inputs);
+    const [found, expected] = [own, reference].map(
+      (kernels): Results => ({ ...resultsOf(kernels, inputs), ...systemResults(engine, kernels.systems) }),
+    );
     for (const [name, tensor] of Object.entries(expected)) {
       const got = numbersOf(engine, found[name]!);
       const right = numbersOf(engine, tensor);

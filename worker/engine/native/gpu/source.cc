@@ -13,6 +13,7 @@ espalier_source:
   .incbin "gpu/heads.cu"
   .incbin "gpu/refit.cu"
   .incbin "gpu/squares.cu"
+  .incbin "gpu/system.cu"
 espalier_source_end:
   .byte 0
 espalier_ptx:

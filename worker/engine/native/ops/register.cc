@@ -7,6 +7,7 @@
 #include "ops/refit_ops.h"
 #include "ops/softmax_ops.h"
 #include "ops/squares_ops.h"
+#include "ops/system_ops.h"
 
 namespace espalier {
 
@@ -23,6 +24,7 @@ std::string RegisterOps() {
     RegisterAttentionOps();
     RegisterRefitOps();
     RegisterSquaresOps();
+    RegisterSystemOps();
     return std::string();
   }();
   return problem;
