@@ -6,7 +6,7 @@ import path from 'node:path';
 import { BlobStore } from '../../shared/blobs/blob-store.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
-import { loadBinding } from '../../worker/engine/binding.ts';
+import { loadBinding, loadOps } from '../../worker/engine/binding.ts';
 import { Engine } from '../../worker/engine/engine.ts';
 import { FusedKernels } from '../../worker/engine/kernels/fused-kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
@@ -18,10 +18,11 @@ import { WORKLOADS, type WorkloadName, workloadDefinition, writeWorkload } from 
 import { runBench } from './run-bench.ts';
 
 /** Enough neurons that a GPU makes two panels of their products. */
-const SIZES = { layers: 12, hiddenSize: 4, heads: 1, neurons: 200 };
+const SIZES = { layers: 12, hiddenSize: 32, heads: 1, neurons: 200 };
 const SAMPLES = '2048';
 const TIMED_RUNS = 3;
 const MEMORY_BYTES = 2e9;
+const TF32_CAPABILITY = 80;
 const BLOB_LIMIT_BYTES = 1e9;
 
 interface HostSettings {
@@ -57,7 +58,8 @@ async function count({ workload, samples }: HostSettings, folder: string): Promi
       return real.tensorDataSync(id);
     },
   });
-  const engine = new Engine(binding);
+  const { library } = loadOps();
+  const engine = new Engine(binding, library && { ...library, computeCapability: () => TF32_CAPABILITY });
   const blobs = await BlobStore.open(path.join(folder, 'blobs'), { limitBytes: BLOB_LIMIT_BYTES });
   const executor = executorHere(engine, new FusedKernels(new Ops(engine)), blobs, MEMORY_BYTES);
   const releases = new Releases();

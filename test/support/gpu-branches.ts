@@ -1,4 +1,5 @@
 // An engine on the CPU that takes the branches of a GPU: what it issues there can be counted and compared without one.
+import { loadOps } from '../../worker/engine/binding.ts';
 import { Engine } from '../../worker/engine/engine.ts';
 import { FusedKernels } from '../../worker/engine/kernels/fused-kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
@@ -10,6 +11,7 @@ import { bindingWith, goesUp } from './binding-with.ts';
 import { testBinding } from './engine.ts';
 
 const STATE_BYTES = 1e9;
+const TF32_CAPABILITY = 80;
 
 /** @returns a context, how many operations and uploads it has issued, and the names of all operations. */
 export function gpuBranches(): {
@@ -32,7 +34,10 @@ export function gpuBranches(): {
       return real.createTensor(...args);
     },
   });
-  const engine = new Engine(binding);
+  const { library } = loadOps();
+  // Products of a CPU are float32 all the same.
+  delete process.env.NVIDIA_TF32_OVERRIDE;
+  const engine = new Engine(binding, library && { ...library, computeCapability: () => TF32_CAPABILITY });
   const ops = new Ops(engine);
   const forward = new Forward(ops, new FusedKernels(ops));
   const context: TaskContext = {

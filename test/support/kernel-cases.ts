@@ -3,6 +3,7 @@ import { randomStream } from '../../pruning/random.ts';
 import type { DeviceTensor, Engine } from '../../worker/engine/engine.ts';
 import { ACTIVATION_SCALES } from '../../worker/engine/kernels/activation-scales.ts';
 import type { Kernels, RefitRows } from '../../worker/engine/kernels/kernels.ts';
+import { extentsOf } from '../../worker/model/device-batch.ts';
 import { activate, layerNorm, layerNormBackward, softmax } from './reference-math.ts';
 
 /** A function of the kernels on one shape. */
@@ -192,8 +193,14 @@ function attentionCase(samples: number, tokens: number, heads: number, size: num
       const bias = draw(3 * width, 0.1);
       const dcontext = draw(samples * queries * width);
       const mask = new Float32Array(samples * tokens);
-      for (let s = 0; s < samples; s++)
-        for (let t = Math.max(1, tokens - s * 3); t < tokens; t++) mask[s * tokens + t] = -1e9;
+      const lengths = Array.from({ length: samples }, (_, s) => Math.max(1, tokens - s * 3));
+      lengths.forEach((length, s) => {
+        mask.fill(-1e9, s * tokens + length, (s + 1) * tokens);
+      });
+      const extents = extentsOf(
+        [...lengths, 0].map((_, s) => s * tokens),
+        lengths,
+      );
       const right = referenceAttention(
         { samples, tokens, queries, heads, size },
         query,
@@ -204,7 +211,6 @@ function attentionCase(samples: number, tokens: number, heads: number, size: num
         dcontext,
       );
       return engine.scope(() => {
-        const sizes = { samples, heads };
         const ownBias = engine.upload(bias, [3 * width]);
         const own = (values: Float32Array) => engine.upload(values, [samples * queries, width]);
         const products =
@@ -217,10 +223,14 @@ function attentionCase(samples: number, tokens: number, heads: number, size: num
                 query: own(query),
                 keyValue: engine.upload(sideBySide([key, value], width), [samples * tokens, 2 * width]),
               };
-        const paddingBias = engine.upload(mask, [samples, 1, 1, tokens]);
-        const forward = kernels.attention(products, ownBias, paddingBias, sizes);
-        const all = kernels.attentionGrad(own(dcontext), ownBias, forward.saved, sizes, true);
-        const maskAlone = kernels.attentionGrad(own(dcontext), ownBias, forward.saved, sizes, false);
+        const attending = {
+          ...{ samples, tokens },
+          extents: engine.upload(extents, [extents.length]),
+          paddingBias: engine.upload(mask, [samples, 1, 1, tokens]),
+        };
+        const forward = kernels.attention(products, ownBias, attending, heads);
+        const all = kernels.attentionGrad(own(dcontext), ownBias, forward.saved, attending, heads, true);
+        const maskAlone = kernels.attentionGrad(own(dcontext), ownBias, forward.saved, attending, heads, false);
         const { query: dquery, keyValue } = all.products!;
         return errorsOf(engine, {
           context: [forward.context, right.context],

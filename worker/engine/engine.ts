@@ -25,12 +25,16 @@ type Released = { readonly [key: string]: unknown } | readonly unknown[] | null 
 /** How float32 products round their inputs on a GPU: not at all, or to TF32's 10 bits where the GPU has it. */
 export type Precision = 'float32' | 'tf32';
 
-type PrecisionSwitch = Pick<OpsLibrary, 'allowTf32'>;
+type PrecisionSwitch = Pick<OpsLibrary, 'allowTf32' | 'computeCapability'>;
+
+/** Compute capability of the first GPUs with TF32. */
+const TF32_CAPABILITY = 80;
 
 export class Engine {
   readonly binding: TensorflowBinding;
   private readonly library: PrecisionSwitch | null;
   private precision: Precision = 'float32';
+  private hasTf32: boolean | null = null;
   private scopes: DeviceTensor[][] = [];
   private readonly attributeCache = new Map<string, OpAttribute[]>();
   /** The same by list: most callers have theirs made already. */
@@ -47,9 +51,15 @@ export class Engine {
     this.library = library;
   }
 
-  /** True where `withPrecision('tf32', …)` may change products: on a GPU, unless NVIDIA_TF32_OVERRIDE=0 forbids it. */
+  /** True where `withPrecision('tf32', …)` may change products: on a GPU that has it, unless NVIDIA_TF32_OVERRIDE=0 forbids it. */
   get allowsTf32(): boolean {
-    return this.binding.isUsingGpuDevice() && process.env.NVIDIA_TF32_OVERRIDE !== '0';
+    this.hasTf32 ??= this.binding.isUsingGpuDevice() && (this.library?.computeCapability() ?? 0) >= TF32_CAPABILITY;
+    return this.hasTf32 && process.env.NVIDIA_TF32_OVERRIDE !== '0';
+  }
+
+  /** True where products round their inputs to TF32 now. */
+  get roundsToTf32(): boolean {
+    return this.precision === 'tf32' && this.allowsTf32;
   }
 
   /** Runs `body`, which must not be asynchronous, with products of this precision; float32 outside. Calls nest. Without

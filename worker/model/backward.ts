@@ -65,8 +65,8 @@ export function layerBackward(
   let products: AttentionProducts | null = null;
   if (pass.attention !== null && layer.attentionIn !== null && layer.attentionOutput !== null) {
     const dcontext = ops.matMul(d1, layer.attentionOutput, false, true); // [b·queries, heads·d]
-    const sizes = { samples, heads: layer.heads };
-    const found = kernels.attentionGrad(dcontext, layer.attentionIn.bias, pass.attention, sizes, wantsInput);
+    const { bias } = layer.attentionIn;
+    const found = kernels.attentionGrad(dcontext, bias, pass.attention, batch, layer.heads, wantsInput);
     heads = found.mask;
     products = found.products;
   }

@@ -4,22 +4,17 @@ import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { MicroBatch } from '../../dataset/plan.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
+import type { AttendingSamples } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
 import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
 
-export interface DeviceBatch {
-  /** b */
-  readonly samples: number;
-  /** n: length that every sample is padded to. */
-  readonly tokens: number;
+export interface DeviceBatch extends AttendingSamples {
   /** Unpadded tokens of each sample, [b]. */
   readonly lengths: Int32Array;
   /** int32 [b·n] */
   readonly tokenIds: DeviceTensor;
   /** int32 [b·n] */
   readonly typeIds: DeviceTensor;
-  /** [b, 1, 1, n]: 0 at tokens, −1e9 at padding; null where nothing is padded. */
-  readonly paddingBias: DeviceTensor | null;
   /** int32 [b]: rows of [b·n] that hold a first token. */
   readonly firstRows: DeviceTensor;
 }
@@ -40,6 +35,7 @@ export interface PackedBatch {
   readonly lengths: Int32Array;
   readonly tokenIds: PackedPart;
   readonly typeIds: PackedPart;
+  readonly extents: PackedPart;
   readonly paddingBias: PackedPart | null;
   readonly firstRows: PackedPart;
 }
@@ -68,15 +64,22 @@ export function packBatch(
   });
   const isPadded = lengths.some((length) => length < tokens);
   const firstRows = Int32Array.from({ length: count }, (_, i) => i * tokens);
+  const extents = extentsOf([...firstRows, count * tokens], lengths);
   return {
     samples: count,
     tokens,
     lengths,
     tokenIds: upload.add(tokenIds, [tokenIds.length]),
     typeIds: upload.add(typeIds, [typeIds.length]),
+    extents: upload.add(extents, [extents.length]),
     paddingBias: isPadded ? upload.add(bias, [count, 1, 1, tokens]) : null,
     firstRows: upload.add(firstRows, [count]),
   };
+}
+
+/** Where samples lie, as AttendingSamples has it. @param starts rows, with the end of the last sample. */
+export function extentsOf(starts: readonly number[], lengths: Iterable<number>): Float32Array {
+  return new Float32Array(Int32Array.from([...starts, ...lengths]).buffer);
 }
 
 /** A packed micro-batch on the device. The tensors belong to the scope that is open. @param sent its upload. */
@@ -88,6 +91,7 @@ export function unpackBatch(ops: Ops, sent: SentUpload, packed: PackedBatch): De
     lengths,
     tokenIds: unpack(ops, sent, packed.tokenIds),
     typeIds: unpack(ops, sent, packed.typeIds),
+    extents: unpack(ops, sent, packed.extents),
     paddingBias: paddingBias && unpack(ops, sent, paddingBias),
     firstRows: unpack(ops, sent, packed.firstRows),
   };

@@ -66,15 +66,10 @@ export class Forward {
 
   /** Attention of the heads that are left, up to their contexts; null where none is.
    * @param x [b·n, D] @param asking [b·queries, D], rows of x. */
-  attention(
-    layer: LayerWeights,
-    x: DeviceTensor,
-    asking: DeviceTensor,
-    { samples, paddingBias }: DeviceBatch,
-  ): AttentionResult | null {
+  attention(layer: LayerWeights, x: DeviceTensor, asking: DeviceTensor, batch: DeviceBatch): AttentionResult | null {
     if (layer.attentionIn === null) return null;
     const products = this.attentionProducts(layer.attentionIn, x, asking);
-    return this.kernels.attention(products, layer.attentionIn.bias, paddingBias, { samples, heads: layer.heads });
+    return this.kernels.attention(products, layer.attentionIn.bias, batch, layer.heads);
   }
 
   // One product where all rows ask. Where few do, the kernel is cut for them each time: its copy is small beside a product.

@@ -4,9 +4,10 @@ import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { MicroBatch, Plan, Shard } from '../../dataset/plan.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
+import type { AttendingSamples } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
 import { PackedUpload, unpack } from '../engine/packed-upload.ts';
-import { type DeviceBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
+import { type DeviceBatch, extentsOf, packBatch, unpackBatch } from '../model/device-batch.ts';
 
 /** Numbers of micro-batches of a shard, end excluded. */
 export interface BatchRange {
@@ -17,6 +18,8 @@ export interface BatchRange {
 export interface DeviceStretch {
   /** Unpadded tokens. */
   readonly positions: number;
+  /** Of all micro-batches, without padding. */
+  readonly samples: AttendingSamples;
   readonly batches: readonly DeviceBatch[];
   /** int32 [rows]: position of each row of the padded micro-batches, one after the other, where it is padding that of the sample's
    * first token; null where nothing is padded. */
@@ -88,6 +91,7 @@ export function uploadStretch(
   const rowPositions = new Int32Array(rows);
   const positionRows = new Int32Array(positions);
   const firstPositions: number[] = [];
+  const lengthsOfAll = packed.flatMap(({ lengths }) => [...lengths]);
   let position = 0;
   let row = 0;
   for (const { lengths, tokens } of packed)
@@ -105,10 +109,18 @@ export function uploadStretch(
     ? [upload.add(rowPositions, [rows]), upload.add(positionRows, [positions])]
     : [null, null];
   const firstPart = upload.add(Int32Array.from(firstPositions), [firstPositions.length]);
+  const extents = extentsOf([...firstPositions, positions], lengthsOfAll);
+  const extentsPart = upload.add(extents, [extents.length]);
   return ops.engine.scope(() => {
     const sent = upload.send(ops);
     return {
       positions,
+      samples: {
+        samples: lengthsOfAll.length,
+        tokens: Math.max(...lengthsOfAll),
+        extents: unpack(ops, sent, extentsPart),
+        paddingBias: null,
+      },
       batches: packed.map((batch) => unpackBatch(ops, sent, batch)),
       rowPositions: rowsPart && unpack(ops, sent, rowsPart),
       positionRows: positionsPart && unpack(ops, sent, positionsPart),
@@ -143,9 +155,10 @@ export function overBatches(
 }
 
 /** All tensors of a stretch, for its owner to release. */
-export function stretchTensors({ batches, rowPositions, positionRows, firstPositions }: DeviceStretch): DeviceTensor[] {
-  const own = batches.flatMap(({ tokenIds, typeIds, firstRows, paddingBias }) => {
-    return [tokenIds, typeIds, firstRows, paddingBias];
+export function stretchTensors(stretch: DeviceStretch): DeviceTensor[] {
+  const { batches, samples, rowPositions, positionRows, firstPositions } = stretch;
+  const own = batches.flatMap(({ tokenIds, typeIds, firstRows, extents, paddingBias }) => {
+    return [tokenIds, typeIds, firstRows, extents, paddingBias];
   });
-  return [...own, rowPositions, positionRows, firstPositions].filter((tensor) => tensor !== null);
+  return [...own, samples.extents, rowPositions, positionRows, firstPositions].filter((tensor) => tensor !== null);
 }

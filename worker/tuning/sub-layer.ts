@@ -23,12 +23,17 @@ export function features(
   if (subLayer === 'ffn') return forward.ffn(weights, own, x)?.a ?? null;
   const { attentionIn, heads } = own;
   if (attentionIn === null) return null;
-  // Query, key and value of positions alone: padding gets those of some position, not a product of its own.
-  const product = ops.matMul(x, attentionIn.kernel); // [positions, 3·heads·d]
-  const queries = paddedRows(ops, stretch, product);
-  return overBatches(ops, stretch, ({ samples, paddingBias }, index) => {
-    const products = { query: queries[index], keyValue: null };
-    return kernels.attention(products, attentionIn.bias, paddingBias, { samples, heads }).context;
+  const { kernel, bias } = attentionIn;
+  return ops.engine.scope(() => {
+    // Query, key and value of positions alone. Where attention wants padding, that gets those of some position.
+    const product = ops.matMul(x, kernel); // [positions, 3·heads·d]
+    if (kernels.attendsUnpadded(weights.config.headSize))
+      return kernels.attention({ query: product, keyValue: null }, bias, stretch.samples, heads).context;
+    const queries = paddedRows(ops, stretch, product);
+    return overBatches(ops, stretch, (batch, index) => {
+      const products = { query: queries[index], keyValue: null };
+      return kernels.attention(products, bias, batch, heads).context;
+    });
   });
 }
 

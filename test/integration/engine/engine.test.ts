@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { randomStream } from '../../../pruning/random.ts';
 import { type DeviceTensor, Engine } from '../../../worker/engine/engine.ts';
+import { bindingWith } from '../../support/binding-with.ts';
 import { testContext } from '../../support/engine.ts';
 
 const { engine, ops } = testContext();
@@ -165,9 +166,20 @@ test('a result that no memory can hold is "out_of_memory", and the engine goes o
   });
 });
 
+test('products round to TF32 inside its precision, on a GPU that has it', () => {
+  const onGpu = bindingWith(engine.binding, { isUsingGpuDevice: () => true });
+  const engineWith = (binding: typeof engine.binding, capability: number) =>
+    new Engine(binding, { allowTf32() {}, computeCapability: () => capability });
+  const inside = (own: Engine) => own.withPrecision('tf32', () => own.roundsToTf32);
+  assert.equal(inside(engineWith(onGpu, 80)), process.env.NVIDIA_TF32_OVERRIDE !== '0');
+  assert.equal(inside(engineWith(onGpu, 75)), false);
+  assert.equal(inside(engineWith(bindingWith(engine.binding, { isUsingGpuDevice: () => false }), 80)), false);
+  assert.equal(engineWith(onGpu, 80).roundsToTf32, false, 'outside');
+});
+
 test('a precision holds inside its body, also when that throws, and calls nest', () => {
   const allowed: boolean[] = [];
-  const library = { allowTf32: (now: boolean) => void allowed.push(now) };
+  const library = { allowTf32: (now: boolean) => void allowed.push(now), computeCapability: () => 90 };
   const own = new Engine(engine.binding, library);
   const found = own.withPrecision('tf32', () => {
     own.withPrecision('tf32', () => assert.deepEqual(allowed, [true], 'set once'));

@@ -8,6 +8,7 @@ import type { Kernels } from '../../../worker/engine/kernels/kernels.ts';
 import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { PlainKernels } from '../../../worker/engine/kernels/plain-kernels.ts';
 import { disagreement } from '../../../worker/engine/kernels/self-check.ts';
+import { extentsOf } from '../../../worker/model/device-batch.ts';
 import { testContext } from '../../support/engine.ts';
 import { KERNEL_TOLERANCES, kernelCases, REFIT_CASES, refitRowsOf } from '../../support/kernel-cases.ts';
 
@@ -77,6 +78,13 @@ test('half squares are float64 sums of float64 squares, the same each time', { s
   }
 });
 
+/** Samples of one length. */
+function unpadded(samples: number, tokens: number) {
+  const starts = Array.from({ length: samples + 1 }, (_, i) => i * tokens);
+  const extents = extentsOf(starts, new Array(samples).fill(tokens));
+  return { samples, tokens, extents: engine.upload(extents, [extents.length]), paddingBias: null };
+}
+
 test('not a number stays what it is', { skip }, () => {
   const { kernels } = openKernels(ops, 'fused');
   const width = 24;
@@ -103,7 +111,7 @@ test('not a number stays what it is', { skip }, () => {
         query: engine.upload(Float32Array.from([...row(at), ...row(-1), ...row(-1)]), [2, 3 * width]),
         keyValue: null,
       };
-      const { context } = kernels.attention(products, ones, null, { samples: 1, heads: 1 });
+      const { context } = kernels.attention(products, ones, unpadded(1, 2), 1);
       assert.ok(isNaNAt(context, 0), 'attention');
     }
   });
@@ -130,7 +138,7 @@ test('shapes that do not fit are errors that name the operation', { skip }, () =
       /^EspalierActivationGrad .*samples_/,
     ],
     [
-      () => kernels.attention({ query: of(4, 30), keyValue: null }, of(24), null, { samples: 2, heads: 2 }),
+      () => kernels.attention({ query: of(4, 30), keyValue: null }, of(24), unpadded(2, 2), 2),
       engine.binding.isUsingGpuDevice()
         ? /^EspalierSplitHeads \[4,30\] \[24\].*: expected /
         : /^EspalierAttention .*got products \[4,30\] and \[0\] for 2 samples, 2 heads and 24 biases/,

@@ -19,6 +19,8 @@ export const LAYERS = 3;
 export const HEADS = 3;
 export const NEURONS = 20;
 const HIDDEN = 24;
+/** With it heads have a size that attention without padding has kernels for. */
+export const WIDE_HIDDEN = 32 * HEADS;
 
 export interface TinyModel {
   readonly folder: string;
@@ -36,18 +38,19 @@ export async function tinyModel(
   test: TestContext,
   architecture: Architecture,
   head: 'SequenceClassification' | 'TokenClassification' | 'QuestionAnswering',
-  fields: { activation?: string; labels?: number; problem?: string } = {},
+  fields: { activation?: string; labels?: number; problem?: string; hidden?: number } = {},
 ): Promise<TinyModel> {
   const folder = await temporaryFolder(test);
   const distil = architecture === 'DistilBert';
+  const { hidden = HIDDEN } = fields;
   const raw = {
     architectures: [`${architecture}For${head}`],
     model_type: architecture.toLowerCase(),
     ...(distil
-      ? { activation: fields.activation ?? 'gelu', dim: HIDDEN, n_layers: LAYERS, n_heads: HEADS, hidden_dim: NEURONS }
+      ? { activation: fields.activation ?? 'gelu', dim: hidden, n_layers: LAYERS, n_heads: HEADS, hidden_dim: NEURONS }
       : {
           hidden_act: fields.activation ?? 'gelu',
-          hidden_size: HIDDEN,
+          hidden_size: hidden,
           num_hidden_layers: LAYERS,
           num_attention_heads: HEADS,
           intermediate_size: NEURONS,
@@ -62,9 +65,11 @@ export async function tinyModel(
   };
   const config = readModelConfig(JSON.stringify(raw), 'tiny model');
   const random = randomStream(7, `${architecture}${head}`);
+  // Sums over more inputs are no larger.
+  const spread = 0.8 * Math.sqrt(HIDDEN / hidden);
   const tensors = weightSpecs(config).map(({ name, storedName, shape }) => {
     const isNorm = name.includes('norm') && name.endsWith('.weight');
-    const data = new Float32Array(elementCount(shape)).map(() => (random.uniform() - 0.5) * 0.8 + (isNorm ? 1 : 0));
+    const data = new Float32Array(elementCount(shape)).map(() => (random.uniform() - 0.5) * spread + (isNorm ? 1 : 0));
     return { name: storedName, dtype: 'F32' as const, shape, data };
   });
   await writeFile(path.join(folder, 'config.json'), JSON.stringify(raw));

@@ -1,5 +1,5 @@
-// Kernels of Espalier's own operations (worker/engine/native). On a CPU attention is one operation each way; on a GPU it is
-// TensorFlow's batched products with own operations around them.
+// Kernels of Espalier's own operations (worker/engine/native). Attention is one operation each way on a CPU, and on a GPU where
+// products may round their inputs; else it is TensorFlow's batched products there, with own operations around them.
 import type { Activation } from '../../../checkpoint/model-config.ts';
 import { AttributeLists } from '../attribute-lists.ts';
 import type { OpAttribute } from '../binding.ts';
@@ -9,10 +9,11 @@ import { FusedSystemKernels } from './fused-system-kernels.ts';
 import type {
   ActivationGradients,
   ActivationResult,
+  AttendingSamples,
   AttentionGradients,
   AttentionProducts,
   AttentionResult,
-  AttentionSizes,
+  HeadSizes,
   Kernels,
   NormResult,
   NormWeights,
@@ -29,6 +30,8 @@ const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = { gelu: 0, 'gelu-
 const NONE: readonly OpAttribute[] = [];
 /** Samples, heads and the like of one micro-batch share a key. */
 const MOST_HEADS = 2 ** 16;
+/** Sizes of heads that EspalierVarlenAttention has kernels for. */
+const VARLEN_HEAD_SIZES: readonly number[] = [32, 64];
 /** Features and columns of a sub-layer share a key. */
 const MOST_FEATURES = 2 ** 24;
 const norms = new AttributeLists();
@@ -36,6 +39,7 @@ const activations = new AttributeLists();
 const activationGrads = new AttributeLists();
 const attentions = new AttributeLists();
 const attentionGrads = new AttributeLists();
+const varlens = new AttributeLists();
 const dots = new AttributeLists();
 const splits = new AttributeLists();
 const merges = new AttributeLists();
@@ -100,12 +104,20 @@ export class FusedKernels implements Kernels {
     return { product: product!, mask: mask! };
   }
 
+  attendsUnpadded(headSize: number): boolean {
+    return this.isGpu && this.engine.roundsToTf32 && VARLEN_HEAD_SIZES.includes(headSize);
+  }
+
   attention(
     { query, keyValue }: AttentionProducts,
     bias: DeviceTensor,
-    mask: DeviceTensor | null,
-    sizes: AttentionSizes,
+    samples: AttendingSamples,
+    heads: number,
   ): AttentionResult {
+    const sizes = { samples: samples.samples, heads };
+    if (keyValue === null && this.attendsUnpadded(bias.shape[0]! / 3 / heads))
+      return this.varlenAttention(query, bias, samples, heads);
+    const mask = samples.paddingBias;
     if (this.isGpu) return this.attentionByProducts({ query, keyValue }, bias, mask, sizes);
     const inputs = [query, this.orAbsent(keyValue), bias, this.orAbsent(mask)];
     const attributes = attentions.of(keyOf(sizes), () => attributesOf(sizes));
@@ -117,9 +129,12 @@ export class FusedKernels implements Kernels {
     dcontext: DeviceTensor,
     bias: DeviceTensor,
     saved: Saved,
-    sizes: AttentionSizes,
+    samples: AttendingSamples,
+    heads: number,
     wantsProducts: boolean,
   ): AttentionGradients {
+    const sizes = { samples: samples.samples, heads };
+    if (saved.logSums && wantsProducts) return this.varlenAttentionGrad(dcontext, bias, saved, samples, heads);
     if (this.isGpu) return this.attentionGradByProducts(dcontext, saved, sizes, wantsProducts);
     const inputs = [dcontext, saved.query!, this.orAbsent(saved.keyValue!), bias, saved.probabilities!];
     const attributes = attentionGrads.of(2 * keyOf(sizes) + Number(wantsProducts), () => [
@@ -131,11 +146,35 @@ export class FusedKernels implements Kernels {
     return { products: { query: query!, keyValue: saved.keyValue === null ? null : keyValue! }, mask: mask! };
   }
 
+  private varlenAttention(
+    product: DeviceTensor,
+    bias: DeviceTensor,
+    { extents, tokens }: AttendingSamples,
+    heads: number,
+  ): AttentionResult {
+    const inputs = [product, bias, extents];
+    const [context, logSums] = this.engine.opOutputs('EspalierVarlenAttention', inputs, varlenOf(heads, tokens), 2);
+    return { context: context!, saved: { product, context: context!, logSums: logSums! } };
+  }
+
+  private varlenAttentionGrad(
+    dcontext: DeviceTensor,
+    bias: DeviceTensor,
+    { context, product, logSums }: Saved,
+    { extents, tokens }: AttendingSamples,
+    heads: number,
+  ): AttentionGradients {
+    const inputs = [dcontext, context!, product!, bias, extents, logSums!];
+    const attributes = varlenOf(heads, tokens);
+    const [query, mask] = this.engine.opOutputs('EspalierVarlenAttentionGrad', inputs, attributes, 2);
+    return { products: { query: query!, keyValue: null }, mask: mask! };
+  }
+
   private attentionByProducts(
     { query: first, keyValue }: AttentionProducts,
     bias: DeviceTensor,
     mask: DeviceTensor | null,
-    sizes: AttentionSizes,
+    sizes: HeadSizes,
   ): AttentionResult {
     const { ops } = this;
     const [query, key, value] =
@@ -151,7 +190,7 @@ export class FusedKernels implements Kernels {
   private attentionGradByProducts(
     dcontext: DeviceTensor,
     saved: Saved,
-    sizes: AttentionSizes,
+    sizes: HeadSizes,
     wantsProducts: boolean,
   ): AttentionGradients {
     const { ops } = this;
@@ -170,12 +209,7 @@ export class FusedKernels implements Kernels {
   }
 
   /** dcontext by heads, where `split` is true, and the sums of dcontext · context over each of them, [b, heads]. */
-  private splitDot(
-    dcontext: DeviceTensor,
-    context: DeviceTensor,
-    sizes: AttentionSizes,
-    split: boolean,
-  ): DeviceTensor[] {
+  private splitDot(dcontext: DeviceTensor, context: DeviceTensor, sizes: HeadSizes, split: boolean): DeviceTensor[] {
     const make = () => [...attributesOf(sizes), bool('split', split)];
     const attributes = dots.of(2 * keyOf(sizes) + Number(split), make);
     return this.engine.opOutputs('EspalierSplitDot', [dcontext, context], attributes, 2);
@@ -185,7 +219,7 @@ export class FusedKernels implements Kernels {
   private split(
     x: DeviceTensor,
     bias: DeviceTensor,
-    sizes: AttentionSizes,
+    sizes: HeadSizes,
     firstPart: number,
     parts: number,
   ): DeviceTensor[] {
@@ -224,10 +258,14 @@ export class FusedKernels implements Kernels {
   }
 }
 
-function keyOf({ samples, heads }: AttentionSizes): number {
+function varlenOf(heads: number, longest: number) {
+  return varlens.of(longest * MOST_HEADS + heads, () => [int('heads', heads), int('longest', longest)]);
+}
+
+function keyOf({ samples, heads }: HeadSizes): number {
   return samples * MOST_HEADS + heads;
 }
 
-function attributesOf({ samples, heads }: AttentionSizes) {
+function attributesOf({ samples, heads }: HeadSizes) {
   return [int('samples', samples), int('heads', heads)];
 }

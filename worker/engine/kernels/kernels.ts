@@ -43,7 +43,19 @@ export interface AttentionProducts {
   readonly keyValue: DeviceTensor | null;
 }
 
-export interface AttentionSizes {
+/** Samples whose tokens attend to each other, one after the other. */
+export interface AttendingSamples {
+  /** b */
+  readonly samples: number;
+  /** n: rows of the longest; of each sample where they are padded. */
+  readonly tokens: number;
+  /** [2b + 1], int32 bits as float32: the first row of each sample and the end of the last, then how many of its rows are tokens. */
+  readonly extents: DeviceTensor;
+  /** Added to the scores, [b, 1, 1, n]: 0 at tokens, −1e9 at padding; null where nothing is padded. */
+  readonly paddingBias: DeviceTensor | null;
+}
+
+export interface HeadSizes {
   readonly samples: number;
   readonly heads: number;
 }
@@ -121,22 +133,20 @@ export interface Kernels {
     samples: number,
   ): ActivationGradients;
 
-  /** softmax(q·kᵀ + mask)·v of each head.
-   * @param bias of query, key and value, [3·heads·d]; the query's weights carry 1/√d.
-   * @param mask added to the scores, [b, 1, 1, n]; null: nothing. */
-  attention(
-    products: AttentionProducts,
-    bias: DeviceTensor,
-    mask: DeviceTensor | null,
-    sizes: AttentionSizes,
-  ): AttentionResult;
+  /** True where `attention` takes samples without padding, of heads of this size, with the products of now. */
+  attendsUnpadded(headSize: number): boolean;
 
-  /** @param dcontext [b·queries, heads·d] @param wantsProducts false: only the mask's gradient is made. */
+  /** softmax(q·kᵀ + padding)·v of each head. What it makes of padding is finite, and not said.
+   * @param bias of query, key and value, [3·heads·d]; the query's weights carry 1/√d. */
+  attention(products: AttentionProducts, bias: DeviceTensor, samples: AttendingSamples, heads: number): AttentionResult;
+
+  /** @param dcontext [b·queries, heads·d], 0 at padding. @param wantsProducts false: only the mask's gradient is made. */
   attentionGrad(
     dcontext: DeviceTensor,
     bias: DeviceTensor,
     saved: Saved,
-    sizes: AttentionSizes,
+    samples: AttendingSamples,
+    heads: number,
     wantsProducts: boolean,
   ): AttentionGradients;
 

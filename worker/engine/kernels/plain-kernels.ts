@@ -6,10 +6,11 @@ import type { Ops } from '../ops.ts';
 import type {
   ActivationGradients,
   ActivationResult,
+  AttendingSamples,
   AttentionGradients,
   AttentionProducts,
   AttentionResult,
-  AttentionSizes,
+  HeadSizes,
   Kernels,
   NormResult,
   NormWeights,
@@ -123,13 +124,18 @@ export class PlainKernels implements Kernels {
     }
   }
 
+  attendsUnpadded(): boolean {
+    return false;
+  }
+
   attention(
     products: AttentionProducts,
     bias: DeviceTensor,
-    mask: DeviceTensor | null,
-    sizes: AttentionSizes,
+    { samples, paddingBias }: AttendingSamples,
+    heads: number,
   ): AttentionResult {
     const { ops } = this;
+    const sizes = { samples, heads };
     const width = bias.shape[0]! / 3;
     const [query, key, value] =
       products.keyValue === null
@@ -139,7 +145,7 @@ export class PlainKernels implements Kernels {
             ...this.split(ops.biasAdd(products.keyValue, ops.slice(bias, [width], [2 * width])), sizes, 2),
           ];
     let scores = ops.batchMatMul(query, key, false, true); // [b, heads, queries, n]
-    if (mask !== null) scores = ops.add(scores, mask);
+    if (paddingBias !== null) scores = ops.add(scores, paddingBias);
     const probabilities = ops.softmax(scores);
     const context = this.merge([ops.batchMatMul(probabilities, value)]);
     return { context, saved: { query, key, value, probabilities, context } };
@@ -149,12 +155,14 @@ export class PlainKernels implements Kernels {
     dcontext: DeviceTensor,
     _bias: DeviceTensor,
     saved: Saved,
-    sizes: AttentionSizes,
+    { samples }: AttendingSamples,
+    heads: number,
     wantsProducts: boolean,
   ): AttentionGradients {
     const { ops } = this;
+    const sizes = { samples, heads };
     const [rows, width] = dcontext.shape as [number, number];
-    const byHead = [sizes.samples, rows / sizes.samples, sizes.heads, width / sizes.heads];
+    const byHead = [samples, rows / samples, heads, width / heads];
     const mask = ops.sum(ops.reshape(ops.mul(dcontext, saved.context!), byHead), [1, 3]);
     if (!wantsProducts) return { products: null, mask };
     const [dc] = this.split(dcontext, sizes, 1); // [b, heads, queries, d]
@@ -193,7 +201,7 @@ export class PlainKernels implements Kernels {
   }
 
   /** [b·n, parts·heads·d] → parts of [b, heads, n, d] */
-  private split(x: DeviceTensor, { samples, heads }: AttentionSizes, parts: number): DeviceTensor[] {
+  private split(x: DeviceTensor, { samples, heads }: HeadSizes, parts: number): DeviceTensor[] {
     const { ops } = this;
     const tokens = x.shape[0]! / samples;
     const size = x.shape[1]! / parts / heads;

@@ -99,6 +99,29 @@ struct AttentionGradients {
 void AttentionGrad(const HeadShape& shape, const float* dcontext, const AttentionInputs& in, const float* p,
                    AttentionGradients out, Index first, Index end);
 
+// Samples one after the other: sample s has rows starts[s] to starts[s + 1], of which the first lengths[s] are tokens and the
+// others padding. A row of a product [rows, 3 * heads * size] has query, key and value of all heads.
+struct VarlenShape {
+  Index samples;
+  Index rows;
+  // Most rows of a sample.
+  Index longest;
+  Index heads;
+  Index size;
+  const int32_t* starts;
+  const int32_t* lengths;
+};
+
+// softmax(q k^T) v for each sample and head, mixed [rows, heads * size], 0 at padding. log_sums [heads, rows] are kept for the
+// gradient: logarithms to base 2 of the sums of exp(q k^T). Units: (sample, head).
+void VarlenAttention(const VarlenShape& shape, const float* product, const float* bias, float* mixed, float* log_sums,
+                     Index first, Index end);
+
+// Gradient of VarlenAttention with respect to the product, 0 at padding, and that of the head mask [samples, heads]. Units:
+// (sample, head).
+void VarlenAttentionGrad(const VarlenShape& shape, const float* dcontext, const float* mixed, const float* product,
+                         const float* bias, const float* log_sums, float* dproduct, float* mask, Index first, Index end);
+
 // Numbers of one unit of SumSquares.
 constexpr Index kSquaresBlock = 8192;
 

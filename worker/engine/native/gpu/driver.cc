@@ -15,6 +15,9 @@ namespace {
 // Of cuda.h, which is not there when this is compiled.
 constexpr int kComputeCapabilityMajor = 75;
 constexpr int kComputeCapabilityMinor = 76;
+constexpr int kMostDynamicSharedBytes = 8;
+// What a kernel may ask for without saying so before.
+constexpr unsigned kUsualSharedBytes = 48 * 1024;
 
 struct Driver {
   void* library = nullptr;
@@ -23,6 +26,7 @@ struct Driver {
   int (*current_context)(void**) = nullptr;
   int (*load_module)(void**, const void*) = nullptr;
   int (*module_function)(void**, void*, const char*) = nullptr;
+  int (*set_attribute)(void*, int, int) = nullptr;
   int (*launch)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**) = nullptr;
   int (*error_name)(int, const char**) = nullptr;
   std::string problem;
@@ -47,6 +51,7 @@ const Driver& TheDriver() {
     Find(*made, made->current_context, "cuCtxGetCurrent");
     Find(*made, made->load_module, "cuModuleLoadData");
     Find(*made, made->module_function, "cuModuleGetFunction");
+    Find(*made, made->set_attribute, "cuFuncSetAttribute");
     Find(*made, made->launch, "cuLaunchKernel");
     Find(*made, made->error_name, "cuGetErrorName");
     return made;
@@ -121,15 +126,18 @@ std::string ComputeCapability(int* capability) {
 }
 
 absl::Status LaunchKernel(tensorflow::OpKernelContext* context, const std::string& name, Blocks blocks, Threads threads,
-                          void** arguments) {
+                          unsigned shared_bytes, void** arguments) {
   const Driver& driver = TheDriver();
   if (!driver.problem.empty()) return absl::FailedPreconditionError(driver.problem);
   void* function = nullptr;
   absl::Status found = FindFunction(driver, name, &function);
   if (!found.ok()) return found;
+  if (shared_bytes > kUsualSharedBytes)
+    if (int code = driver.set_attribute(function, kMostDynamicSharedBytes, static_cast<int>(shared_bytes)))
+      return absl::InternalError(Failure(driver, ("cuFuncSetAttribute " + name).c_str(), code));
   void* stream = context->op_device_context()->stream()->platform_specific_handle().stream;
   const int code = driver.launch(function, static_cast<unsigned>(blocks.x), static_cast<unsigned>(blocks.y), 1, threads.x,
-                                 threads.y, 1, 0, stream, arguments, nullptr);
+                                 threads.y, 1, shared_bytes, stream, arguments, nullptr);
   return code == 0 ? absl::OkStatus() : absl::InternalError(Failure(driver, ("cuLaunchKernel " + name).c_str(), code));
 }
 

@@ -27,16 +27,22 @@ void SetImage(std::string image);
 // Major version * 10 + minor version of the first GPU's compute capability. Returns what is wrong, or an empty string.
 std::string ComputeCapability(int* capability);
 
-// Launches a kernel of the image on the operation's stream.
+// Launches a kernel of the image on the operation's stream. @param shared_bytes of shared memory, beside what it declares.
 absl::Status LaunchKernel(tensorflow::OpKernelContext* context, const std::string& name, Blocks blocks, Threads threads,
-                          void** arguments);
+                          unsigned shared_bytes, void** arguments);
+
+template <class... Arguments>
+absl::Status LaunchShared(tensorflow::OpKernelContext* context, const std::string& name, Blocks blocks, Threads threads,
+                          unsigned shared_bytes, Arguments... arguments) {
+  if (blocks.x == 0 || blocks.y == 0) return absl::OkStatus();
+  void* pointers[] = {const_cast<void*>(static_cast<const void*>(&arguments))...};
+  return LaunchKernel(context, name, blocks, threads, shared_bytes, pointers);
+}
 
 template <class... Arguments>
 absl::Status Launch(tensorflow::OpKernelContext* context, const std::string& name, Blocks blocks, Threads threads,
                     Arguments... arguments) {
-  if (blocks.x == 0 || blocks.y == 0) return absl::OkStatus();
-  void* pointers[] = {const_cast<void*>(static_cast<const void*>(&arguments))...};
-  return LaunchKernel(context, name, blocks, threads, pointers);
+  return LaunchShared(context, name, blocks, threads, 0, arguments...);
 }
 
 }  // namespace espalier::gpu

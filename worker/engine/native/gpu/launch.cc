@@ -15,6 +15,13 @@ constexpr unsigned kColumnBlock = 32;
 constexpr unsigned kRowBlock = 8;
 constexpr unsigned kWarps = 4;
 constexpr Index kMostWarpNormWidth = 1024;
+// Of varlen_attention.cu: rows of a tile, what rows of halves are longer by, and keys of a block that has more than a tile.
+constexpr Index kTile = 64;
+constexpr Index kHalfPadding = 8;
+constexpr Index kManyKeys = 128;
+constexpr unsigned kTileThreads = 128;
+constexpr Index kHalfBytes = 2;
+constexpr Index kFloatBytes = 4;
 // Enough blocks to fill any GPU; each then goes over several parts of the work.
 constexpr Index kMostBlocks = 1 << 14;
 // As many blocks as a large GPU runs at once; each makes one sum.
@@ -139,6 +146,33 @@ absl::Status SplitDot(Context* context, const float* dcontext, const float* mixe
   const Index lanes = Lanes(size);
   return LaunchCounted(context, ByLanes("split_dot", lanes), samples * tokens * heads * size, {samples, heads}, {kBlock}, dcontext,
                        mixed, dc, mask, Narrow(tokens), Narrow(heads), Narrow(size / lanes));
+}
+
+bool HasVarlenAttention(Index size) { return size == 32 || size == 64; }
+
+absl::Status VarlenAttention(Context* context, const cpu::VarlenShape& shape, const float* product, const float* bias,
+                             float* mixed, float* log_sums) {
+  const Index tiles = Parts(shape.longest, kTile);
+  const Index shared = 2 * kTile * (shape.size + kHalfPadding) * kHalfBytes + 2 * kTile * shape.size * kFloatBytes;
+  return LaunchShared(context, "varlen_attention_" + std::to_string(shape.size), {shape.samples * shape.heads * tiles}, {kTileThreads},
+                      static_cast<unsigned>(shared), product, bias, shape.starts, shape.lengths, mixed, log_sums,
+                      static_cast<int>(shape.heads), static_cast<int>(tiles), static_cast<long long>(shape.rows));
+}
+
+absl::Status VarlenAttentionGrad(Context* context, const cpu::VarlenShape& shape, const float* dcontext, const float* mixed,
+                                 const float* product, const float* bias, const float* log_sums, float* dproduct, float* mask) {
+  const bool is_short = shape.longest <= kTile;
+  const Index keys = is_short ? kTile : kManyKeys;
+  const Index tiles = (2 * keys + 2 * kTile) * (shape.size + kHalfPadding) * kHalfBytes;
+  const Index scores = keys * (kTile + kHalfPadding) * kHalfBytes;
+  const Index staged = 2 * kTile * shape.size * kFloatBytes;
+  const Index by_query = 2 * Parts(shape.longest, kTile) * kTile * kFloatBytes;
+  const Index shared = tiles + (is_short ? std::max(scores, staged) : scores + staged) + by_query;
+  const std::string name = std::string("varlen_attention_grad_") + (is_short ? "short_" : "") + std::to_string(shape.size);
+  // A warp for 16 keys.
+  return LaunchShared(context, name, {shape.samples * shape.heads}, {static_cast<unsigned>(keys / 16 * kWarp)},
+                      static_cast<unsigned>(shared), dcontext, mixed, product, bias, log_sums, shape.starts, shape.lengths,
+                      dproduct, mask, static_cast<int>(shape.heads), static_cast<long long>(shape.rows));
 }
 
 absl::Status RefitRows(Context* context, const cpu::RefitInputs& in, const cpu::RefitShape& shape, float* x, float* r,

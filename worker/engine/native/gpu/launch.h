@@ -38,6 +38,15 @@ absl::Status MergeHeads(Context* context, const float* const* in, float* y, Inde
 absl::Status SplitDot(Context* context, const float* dcontext, const float* mixed, float* dc, float* mask, Index samples,
                       Index tokens, Index heads, Index size);
 
+// Sizes of heads that VarlenAttention and its gradient are for.
+bool HasVarlenAttention(Index size);
+
+absl::Status VarlenAttention(Context* context, const cpu::VarlenShape& shape, const float* product, const float* bias,
+                             float* mixed, float* log_sums);
+
+absl::Status VarlenAttentionGrad(Context* context, const cpu::VarlenShape& shape, const float* dcontext, const float* mixed,
+                                 const float* product, const float* bias, const float* log_sums, float* dproduct, float* mask);
+
 absl::Status RefitRows(Context* context, const cpu::RefitInputs& in, const cpu::RefitShape& shape, float* x, float* r,
                        Index rows);
 

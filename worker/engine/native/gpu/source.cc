@@ -11,6 +11,7 @@ espalier_source:
   .incbin "gpu/norm.cu"
   .incbin "gpu/softmax.cu"
   .incbin "gpu/heads.cu"
+  .incbin "gpu/varlen_attention.cu"
   .incbin "gpu/refit.cu"
   .incbin "gpu/squares.cu"
   .incbin "gpu/system.cu"

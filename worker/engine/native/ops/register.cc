@@ -8,6 +8,7 @@
 #include "ops/softmax_ops.h"
 #include "ops/squares_ops.h"
 #include "ops/system_ops.h"
+#include "ops/varlen_attention_ops.h"
 
 namespace espalier {
 
@@ -22,6 +23,7 @@ std::string RegisterOps() {
     RegisterSoftmaxOps();
     RegisterHeadOps();
     RegisterAttentionOps();
+    RegisterVarlenAttentionOps();
     RegisterRefitOps();
     RegisterSquaresOps();
     RegisterSystemOps();
