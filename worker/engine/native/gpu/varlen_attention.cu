@@ -4,6 +4,9 @@
 //
 // Sample s has rows starts[s] to starts[s + 1], of which the first lengths[s] are tokens and the others padding, which gets
 // zeros. A row of the product holds query, key and value of all heads; biases are added when it is read.
+//
+// For compute capability 8.0 and above, as TF32 is.
+#if __CUDA_ARCH__ >= 800
 using Half = unsigned short;
 
 constexpr int kTile = 64;
@@ -513,3 +516,4 @@ ESPALIER_VARLEN_ATTENTION(32)
 ESPALIER_VARLEN_ATTENTION(64)
 #undef ESPALIER_VARLEN_ATTENTION
 #undef ESPALIER_VARLEN_ATTENTION_GRAD
+#endif
