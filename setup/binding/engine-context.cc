@@ -1,6 +1,7 @@
 // The context of TensorFlow that the binding works in: its options, and the memory of its device.
 #include "engine-context.h"
 
+#include "downloads.h"
 #include "prepared-ops.h"
 
 #undef TFE_NewContext
@@ -100,6 +101,7 @@ napi_value Export(napi_env env, napi_value exports) {
   if (napi_create_function(env, "deviceMemory", NAPI_AUTO_LENGTH, DeviceMemory, last_context, &function) == napi_ok)
     napi_set_named_property(env, exports, "deviceMemory", function);
   ExportPreparedOps(env, exports, last_context);
+  ExportDownloads(env, exports);
   return exports;
 }
 

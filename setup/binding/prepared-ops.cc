@@ -287,6 +287,15 @@ void AddFunction(napi_env env, napi_value exports, const char* name, napi_callba
 
 }  // namespace
 
+TFE_TensorHandle* FindHandle(napi_env env, int32_t id) {
+  TFJSBackend* backend = nullptr;
+  napi_get_instance_data(env, reinterpret_cast<void**>(&backend));
+  if (backend == nullptr) return nullptr;
+  const auto& handles = backend->*MemberOf(Handles());
+  const auto found = handles.find(id);
+  return found == handles.end() ? nullptr : found->second;
+}
+
 void ExportPreparedOps(napi_env env, napi_value exports, TFE_Context* context) {
   auto* all = new PreparedOps{context, {}};
   // Kernels go before the context does, which the module's own end releases.

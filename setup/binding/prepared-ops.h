@@ -14,4 +14,7 @@ namespace espalier {
 // - results: Int32Array, what runOp leaves there of each output: id, type, rank, sizes.
 void ExportPreparedOps(napi_env env, napi_value exports, TFE_Context* context);
 
+// A tensor of the package's binding by its id; null where there is none.
+TFE_TensorHandle* FindHandle(napi_env env, int32_t id);
+
 }  // namespace espalier

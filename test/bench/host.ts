@@ -57,6 +57,10 @@ async function count({ workload, samples }: HostSettings, folder: string): Promi
       downloads += 1;
       return real.tensorDataSync(id);
     },
+    beginDownload(id) {
+      downloads += 1;
+      return real.beginDownload!(id);
+    },
   });
   const { library } = loadOps();
   const engine = new Engine(binding, library && { ...library, computeCapability: () => TF32_CAPABILITY });

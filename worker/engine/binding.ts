@@ -33,6 +33,9 @@ export interface TensorflowBinding {
   createTensor(shape: number[], dtype: number, data: Float32Array | Int32Array): number;
   deleteTensor(id: number): void;
   tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array;
+  /** Brings a float32 tensor to the host while the caller goes on. @returns what waits for it, to be called once. Not there in a binding
+   * of an older set-up. */
+  readonly beginDownload?: ((id: number) => () => Float32Array) | undefined;
   executeOp(name: string, attributes: OpAttribute[], inputs: number[], outputs: number): TensorMetadata[];
   getNumOfTensors(): number;
   isUsingGpuDevice(): boolean;

@@ -153,6 +153,25 @@ export class Engine {
     return this.download(tensor) as Float32Array;
   }
 
+  /** Brings float32 numbers to the host while the caller goes on, who may release the tensor. @returns what waits for them, to be called
+   * once. */
+  beginDownload(tensor: DeviceTensor): () => Float32Array {
+    const { binding } = this;
+    const told = <T>(call: () => T): T => {
+      try {
+        return call();
+      } catch (cause) {
+        throw failure(cause, `download [${tensor.shape.join(',')}]`);
+      }
+    };
+    if (binding.beginDownload === undefined) {
+      const numbers = this.downloadFloat32(tensor);
+      return () => numbers;
+    }
+    const finish = told(() => binding.beginDownload!(tensor.id));
+    return () => told(finish);
+  }
+
   downloadFloat64(tensor: DeviceTensor): Float64Array {
     const bits = this.op('Bitcast', [tensor], [type('T', DOUBLE), type('type', INT32)]);
     const words = this.download(bits) as Int32Array;

@@ -22,11 +22,12 @@ export interface RefitInput extends RefitTaskInput {
 export async function runRefit(context: TaskContext, input: RefitInput): Promise<NamedTensor[]> {
   const solved = await solveRefit(context, input);
   releaseStored(context.engine, solved);
-  return solved.tensors;
+  return solved.tensors();
 }
 
 export interface SolvedRefit {
-  readonly tensors: NamedTensor[];
+  /** Those of the result: waits for what is still on its way to the host. */
+  readonly tensors: () => NamedTensor[];
   /** Their weight and bias on the device: the caller releases them (`releaseStored`). */
   readonly stored: StoredProjection;
   /** False: what the student has stays. */
@@ -66,14 +67,20 @@ export async function solveRefit(
     const algebra = refitAlgebra(forward, current, () => context.checkCancelled());
     const { projection, report } = refitProjection({ ...systems, settings, algebra });
     const stored = subject.stored(projection ?? current);
-    const [weight, bias] = [stored.weight, stored.bias].map((own) => engine.downloadFloat32(own));
-    const text = new TextEncoder().encode(JSON.stringify(report));
-    const tensors: NamedTensor[] = [
-      { name: 'weight', dtype: 'F32', shape: stored.weight.shape, data: weight },
-      { name: 'bias', dtype: 'F32', shape: [bias.length], data: bias },
-      { name: 'report', dtype: 'U8', shape: [text.length], data: text },
-    ];
-    return { tensors, stored, isChanged: projection !== null };
+    const finish = [stored.weight, stored.bias].map((own) => engine.beginDownload(own));
+    let tensors: NamedTensor[] | null = null;
+    const tensorsOf = () => {
+      if (tensors !== null) return tensors;
+      const [weight, bias] = finish.map((own) => own());
+      const text = new TextEncoder().encode(JSON.stringify(report));
+      tensors = [
+        { name: 'weight', dtype: 'F32', shape: stored.weight.shape, data: weight },
+        { name: 'bias', dtype: 'F32', shape: [bias.length], data: bias },
+        { name: 'report', dtype: 'U8', shape: [text.length], data: text },
+      ];
+      return tensors;
+    };
+    return { tensors: tensorsOf, stored, isChanged: projection !== null };
   });
 }
 

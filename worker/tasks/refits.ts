@@ -25,7 +25,7 @@ export async function runRefits(
 ): Promise<NamedTensor[]> {
   const { engine, models } = context;
   const solved: SolvedRefit[] = [];
-  // What was solved is hashed and told while the device goes on with it.
+  // What was solved comes to the host, is hashed and told while the device goes on with it.
   const untold: (() => void)[] = [];
   const tell = () => {
     for (const own of untold.splice(0)) own();
@@ -44,7 +44,7 @@ export async function runRefits(
       const name = models.fitted.next();
       untold.push(() => {
         if (patch !== null) models.fitted.known(name, digestOf(patch, own));
-        onPart(numbered(own.tensors, at));
+        onPart(numbered(own.tensors(), at));
       });
       engine.whileWaiting(tell);
       input = { ...following, student: patch === null ? input.student : withPatch(input.student, { ...patch, name }) };
@@ -55,10 +55,12 @@ export async function runRefits(
     const patch = fittedPatch(input, last);
     if (patch !== null) {
       // The next task asks for it.
-      const { masks, patches } = withPatch(input.student, { ...patch, name: digestOf(patch, last) });
+      const name = models.fitted.next();
+      const { masks, patches } = withPatch(input.student, { ...patch, name });
       await models.student(input.model, withoutScales(masks), patches);
+      models.fitted.known(name, digestOf(patch, last));
     }
-    return numbered(last.tensors, next.length);
+    return numbered(last.tensors(), next.length);
   } finally {
     tell();
     for (const own of solved) releaseStored(engine, own);
@@ -85,7 +87,8 @@ function fittedPatch(
 }
 
 /** Of the patch that a coordinator makes of what was solved. */
-function digestOf({ part, fitted: { kept } }: Omit<FittedPatch, 'name'>, { tensors }: SolvedRefit): string {
+function digestOf({ part, fitted: { kept } }: Omit<FittedPatch, 'name'>, solved: SolvedRefit): string {
+  const tensors = solved.tensors();
   const [weight, bias] = ['weight', 'bias'].map(
     (field) => tensors.find(({ name }) => name === field)!.data as Float32Array,
   );

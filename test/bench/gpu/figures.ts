@@ -66,9 +66,9 @@ export interface StageProfile {
   readonly stage: 'fisher' | 'tune' | 'evaluate' | 'gradients' | 'refit';
   /** One run of it after a warm-up, as it is. */
   readonly plainSeconds: number;
-  /** Of that run, how long calls kept the thread that issues them, the longest first: uploads and downloads wait for the device, the
-   * others do not where it is a GPU. What is left is what the host does between. */
-  readonly host: readonly CallFigures[];
+  /** Of that run: what the worker's tasks took, the rest being their coordinator's; and how long calls kept the thread that issues
+   * them, the longest first: uploads and downloads wait for the device, the others do not where it is a GPU. */
+  readonly host: { readonly taskSeconds: number; readonly calls: readonly CallFigures[] };
   /** One run with the device waited for around each call: calls, waiting and what the host does between. */
   readonly profiledSeconds: number;
   /** The same of this run, with its waits. */

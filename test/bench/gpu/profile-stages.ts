@@ -11,6 +11,7 @@ import { openKernels } from '../../../worker/engine/kernels/open-kernels.ts';
 import { Ops } from '../../../worker/engine/ops.ts';
 import { setEngineEnvironment } from '../../../worker/engine-executor.ts';
 import { hostMemoryBytes } from '../../../worker/engine-memory.ts';
+import type { TaskExecutor } from '../../../worker/task-executor.ts';
 import { bindingWith, goesUp } from '../../support/binding-with.ts';
 import { answerParent } from './child.ts';
 import { executorHere } from './executor-here.ts';
@@ -45,7 +46,17 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   const calls = new CallTimes(loadBinding());
   const engine = new Engine(calls.binding);
   const { kernels } = openKernels(new Ops(engine), command.config.kernels);
-  const executor = executorHere(engine, kernels, blobs, hostMemoryBytes());
+  const own = executorHere(engine, kernels, blobs, hostMemoryBytes());
+  let taskSeconds = 0;
+  const executor: TaskExecutor = {
+    ...own,
+    async run(...args) {
+      const begun = performance.now();
+      const tensors = await own.run(...args);
+      taskSeconds += (performance.now() - begun) / 1000;
+      return tensors;
+    },
+  };
   const deviceClass = executor.describe().deviceClass;
   if (device === 'gpu' && deviceClass.kind === 'cpu')
     throw new EspalierError('engine', 'got no usable GPU, expected one');
@@ -56,10 +67,11 @@ async function profile(start: StagesStart, releases: Releases): Promise<StagePro
   const measure = async (stage: StageProfile['stage'], run: () => Promise<unknown>) => {
     await run();
     calls.begin('host');
+    taskSeconds = 0;
     const plainStart = performance.now();
     await run();
     const plainEnd = performance.now();
-    const host = calls.end();
+    const host = { taskSeconds, calls: calls.end() };
     calls.begin('device');
     const profiledStart = performance.now();
     await run();

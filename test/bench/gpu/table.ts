@@ -73,8 +73,8 @@ export function profileText({ stage, plainSeconds, host, profiledSeconds, calls,
   const lines = [
     `  ${stage} by operation: ${asItIs}, ${digits(profiledSeconds)} s with a wait around each call`,
     ...callLines('operation', calls),
-    `  ${stage} by call of the host: ${asItIs}, ${digits(plainSeconds - secondsOf(host))} s of it outside of calls`,
-    ...callLines('call', host),
+    `  ${stage} by call of the host: of ${asItIs} the worker's tasks take ${digits(host.taskSeconds)} s, ${digits(host.taskSeconds - secondsOf(host.calls))} s of them outside of calls`,
+    ...callLines('call', host.calls),
   ];
   if (device === undefined) return lines.join('\n');
   const { busySeconds, kernels } = device;
