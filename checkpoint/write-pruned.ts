@@ -7,13 +7,14 @@ import type { Patch, PatchPart } from '../pruning/patch.ts';
 import { EspalierError } from '../shared/errors.ts';
 import { projectRoot } from '../shared/project-root.ts';
 import { type SafetensorsSource, type WriteOptions, writeSafetensors } from '../shared/safetensors.ts';
+import { buildHeader } from '../shared/safetensors-header.ts';
 import { elementCount } from '../shared/tensor.ts';
 import { digestModel } from './digest-checkpoint.ts';
 import { float32ToBfloat16, float32ToFloat16 } from './half-precision.ts';
 import type { ModelConfig } from './model-config.ts';
-import type { Checkpoint, WeightDType } from './open-checkpoint.ts';
+import type { Checkpoint, CheckpointWeight, WeightDType } from './open-checkpoint.ts';
 import { checkPatches, patchedWeight, patchOf } from './patch-weight.ts';
-import { pruneWeight } from './prune-weight.ts';
+import { isPrunedWeight, pruneWeight } from './prune-weight.ts';
 import { intermediateSizeField } from './read-config.ts';
 import { weightSpecs } from './weight-names.ts';
 
@@ -29,6 +30,8 @@ const TOKENIZER_FILES = [
 ];
 /** The weights of a model that is written. */
 export const WEIGHTS_FILE = 'model.safetensors';
+const COPY_BYTES = 4 * 2 ** 20;
+const METADATA = { format: 'pt' };
 const LOADER_FILE = 'espalier_model.py';
 const DTYPE_NAMES: Readonly<Record<WeightDType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
@@ -61,31 +64,42 @@ export async function writePrunedCheckpoint(
   checkPatches(config, masks, patches);
   const pruned = prunedConfig(config, masks);
   const configText = `${JSON.stringify(prunedRaw(pruned, dtype, layout), null, 2)}\n`;
+  const memory = { dense: new Reused(), pruned: new Reused() };
   const sources = weightSpecs(pruned).map(
     ({ name, storedName, shape }): SafetensorsSource => ({
       name: storedName,
       dtype,
       shape,
-      read: async () => {
+      read: () => {
         const patch = patchOf(name, patches);
-        const values =
-          patch === null
-            ? pruneWeight(name, await source.tensor(name), config, masks)
-            : patchedWeight(name, patch, masks);
-        return round(storedName, values, dtype);
+        const weight = source.weights.get(name)!;
+        if (patch !== null) return round(storedName, patchedWeight(name, patch, masks), dtype);
+        if (dtype !== 'F32' || weight.dtype !== dtype)
+          return source.tensor(name).then((dense) => round(storedName, pruneWeight(name, dense, config, masks), dtype));
+        return isPrunedWeight(name)
+          ? cut(weight, memory, (dense, take) => pruneWeight(name, dense, config, masks, take))
+          : copied(weight);
       },
     }),
   );
 
   await mkdir(directory, { recursive: true });
   const file = join(directory, WEIGHTS_FILE);
-  const { sha256, bytes } = await writeSafetensors(file, sources, { format: 'pt' }, options);
+  const { sha256, bytes } = await writeSafetensors(file, sources, METADATA, options);
   await writeText(join(directory, 'config.json'), configText, options);
   await writeText(join(directory, 'masks.json'), masksText(masks, patches), options);
   if (source.directory !== null) await copyTokenizer(source.directory, directory);
   await copyFile(join(projectRoot(), 'checkpoint', 'python', LOADER_FILE), join(directory, LOADER_FILE));
   const parameters = sources.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   return { digest: digestModel(configText, [sha256]), sha256, bytes, parameters };
+}
+
+/** Size of the model.safetensors that `writePrunedCheckpoint` writes. */
+export function prunedWeightBytes(config: ModelConfig, masks: Masks, dtype: WeightDType): number {
+  const tensors = weightSpecs(prunedConfig(config, masks)).map(({ storedName, shape }) => {
+    return { name: storedName, dtype, shape };
+  });
+  return buildHeader(tensors, METADATA).fileBytes;
 }
 
 function checkMasks(config: ModelConfig, masks: Masks): void {
@@ -148,14 +162,55 @@ function uniformNeurons({ heads, headsByLayer, neuronsByLayer }: ModelConfig): n
   );
 }
 
-/** Rounds to `dtype` and gives the raw bytes. */
-function round(storedName: string, values: Float32Array, dtype: WeightDType): Uint8Array {
+/** Memory that is used again: what is written is as large as a model, and a collector that has to free it takes longer than all of the
+ * writing. */
+class Reused {
+  #values = new Float32Array();
+
+  take(length: number): Float32Array {
+    if (this.#values.length < length) this.#values = new Float32Array(length);
+    return this.#values.subarray(0, length);
+  }
+}
+
+/** A weight of float32, pruned. */
+async function* cut(
+  { storedName, entry }: CheckpointWeight,
+  memory: { readonly dense: Reused; readonly pruned: Reused },
+  prune: (dense: Float32Array, take: (length: number) => Float32Array) => Float32Array,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const dense = memory.dense.take(entry.bytes / Float32Array.BYTES_PER_ELEMENT);
+  await entry.readInto(new Uint8Array(dense.buffer, 0, entry.bytes), 0);
+  const values = prune(dense, (length) => memory.pruned.take(length));
+  requireFinite(storedName, values);
+  yield new Uint8Array(values.buffer, 0, values.byteLength);
+}
+
+/** A weight of float32 as it is. */
+async function* copied({ storedName, entry }: CheckpointWeight): AsyncGenerator<Uint8Array, void, undefined> {
+  const values = new Float32Array(Math.min(COPY_BYTES, entry.bytes) / Float32Array.BYTES_PER_ELEMENT);
+  for (let at = 0; at < entry.bytes; at += COPY_BYTES) {
+    const own = values.subarray(0, (entry.bytes - at) / Float32Array.BYTES_PER_ELEMENT);
+    const bytes = new Uint8Array(own.buffer, 0, own.byteLength);
+    await entry.readInto(bytes, at);
+    requireFinite(storedName, own, at / Float32Array.BYTES_PER_ELEMENT);
+    yield bytes;
+  }
+}
+
+/** @param first index of the first value. */
+function requireFinite(storedName: string, values: Float32Array, first = 0): void {
   const notFinite = firstNotFinite(values);
   if (notFinite >= 0)
     throw new EspalierError(
       'not_finite',
-      `${storedName}: got ${values[notFinite]} at index ${notFinite} with its scale folded in, expected finite numbers`,
+      `${storedName}: got ${values[notFinite]} at index ${first + notFinite} with its scale folded in, expected finite numbers`,
     );
+}
+
+/** Rounds to `dtype` and gives the raw bytes. */
+function round(storedName: string, values: Float32Array, dtype: WeightDType): Uint8Array {
+  requireFinite(storedName, values);
   if (dtype === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const { bits, overflowAt } = dtype === 'F16' ? float32ToFloat16(values) : float32ToBfloat16(values);
   if (overflowAt >= 0)

@@ -21,8 +21,10 @@ import { InputLabels } from './job/input-labels.ts';
 import type { JobCompute, PruneEnvironment, RunContext } from './job/job-context.ts';
 import { outputBytes, type PruneInputs, runFingerprint } from './job/prune-inputs.ts';
 import { readInputs } from './job/thread-inputs.ts';
+import { threadWriting } from './job/thread-writing.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobResources } from './job-resources.ts';
+import type { StandAside } from './jobs/held-job.ts';
 import type { JobResult, JobSpec, StageEntry } from './jobs/job-record.ts';
 import { pruneRequest } from './jobs/job-settings.ts';
 import { pruneModel, storedPlan, writeReport } from './prune-model.ts';
@@ -52,6 +54,8 @@ export interface ClusterJob extends RunContext {
   /** Shared by all jobs of this coordinator. */
   readonly resources: JobResources;
   readonly fleet: Fleet;
+  /** Runs what wants nothing of workers; left out: as all else. */
+  readonly aside?: StandAside;
   /** Told of each try of a task. */
   readonly beginTry?: BeginTry;
   /** A folder that no other job uses: made where it is missing, removed when the job ends. */
@@ -117,10 +121,17 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
   });
   releases.add(() => workers.close());
   const joined = performance.now();
+  const aside: StandAside = (part) => {
+    workers.rest?.();
+    return job.aside === undefined ? part() : job.aside(part);
+  };
   const weights = storeWeights(gathered.model, resources, home, signal);
   const environment: PruneEnvironment = {
     ...{ workers, signal, emit, home, weights, mostSumBytes: MOST_SUM_BYTES, memory: resources.memory },
-    compute: threadCompute(resources, request.model, signal),
+    compute: {
+      ...threadRearrange(resources, signal),
+      ...threadWriting(resources, { model: request.model, signal, aside }),
+    },
     latencyTables: { given: null, cache: resources.latencyTables },
   };
   const finished = await pruneModel(request, inputs, environment, stored);
@@ -134,17 +145,19 @@ async function run(job: ClusterJob, releases: Releases, labels: InputLabels): Pr
     buildReport(request, inputs, workers, finished, measured, seconds, names),
   );
   const recorded = recordedReports(reports);
-  const results: JobResult[] = [];
-  for (const [i, { budget, digest, bytes }] of finished.budgets.entries()) {
-    await writeReport(home, budget.text, reports[i]);
-    // Weights were put there when they were placed.
-    const weightsFile = { name: WEIGHTS_FILE, digest, sizeBytes: bytes };
-    const files = await storeFiles(await home.staging(budget.text), weightsFile, objects, signal);
-    results.push({ budget: budget.text, files, report: recorded[i] });
-  }
-  signal.throwIfAborted();
-  await keepFiles(results, objects);
-  return results;
+  return aside(async () => {
+    const results: JobResult[] = [];
+    for (const [i, { budget, digest, bytes }] of finished.budgets.entries()) {
+      await writeReport(home, budget.text, reports[i]);
+      // Weights were put there when they were written.
+      const weightsFile = { name: WEIGHTS_FILE, digest, sizeBytes: bytes };
+      const files = await storeFiles(await home.staging(budget.text), weightsFile, objects, signal);
+      results.push({ budget: budget.text, files, report: recorded[i] });
+    }
+    signal.throwIfAborted();
+    await keepFiles(results, objects);
+    return results;
+  });
 }
 
 function noteFinite(model: string, finite: Set<string>): void {
@@ -165,12 +178,10 @@ async function checkInputs(gathered: GatheredInputs, inputs: PruneInputs, resour
     );
 }
 
-/** @param model folder of the dense model, which a thread opens by itself. */
-export function threadCompute(
+export function threadRearrange(
   { threads, memory }: Pick<JobResources, 'threads' | 'memory'>,
-  model: string,
   signal: AbortSignal,
-): JobCompute {
+): Pick<JobCompute, 'rearrange'> {
   return {
     async rearrange(fisher, masks, open) {
       const bytes = await rearrangeBytes(fisher, masks, open);
@@ -181,9 +192,6 @@ export function threadCompute(
         share.release();
       }
     },
-    write: (_source, masks, dtype, directory, layout, patches) =>
-      threads.run('write', { model, masks, dtype, directory, layout, patches }, { signal }),
-    writeOnnx: (directory, dtype) => threads.run('writeOnnx', { directory, dtype }, { signal }),
   };
 }
 

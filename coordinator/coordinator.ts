@@ -14,7 +14,7 @@ import { Backoff } from './jobs/backoff.ts';
 import { chooseJob } from './jobs/choose-job.ts';
 import type { ClusterJobStore } from './jobs/cluster-job-store.ts';
 import { CoordinatorLease, LEASE_PREFIX } from './jobs/coordinator-lease.ts';
-import type { HeldJob } from './jobs/held-job.ts';
+import type { HeldJob, StandAside } from './jobs/held-job.ts';
 import type { JobResult } from './jobs/job-record.ts';
 import type { JobSummary } from './jobs/job-store.ts';
 import type { LeaseTable } from './jobs/lease-table.ts';
@@ -44,8 +44,10 @@ export interface CoordinatorOptions {
   readonly leaseMs: number;
   /** Jobs that it may run at once; asked each time. */
   readonly maxJobs: () => number;
+  /** The same with those that stand aside; left out: these count as all others do. */
+  readonly maxHeld?: () => number;
   /** Runs a job to its results; writes nothing of its end. */
-  readonly runJob: (job: HeldJob) => Promise<readonly JobResult[]>;
+  readonly runJob: (job: HeldJob, aside: StandAside) => Promise<readonly JobResult[]>;
   readonly log: Log;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
@@ -61,6 +63,7 @@ export class Coordinator {
   readonly #draining = new AbortController();
   readonly #held = new Map<string, { readonly job: OwnedJob; readonly ended: Promise<void> }>();
   readonly #claiming = new Set<string>();
+  #aside = 0;
   readonly #pullPause = new WakeUp();
   readonly #sweepPause = new WakeUp();
   #seenFree = new Set<string>();
@@ -166,7 +169,7 @@ export class Coordinator {
         const waitsInVain = free.some(({ id, state }) => state === 'running' || this.#seenFree.has(id));
         this.#seenFree = new Set(free.map(({ id }) => id));
         // No more than there is room for now: what becomes free meanwhile is for tokens.
-        let room = waitsInVain ? this.#options.maxJobs() - this.#held.size : 0;
+        let room = waitsInVain ? this.#room : 0;
         while (room-- > 0 && this.#mayClaim && (await this.#startNext(null)));
       } catch (caught) {
         this.#log.warning('sweep failed', { error: toEspalierError(caught) });
@@ -214,7 +217,7 @@ export class Coordinator {
     const renewal = setInterval(() => token?.renew(), RENEW_TOKEN_MS);
     try {
       try {
-        await job.finish(await this.#options.runJob(job));
+        await job.finish(await this.#options.runJob(job, this.#standAside));
       } catch (caught) {
         await this.#endFailed(job, toEspalierError(caught), log);
       }
@@ -250,9 +253,25 @@ export class Coordinator {
   }
 
   get #mayClaim(): boolean {
-    const running = this.#held.size + this.#claiming.size;
-    return !this.isDraining && this.#lease.current.isHeld && running < this.#options.maxJobs();
+    return !this.isDraining && this.#lease.current.isHeld && this.#room > 0;
   }
+
+  /** Jobs that may be claimed now. */
+  get #room(): number {
+    const { maxJobs, maxHeld = maxJobs } = this.#options;
+    const held = this.#held.size + this.#claiming.size;
+    return Math.min(maxJobs() - (held - this.#aside), maxHeld() - held);
+  }
+
+  readonly #standAside: StandAside = async (part) => {
+    this.#aside += 1;
+    this.#pullPause.wake();
+    try {
+      return await part();
+    } finally {
+      this.#aside -= 1;
+    }
+  };
 
   /** Jobs that this coordinator may claim now. */
   *#free(): Iterable<JobSummary> {

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { BlobStore } from '../shared/blobs/blob-store.ts';
 import { ObjectCache } from '../shared/blobs/object-cache.ts';
-import type { ObjectBucket } from '../shared/bus/bus.ts';
+import type { BusSettings, ObjectBucket } from '../shared/bus/bus.ts';
 import { type LatencyCache, latencyCache } from './job/latency-cache.ts';
 import { MemoryRoom } from './job/memory-room.ts';
 import { ComputeThreads } from './threads/compute-threads.ts';
@@ -24,6 +24,10 @@ export interface JobResources {
   readonly memory: MemoryRoom;
   /** For what would hold up the loop. */
   readonly threads: ComputeThreads;
+  /** For writing models, each a tensor at a time. */
+  readonly writers: ComputeThreads;
+  /** How threads reach the object store by themselves; null: what they write is stored afterwards. */
+  readonly bus: BusSettings | null;
   /** For reading inputs: few, since the rows of a large file take hundreds of megabytes while they are drawn from. */
   readonly readers: ComputeThreads;
 }
@@ -40,18 +44,21 @@ export interface JobResourcesOptions {
   readonly cacheDir: string;
   readonly cacheLimitBytes: number;
   readonly volumes: ReadonlyMap<string, string>;
+  /** Of `objects`; left out: null. */
+  readonly bus?: BusSettings;
 }
 
 /** One for each coordinator; its threads do not keep a process from ending. @throws EspalierError of BlobStore.open. */
 export async function openJobResources(options: JobResourcesOptions): Promise<JobResources> {
-  const { objects, volumes } = options;
+  const { objects, volumes, bus = null } = options;
   const blobs = await BlobStore.open(options.cacheDir, { limitBytes: options.cacheLimitBytes });
   const count = Math.max(1, Math.min(MOST_THREADS, availableParallelism() - 1));
   const threads = new ComputeThreads({ count, heapMegabytes: THREAD_HEAP_MEGABYTES });
+  const writers = new ComputeThreads({ count, heapMegabytes: THREAD_HEAP_MEGABYTES });
   const readers = new ComputeThreads({ count: READERS, heapMegabytes: READER_HEAP_MEGABYTES });
   const memory = new MemoryRoom(MEMORY_BYTES);
   const cache = new ObjectCache(objects, blobs);
   const latencyTables = latencyCache(path.join(options.cacheDir, 'latency-tables'));
   const finiteModels = new Set<string>();
-  return { objects, volumes, blobs, cache, finiteModels, latencyTables, memory, threads, readers };
+  return { objects, bus, volumes, blobs, cache, finiteModels, latencyTables, memory, threads, writers, readers };
 }

@@ -3,7 +3,7 @@ import type { Tracer } from '../shared/telemetry/trace.ts';
 import { runClusterJob } from './cluster-job.ts';
 import type { JobResources } from './job-resources.ts';
 import { type JobListener, JobTelemetry } from './job-telemetry.ts';
-import type { HeldJob } from './jobs/held-job.ts';
+import type { HeldJob, StandAside } from './jobs/held-job.ts';
 import type { JobResult } from './jobs/job-record.ts';
 import type { ScratchFolders } from './jobs/scratch-folders.ts';
 import type { Fleet } from './workers/fleet.ts';
@@ -14,17 +14,18 @@ export interface JobEnvironment {
   readonly scratch: ScratchFolders;
   readonly tracer: Tracer;
   readonly listener: JobListener;
+  readonly aside: StandAside;
 }
 
 /** See runClusterJob. */
 export async function runHeldJob(job: HeldJob, environment: JobEnvironment): Promise<readonly JobResult[]> {
-  const { resources, fleet, scratch, tracer, listener } = environment;
+  const { resources, fleet, scratch, tracer, listener, aside } = environment;
   const { record } = job;
   const { id, campaign, priority, spec, stages, attempt } = record;
   const telemetry = new JobTelemetry({ record, tracer, listener });
   try {
     const results = await runClusterJob({
-      ...{ id, campaign, priority, spec, stages, resources, fleet },
+      ...{ id, campaign, priority, spec, stages, resources, fleet, aside },
       scratch: scratch.pathFor(id, attempt),
       signal: job.signal,
       onEvent: (event) => {

@@ -12,7 +12,7 @@ import { Coordinator } from './coordinator.ts';
 import { openJobResources } from './job-resources.ts';
 import { ClusterJobStore } from './jobs/cluster-job-store.ts';
 import { Housekeeping } from './jobs/housekeeping.ts';
-import { maxJobs } from './jobs/max-jobs.ts';
+import { HELD_A_JOB, maxJobs } from './jobs/max-jobs.ts';
 import { ScratchFolders } from './jobs/scratch-folders.ts';
 import { watchLeases } from './jobs/watch-leases.ts';
 import { ProcessTelemetry } from './process-telemetry.ts';
@@ -51,7 +51,9 @@ export async function serveJobs(config: CoordinatorConfig, draining: Draining, l
   telemetry.watch({ bus, index: store.index });
   const volumes = new Map(Object.entries(config.volumes));
   const { cacheDir, cacheLimitBytes } = config;
-  const resources = await openJobResources({ objects: bus.objects, cacheDir, cacheLimitBytes, volumes });
+  const resources = await openJobResources({
+    ...{ objects: bus.objects, bus: config.bus, cacheDir, cacheLimitBytes, volumes },
+  });
   const scratch = await ScratchFolders.open(path.join(cacheDir, 'jobs'));
   releases.add(() => scratch.close());
   const onNotice = (text: string) => log.warning('fleet', { text });
@@ -63,7 +65,8 @@ export async function serveJobs(config: CoordinatorConfig, draining: Draining, l
   const coordinator = await Coordinator.start({
     ...{ bus, store, leases, id, leaseMs, log },
     maxJobs: () => config.maxJobs ?? maxJobs(fleet.size, leases),
-    runJob: (job) => runHeldJob(job, { resources, fleet, scratch, tracer, listener: metrics }),
+    maxHeld: () => config.maxJobs ?? HELD_A_JOB * maxJobs(fleet.size, leases),
+    runJob: (job, aside) => runHeldJob(job, { resources, fleet, scratch, tracer, listener: metrics, aside }),
   });
   releases.add(() => coordinator.drain());
   const housekeeping = new Housekeeping({ bus, store, leases, id, leaseMs, log, retentionMs: config.retentionMs });

@@ -73,8 +73,8 @@ export interface SafetensorsSource {
   readonly name: string;
   readonly dtype: StoredDType;
   readonly shape: readonly number[];
-  /** The little-endian elements. */
-  read(): Uint8Array | Promise<Uint8Array>;
+  /** The little-endian elements; in pieces, each is done with before the next is asked for. */
+  read(): Uint8Array | Promise<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 
 export interface WriteOptions {
@@ -84,8 +84,7 @@ export interface WriteOptions {
   readonly also?: (bytes: Uint8Array) => Promise<void>;
 }
 
-/** Writes a safetensors file tensor by tensor, each read while the one before it is written, and syncs it to the disk. A file that
- * could not be finished is removed.
+/** Writes a safetensors file tensor by tensor and syncs it to the disk. A file that could not be finished is removed.
  * @returns the SHA-256 (hexadecimal) and the size of the file.
  * @throws EspalierError "internal" when a tensor's bytes do not fit its shape; errors of the file system as they are. */
 export async function writeSafetensors(
@@ -107,16 +106,20 @@ export async function writeSafetensors(
         await Promise.all(underway);
       }
     };
-    const read = async (source: SafetensorsSource | undefined) => source?.read();
     await append(head);
-    let next = read(placed[0]);
-    for (const [i, source] of placed.entries()) {
-      const bytes = (await next)!;
-      checkLength(source, bytes.byteLength);
-      next = read(placed[i + 1]);
-      // Awaited when its turn comes, if it comes.
-      next.catch(() => {});
-      await append(bytes);
+    for (const source of placed) {
+      const content = await source.read();
+      if (content instanceof Uint8Array) {
+        checkLength(source, content.byteLength);
+        await append(content);
+        continue;
+      }
+      let bytes = 0;
+      for await (const piece of content) {
+        bytes += piece.byteLength;
+        await append(piece);
+      }
+      checkLength(source, bytes);
     }
     if (!isScratch) await handle.sync();
   } catch (error) {

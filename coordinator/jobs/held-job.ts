@@ -22,3 +22,6 @@ export interface HeldJob {
   /** Adds to the job's event log. Never waits and never throws; when the bus is slow, progress is dropped first. */
   emit(event: JobEvent | LifeEvent): void;
 }
+
+/** Runs a part of a job that wants nothing of workers: another job may be claimed meanwhile. */
+export type StandAside = <T>(part: () => Promise<T>) => Promise<T>;

@@ -7,6 +7,9 @@ const JOBS_A_WORKER = 1.5;
 /** Also without workers: the next one finds a job that is ready. */
 const LEAST = 2;
 
+/** For each job that the fleet has work of, one more that writes what it has found. */
+export const HELD_A_JOB = 2;
+
 /** A share of the jobs that suit the fleet, one share for each coordinator that is alive. */
 export function maxJobs(workers: number, leases: Pick<LeaseTable, 'present' | 'hasLapsed'>): number {
   const coordinators = leases.present(LEASE_PREFIX).filter((key) => !leases.hasLapsed(key)).length;

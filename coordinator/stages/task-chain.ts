@@ -16,10 +16,13 @@ const ARRAYS = { F32: Float32Array, F64: Float64Array };
 /** Tensors of one sub-layer as worker.proto names them, in the order in which they come; its "report" comes last. */
 export type ChainFields = readonly (readonly [name: string, dtype: keyof typeof ARRAYS])[];
 
-/** How many of the next sub-layers one task has: of a worker that is alone as many as its pace tells, since it holds the whole tree and
- * nobody could share its sums. */
-export function mostChained({ count }: Pick<Workers, 'count'>, pace: TaskPace): number {
-  return count === 1 ? Math.min(pace.most, 1 + MOST_NEXT) : 1;
+/** How many of the next sub-layers one task has: as many as its pace tells where one worker holds the whole tree, being alone or
+ * faster than several that share their sums. */
+export function mostChained(
+  { count, tuningSpread = count }: Pick<Workers, 'count' | 'tuningSpread'>,
+  pace: TaskPace,
+): number {
+  return tuningSpread === 1 ? Math.min(pace.most, 1 + MOST_NEXT) : 1;
 }
 
 export interface TaskChain<Found> {

@@ -1,4 +1,4 @@
-// How many sub-layers a worker that is alone solves or refits in one task. On a GPU one takes some milliseconds, and its result's way
+// How many sub-layers a worker that shares no sums solves or refits in one task. On a GPU one takes some milliseconds, and its result's way
 // here and the next request's way there as long again: several go in one task. Where one takes seconds it goes alone: a task that
 // fails is sent again whole, and another job's tasks wait behind it.
 

@@ -3,12 +3,9 @@
 
 import type { OnnxWeightDType } from '../../checkpoint/onnx/onnx-model.ts';
 import type { WrittenOnnx } from '../../checkpoint/onnx/write-onnx.ts';
-import type { WeightDType } from '../../checkpoint/open-checkpoint.ts';
-import type { PrunedLayout } from '../../checkpoint/write-pruned.ts';
 import type { Scores } from '../../dataset/metrics.ts';
 import type { DropBound } from '../../pruning/drop-bound.ts';
 import type { Masks } from '../../pruning/masks.ts';
-import type { Patch } from '../../pruning/patch.ts';
 import type { LayerMasks } from '../../pruning/rearrange.ts';
 import type { OpenVariables } from '../../pruning/search-remaining.ts';
 import type { CampaignProblem } from '../campaign/campaign-problem.ts';
@@ -17,6 +14,7 @@ import type { LayerOfFile } from '../job/fisher-file.ts';
 import type { DropCall } from './judge-drop.ts';
 import type { PreparedInputs, PrepareRequest } from './prepare-inputs.ts';
 import type { QuestionScores } from './score-questions.ts';
+import type { WriteCall, WrittenWeights } from './write-model.ts';
 
 /** Calls by name: what goes in and what comes out. */
 export interface ThreadCalls {
@@ -27,17 +25,7 @@ export interface ThreadCalls {
   };
   readonly rearrangeLayer: { readonly input: LayerOfFile; readonly output: LayerMasks };
   readonly compileRearrange: { readonly input: null; readonly output: null };
-  readonly write: {
-    readonly input: {
-      readonly model: string;
-      readonly masks: Masks;
-      readonly dtype: WeightDType;
-      readonly directory: string;
-      readonly layout: PrunedLayout;
-      readonly patches: readonly Patch[];
-    };
-    readonly output: { readonly bytes: number; readonly sha256: string };
-  };
+  readonly write: { readonly input: WriteCall; readonly output: WrittenWeights };
   readonly writeOnnx: {
     readonly input: { directory: string; dtype: OnnxWeightDType };
     readonly output: WrittenOnnx;
@@ -80,17 +68,9 @@ export const THREAD_CALLS: Handlers = {
     compileRearrange();
     return null;
   },
-  async write({ model, masks, dtype, directory, layout, patches }) {
-    const { openCheckpoint } = await import('../../checkpoint/open-checkpoint.ts');
-    const { writePrunedCheckpoint } = await import('../../checkpoint/write-pruned.ts');
-    const source = await openCheckpoint(model);
-    try {
-      const options = { isScratch: true };
-      const written = await writePrunedCheckpoint(source, masks, dtype, directory, layout, patches, options);
-      return { bytes: written.bytes, sha256: written.sha256 };
-    } finally {
-      await source.close();
-    }
+  async write(input) {
+    const { writeModel } = await import('./write-model.ts');
+    return writeModel(input);
   },
   async writeOnnx({ directory, dtype }) {
     const { writeModelOnnx } = await import('../job/write-model-onnx.ts');

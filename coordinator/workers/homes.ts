@@ -38,7 +38,8 @@ export class Homes {
   get load(): Pick<OwnLoad, 'jobs' | 'homes'> {
     const jobs = new Map<string, number>();
     const homes = new Map<string, number>();
-    for (const { classKey, home } of this.#jobs) {
+    for (const { classKey, home, isResting } of this.#jobs) {
+      if (isResting) continue;
       if (classKey !== null) jobs.set(classKey, (jobs.get(classKey) ?? 0) + 1);
       for (const { address } of home) homes.set(address, (homes.get(address) ?? 0) + 1);
     }
@@ -55,7 +56,8 @@ export class Homes {
   allocate(): void {
     const now = this.#clock.now();
     const byClass = new Map<string | null, ScheduledJob[]>();
-    for (const job of this.#jobs) byClass.set(job.classKey, [...(byClass.get(job.classKey) ?? []), job]);
+    for (const job of this.#jobs)
+      if (!job.isResting) byClass.set(job.classKey, [...(byClass.get(job.classKey) ?? []), job]);
     for (const [classKey, jobs] of byClass) {
       const slots = [...this.#slots].filter((slot) => jobs[0].accepts(slot) && slot.isUsable(now));
       const homes = allocateHomes(

@@ -101,6 +101,7 @@ async function joinFleet(
     },
     bring: (blobs) => tasks.bring(blobs),
     runTasks: (specs, options) => tasks.runTasks(specs, options),
+    rest: () => tasks.rest(),
     async close() {
       job.signal.removeEventListener('abort', abort);
       tasks.leave();

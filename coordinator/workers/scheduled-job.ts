@@ -36,6 +36,8 @@ export class ScheduledJob {
   /** Those that have not ended. */
   readonly runs = new Set<TaskRun>();
   home: readonly WorkerSlot[] = [];
+  /** It has nothing for workers until it asks for the next tasks; others have its home meanwhile. */
+  isResting = false;
   /** Those that are to be sent again stand in front. */
   waiting: Task[] = [];
 

@@ -49,6 +49,8 @@ export interface JobTasks {
   /** Begins to send to its home what the next tasks will name, while others run. What cannot be brought now comes with them. */
   bring(blobs: readonly BlobSource[]): void;
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
+  /** Lends the home to others until the next tasks. */
+  rest(): void;
   /** Fails what still runs, and gives the home back. */
   leave(reason?: EspalierError): void;
 }
@@ -144,6 +146,7 @@ export class Scheduler {
         for (const { worker } of joined.home) worker.uploader.ensure(sentWith(blobs)).catch(() => {});
       },
       runTasks: (tasks, options) => this.#run(joined, tasks, options),
+      rest: () => this.#rest(joined, true),
       leave: (reason = new EspalierError('cancelled', 'the job has left the workers')) => this.#leave(joined, reason),
     };
   }
@@ -185,6 +188,7 @@ export class Scheduler {
 
   async #run(job: ScheduledJob, tasks: readonly TaskSpec[], options: RunOptions = {}): Promise<TaskResult[]> {
     if (!this.#jobs.has(job)) throw new EspalierError('cancelled', 'the job has left the workers');
+    this.#rest(job, false);
     const run = new TaskRun(tasks.length, options.onDone);
     job.runs.add(run);
     const abort = () => this.#jobs.fail(run, interrupted(options.signal?.reason));
@@ -204,6 +208,13 @@ export class Scheduler {
       job.runs.delete(run);
       options.signal?.removeEventListener('abort', abort);
     }
+  }
+
+  #rest(job: ScheduledJob, isResting: boolean): void {
+    if (job.isResting === isResting || job.runs.size > 0 || !this.#jobs.has(job)) return;
+    job.isResting = isResting;
+    this.#homes.allocate();
+    this.#pump();
   }
 
   #leave(job: ScheduledJob, reason: EspalierError): void {

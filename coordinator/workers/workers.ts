@@ -40,6 +40,8 @@ export interface Workers {
   bring?(blobs: readonly BlobSource[]): void;
   /** See `Scheduler.runTasks`. */
   runTasks(tasks: readonly TaskSpec[], options?: RunOptions): Promise<TaskResult[]>;
+  /** See `JobTasks.rest`; left out: there are no other jobs. */
+  rest?(): void;
   /** Ends connections and the local workers. */
   close(): Promise<void>;
 }

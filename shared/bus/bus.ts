@@ -100,6 +100,21 @@ export interface StoredObject {
   readonly storedAt: Date;
 }
 
+/** Where the chunks of an object are to be sent (object-upload.ts). */
+export interface UploadPlan {
+  readonly upload: string;
+  /** What one message may hold. */
+  readonly mostChunkBytes: number;
+}
+
+/** Chunks that are stored and that nothing names yet. */
+export interface SentContent {
+  readonly digest: string;
+  readonly chunks: number;
+  /** When the last one was sent, by `uploadClockMs`. */
+  readonly lastMs: number;
+}
+
 /** The object store: blobs by SHA-256, in chunks. Readers and writers hold a few chunks in memory, whatever the size. */
 export interface ObjectBucket {
   /** The object when it is whole there, else null. */
@@ -113,6 +128,9 @@ export interface ObjectBucket {
   put(digest: string, sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
   /** Stores content that was made here and has no name yet, in one pass. @returns its digest. @throws as `put` does. */
   add(sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string>;
+  /** The same of content that another connection of this process sends while it is made, in full and with its right digest.
+   * @throws what `send` throws, and as `put` does; chunks that came are removed then. */
+  addSent(sizeBytes: number, send: (plan: UploadPlan) => Promise<SentContent>): Promise<string>;
   /** Its bytes, checked: ends with an error "blob_corrupt" when size or digest are wrong, and deletes what is damaged;
    * with "bus_unavailable" when only a replica's copy is. @throws "blob_missing". */
   open(digest: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;

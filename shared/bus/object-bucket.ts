@@ -7,7 +7,7 @@
 import { checkDigest } from '../blobs/digest.ts';
 import { EspalierError } from '../errors.ts';
 import { within } from '../lifecycle.ts';
-import type { ObjectBucket, StoredObject, StoreUsage } from './bus.ts';
+import type { ObjectBucket, SentContent, StoredObject, StoreUsage, UploadPlan } from './bus.ts';
 import type { JetStream } from './jet-stream.ts';
 import {
   CHUNK_BYTES,
@@ -20,7 +20,7 @@ import {
 } from './object-layout.ts';
 import { listAtLeader, listObjects, listUploads } from './object-list.ts';
 import { readChunks } from './object-reader.ts';
-import { sendChunks, UploadWindow } from './object-writer.ts';
+import { sendChunks, UploadWindow, uploadClockMs } from './object-writer.ts';
 import { streamUsage } from './stream-usage.ts';
 import { OBJECTS_STREAM } from './streams.ts';
 
@@ -96,7 +96,18 @@ export class NatsObjectBucket implements ObjectBucket {
   async add(sizeBytes: number, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string> {
     checkSize('new object', sizeBytes);
     await this.#checkRoom('new object', sizeBytes);
-    const info = await this.#upload(null, sizeBytes, chunks, signal);
+    return this.#nameNew(await this.#upload(null, sizeBytes, chunks, signal));
+  }
+
+  async addSent(sizeBytes: number, send: (plan: UploadPlan) => Promise<SentContent>): Promise<string> {
+    checkSize('new object', sizeBytes);
+    await this.#checkRoom('new object', sizeBytes);
+    return this.#nameNew(await this.#sent(sizeBytes, send));
+  }
+
+  /** @returns its digest. */
+  async #nameNew(info: ObjectInfo): Promise<string> {
+    const { sizeBytes } = info;
     // Most content that is made here is new.
     for (let after = 0; ; ) {
       if (await this.#name(info, after)) return info.digest;
@@ -115,11 +126,16 @@ export class NatsObjectBucket implements ObjectBucket {
     content: AsyncIterable<Uint8Array>,
     signal: AbortSignal | undefined,
   ): Promise<ObjectInfo> {
+    return this.#sent(sizeBytes, ({ upload, mostChunkBytes }) =>
+      sendChunks(this.#window, upload, { digest, sizeBytes, mostChunkBytes }, content, signal),
+    );
+  }
+
+  async #sent(sizeBytes: number, send: (plan: UploadPlan) => Promise<SentContent>): Promise<ObjectInfo> {
     const upload = newUpload();
-    const expected = { digest, sizeBytes, mostChunkBytes: this.#mostChunkBytes };
     try {
-      const { lastMs, ...sent } = await sendChunks(this.#window, upload, expected, content, signal);
-      if (performance.now() - lastMs > MOST_STILL_MS)
+      const { lastMs, ...sent } = await send({ upload, mostChunkBytes: this.#mostChunkBytes });
+      if (uploadClockMs() - lastMs > MOST_STILL_MS)
         throw new EspalierError('bus_unavailable', `${sent.digest}: its upload stood still for too long`);
       return { upload, sizeBytes, ...sent };
     } catch (caught) {

@@ -11,6 +11,11 @@ const WINDOW = 8;
  * a coordinator's small requests come too late. */
 const WINDOW_OF_ALL = 16;
 
+/** Monotonic milliseconds, the same in all threads of a process. */
+export function uploadClockMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 /** What the uploads of one connection share. */
 export class UploadWindow {
   readonly #jetStream: JetStream;
@@ -57,22 +62,20 @@ export async function sendChunks(
 ): Promise<{ readonly chunks: number; readonly digest: string; readonly lastMs: number }> {
   const { sizeBytes, mostChunkBytes } = expected;
   const label = expected.digest ?? 'new object';
-  const sender = new Sender(window, chunkSubject(upload));
-  const hash = createHash('sha256');
   // Of small content the buffer is as small.
-  const chunkBytes = Math.max(1, Math.min(CHUNK_BYTES, mostChunkBytes, sizeBytes));
+  const sender = new ChunkSender(window, upload, Math.min(mostChunkBytes, sizeBytes));
+  const hash = createHash('sha256');
   let sentBytes = 0;
   try {
-    for await (let piece of content) {
+    for await (const piece of content) {
       if (signal?.aborted) throw new EspalierError('cancelled', `${label}: interrupted`, { cause: signal.reason });
       sentBytes += piece.byteLength;
       if (sentBytes > sizeBytes)
         throw new EspalierError('blob_corrupt', `${label}: got more than the announced ${sizeBytes} bytes`);
       hash.update(piece);
-      while (piece.byteLength > 0) piece = await sender.add(piece, chunkBytes);
+      await sender.add(piece);
     }
-    await sender.flush();
-    await sender.allArrived();
+    await sender.end();
   } finally {
     await sender.settled();
   }
@@ -84,9 +87,11 @@ export async function sendChunks(
   return { chunks: sender.count, digest, lastMs: sender.lastMs };
 }
 
-class Sender {
+/** The chunks of one upload, in order. */
+export class ChunkSender {
   readonly #window: UploadWindow;
   readonly #subject: string;
+  readonly #chunkBytes: number;
   readonly #underway: Promise<void>[] = [];
   #buffer: Buffer | null = null;
   #filledBytes = 0;
@@ -94,25 +99,36 @@ class Sender {
   #problem: unknown = null;
   count = 0;
   /** Monotonic. */
-  lastMs = performance.now();
+  lastMs = uploadClockMs();
 
-  constructor(window: UploadWindow, subject: string) {
+  /** @param mostChunkBytes what one message may hold. */
+  constructor(window: UploadWindow, upload: string, mostChunkBytes: number) {
     this.#window = window;
-    this.#subject = subject;
+    this.#subject = chunkSubject(upload);
+    this.#chunkBytes = Math.max(1, Math.min(CHUNK_BYTES, mostChunkBytes));
   }
 
-  /** Takes what fits into the chunk being filled. @returns the rest. */
-  async add(piece: Uint8Array, chunkBytes: number): Promise<Uint8Array> {
-    this.#buffer ??= this.#window.buffer(chunkBytes);
-    const taken = Math.min(piece.byteLength, chunkBytes - this.#filledBytes);
-    this.#buffer.set(piece.subarray(0, taken), this.#filledBytes);
-    this.#filledBytes += taken;
-    if (this.#filledBytes === chunkBytes) await this.flush();
-    return piece.subarray(taken);
+  /** Sends what fills chunks. The bytes are the caller's again when it resolves. @throws what a chunk met on its way. */
+  async add(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.byteLength; ) {
+      this.#buffer ??= this.#window.buffer(this.#chunkBytes);
+      const taken = Math.min(bytes.byteLength - at, this.#chunkBytes - this.#filledBytes);
+      this.#buffer.set(bytes.subarray(at, at + taken), this.#filledBytes);
+      this.#filledBytes += taken;
+      at += taken;
+      if (this.#filledBytes === this.#chunkBytes) await this.#flush();
+    }
+  }
+
+  /** Resolves when all chunks are stored. @throws as `add` does. */
+  async end(): Promise<void> {
+    await this.#flush();
+    await this.settled();
+    if (this.#problem !== null) throw this.#problem;
   }
 
   /** Sends the chunk being filled, when there is room for it on the way. */
-  async flush(): Promise<void> {
+  async #flush(): Promise<void> {
     const buffer = this.#buffer;
     if (buffer === null || this.#filledBytes === 0) return;
     if (this.#underway.length >= WINDOW) await this.#underway.shift();
@@ -121,15 +137,11 @@ class Sender {
     this.#buffer = null;
     this.#filledBytes = 0;
     this.count += 1;
-    this.lastMs = performance.now();
+    this.lastMs = uploadClockMs();
     this.#underway.push(this.#send(chunk, buffer));
   }
 
-  async allArrived(): Promise<void> {
-    await this.settled();
-    if (this.#problem !== null) throw this.#problem;
-  }
-
+  /** Resolves when none is on its way. */
   async settled(): Promise<void> {
     await Promise.all(this.#underway.splice(0));
   }

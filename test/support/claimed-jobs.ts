@@ -114,7 +114,9 @@ export async function openClaimedJobs(): Promise<ClaimedJobs> {
   bus = await connectBus(server.settings(), { create: true });
   const { objects } = bus;
   const volumes = new Map([['shared', at('volume')]]);
-  const resources = await openJobResources({ objects, cacheDir: at('objects'), cacheLimitBytes: 1e9, volumes });
+  const resources = await openJobResources({
+    ...{ objects, bus: server.settings(), cacheDir: at('objects'), cacheLimitBytes: 1e9, volumes },
+  });
   const upload: ClaimedJobs['upload'] = (input, kind) => uploadTo(bus, input, kind);
   const uploaded = {
     model: await upload(at('volume/models/toy'), 'model'),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, test } from 'node:test';
 import { connectBus } from '../../../shared/bus/nats-bus.ts';
+import { ObjectUpload } from '../../../shared/bus/object-upload.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
 import { CHUNK, digestOf, openObjectBucket, pieces, STREAM } from '../../support/object-bucket.ts';
 import { gate } from '../../support/until.ts';
@@ -23,6 +24,39 @@ test('content of any size comes back as it was', async () => {
     assert.ok(Math.abs(found.storedAt.getTime() - Date.now()) < 60_000);
     assert.ok((await get(digest)).equals(content), `${size} bytes`);
   }
+});
+
+test('what another connection sends while it is made becomes an object by its end, or leaves nothing', async () => {
+  const content = randomBytes(2 * CHUNK + 9);
+  const digest = digestOf(content);
+  const before = (await chunkSubjects()).length;
+  const sent = (end: (upload: ObjectUpload) => Promise<void>) =>
+    bus.objects.addSent(content.byteLength, async (plan) => {
+      const upload = await ObjectUpload.open({ ...plan, bus: server.settings() });
+      try {
+        for await (const piece of pieces(content)) await upload.write(piece);
+        await end(upload);
+        return { digest, ...(await upload.end()) };
+      } finally {
+        await upload.close();
+      }
+    });
+  await assert.rejects(
+    sent(() => Promise.reject(new Error('not finite'))),
+    /not finite/,
+  );
+  assert.equal((await chunkSubjects()).length, before);
+  assert.equal(await bus.objects.find(digest), null);
+  for (let i = 0; i < 2; i++)
+    assert.equal(
+      await sent(async (upload) => {
+        await upload.end();
+        if (i === 0) assert.equal(await bus.objects.find(digest), null, 'nobody has named it');
+      }),
+      digest,
+    );
+  assert.equal((await chunkSubjects()).length, before + 1);
+  assert.ok((await get(digest)).equals(content));
 });
 
 test("the stock client's object store reads it, and lists it", async () => {

@@ -236,6 +236,27 @@ test('a job that cannot be claimed keeps no other from it', async () => {
   assert.equal(a.store.summary(poison)?.state, 'queued');
 });
 
+test('a job that stands aside makes room for one more, up to what may be held', async () => {
+  const seat = await world.seat();
+  const held: string[] = [];
+  const mayEnd = gate();
+  const coordinator = await seat.coordinator('a', {
+    maxJobs: () => 1,
+    maxHeld: () => 2,
+    runJob: async ({ record }, aside) => {
+      held.push(record.id);
+      assert.ok(coordinator.size < 2, 'without this one');
+      await aside(() => mayEnd.opened);
+      return RESULTS;
+    },
+  });
+  const ids = await submitted(4);
+  await until('two are held', () => held.length === 2, DEADLINE_MS);
+  mayEnd.open();
+  await allAre(ids, 'done');
+  assert.equal(held.length, 4);
+});
+
 test('a drain while NATS is away ends as soon as the jobs are abandoned', async () => {
   const seat = await world.seat();
   let isRunning = false;

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import type { ModelConfig } from '../../../checkpoint/model-config.ts';
 import type { Checkpoint } from '../../../checkpoint/open-checkpoint.ts';
-import { MOST_SUM_BYTES, threadCompute } from '../../../coordinator/cluster-job.ts';
+import { MOST_SUM_BYTES, threadRearrange } from '../../../coordinator/cluster-job.ts';
 import { modelCosts } from '../../../coordinator/job/budget.ts';
 import type { JobContext } from '../../../coordinator/job/job-context.ts';
 import type { MemoryRoom } from '../../../coordinator/job/memory-room.ts';
@@ -74,7 +74,7 @@ export async function runMemoryJob(
       calibration: { plan, blob: blobOfBytes(encodePlan(plan)) },
       mostSumBytes: MOST_SUM_BYTES,
       memory: parts.memory,
-      compute: threadCompute(parts, '', signal),
+      compute: { ...threadRearrange(parts, signal), write: notWritten, writeOnnx: notWritten },
     };
     const budget = { text: '0.98', value: 0.98 };
     const fisher = await storedFisher(context, 'fisher');
@@ -87,4 +87,8 @@ export async function runMemoryJob(
   } finally {
     await workers.close();
   }
+}
+
+function notWritten(): never {
+  throw new Error('no model is written here');
 }

@@ -112,6 +112,17 @@ test('a key stays with its worker, and keys are spread evenly', async () => {
   }
 });
 
+test('a job that rests lends its home to others until its next tasks', async () => {
+  const workers = [await fakeWorker(), await fakeWorker()];
+  const { scheduler } = await schedulerFor(workers.map(({ address }) => address));
+  const [one, other] = ['one', 'other'].map((id) => scheduler.join({ id, priority: 0, deviceClass: null, models: [] }));
+  assert.deepEqual([one.homeSize, other.homeSize], [1, 1]);
+  one.rest();
+  assert.equal(other.homeSize, 2);
+  assert.deepEqual(squares(await one.runTasks(shardTasks(3))), expectedSquares(3));
+  assert.deepEqual([one.homeSize, other.homeSize], [1, 1]);
+});
+
 test('an idle worker takes what waits for a busy one', async () => {
   const release = gate();
   const held: FakeWorkerOptions = { run: (request) => release.opened.then(() => squareOfFirstShard(request)) };

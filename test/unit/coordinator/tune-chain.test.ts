@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
+import { mostChained } from '../../../coordinator/stages/task-chain.ts';
 import { measuredPace, type TaskPace } from '../../../coordinator/stages/task-pace.ts';
 import { runTune, type TuningProgress } from '../../../coordinator/stages/tune.ts';
 import type { TaskSpec } from '../../../coordinator/workers/task-spec.ts';
@@ -66,6 +67,18 @@ test('all in one task, or one and the others: the scales of one by one, stored a
     const again = chainedWorld(path.join(folder, 'again'), single);
     assert.deepEqual((await tuneIn(again, ALL, stored[0])).found, expected);
     assert.deepEqual(again.sent, ['solve/1.attention+1']);
+  }));
+
+test('of two workers one gets all in one task as long as sharing sums takes longer', () =>
+  inFolder(async (folder) => {
+    const single = gradualWorld(path.join(folder, 'single'));
+    const { found } = await tuneIn(single);
+    const world = chainedWorld(path.join(folder, 'two'), single);
+    Object.assign(world.context.workers, { count: 2, tuningSpread: 1 });
+    assert.deepEqual((await tuneIn(world, ALL)).found, found);
+    assert.deepEqual(world.sent, ['solve/0.ffn+2']);
+    const shared = { count: 2, tuningSpread: 2 };
+    assert.deepEqual([mostChained(shared, ALL), mostChained({ count: 2 }, ALL)], [1, 1]);
   }));
 
 test('what is no scale, of another type, order or number is refused', () =>
