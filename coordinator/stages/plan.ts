@@ -20,7 +20,7 @@ const HELD_OUT = 0.25;
 const LEAST_SHARDS = { cpu: 16, gpu: 4 };
 /** Multiply-accumulates of a forward and backward pass that a shard should cost: about half a second on a CPU core, or
  * a quarter on a GPU. */
-const SHARD_MACS = { cpu: 2e10, gpu: 1e13 };
+const SHARD_MACS = { cpu: 2e10, gpu: 2e13 };
 /** Padded tokens of a micro-batch at the most: more would not be faster. A power of two, as what is taken of it is. */
 const MOST_TOKENS_PER_BATCH = { cpu: 2048, gpu: 16384 };
 /** Memory of a micro-batch on a CPU. What is free there changes by the minute, and results must not: so the model alone
