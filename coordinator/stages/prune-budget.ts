@@ -43,7 +43,7 @@ const ORDER: readonly LastStage[] = ['search', 'rearrange', 'tune'];
 /** Masks and scales of one target, from the job's Fisher information. Every stage is stored under the target's folder. */
 export async function pruneToTarget(
   context: JobContext,
-  fisher: Pick<FisherShelf, 'file' | 'importance'>,
+  fisher: Pick<FisherShelf, 'seconds' | 'file' | 'importance'>,
   search: MaskSearch,
   costs: Costs,
   target: Target,
@@ -89,7 +89,7 @@ export async function pruneToTarget(
       teacher: search(Math.sqrt(fraction), fisher.importance),
       student: masks,
       settings: { ...DEFAULT_TUNING_SETTINGS, damping: settings.damping },
-      pace: measuredPace(),
+      pace: measuredPace({ expectedMs: expectedTuningMs(fisher.seconds, masks) }),
       budget: text,
       name: name('tune'),
     });
@@ -105,6 +105,12 @@ export async function pruneToTarget(
     before,
     scores,
   };
+}
+
+/** What tuning one sub-layer takes at the most where gradients of all samples took so long: they are three passes through all
+ * sub-layers, a sub-layer's sums and solves less than six through it. */
+function expectedTuningMs(gradientSeconds: number, { layers }: Masks): number {
+  return (2 * 1000 * gradientSeconds) / (2 * layers);
 }
 
 /** What masks leave of a model. */

@@ -15,9 +15,15 @@ export interface TaskPace {
 /** One in each task. */
 export const ONE_BY_ONE: TaskPace = { most: 1, took() {} };
 
-/** Of all steps of a trajectory, or of one tuning: one at first, then as many as the last ones tell. */
-export function measuredPace(taskMs: number = TASK_MS): TaskPace {
-  let msEach = Number.POSITIVE_INFINITY;
+export interface PaceStart {
+  readonly taskMs?: number;
+  /** What one should take at the most, before any has; left out: nothing is known, and the first goes alone. */
+  readonly expectedMs?: number;
+}
+
+/** Of all steps of a trajectory, or of one tuning: as many as the last ones tell. */
+export function measuredPace({ taskMs = TASK_MS, expectedMs = Number.POSITIVE_INFINITY }: PaceStart = {}): TaskPace {
+  let msEach = expectedMs;
   return {
     get most() {
       return Math.max(1, Math.floor(taskMs / msEach));

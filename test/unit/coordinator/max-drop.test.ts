@@ -108,7 +108,14 @@ function world(
       at = { share: target.fraction, isWritten: false };
       const settings = { method: 'search', damping: 'ridge' } as const;
       const unmeasured = { ...context, evaluation: null };
-      const result = await pruneToTarget(unmeasured, { file: '', importance }, search, costs, target, settings);
+      const result = await pruneToTarget(
+        unmeasured,
+        { file: '', seconds: 1, importance },
+        search,
+        costs,
+        target,
+        settings,
+      );
       found.set(result.masks, target.fraction);
       return result;
     },

@@ -56,7 +56,8 @@ test('all in one task, or one and the others: the scales of one by one, stored a
     );
     for (const [pace, sent] of [
       [ALL, ['solve/0.ffn+2']],
-      [measuredPace(1e9), ['solve/0.ffn', 'solve/1.attention+1']],
+      [measuredPace({ taskMs: 1e9 }), ['solve/0.ffn', 'solve/1.attention+1']],
+      [measuredPace({ taskMs: 20, expectedMs: 5 }), ['solve/0.ffn+2']],
     ] as const) {
       const world = chainedWorld(path.join(folder, 'chained'), single);
       const chained = await tuneIn(world, pace);

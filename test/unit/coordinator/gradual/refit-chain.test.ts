@@ -76,7 +76,7 @@ test('all in one task, or one and the others: the patches of one by one, told in
       ],
     );
     const measured = chainedWorld(path.join(folder, 'measured'), single);
-    assert.deepEqual(await refitIn(measured, measuredPace(1e9)), expected);
+    assert.deepEqual(await refitIn(measured, measuredPace({ taskMs: 1e9 })), expected);
     assert.deepEqual(
       measured.sent.filter((id) => id.startsWith('refit')),
       ['refit/0.attention', 'refit/0.ffn+2'],
