@@ -12,7 +12,7 @@ import { Coordinator } from './coordinator.ts';
 import { openJobResources } from './job-resources.ts';
 import { ClusterJobStore } from './jobs/cluster-job-store.ts';
 import { Housekeeping } from './jobs/housekeeping.ts';
-import { HELD_A_JOB, maxJobs } from './jobs/max-jobs.ts';
+import { MOST_ASIDE, maxJobs } from './jobs/max-jobs.ts';
 import { ScratchFolders } from './jobs/scratch-folders.ts';
 import { watchLeases } from './jobs/watch-leases.ts';
 import { ProcessTelemetry } from './process-telemetry.ts';
@@ -65,7 +65,7 @@ export async function serveJobs(config: CoordinatorConfig, draining: Draining, l
   const coordinator = await Coordinator.start({
     ...{ bus, store, leases, id, leaseMs, log },
     maxJobs: () => config.maxJobs ?? maxJobs(fleet.size, leases),
-    maxHeld: () => config.maxJobs ?? HELD_A_JOB * maxJobs(fleet.size, leases),
+    maxHeld: () => config.maxJobs ?? maxJobs(fleet.size, leases) + MOST_ASIDE,
     runJob: (job, aside) => runHeldJob(job, { resources, fleet, scratch, tracer, listener: metrics, aside }),
   });
   releases.add(() => coordinator.drain());

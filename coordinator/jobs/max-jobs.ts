@@ -3,12 +3,12 @@ import { LEASE_PREFIX } from './coordinator-lease.ts';
 import type { LeaseTable } from './lease-table.ts';
 
 /** More jobs than workers: while one waits for a barrier, a disk or the store, another computes. */
-const JOBS_A_WORKER = 1.5;
+const JOBS_A_WORKER = 2;
 /** Also without workers: the next one finds a job that is ready. */
 const LEAST = 2;
 
-/** For each job that the fleet has work of, one more that writes what it has found. */
-export const HELD_A_JOB = 2;
+/** Beside these, of jobs that write or store what they have found: as many as threads write, and as many that wait for one. */
+export const MOST_ASIDE = 8;
 
 /** A share of the jobs that suit the fleet, one share for each coordinator that is alive. */
 export function maxJobs(workers: number, leases: Pick<LeaseTable, 'present' | 'hasLapsed'>): number {

@@ -6,13 +6,14 @@ import { inParallel } from '../../../coordinator/jobs/in-parallel.ts';
 import { maxJobs } from '../../../coordinator/jobs/max-jobs.ts';
 import { WakeUp } from '../../../coordinator/jobs/wake-up.ts';
 
-test('three jobs for two workers, shared by the coordinators that are alive, and never less than two', () => {
+test('two jobs for a worker, shared by the coordinators that are alive, and never less than two', () => {
   const leases = (alive: number, gone = 0) => ({
     present: () => Array.from({ length: alive + gone }, (_, i) => `coordinator.${i < alive ? 'alive' : 'gone'}${i}`),
     hasLapsed: (key: string) => key.startsWith('coordinator.gone'),
   });
-  assert.equal(maxJobs(64, leases(1)), 96);
-  assert.equal(maxJobs(64, leases(2, 3)), 48);
+  assert.equal(maxJobs(64, leases(1)), 128);
+  assert.equal(maxJobs(64, leases(2, 3)), 64);
+  assert.equal(maxJobs(3, leases(4)), 2);
   assert.equal(maxJobs(0, leases(1)), 2);
   assert.equal(maxJobs(1, leases(0)), 2);
 });
