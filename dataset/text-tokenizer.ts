@@ -5,7 +5,7 @@ import { EspalierError } from '../shared/errors.ts';
 import { type AlignmentRules, alignPieces } from './align-pieces.ts';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library-tokenizer.ts';
 import { RecentlyUsed } from './recently-used.ts';
-import { readTokenizerFiles, type TokenizerJson } from './tokenizer-files.ts';
+import { readTokenizerFiles, type TokenizerJson, tokenizerTexts } from './tokenizer-files.ts';
 import { truncatePair } from './truncate-pair.ts';
 
 /** The tokens of one text without special tokens, and the characters that each came from. */
@@ -48,12 +48,20 @@ const CACHED_TEXTS = 4096;
 const FIRST = '\u0000first';
 const SECOND = '\u0000second';
 
-/** Reads the tokenizer of a model folder.
+/** The one that was read last: the jobs of a campaign share a model, and reading a vocabulary takes as long as encoding a thousand
+ * texts. */
+let latest: { readonly key: string; readonly tokenizer: TextTokenizer } | null = null;
+
+/** Reads the tokenizer of a model folder, or gives the one of the last call where the files hold the same.
  * @throws EspalierError "model_not_found" without one, "tokenizer_format" when it cannot be used with this model. */
 export async function loadTextTokenizer(modelDirectory: string, config: ModelConfig): Promise<TextTokenizer> {
+  const key = JSON.stringify([await tokenizerTexts(modelDirectory), config]);
+  if (latest?.key === key) return latest.tokenizer;
   const json = await readTokenizerFiles(modelDirectory, config);
   try {
-    return new TextTokenizer(json, config);
+    const tokenizer = new TextTokenizer(json, config);
+    latest = { key, tokenizer };
+    return tokenizer;
   } catch (error) {
     if (error instanceof EspalierError) throw error;
     throw new EspalierError('tokenizer_format', `${modelDirectory}: ${(error as Error).message}`, { cause: error });

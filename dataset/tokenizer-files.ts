@@ -18,6 +18,12 @@ export interface TokenizerJson extends JsonObject {
   model: JsonObject;
 }
 
+/** All that `readTokenizerFiles` may read, as it lies there; null: not there, or not to be read, which that tells of where it matters. */
+export function tokenizerTexts(modelDirectory: string): Promise<(string | null)[]> {
+  const names = ['tokenizer_config.json', 'tokenizer.json', 'vocab.txt'];
+  return Promise.all(names.map((name) => readText(join(modelDirectory, name)).catch(() => null)));
+}
+
 /** Reads tokenizer.json, or vocab.txt for BERT and DistilBERT. Truncation and padding settings in the file are ignored.
  * @throws EspalierError "model_not_found" without either file, "tokenizer_format" when one cannot be used. */
 export async function readTokenizerFiles(modelDirectory: string, config: ModelConfig): Promise<TokenizerJson> {

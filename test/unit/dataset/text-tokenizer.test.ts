@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ModelConfig } from '../../../checkpoint/model-config.ts';
@@ -160,4 +160,16 @@ test('what is no tokenizer of this model is refused', async (t) => {
     loadTextTokenizer(roberta, smallConfig({ modelType: 'roberta' })),
     failsWith('model_not_found', 'tokenizer.json: not found'),
   );
+});
+
+test('files that hold the same are read into a tokenizer once, others are not taken for them', async (test) => {
+  const folder = await temporaryFolder(test);
+  const config = smallConfig({ vocabularySize: 500, modelType: 'bert' });
+  const [from, copy] = [join(FIXTURES, 'wordpiece'), join(folder, 'copy')];
+  await cp(from, copy, { recursive: true });
+  const tokenizer = await loadTextTokenizer(from, config);
+  assert.equal(await loadTextTokenizer(copy, config), tokenizer);
+  assert.notEqual(await loadTextTokenizer(copy, smallConfig({ ...config, typeVocabularySize: 1 })), tokenizer);
+  await writeFile(join(copy, 'tokenizer_config.json'), '{"do_lower_case": false}');
+  assert.notEqual(await loadTextTokenizer(copy, config), await loadTextTokenizer(from, config));
 });
