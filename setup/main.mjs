@@ -22,6 +22,7 @@ const PROGRAMS = {
   'bench-gpu': compiled('test/bench/gpu.js'),
   'bench-gpus': compiled('test/bench/gpus.js'),
   'bench-growth': compiled('test/bench/growth.js'),
+  'bench-rounding': compiled('test/bench/rounding.js'),
   'bench-cluster': compiled('test/bench/cluster.js'),
   quality: compiled('test/bench/quality.js'),
   methods: compiled('test/bench/methods.js'),

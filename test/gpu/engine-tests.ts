@@ -1,7 +1,7 @@
 // The tests of the engine on a GPU: those of test/integration/engine, the same code on another engine.
 //
 // TensorFlow reads its environment once a process, so each engine has a test file, and with it a process, of its own. With
-// ESPALIER_GPU_TESTS_ON=cpu they run on the CPU's engine, where TF32 is rounded by hand (test/support/tf32-binding.ts).
+// ESPALIER_GPU_TESTS_ON=cpu they run on the CPU's engine, where TF32 is rounded by hand (test/support/rounding-binding.ts).
 import { chooseEngine, type EngineUnderTest } from '../support/engine-under-test.ts';
 import { requireGpu, testedDevice } from './require-gpu.ts';
 

@@ -16,7 +16,7 @@ import { ModelCache } from '../../worker/model/model-cache.ts';
 import type { TaskContext } from '../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../worker/tuning/tuning-states.ts';
 import { engineUnderTest } from './engine-under-test.ts';
-import { tf32Binding } from './tf32-binding.ts';
+import { roundingBinding, TF32_BITS } from './rounding-binding.ts';
 
 let shared: Engine | undefined;
 
@@ -61,7 +61,9 @@ function roundProducts(isOn: boolean): void {
 export function testBinding(): TensorflowBinding {
   const { device, products } = engineUnderTest();
   const binding = loadBinding();
-  return device === 'cpu' && products === 'tf32' ? tf32Binding(binding, () => isRounding) : binding;
+  return device === 'cpu' && products === 'tf32'
+    ? roundingBinding(binding, () => (isRounding ? TF32_BITS : null))
+    : binding;
 }
 
 /** The own operations of the engine under test; `roundProducts` has their switch where TF32 is tested. */

@@ -14,7 +14,7 @@ import { RequestRunner } from '../../../worker/tasks/read-request.ts';
 import type { OnPart } from '../../../worker/tasks/task-context.ts';
 import { TuningStates } from '../../../worker/tuning/tuning-states.ts';
 
-/** @param kernels of this engine. */
+/** @param kernels of this engine. Closed, it holds neither models nor hidden states. */
 export function executorHere(engine: Engine, kernels: Kernels, blobs: BlobStore, memoryBytes: number): TaskExecutor {
   const ops = new Ops(engine);
   const forward = new Forward(ops, kernels);
@@ -38,6 +38,9 @@ export function executorHere(engine: Engine, kernels: Kernels, blobs: BlobStore,
     },
     describe: () => ({ deviceClass, memoryBytes }),
     models: () => models.digests(),
-    async close() {},
+    async close() {
+      states.clear();
+      models.clear();
+    },
   };
 }
