@@ -8,38 +8,47 @@ export interface FisherBlock {
   readonly diagonal: Float64Array;
   /** F_ij. */
   entry(i: number, j: number): number;
+  /** F_ij of the first `count` of a list of i. @returns in the list's order, until the next call. */
+  entries(list: Int32Array, count: number, j: number): Float64Array;
   /** Begins with the set `members`; once. */
   begin(members: Int32Array): void;
   /** `added` comes into the set, `removed` goes. */
   replace(added: number, removed: number): void;
   /** u_i = Σ_j F_ij over the set as it is now. Equal columns give equal bits. */
   product(i: number): number;
-  /** Gradients [variables, rows], where F came from them. */
-  readonly gradients: Float64Array | null;
+  /** `product` of the first `count` of a list of i. @returns in the list's order, until the next call. */
+  products(list: Int32Array, count: number): Float64Array;
+  /** Where F came from gradients. */
+  readonly columns: InnerProducts | null;
 }
 
 export class RowsBlock implements FisherBlock {
   readonly size: number;
   readonly diagonal: Float64Array;
-  readonly gradients: Float64Array;
-  /** Its own column is the sum of the set's. */
-  readonly #products: InnerProducts;
+  readonly columns: InnerProducts;
+  /** Sum of the set's columns. */
+  readonly #sum: Float64Array;
 
-  /** @param gradients float64 [variables, rows]. */
-  constructor(gradients: Float64Array, size: number, rows: number) {
+  /** @param gradients [variables, rows]. */
+  constructor(gradients: Float32Array, size: number, rows: number) {
     this.size = size;
-    this.#products = new InnerProducts(gradients, rows);
-    this.gradients = this.#products.columns;
+    this.columns = new InnerProducts(gradients, rows);
+    this.#sum = new Float64Array(rows);
     this.diagonal = new Float64Array(size);
     for (let i = 0; i < size; i++) this.diagonal[i] = this.entry(i, i);
   }
 
   entry(i: number, j: number): number {
-    return this.#products.of(i, j);
+    this.columns.take(j);
+    return this.columns.of(i);
+  }
+
+  entries(list: Int32Array, count: number, j: number): Float64Array {
+    this.columns.take(j);
+    return this.columns.ofEach(list, count);
   }
 
   begin(members: Int32Array): void {
-    this.#products.own.fill(0);
     for (const member of members) this.#add(member, 1);
   }
 
@@ -49,20 +58,27 @@ export class RowsBlock implements FisherBlock {
   }
 
   product(i: number): number {
-    return this.#products.withOwn(i);
+    this.columns.vector.set(this.#sum);
+    return this.columns.of(i);
+  }
+
+  products(list: Int32Array, count: number): Float64Array {
+    this.columns.vector.set(this.#sum);
+    return this.columns.ofEach(list, count);
   }
 
   #add(variable: number, sign: 1 | -1): void {
-    const sum = this.#products.own;
+    const sum = this.#sum;
+    const { columns } = this.columns;
     const start = variable * sum.length;
-    for (let row = 0; row < sum.length; row++) sum[row] += sign * this.gradients[start + row];
+    for (let row = 0; row < sum.length; row++) sum[row] += sign * columns[start + row];
   }
 }
 
 export class GramBlock implements FisherBlock {
   readonly size: number;
   readonly diagonal: Float64Array;
-  readonly gradients = null;
+  readonly columns = null;
   readonly #gram: Float64Array;
   /** Offset of F_ij from its row's start: row i of the packed triangle starts at i·size − i(i−1)/2, column i first. */
   readonly #rowStarts: Int32Array;
@@ -71,6 +87,7 @@ export class GramBlock implements FisherBlock {
   readonly #added: number[] = [];
   readonly #removed: number[] = [];
   readonly #taken: Int32Array;
+  readonly #results: Float64Array;
 
   /** @param gram upper triangle by rows, [n(n+1)/2]. */
   constructor(gram: Float64Array, size: number) {
@@ -80,12 +97,18 @@ export class GramBlock implements FisherBlock {
     for (let i = 0; i < size; i++) this.#rowStarts[i] = i * size - (i * (i - 1)) / 2 - i;
     this.#products = new Float64Array(size);
     this.#taken = new Int32Array(size);
+    this.#results = new Float64Array(size);
     this.diagonal = new Float64Array(size);
     for (let i = 0; i < size; i++) this.diagonal[i] = this.entry(i, i);
   }
 
   entry(i: number, j: number): number {
     return i <= j ? this.#gram[this.#rowStarts[i] + j] : this.#gram[this.#rowStarts[j] + i];
+  }
+
+  entries(list: Int32Array, count: number, j: number): Float64Array {
+    for (let at = 0; at < count; at++) this.#results[at] = this.entry(list[at], j);
+    return this.#results;
   }
 
   /** Once through the triangle: every u_i adds its members' entries by rising index. */
@@ -121,30 +144,9 @@ export class GramBlock implements FisherBlock {
     this.#products[i] = product;
     return product;
   }
-}
 
-/** Inner product in eight interleaved partial sums, which a processor adds side by side. */
-export function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
-  let sum0 = 0;
-  let sum1 = 0;
-  let sum2 = 0;
-  let sum3 = 0;
-  let sum4 = 0;
-  let sum5 = 0;
-  let sum6 = 0;
-  let sum7 = 0;
-  let i = aStart;
-  let j = bStart;
-  for (const end = aStart + length - 7; i < end; i += 8, j += 8) {
-    sum0 += a[i] * b[j];
-    sum1 += a[i + 1] * b[j + 1];
-    sum2 += a[i + 2] * b[j + 2];
-    sum3 += a[i + 3] * b[j + 3];
-    sum4 += a[i + 4] * b[j + 4];
-    sum5 += a[i + 5] * b[j + 5];
-    sum6 += a[i + 6] * b[j + 6];
-    sum7 += a[i + 7] * b[j + 7];
+  products(list: Int32Array, count: number): Float64Array {
+    for (let at = 0; at < count; at++) this.#results[at] = this.product(list[at]);
+    return this.#results;
   }
-  for (; i < aStart + length; i++, j++) sum0 += a[i] * b[j];
-  return sum0 + sum1 + (sum2 + sum3) + (sum4 + sum5 + (sum6 + sum7));
 }

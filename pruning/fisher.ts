@@ -40,9 +40,12 @@ export interface Importance {
 /** Elements of the rows that one task may sum: 1 GiB in float64. */
 export const MOST_TASK_GRADIENTS = 2 ** 27;
 
+/** Transposed together: what a processor reads from memory at once. */
+const VARIABLES_AT_ONCE = 16;
+
 /** What of the Fisher information belongs to one sub-layer. */
 export type LayerFisher =
-  | { readonly form: 'rows'; readonly rows: number /** [variables, rows] */; readonly gradients: Float64Array }
+  | { readonly form: 'rows'; readonly rows: number /** [variables, rows] */; readonly gradients: Float32Array }
   | { readonly form: 'gram' /** Packed [variables, variables]. */; readonly gram: Float64Array };
 
 /** Fisher information a sub-layer at a time, for whoever need not hold it all. */
@@ -127,18 +130,22 @@ export class ImportanceSums {
 }
 
 /** One layer's gradients, transposed so that a variable's lie side by side.
- * @returns Float64Array [variables, rows]. */
-export function layerGradients(fisher: FisherRows, sizes: MaskSizes, layer: number, kind: SubLayer): Float64Array {
+ * @returns [variables, rows]. */
+export function layerGradients(fisher: FisherRows, sizes: MaskSizes, layer: number, kind: SubLayer): Float32Array {
   checkRows(fisher, sizes);
   const { layers, heads, neurons } = sizes;
   const stride = layers * (heads + neurons);
   const variables = kind === 'attention' ? heads : neurons;
   const first = kind === 'attention' ? layer * heads : layers * heads + layer * neurons;
   const { rows, values } = fisher;
-  const gradients = new Float64Array(variables * rows); // [variables, rows]
-  for (let row = 0; row < rows; row++) {
-    const from = row * stride + first;
-    for (let variable = 0; variable < variables; variable++) gradients[variable * rows + row] = values[from + variable];
+  const gradients = new Float32Array(variables * rows); // [variables, rows]
+  for (let begin = 0; begin < variables; begin += VARIABLES_AT_ONCE) {
+    const end = Math.min(begin + VARIABLES_AT_ONCE, variables);
+    for (let row = 0; row < rows; row++) {
+      const from = row * stride + first;
+      for (let variable = begin, at = begin * rows + row; variable < end; variable++, at += rows)
+        gradients[at] = values[from + variable];
+    }
   }
   return gradients;
 }
@@ -149,7 +156,7 @@ export function selectedFisher(fisher: LayerFisher, size: number, places: Int32A
   if (fisher.form === 'rows') {
     const { rows } = fisher;
     checkLength('gradients', fisher.gradients.length, size * rows);
-    const gradients = new Float64Array(places.length * rows); // [places, rows]
+    const gradients = new Float32Array(places.length * rows); // [places, rows]
     for (const [at, place] of places.entries())
       gradients.set(fisher.gradients.subarray(place * rows, (place + 1) * rows), at * rows);
     return { form: 'rows', rows, gradients };

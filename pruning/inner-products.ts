@@ -1,133 +1,159 @@
-// Inner products of the columns of one sub-layer's gradients, with the bits of `dot`: the same eight partial sums, two of them to a
-// register. JavaScript has no instructions for two numbers at once, WebAssembly has: rearrangement takes a third of the time. The
-// module is below, instruction by instruction.
+// Inner products of the columns of one sub-layer's gradients with a vector: float64, in eight interleaved partial sums, two of
+// them to a register. Columns stay in float32, as they come, since reading them is what takes the time;
+// two are multiplied at once, and many in one call.
+import {
+  ADD_F64,
+  ADD_F64X2,
+  ADD_I32,
+  AND_I32,
+  advance,
+  compiledOnce,
+  constantI32,
+  F64,
+  get,
+  I32,
+  LOAD_F32_AS_F64,
+  LOAD_F64,
+  LOAD_I32,
+  laneOf,
+  loadF32x2AsF64x2,
+  loadF64x2,
+  MULTIPLY_F64,
+  MULTIPLY_F64X2,
+  memoryOf,
+  SHIFT_LEFT_I32,
+  set,
+  storeF64,
+  V128,
+  type WebAssemblyFunction,
+  whileBelow,
+  ZERO_V128,
+} from './web-assembly.ts';
 
-/** What of it is used; TypeScript knows it of browsers alone. */
-declare const WebAssembly: {
-  readonly Memory: new (size: { readonly initial: number }) => { readonly buffer: ArrayBuffer };
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: Readonly<Record<string, unknown>> };
-};
-
+const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
 const FLOAT64 = Float64Array.BYTES_PER_ELEMENT;
-const PAGE_BYTES = 2 ** 16;
+/** Columns that are multiplied at once. */
+const AT_ONCE = 2;
 
-/** [address of a, address of b, length] → inner product. */
-type Product = (a: number, b: number, length: number) => number;
+/** [addresses of columns, where they end, address of the vector, address of the results, rows]. */
+type Products = (list: number, listEnd: number, vector: number, results: number, rows: number) => void;
 
-/** Columns in memory that the module reads, and one more of the caller's. Together at most 4 GiB. */
+/** Columns in memory that the module reads. Together at most 4 GiB. */
 export class InnerProducts {
   /** [columns, rows]. */
-  readonly columns: Float64Array;
-  /** [rows], 0 at first. */
-  readonly own: Float64Array;
-  readonly #product: Product;
+  readonly columns: Float32Array;
+  /** [rows], 0 at first: what columns are multiplied with. */
+  readonly vector: Float64Array;
+  readonly #list: Int32Array;
+  readonly #results: Float64Array;
+  readonly #products: Products;
 
   /** @param columns [columns, rows], which are copied. */
-  constructor(columns: Float64Array, rows: number) {
-    const pages = Math.ceil(((columns.length + rows) * FLOAT64) / PAGE_BYTES);
-    const memory = new WebAssembly.Memory({ initial: pages });
-    this.columns = new Float64Array(memory.buffer, 0, columns.length);
+  constructor(columns: Float32Array, rows: number) {
+    const count = rows === 0 ? 0 : columns.length / rows;
+    const most = count + AT_ONCE;
+    const columnBytes = Math.ceil((columns.length * FLOAT32) / FLOAT64) * FLOAT64;
+    const memory = memoryOf(columnBytes + (rows + most) * FLOAT64 + most * Int32Array.BYTES_PER_ELEMENT);
+    this.columns = new Float32Array(memory.buffer, 0, columns.length);
     this.columns.set(columns);
-    this.own = new Float64Array(memory.buffer, columns.length * FLOAT64, rows);
-    this.#product = new WebAssembly.Instance(module(), { here: { memory } }).exports.product as Product;
+    this.vector = new Float64Array(memory.buffer, columnBytes, rows);
+    this.#results = new Float64Array(memory.buffer, columnBytes + rows * FLOAT64, most);
+    this.#list = new Int32Array(memory.buffer, columnBytes + (rows + most) * FLOAT64, most);
+    this.#products = productsOn(memory);
   }
 
-  of(i: number, j: number): number {
-    const rows = this.own.length;
-    return this.#product(i * rows * FLOAT64, j * rows * FLOAT64, rows);
+  /** Makes the vector a column. */
+  take(column: number): void {
+    const { columns, vector } = this;
+    for (let row = 0, at = column * vector.length; row < vector.length; row++, at++) vector[row] = columns[at];
   }
 
-  withOwn(i: number): number {
-    const rows = this.own.length;
-    return this.#product(i * rows * FLOAT64, this.columns.length * FLOAT64, rows);
+  /** Inner product of one column with the vector. */
+  of(column: number): number {
+    this.#list[0] = column * this.vector.length * FLOAT32;
+    return this.#multiply(1)[0];
+  }
+
+  /** Inner products with the vector of the first `count` of a list of columns, no more than there are.
+   * @returns in the list's order, until the next call. */
+  ofEach(list: Int32Array, count: number): Float64Array {
+    const bytes = this.vector.length * FLOAT32;
+    for (let at = 0; at < count; at++) this.#list[at] = list[at] * bytes;
+    return this.#multiply(count);
+  }
+
+  #multiply(count: number): Float64Array {
+    const list = this.#list;
+    for (let at = count; at % AT_ONCE !== 0; at++) list[at] = list[0];
+    const end = list.byteOffset + count * Int32Array.BYTES_PER_ELEMENT;
+    this.#products(list.byteOffset, end, this.vector.byteOffset, this.#results.byteOffset, this.vector.length);
+    return this.#results;
   }
 }
 
-let compiled: object | null = null;
+const productsOn = compiledOnce<Products>(productsFunction);
 
-function module(): object {
-  compiled ??= new WebAssembly.Module(moduleBytes());
-  return compiled;
-}
-
-// Types, and instructions with what follows them (webassembly.github.io/spec, "Binary format").
-const I32 = 0x7f;
-const F64 = 0x7c;
-const V128 = 0x7b;
-const NO_RESULT = 0x40;
-const LOOP = [0x03, NO_RESULT];
-const IF = [0x04, NO_RESULT];
-const AGAIN = [0x0c, 1];
-const END = [0x0b];
-const LESS = [0x49];
-const AND = [0x71];
-const ADD_I32 = [0x6a];
-const TIMES_8 = [0x41, 3, 0x74];
-const LOAD_F64 = [0x2b, 3, 0];
-const ADD_F64 = [0xa0];
-const MULTIPLY_F64 = [0xa2];
-const ADD_F64X2 = [0xfd, 0xf0, 0x01];
-const MULTIPLY_F64X2 = [0xfd, 0xf2, 0x01];
-const get = (local: number) => [0x20, local];
-const set = (local: number) => [0x21, local];
-/** −64 to 63. */
-const constant = (value: number) => [0x41, value & 0x7f];
-const loadF64x2 = (offset: number) => [0xfd, 0, 3, offset];
-const laneOf = (local: number, lane: number) => [...get(local), 0xfd, 0x21, lane];
-
-// Locals: the parameters, the address where a loop over a ends, the partial sums in pairs, and the first of them alone.
-const [A, B, LENGTH, LAST] = [0, 1, 2, 3];
-const PAIRS = [4, 5, 6, 7];
-const FIRST = 8;
-
-function productCode(): number[] {
-  const advance = (bytes: readonly number[]) => [A, B].flatMap((at) => [...get(at), ...bytes, ...ADD_I32, ...set(at)]);
-  const untilLast = (step: readonly number[]) => [
-    ...LOOP,
-    ...get(A),
-    ...get(LAST),
-    ...LESS,
-    ...IF,
-    ...step,
-    ...AGAIN,
-    ...END,
-    ...END,
+function productsFunction(): WebAssemblyFunction {
+  const [LIST, LIST_END, VECTOR, RESULTS, ROWS, AT, END] = [0, 1, 2, 3, 4, 5, 6];
+  // Per column: address, partial sums in pairs, and the first of them alone; then what is read of the vector.
+  const COLUMNS = [7, 13];
+  const PAIRS = [0, 1, 2, 3];
+  const pairOf = (column: number, pair: number) => column + 1 + pair;
+  const firstOf = (column: number) => column + 5;
+  const TWO = 19;
+  const each = (code: (column: number, index: number) => number[]) => COLUMNS.flatMap(code);
+  /** `mask` picks a part of the rows. */
+  const setEnd = (mask: number) =>
+    [get(AT), get(ROWS), constantI32(mask), AND_I32, constantI32(3), SHIFT_LEFT_I32, ADD_I32, set(END)].flat();
+  const addPair = (column: number, pair: number) => {
+    const sum = pairOf(column, pair);
+    const product = [...loadF32x2AsF64x2(8 * pair), ...get(TWO), ...MULTIPLY_F64X2];
+    return [...get(sum), ...get(column), ...product, ...ADD_F64X2, ...set(sum)];
+  };
+  const eight = [
+    ...PAIRS.flatMap((pair) => [
+      ...[...get(AT), ...loadF64x2(16 * pair), ...set(TWO)],
+      ...each((column) => addPair(column, pair)),
+    ]),
+    ...each((column) => advance(column, 32)),
+    ...[...advance(AT, 32), ...advance(AT, 32)],
   ];
-  /** `mask` picks a part of the length. */
-  const setLast = (mask: number) => [get(A), get(LENGTH), constant(mask), AND, TIMES_8, ADD_I32, set(LAST)].flat();
-  const pairs = PAIRS.flatMap((pair, i) =>
-    [get(pair), get(A), loadF64x2(16 * i), get(B), loadF64x2(16 * i), MULTIPLY_F64X2, ADD_F64X2, set(pair)].flat(),
-  );
-  const single = [get(FIRST), get(A), LOAD_F64, get(B), LOAD_F64, MULTIPLY_F64, ADD_F64, set(FIRST)].flat();
-  const pairSum = (pair: number) => [...laneOf(pair, 0), ...laneOf(pair, 1), ...ADD_F64];
-  return [
-    ...setLast(-8),
-    ...untilLast([...pairs, ...advance([0x41, 0xc0, 0])]),
-    ...[...laneOf(PAIRS[0], 0), ...set(FIRST)],
-    ...setLast(7),
-    ...untilLast([...single, ...advance(constant(8))]),
-    // sum0 + sum1 + (sum2 + sum3) + (sum4 + sum5 + (sum6 + sum7))
-    ...[...get(FIRST), ...laneOf(PAIRS[0], 1), ...ADD_F64],
-    ...[...pairSum(PAIRS[1]), ...ADD_F64],
-    ...[...pairSum(PAIRS[2]), ...pairSum(PAIRS[3]), ...ADD_F64, ...ADD_F64],
-    ...END,
+  const single = [
+    ...each((column) => [
+      ...[...get(firstOf(column)), ...get(column), ...LOAD_F32_AS_F64, ...get(AT), ...LOAD_F64],
+      ...[...MULTIPLY_F64, ...ADD_F64, ...set(firstOf(column)), ...advance(column, 4)],
+    ]),
+    ...advance(AT, 8),
   ];
-}
-
-function moduleBytes(): Uint8Array<ArrayBuffer> {
-  const text = (name: string) => [name.length, ...new TextEncoder().encode(name)];
-  /** Unsigned, below 2^14. */
-  const size = (value: number) => (value < 128 ? [value] : [(value & 0x7f) | 0x80, value >> 7]);
-  const section = (id: number, content: readonly number[]) => [id, ...size(content.length), ...content];
-  const locals = [3, 1, I32, PAIRS.length, V128, 1, F64];
-  const code = [...locals, ...productCode()];
-  return Uint8Array.from([
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, 3, I32, I32, I32, 1, F64]),
-    ...section(2, [1, ...text('here'), ...text('memory'), 2, 0, 0]),
-    ...section(3, [1, 0]),
-    ...section(7, [1, ...text('product'), 0, 0]),
-    ...section(10, [1, ...size(code.length), ...code]),
-  ]);
+  // sum0 + sum1 + (sum2 + sum3) + (sum4 + sum5 + (sum6 + sum7))
+  const sumOf = (column: number) => {
+    const pairSum = (pair: number) => {
+      const sum = pairOf(column, pair);
+      return [...laneOf(sum, 0), ...laneOf(sum, 1), ...ADD_F64];
+    };
+    return [
+      ...[...get(firstOf(column)), ...laneOf(pairOf(column, 0), 1), ...ADD_F64],
+      ...[...pairSum(1), ...ADD_F64],
+      ...[...pairSum(2), ...pairSum(3), ...ADD_F64, ...ADD_F64],
+    ];
+  };
+  const some = [
+    ...each((column, index) => [
+      ...[...get(LIST), ...constantI32(4 * index), ...ADD_I32, ...LOAD_I32, ...set(column)],
+      ...PAIRS.flatMap((pair) => [...ZERO_V128, ...set(pairOf(column, pair))]),
+    ]),
+    ...[...get(VECTOR), ...set(AT), ...setEnd(-8)],
+    ...whileBelow(AT, END, eight),
+    ...each((column) => [...laneOf(pairOf(column, 0), 0), ...set(firstOf(column))]),
+    ...setEnd(7),
+    ...whileBelow(AT, END, single),
+    ...each((column, index) => [...get(RESULTS), ...sumOf(column), ...storeF64(FLOAT64 * index)]),
+    ...[...advance(LIST, 4 * AT_ONCE), ...advance(RESULTS, FLOAT64 * AT_ONCE)],
+  ];
+  return {
+    parameters: [I32, I32, I32, I32, I32],
+    results: [],
+    locals: [I32, I32, ...COLUMNS.flatMap(() => [I32, ...PAIRS.map(() => V128), F64]), V128],
+    code: whileBelow(LIST, LIST_END, some),
+  };
 }

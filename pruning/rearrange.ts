@@ -95,10 +95,10 @@ function rearrangeWhole(fisher: LayerFisher, size: number, pruned: number): Uint
 }
 
 /** The kept variables of one layer from its gradients.
- * @param gradients float64 [variables, rows], as `layerGradients` gives them.
+ * @param gradients [variables, rows], as `layerGradients` gives them.
  * @param pruned number of variables to prune, 0 … variables.
  * @returns mask [variables], 1 kept, 0 pruned. */
-export function rearrangeRows(gradients: Float64Array, variables: number, rows: number, pruned: number): Uint8Array {
+export function rearrangeRows(gradients: Float32Array, variables: number, rows: number, pruned: number): Uint8Array {
   if (gradients.length !== variables * rows)
     throw new EspalierError('shape_mismatch', `gradients: got ${gradients.length}, expected [${variables},${rows}]`);
   return rearrange(new RowsBlock(gradients, variables, rows), pruned);

@@ -77,12 +77,12 @@ export function rearrangeFromFile(path: string, masks: Masks, open?: OpenVariabl
   return withLayers(path, masks, WHOLE_ROWS_BYTES, (fisher) => rearrangeLayers(fisher, masks, open));
 }
 
-/** Bytes that rearranging one layer takes: as it is read, and once more where what is open has to be picked from it; of rows in
- * float64, too, and once more where columns are multiplied. */
+/** Bytes that rearranging one layer takes: as it is read, and once more where what is open has to be picked from it; of rows
+ * by columns, too, and once more where columns are multiplied, with at most as much of bounds. */
 export async function rearrangeBytes(path: string, { layers }: MaskSizes, open?: OpenVariables): Promise<number> {
   const { entries, close } = await openSafetensors(path);
   await close();
-  const [whole, picked] = entries.has(ROWS) ? [5, 7] : [1, 2];
+  const [whole, picked] = entries.has(ROWS) ? [4, 5] : [1, 2];
   return ((open === undefined ? whole : picked) * (await stat(path)).size) / layers;
 }
 

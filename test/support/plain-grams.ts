@@ -9,7 +9,7 @@ import {
 import type { SubLayer } from '../../pruning/masks.ts';
 
 /** F = GᵀG of one layer, packed upper triangle by rows, from gradients [variables, rows]; float64. */
-export function gramOfGradients(gradients: Float64Array, variables: number, rows: number): Float64Array {
+export function gramOfGradients(gradients: Float32Array, variables: number, rows: number): Float64Array {
   const gram = new Float64Array(packedLength(variables));
   let at = 0;
   for (let i = 0; i < variables; i++)

@@ -64,11 +64,10 @@ const KINDS: Record<string, (rows: number) => (i: number) => Float64Array> = {
 for (const [name, kind] of Object.entries(KINDS))
   test(`rows and Gram give the set of every score computed: ${name}`, () => {
     for (let round = 0; round < ROUNDS; round++) {
-      // The float32 of a worker, as float64.
       const rows = [64, 9, 20, 3][round];
       const column = kind(rows);
-      const gradients = new Float64Array(VARIABLES * rows);
-      for (let i = 0; i < VARIABLES; i++) gradients.set(Float32Array.from(column(i)), i * rows);
+      const gradients = new Float32Array(VARIABLES * rows);
+      for (let i = 0; i < VARIABLES; i++) gradients.set(column(i), i * rows);
       const packed = gramOfGradients(gradients, VARIABLES, rows);
       const full = unpacked(packed, VARIABLES);
       for (const pruned of [1, 40, 121, 180, 260, 299]) {
@@ -83,7 +82,7 @@ for (const [name, kind] of Object.entries(KINDS))
 test('control: the columns make the method exchange members, and a set of the least important would not do', () => {
   const rows = 64;
   const column = correlated(rows, 2, 0.92, 1);
-  const gradients = Float64Array.from(Array.from({ length: VARIABLES }, () => [...column()]).flat());
+  const gradients = Float32Array.from(Array.from({ length: VARIABLES }, () => [...column()]).flat());
   const packed = gramOfGradients(gradients, VARIABLES, rows);
   const full = unpacked(packed, VARIABLES);
   const square = (i: number) => full[i * VARIABLES + i];

@@ -8,7 +8,7 @@ import { mergeGrams, mergeRows } from '../../support/merge-fisher.ts';
 import { gramOfGradients, gramOfRows } from '../../support/plain-grams.ts';
 
 /** The method as it reads: nothing kept up to date, every removal tried, |Σ|² from the rows. */
-function plainRearrange(gradients: Float64Array, variables: number, rows: number, pruned: number): Uint8Array {
+function plainRearrange(gradients: Float32Array, variables: number, rows: number, pruned: number): Uint8Array {
   const column = (i: number) => gradients.subarray(i * rows, (i + 1) * rows);
   const importance = Float64Array.from({ length: variables }, (_, i) => column(i).reduce((sum, g) => sum + g * g, 0));
   // Rising importance; among equals the search keeps the lower index, so the higher one is pruned first.
@@ -54,7 +54,7 @@ for (const [name, value] of Object.entries(DATA))
       [12, 8],
       [40, 5],
     ]) {
-      const gradients = Float64Array.from({ length: variables * rows }, (_, at) =>
+      const gradients = Float32Array.from({ length: variables * rows }, (_, at) =>
         value(Math.floor(at / rows), at % rows),
       );
       const gram = gramOfGradients(gradients, variables, rows);
@@ -72,8 +72,8 @@ for (const [name, value] of Object.entries(DATA))
 
 test('identical columns are exchanged for the lowest index, in both forms, also with real numbers', () => {
   const rows = 9;
-  const base = new Float64Array(8 * rows).map(() => random.uniform() - 0.5);
-  const gradients = Float64Array.from({ length: 24 * rows }, (_, at) => base[at % base.length]);
+  const base = new Float32Array(8 * rows).map(() => random.uniform() - 0.5);
+  const gradients = Float32Array.from({ length: 24 * rows }, (_, at) => base[at % base.length]);
   for (let pruned = 0; pruned <= 24; pruned++)
     assert.deepEqual(
       rearrangeRows(gradients, 24, rows, pruned),
@@ -139,7 +139,7 @@ test('among what may be exchanged: what the plain statement gives for that alone
       Array.from({ length: sizes.layers }, (_, layer) => {
         const own = masks[part].slice(layer * size, (layer + 1) * size);
         const places = [...own.keys()].filter((at) => open[part][layer * size + at] === 1);
-        const gradients = Float64Array.from({ length: places.length * rows }, (_, at) => {
+        const gradients = Float32Array.from({ length: places.length * rows }, (_, at) => {
           const place = places[Math.floor(at / rows)];
           return values[(at % rows) * width + first + layer * size + place];
         });
