@@ -40,8 +40,8 @@ export interface Importance {
 /** Elements of the rows that one task may sum: 1 GiB in float64. */
 export const MOST_TASK_GRADIENTS = 2 ** 27;
 
-/** Transposed together: what a processor reads from memory at once. */
-const VARIABLES_AT_ONCE = 16;
+/** Transposed together: as many float32 as a processor writes to memory at once. */
+export const ROWS_AT_ONCE = 16;
 
 /** What of the Fisher information belongs to one sub-layer. */
 export type LayerFisher =
@@ -138,16 +138,31 @@ export function layerGradients(fisher: FisherRows, sizes: MaskSizes, layer: numb
   const variables = kind === 'attention' ? heads : neurons;
   const first = kind === 'attention' ? layer * heads : layers * heads + layer * neurons;
   const { rows, values } = fisher;
-  const gradients = new Float32Array(variables * rows); // [variables, rows]
-  for (let begin = 0; begin < variables; begin += VARIABLES_AT_ONCE) {
-    const end = Math.min(begin + VARIABLES_AT_ONCE, variables);
-    for (let row = 0; row < rows; row++) {
-      const from = row * stride + first;
-      for (let variable = begin, at = begin * rows + row; variable < end; variable++, at += rows)
-        gradients[at] = values[from + variable];
-    }
+  const gradients = new Float32Array(variables * rows);
+  for (let row = 0; row < rows; row += ROWS_AT_ONCE) {
+    const count = Math.min(ROWS_AT_ONCE, rows - row);
+    putRows(gradients, rows, row, { values, count, first: row * stride + first, stride });
   }
   return gradients;
+}
+
+/** Rows of one sub-layer among others': `count` of them, each a `stride` after the one before. */
+export interface RowsPart {
+  readonly values: Float32Array;
+  readonly count: number;
+  /** Where the first one begins. */
+  readonly first: number;
+  readonly stride: number;
+}
+
+/** Puts rows in their place from `row` on. @param gradients [variables, rows]. */
+export function putRows(gradients: Float32Array, rows: number, row: number, part: RowsPart): void {
+  const { values, count, first, stride } = part;
+  const variables = gradients.length / rows;
+  for (let variable = 0; variable < variables; variable++) {
+    const to = variable * rows + row;
+    for (let at = 0, from = first + variable; at < count; at++, from += stride) gradients[to + at] = values[from];
+  }
 }
 
 /** What belongs to some of a sub-layer's variables. @param size how many it has. @param places which, ascending.

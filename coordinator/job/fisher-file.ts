@@ -11,6 +11,8 @@ import {
   layersOfFisher,
   type MaskSizes,
   packedLength,
+  putRows,
+  ROWS_AT_ONCE,
 } from '../../pruning/fisher.ts';
 import type { Masks, SubLayer } from '../../pruning/masks.ts';
 import { type LayerMasks, rearrangeLayer, rearrangeLayers } from '../../pruning/rearrange.ts';
@@ -78,11 +80,11 @@ export function rearrangeFromFile(path: string, masks: Masks, open?: OpenVariabl
 }
 
 /** Bytes that rearranging one layer takes: as it is read, and once more where what is open has to be picked from it; of rows
- * by columns, too, and once more where columns are multiplied, with at most as much of bounds. */
+ * once more where columns are multiplied, with at most as much of bounds. */
 export async function rearrangeBytes(path: string, { layers }: MaskSizes, open?: OpenVariables): Promise<number> {
   const { entries, close } = await openSafetensors(path);
   await close();
-  const [whole, picked] = entries.has(ROWS) ? [4, 5] : [1, 2];
+  const [whole, picked] = entries.has(ROWS) ? [3, 4] : [1, 2];
   return ((open === undefined ? whole : picked) * (await stat(path)).size) / layers;
 }
 
@@ -141,12 +143,17 @@ function readGradients(
   const [rows] = shape;
   const size = sizeOf(sizes, kind);
   const first = kind === 'attention' ? layer * size : sizes.layers * sizes.heads + layer * size;
-  const values = new Float32Array(rows * size);
-  for (let row = 0; row < rows; row++) {
-    const from = (row * variablesOf(sizes) + first) * FLOAT32;
-    readAt(file, new Uint8Array(values.buffer, row * size * FLOAT32, size * FLOAT32), begin + from);
+  const gradients = new Float32Array(size * rows); // [variables, rows]
+  const values = new Float32Array(ROWS_AT_ONCE * size);
+  for (let row = 0; row < rows; row += ROWS_AT_ONCE) {
+    const count = Math.min(ROWS_AT_ONCE, rows - row);
+    for (let at = 0; at < count; at++) {
+      const from = ((row + at) * variablesOf(sizes) + first) * FLOAT32;
+      readAt(file, new Uint8Array(values.buffer, at * size * FLOAT32, size * FLOAT32), begin + from);
+    }
+    putRows(gradients, rows, row, { values, count, first: 0, stride: size });
   }
-  return layersOfFisher({ form: 'rows', rows, values }, { layers: 1, heads: 0, neurons: size }).of(0, 'ffn');
+  return { form: 'rows', rows, gradients };
 }
 
 function readAt(file: number, target: Uint8Array, position: number): void {
