@@ -47,7 +47,14 @@ export async function runEvaluateJob(
       tokensPerBatch(device, config, 'forward', samples),
       onEvent,
       async (limit) => {
-        const planned = planSamples(samples, { config, device, groupSize: 1, tokensPerBatch: limit, heldOut: false });
+        const planned = planSamples(samples, {
+          config,
+          device,
+          groupSize: 1,
+          tokensPerBatch: limit,
+          heldOut: false,
+          forScores: true,
+        });
         const steps = planned.plan.shards.length;
         onEvent({ kind: 'stage-started', stage: 'evaluate', steps });
         const began = performance.now();

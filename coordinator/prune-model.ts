@@ -96,16 +96,19 @@ async function pruneAll(
   const { deviceClass } = environment.workers;
   await environment.home.writeJson('plan', { tokensPerBatch, deviceClass } satisfies StoredPlan);
   const model = await modelBlobs(checkpoint, environment.weights);
-  const planned = (samples: readonly EncodedSample[], groupSize: number, heldOut: boolean) =>
-    planSamples(samples, { config, device: deviceClass, groupSize, tokensPerBatch, heldOut });
-  let calibration = planned(inputs.drawn.samples, inputs.groupSize, true);
+  const sizes = { config, device: deviceClass, tokensPerBatch };
+  const forTuning = (samples: readonly EncodedSample[]) =>
+    planSamples(samples, { ...sizes, groupSize: inputs.groupSize, heldOut: true });
+  const forScores = (samples: readonly EncodedSample[]) =>
+    planSamples(samples, { ...sizes, groupSize: 1, heldOut: false, forScores: true });
+  let calibration = forTuning(inputs.drawn.samples);
   if (request.labels === 'model')
-    calibration = planned(await drawnLabels(environment, model, calibration, request.seed), inputs.groupSize, true);
+    calibration = forTuning(await drawnLabels(environment, model, calibration, request.seed));
   const evaluation = inputs.evaluation && {
     ...inputs.evaluation,
-    ...planned(inputs.evaluation.encoded.samples, 1, false),
+    ...forScores(inputs.evaluation.encoded.samples),
   };
-  const heldOut = inputs.heldOut && { ...inputs.heldOut, ...planned(inputs.heldOut.samples, 1, false) };
+  const heldOut = inputs.heldOut && { ...inputs.heldOut, ...forScores(inputs.heldOut.samples) };
   const context: JobContext = { ...environment, checkpoint, model, calibration, evaluation };
   // Another plan, or other batches of the evaluation data, is another run: its stages lie apart.
   const prefix = `plan-${calibration.blob.digest.slice(0, 16)}-${tokensPerBatch}`;

@@ -6,6 +6,7 @@ import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { Dataset } from '../../dataset/load-dataset.ts';
 import { makePlan } from '../../dataset/plan.ts';
 import { encodePlan } from '../../dataset/plan-blob.ts';
+import { computesUnpadded } from '../../dataset/unpadded.ts';
 import { randomStream } from '../../pruning/random.ts';
 import { blobOfBytes } from '../../shared/blobs/blob-source.ts';
 import { EspalierError } from '../../shared/errors.ts';
@@ -87,9 +88,17 @@ function gigabytes(bytes: number): string {
 /** The plan of calibration or evaluation samples for a model and a device class. */
 export function planSamples(
   samples: readonly EncodedSample[],
-  options: { config: ModelConfig; device: DeviceClass; groupSize: number; tokensPerBatch: number; heldOut: boolean },
+  options: {
+    config: ModelConfig;
+    device: DeviceClass;
+    groupSize: number;
+    tokensPerBatch: number;
+    heldOut: boolean;
+    /** For scores that users see, which are float32. Left out: false. */
+    forScores?: boolean;
+  },
 ): PlannedSamples {
-  const { config, device } = options;
+  const { config, device, forScores = false } = options;
   const kind = device.kind === 'gpu' ? 'gpu' : 'cpu';
   const kernels = device.kernels === 'fused' ? 'fused' : 'plain';
   const macsPerToken =
@@ -99,7 +108,9 @@ export function planSamples(
     tokensPerBatch: options.tokensPerBatch,
     ...(kind === 'gpu' && {
       batchOverheadTokens: GPU_BATCH_OVERHEAD_TOKENS[kernels],
-      rounding: { ...GPU_ROUNDING, most: config.maxTokens },
+      ...(!forScores && computesUnpadded(device, config.headSize)
+        ? { isUnpadded: true }
+        : { rounding: { ...GPU_ROUNDING, most: config.maxTokens } }),
     }),
     tokensPerShard: Math.max(64, SHARD_MACS[kind] / macsPerToken),
     leastShards: LEAST_SHARDS[kind],

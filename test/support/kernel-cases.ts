@@ -169,7 +169,7 @@ function activationCase(
         const up = (values: Float32Array) => engine.upload(values, [samples * rows, neurons]);
         const ownBias = engine.upload(bias, [neurons]);
         const forward = kernels.activation(kind, up(product), ownBias);
-        const gradients = kernels.activationGrad(kind, up(da), ownBias, forward.saved, samples);
+        const gradients = kernels.activationGrad(kind, up(da), ownBias, forward.saved, samples, null);
         return errorsOf(engine, {
           a: [forward.a, a],
           product: [gradients.product, slopes.map((slope, i) => slope * da[i])],

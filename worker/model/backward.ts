@@ -3,6 +3,7 @@
 import { firstColumns } from '../engine/aligned-columns.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { AttentionProducts } from '../engine/kernels/kernels.ts';
+import type { Ops } from '../engine/ops.ts';
 import type { DeviceBatch } from './device-batch.ts';
 import type { EncoderWeights } from './encoder-weights.ts';
 import type { Forward, LayerPass } from './forward.ts';
@@ -19,7 +20,7 @@ export interface LayerGradients {
   readonly heads: DeviceTensor | null;
   /** ∂loss/∂neuron mask of each sample, [b, neurons]; null where no neuron is left. */
   readonly neurons: DeviceTensor | null;
-  /** Gradient of the layer's input [b·n, D]; null for layer 0, where nobody reads it. */
+  /** Gradient of the layer's input [rows, D]; null for layer 0, where nobody reads it. */
   readonly input: GradientTerms | null;
   /** Of the outputs of attention and FFN before their LayerNorm, |∂loss/∂output|² of each row, [b·queries, 1]; null unless
    * asked for. */
@@ -42,7 +43,7 @@ export function layerBackward(
 ): LayerGradients {
   const { ops, kernels } = forward;
   const layer = weights.layers[index]!;
-  const { samples, tokens } = batch;
+  const { samples } = batch;
 
   // FFN: y = LN(a·W + b + x1), the mask multiplies a.
   const beforeNorm = kernels.addNormGrad(gradient.dy, gradient.dy2, layer.ffnNorm, pass.ffnNorm);
@@ -50,7 +51,8 @@ export function layerBackward(
   let neurons: DeviceTensor | null = null;
   if (pass.ffn !== null && layer.ffnIn !== null && layer.ffnOut !== null) {
     const da = ops.matMul(beforeNorm, layer.ffnOut, false, true); // [b·queries, neurons]
-    const found = kernels.activationGrad(weights.config.activation, da, layer.ffnIn.bias, pass.ffn, samples);
+    const extents = batch.unpadded === null || da.shape[0] === samples ? null : batch.extents;
+    const found = kernels.activationGrad(weights.config.activation, da, layer.ffnIn.bias, pass.ffn, samples, extents);
     neurons = firstColumns(ops, found.mask, layer.neurons);
     throughFfn = ops.matMul(found.product, layer.ffnIn.kernel, false, true);
   }
@@ -71,7 +73,7 @@ export function layerBackward(
     products = found.products;
   }
   if (!wantsInput) return { heads, neurons, squaredLengths, input: null };
-  const spread = (x: DeviceTensor) => (x.shape[0] === samples * tokens ? x : spreadFirst(forward, x, samples, tokens));
+  const spread = (x: DeviceTensor) => (x.shape[0] === batch.rows ? x : spreadFirst(forward.ops, x, batch));
   const found = { heads, neurons, squaredLengths };
   if (products === null || layer.attentionIn === null) return { ...found, input: { dy: spread(d1), dy2: null } };
   const { kernel } = layer.attentionIn;
@@ -79,13 +81,25 @@ export function layerBackward(
     return { ...found, input: { dy: ops.matMul(products.query, kernel, false, true), dy2: d1 } };
   const own = forward.attentionKernels(kernel);
   const asked = ops.add(ops.matMul(products.query, own.query, false, true), d1);
-  return { ...found, input: { dy: ops.matMul(products.keyValue, own.keyValue, false, true), dy2: spread(asked) } };
+  // At padding they are 0.
+  const keyValue = batch.unpadded === null ? products.keyValue : ops.gather(products.keyValue, batch.unpadded.places);
+  return { ...found, input: { dy: ops.matMul(keyValue, own.keyValue, false, true), dy2: spread(asked) } };
 }
 
-// Gradients of first tokens [b, D] to their places in [b·n, D], zero elsewhere.
-function spreadFirst(forward: Forward, gradient: DeviceTensor, samples: number, tokens: number): DeviceTensor {
-  const { ops } = forward;
+/** Of first tokens [b, D] to their places in [rows, D], zero elsewhere. */
+export function spreadFirst(
+  ops: Ops,
+  gradient: DeviceTensor,
+  { samples, tokens, unpadded }: DeviceBatch,
+): DeviceTensor {
   const size = gradient.shape[1]!;
+  if (unpadded !== null) {
+    const withZeros = ops.pad(gradient, [
+      [0, 1],
+      [0, 0],
+    ]);
+    return ops.gather(withZeros, unpadded.firstOf);
+  }
   const padded = ops.pad(ops.reshape(gradient, [samples, 1, size]), [
     [0, 0],
     [0, tokens - 1],

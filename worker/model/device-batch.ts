@@ -1,4 +1,4 @@
-// One micro-batch on the device: samples padded to one length.
+// One micro-batch on the device: samples padded to one length, or one after the other without padding.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
 import type { MicroBatch } from '../../dataset/plan.ts';
@@ -11,16 +11,37 @@ import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engin
 export interface DeviceBatch extends AttendingSamples {
   /** Unpadded tokens of each sample, [b]. */
   readonly lengths: Int32Array;
-  /** int32 [b·n] */
+  /** Rows of its hidden states: b·n, or all tokens. */
+  readonly rows: number;
+  /** int32 [rows] */
   readonly tokenIds: DeviceTensor;
-  /** int32 [b·n] */
+  /** int32 [rows] */
   readonly typeIds: DeviceTensor;
-  /** int32 [b]: rows of [b·n] that hold a first token. */
+  /** int32 [b]: rows that hold a first token. */
   readonly firstRows: DeviceTensor;
+  /** null: rows are padded. */
+  readonly unpadded: UnpaddedRows | null;
 }
 
+/** Where rows without padding are among padded ones. */
+export interface UnpaddedRows {
+  /** int32 [rows]: in the table of positions. */
+  readonly positions: DeviceTensor;
+  /** int32 [b·n]: row of each padded place; of padding the sample's first. */
+  readonly paddedRows: DeviceTensor;
+  /** int32 [rows]: padded place of each row. */
+  readonly places: DeviceTensor;
+  /** int32 [rows]: number of the sample whose first token it is, b where it is none. */
+  readonly firstOf: DeviceTensor;
+}
+
+export type BatchForm = 'padded' | 'unpadded';
+
 /** What a model can take. */
-type BatchLimits = Pick<ModelConfig, 'maxTokens' | 'vocabularySize' | 'typeVocabularySize' | 'padTokenId'>;
+type BatchLimits = Pick<
+  ModelConfig,
+  'maxTokens' | 'vocabularySize' | 'typeVocabularySize' | 'padTokenId' | 'positionOffset'
+>;
 
 /** Padded tokens of one micro-batch: four times what a plan for a GPU asks for. */
 export const MOST_BATCH_TOKENS = 65536;
@@ -33,11 +54,13 @@ export interface PackedBatch {
   readonly samples: number;
   readonly tokens: number;
   readonly lengths: Int32Array;
+  readonly rows: number;
   readonly tokenIds: PackedPart;
   readonly typeIds: PackedPart;
   readonly extents: PackedPart;
   readonly paddingBias: PackedPart | null;
   readonly firstRows: PackedPart;
+  readonly unpadded: Readonly<Record<keyof UnpaddedRows, PackedPart>> | null;
 }
 
 /** Packs a micro-batch for a model. @throws EspalierError "protocol" when a sample does not fit the model. */
@@ -46,54 +69,83 @@ export function packBatch(
   samples: readonly EncodedSample[],
   batch: MicroBatch,
   config: BatchLimits,
+  form: BatchForm = 'padded',
 ): PackedBatch {
-  const count = batch.members.length;
   const { tokens } = batch;
   checkBatch(samples, batch, config);
-  const tokenIds = new Int32Array(count * tokens).fill(config.padTokenId);
-  const typeIds = new Int32Array(count * tokens);
+  const members = Array.from(batch.members, (member) => samples[member]!);
+  const count = members.length;
+  const lengths = Int32Array.from(members, ({ tokenIds }) => tokenIds.length);
+  const starts = new Int32Array(count + 1);
+  for (let i = 0; i < count; i++) starts[i + 1] = starts[i]! + (form === 'padded' ? tokens : lengths[i]!);
+  const rows = starts[count]!;
+  const tokenIds = new Int32Array(rows).fill(config.padTokenId);
+  const typeIds = new Int32Array(rows);
   const bias = new Float32Array(count * tokens).fill(MASKED);
-  const lengths = new Int32Array(count);
-  batch.members.forEach((member, i) => {
-    const sample = samples[member]!;
-    const length = sample.tokenIds.length;
-    lengths[i] = length;
-    tokenIds.set(sample.tokenIds, i * tokens);
-    typeIds.set(sample.typeIds, i * tokens);
-    bias.fill(0, i * tokens, i * tokens + length);
+  members.forEach((sample, i) => {
+    tokenIds.set(sample.tokenIds, starts[i]);
+    typeIds.set(sample.typeIds, starts[i]);
+    bias.fill(0, i * tokens, i * tokens + lengths[i]!);
   });
   const isPadded = lengths.some((length) => length < tokens);
-  const firstRows = Int32Array.from({ length: count }, (_, i) => i * tokens);
-  const extents = extentsOf([...firstRows, count * tokens], lengths);
+  const extents = extentsOf(starts, lengths);
+  const add = (values: Int32Array | Float32Array) => upload.add(values, [values.length]);
   return {
-    samples: count,
-    tokens,
-    lengths,
-    tokenIds: upload.add(tokenIds, [tokenIds.length]),
-    typeIds: upload.add(typeIds, [typeIds.length]),
-    extents: upload.add(extents, [extents.length]),
+    ...{ samples: count, tokens, lengths, rows },
+    tokenIds: add(tokenIds),
+    typeIds: add(typeIds),
+    extents: add(extents),
     paddingBias: isPadded ? upload.add(bias, [count, 1, 1, tokens]) : null,
-    firstRows: upload.add(firstRows, [count]),
+    firstRows: add(starts.slice(0, count)),
+    unpadded: form === 'padded' ? null : packUnpadded(add, { tokens, lengths, starts }, config.positionOffset),
   };
 }
 
+function packUnpadded(
+  add: (values: Int32Array) => PackedPart,
+  { tokens, lengths, starts }: { readonly tokens: number; readonly lengths: Int32Array; readonly starts: Int32Array },
+  positionOffset: number,
+): PackedBatch['unpadded'] {
+  const count = lengths.length;
+  const rows = starts[count]!;
+  const [positions, places, firstOf] = [0, 1, 2].map(() => new Int32Array(rows));
+  firstOf!.fill(count);
+  const paddedRows = new Int32Array(count * tokens);
+  for (let i = 0; i < count; i++) {
+    const start = starts[i]!;
+    const length = lengths[i]!;
+    firstOf![start] = i;
+    for (let token = 0; token < tokens; token++)
+      paddedRows[i * tokens + token] = token < length ? start + token : start;
+    for (let token = 0; token < length; token++) {
+      positions![start + token] = positionOffset + token;
+      places![start + token] = i * tokens + token;
+    }
+  }
+  return { positions: add(positions!), paddedRows: add(paddedRows), places: add(places!), firstOf: add(firstOf!) };
+}
+
 /** Where samples lie, as AttendingSamples has it. @param starts rows, with the end of the last sample. */
-export function extentsOf(starts: readonly number[], lengths: Iterable<number>): Float32Array {
+export function extentsOf(starts: Iterable<number>, lengths: Iterable<number>): Float32Array {
   return new Float32Array(Int32Array.from([...starts, ...lengths]).buffer);
 }
 
 /** A packed micro-batch on the device. The tensors belong to the scope that is open. @param sent its upload. */
 export function unpackBatch(ops: Ops, sent: SentUpload, packed: PackedBatch): DeviceBatch {
-  const { samples, tokens, lengths, paddingBias } = packed;
+  const { samples, tokens, lengths, rows, paddingBias, unpadded } = packed;
   return {
-    samples,
-    tokens,
-    lengths,
+    ...{ samples, tokens, lengths, rows },
     tokenIds: unpack(ops, sent, packed.tokenIds),
     typeIds: unpack(ops, sent, packed.typeIds),
     extents: unpack(ops, sent, packed.extents),
     paddingBias: paddingBias && unpack(ops, sent, paddingBias),
     firstRows: unpack(ops, sent, packed.firstRows),
+    unpadded: unpadded && {
+      positions: unpack(ops, sent, unpadded.positions),
+      paddedRows: unpack(ops, sent, unpadded.paddedRows),
+      places: unpack(ops, sent, unpadded.places),
+      firstOf: unpack(ops, sent, unpadded.firstOf),
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 // The forward pass of one encoder layer and of the embeddings (post-LayerNorm: BERT, DistilBERT, RoBERTa). Hidden states
-// are [b·n, D]. Tensors belong to the scope that is open.
+// are [rows, D], of b·n rows or without padding. Tensors belong to the scope that is open.
 import type { DeviceTensor } from '../engine/engine.ts';
 import type {
   ActivationResult,
@@ -37,16 +37,23 @@ export class Forward {
     this.kernels = kernels;
   }
 
-  /** Hidden states that enter layer 0, [b·n, D]. */
+  /** Hidden states that enter layer 0, [rows, D]. */
   embed(weights: EncoderWeights, batch: DeviceBatch): DeviceTensor {
     const { ops } = this;
-    const { hiddenSize, positionOffset, layerNormEps } = weights.config;
-    const { samples, tokens } = batch;
-    const words = ops.reshape(ops.gather(weights.words, batch.tokenIds), [samples, tokens, hiddenSize]);
-    const placed = ops.add(words, ops.slice(weights.positions, [positionOffset, 0], [tokens, hiddenSize]));
-    let x = ops.reshape(placed, [samples * tokens, hiddenSize]);
+    const { layerNormEps } = weights.config;
+    let x = this.placedWords(weights, batch);
     if (weights.types !== null) x = ops.add(x, ops.gather(weights.types, batch.typeIds));
     return this.layerNorm(x, weights.embeddingNorm, layerNormEps);
+  }
+
+  private placedWords(weights: EncoderWeights, { samples, tokens, tokenIds, unpadded }: DeviceBatch): DeviceTensor {
+    const { ops } = this;
+    const { hiddenSize, positionOffset } = weights.config;
+    const words = ops.gather(weights.words, tokenIds);
+    if (unpadded !== null) return ops.add(words, ops.gather(weights.positions, unpadded.positions));
+    const positions = ops.slice(weights.positions, [positionOffset, 0], [tokens, hiddenSize]);
+    const placed = ops.add(ops.reshape(words, [samples, tokens, hiddenSize]), positions);
+    return ops.reshape(placed, [samples * tokens, hiddenSize]);
   }
 
   /** x·kernel + bias, [rows, out]. */
@@ -65,19 +72,27 @@ export class Forward {
   }
 
   /** Attention of the heads that are left, up to their contexts; null where none is.
-   * @param x [b·n, D] @param asking [b·queries, D], rows of x. */
+   * @param x [rows, D] @param asking all of them, or of each sample's first token, [b, D]. */
   attention(layer: LayerWeights, x: DeviceTensor, asking: DeviceTensor, batch: DeviceBatch): AttentionResult | null {
     if (layer.attentionIn === null) return null;
-    const products = this.attentionProducts(layer.attentionIn, x, asking);
+    const products = this.attentionProducts(layer.attentionIn, x, asking, batch);
     return this.kernels.attention(products, layer.attentionIn.bias, batch, layer.heads);
   }
 
   // One product where all rows ask. Where few do, the kernel is cut for them each time: its copy is small beside a product.
-  private attentionProducts({ kernel }: Linear, x: DeviceTensor, asking: DeviceTensor): AttentionProducts {
+  private attentionProducts(
+    { kernel }: Linear,
+    x: DeviceTensor,
+    asking: DeviceTensor,
+    { unpadded }: DeviceBatch,
+  ): AttentionProducts {
     const { ops } = this;
     if (asking === x) return { query: ops.matMul(x, kernel), keyValue: null };
     const { query, keyValue } = this.attentionKernels(kernel);
-    return { query: ops.matMul(asking, query), keyValue: ops.matMul(x, keyValue) };
+    const product = ops.matMul(x, keyValue);
+    // Batched products, which few queries take, want padding.
+    const padded = unpadded === null ? product : ops.gather(product, unpadded.paddedRows);
+    return { query: ops.matMul(asking, query), keyValue: padded };
   }
 
   /** Kernels of the query [D, heads·d] and of key and value [D, 2·heads·d]. */

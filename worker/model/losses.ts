@@ -82,7 +82,7 @@ export function packTargets(
  * - single-label: cross-entropy · multi-label: mean binary cross-entropy over the labels · regression: mean squared error
  * - token-classification: mean cross-entropy over the tokens whose target is not -100; 0 where there is none
  * - question-answering: mean of the start and the end cross-entropy over the sample's own tokens
- * @param logits float32 [b, outputs], or [b·n, outputs] by token.
+ * @param logits float32 [b, outputs], or [rows, outputs] by token.
  * @param targets see `packTargets`. */
 export function batchLosses(
   ops: Ops,
@@ -91,21 +91,28 @@ export function batchLosses(
   targets: DeviceTensor,
   batch: DeviceBatch,
 ): BatchLosses {
-  const { samples, tokens } = batch;
-  const z = ops.toFloat64(logits);
+  const { samples, tokens, unpadded } = batch;
+  const isByToken = task === 'token-classification' || task === 'question-answering';
+  const padded = isByToken && unpadded !== null ? ops.gather(logits, unpadded.paddedRows) : logits;
+  const z = ops.toFloat64(padded);
+  /** Gradients of padded logits as those of the rows. */
+  const byRow = (gradient: DeviceTensor) => {
+    const all = ops.reshape(gradient, padded.shape);
+    return unpadded === null ? all : ops.gather(all, unpadded.places);
+  };
   switch (task) {
     case 'single-label-classification':
       return crossEntropy(ops, z, targets);
     case 'token-classification': {
       const { losses, gradient } = crossEntropies(ops, ops.reshape(z, [samples, tokens, outputs]), targets);
-      return { losses, gradient: ops.reshape(gradient, logits.shape) };
+      return { losses, gradient: byRow(gradient) };
     }
     case 'question-answering': {
       let sides = ops.transpose(ops.reshape(z, [samples, tokens, 2]), [0, 2, 1]); // [b, 2, n]
       if (batch.paddingBias !== null)
         sides = ops.add(sides, ops.toFloat64(ops.reshape(batch.paddingBias, [samples, 1, tokens])));
       const { losses, gradient } = crossEntropies(ops, sides, targets);
-      return { losses, gradient: ops.reshape(ops.transpose(gradient, [0, 2, 1]), logits.shape) };
+      return { losses, gradient: byRow(ops.transpose(gradient, [0, 2, 1])) };
     }
     case 'multi-label-classification':
       return binaryCrossEntropies(ops, z, ops.toFloat64(targets));

@@ -3,12 +3,13 @@ import type { Plan, Shard } from '../../dataset/plan.ts';
 import type { NamedTensor } from '../../shared/tensor.ts';
 import type { DeviceTensor, Precision } from '../engine/engine.ts';
 import { PackedUpload } from '../engine/packed-upload.ts';
-import { type DeviceBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
+import { type BatchForm, type DeviceBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { lastQueries } from '../model/forward.ts';
 import { headForward } from '../model/head.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { Student } from '../model/student.ts';
+import { batchForm } from './gradient-pass.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
 export interface EvaluateInput {
@@ -34,25 +35,32 @@ export async function runEvaluate(context: TaskContext, input: EvaluateInput): P
   const end = shards[shards.length - 1].endSample;
   const parts = new Array<Float32Array>(end - first);
   for (const shard of shards) {
+    const form = batchForm(context, weights.config, precision);
     const logits = engine.withPrecision(precision, () =>
-      engine.scope(() => shardLogits(context, weights, input.plan, shard)),
+      engine.scope(() => shardLogits(context, weights, input.plan, shard, form)),
     );
     let row = 0;
     for (const { members, tokens } of shard.batches)
       members.forEach((member) => {
         const own = byToken ? input.plan.samples[member].tokenIds.length : 1;
         parts[member - first] = logits.subarray(row * outputs, (row + own) * outputs);
-        row += byToken ? tokens : 1;
+        row += byToken && form === 'padded' ? tokens : own;
       });
   }
   return joinedLogits(parts, outputs);
 }
 
-// A row a sample or a padded token, micro-batch after micro-batch, fetched together: to fetch is to wait for the device.
-function shardLogits(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): Float32Array {
+// A row a sample or a token, micro-batch after micro-batch, fetched together: to fetch is to wait for the device.
+function shardLogits(
+  context: TaskContext,
+  weights: EncoderWeights,
+  plan: Plan,
+  shard: Shard,
+  form: BatchForm,
+): Float32Array {
   const { engine, ops } = context;
   const upload = new PackedUpload();
-  const packed = shard.batches.map((batch) => packBatch(upload, plan.samples, batch, weights.config));
+  const packed = shard.batches.map((batch) => packBatch(upload, plan.samples, batch, weights.config, form));
   const sent = upload.send(ops);
   const logits = packed.map((batch) => {
     context.checkCancelled();

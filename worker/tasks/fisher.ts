@@ -82,18 +82,18 @@ interface ShardUpload {
 
 // All shards of a task go up before the first pass: an upload waits for everything that was issued before it.
 function uploadShard(
-  { ops }: TaskContext,
+  context: TaskContext,
   weights: EncoderWeights,
   plan: Plan,
   shard: Shard,
   groupSize: number,
 ): ShardUpload {
   const upload = new PackedUpload();
-  const packed = packShard(upload, weights, plan, shard);
+  const packed = packShard(context, upload, weights, plan, shard);
   const groupOf = (member: number) => Math.floor((member - shard.firstSample) / groupSize);
   const memberGroups = shard.batches.map(({ members }) => upload.add(members.map(groupOf), [members.length]));
   const groups = Math.ceil((shard.endSample - shard.firstSample) / groupSize);
-  return { sent: upload.send(ops), packed, groups, memberGroups };
+  return { sent: upload.send(context.ops), packed, groups, memberGroups };
 }
 
 // Its sum is float64 [groups, variables]: over the samples of each group, the heads of all layers first.

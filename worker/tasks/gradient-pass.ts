@@ -1,20 +1,42 @@
 // Forward and backward passes over the micro-batches of a shard: what the tasks "fisher" and "gradients" have in common.
 // Everything stays on the device until the task's end: to fetch anything before would leave a GPU idle meanwhile.
-import type { Plan, Shard } from '../../dataset/plan.ts';
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { MicroBatch, Plan, Shard } from '../../dataset/plan.ts';
 import type { DeviceTensor, Precision } from '../engine/engine.ts';
 import { type PackedPart, type PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
-import { type GradientTerms, layerBackward } from '../model/backward.ts';
-import { type DeviceBatch, type PackedBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
+import { type GradientTerms, layerBackward, spreadFirst } from '../model/backward.ts';
+import { type BatchForm, type DeviceBatch, type PackedBatch, packBatch, unpackBatch } from '../model/device-batch.ts';
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import { type LayerPass, lastQueries } from '../model/forward.ts';
 import { headBackward, headForward } from '../model/head.ts';
 import { batchLosses, packTargets } from '../model/losses.ts';
+import { positionsOf } from '../tuning/stretch.ts';
 import type { TaskContext } from './task-context.ts';
 
 /** Of the products of forward and backward pass. TF32 rounds their inputs to 10 bits, which moves neither
  * masks nor quality by more than another seed does (docs/performance.md); losses and sums of gradients are
  * float64 in any case. */
 export const GRADIENT_PRECISION: Precision = 'tf32';
+
+/** How a pass with products of this precision has its rows. */
+export function batchForm(
+  { engine, forward }: Pick<TaskContext, 'engine' | 'forward'>,
+  { headSize }: Pick<ModelConfig, 'headSize'>,
+  precision: Precision,
+): BatchForm {
+  return engine.withPrecision(precision, () => forward.kernels.attendsUnpadded(headSize)) ? 'unpadded' : 'padded';
+}
+
+/** How many rows gradients of a micro-batch have. */
+export function rowsOf(
+  context: Pick<TaskContext, 'engine' | 'forward'>,
+  config: Pick<ModelConfig, 'headSize'>,
+  plan: Plan,
+): (batch: MicroBatch) => number {
+  return batchForm(context, config, GRADIENT_PRECISION) === 'unpadded'
+    ? (batch) => positionsOf(plan, batch)
+    : ({ members, tokens }) => members.length * tokens;
+}
 
 /** A micro-batch with its targets in an upload. */
 export interface LabelledBatch {
@@ -25,13 +47,15 @@ export interface LabelledBatch {
 /** Packs the micro-batches of a shard with their targets.
  * @throws EspalierError "protocol" for samples or targets that do not fit the model. */
 export function packShard(
+  context: TaskContext,
   upload: PackedUpload,
   { config }: EncoderWeights,
   { samples }: Plan,
   { batches }: Shard,
 ): LabelledBatch[] {
+  const form = batchForm(context, config, GRADIENT_PRECISION);
   return batches.map((batch) => ({
-    batch: packBatch(upload, samples, batch, config),
+    batch: packBatch(upload, samples, batch, config, form),
     targets: packTargets(upload, samples, batch, config),
   }));
 }
@@ -50,7 +74,7 @@ export interface ShardPass {
   readonly sum: DeviceTensor;
   /** float64 [b] of each micro-batch. */
   readonly losses: readonly DeviceTensor[];
-  /** Of each micro-batch float32 [2·layers, b·n]: |∂loss/∂output|² of every sub-layer's output before its LayerNorm; empty
+  /** Of each micro-batch float32 [2·layers, rows]: |∂loss/∂output|² of every sub-layer's output before its LayerNorm; empty
    * unless asked for. */
   readonly squaredLengths: readonly DeviceTensor[];
 }
@@ -104,7 +128,7 @@ interface BatchPass {
   readonly losses: DeviceTensor;
   /** float32 [b, variables]: the heads of all layers, then the neurons. */
   readonly gradients: DeviceTensor;
-  /** float32 [2·layers, b·n]; null unless asked for. */
+  /** float32 [2·layers, rows]; null unless asked for. */
   readonly squaredLengths: DeviceTensor | null;
 }
 
@@ -159,19 +183,10 @@ function batchPass(
   });
 }
 
-// [b·n, 1] of each sub-layer, those of the last layer perhaps [b, 1] of first tokens alone, as [2·layers, b·n].
+// [rows, 1] of each sub-layer, those of the last layer perhaps [b, 1] of first tokens alone, as [2·layers, rows].
 function stacked({ ops }: TaskContext, lengths: readonly DeviceTensor[], batch: DeviceBatch): DeviceTensor {
-  const { tokens } = batch;
-  const rows = batch.samples * tokens;
-  const all = lengths.filter(({ shape }) => shape[0] === rows);
-  const first = lengths.slice(all.length);
-  if (first.length > 0) {
-    const spread = ops.pad(ops.concat(first, 0), [
-      [0, 0],
-      [0, tokens - 1],
-    ]);
-    all.push(ops.reshape(spread, [first.length * rows, 1]));
-  }
+  const { rows } = batch;
+  const all = lengths.map((own) => (own.shape[0] === rows ? own : spreadFirst(ops, own, batch)));
   return ops.reshape(ops.concat(all, 0), [lengths.length, rows]);
 }
 

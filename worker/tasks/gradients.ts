@@ -80,12 +80,12 @@ interface ShardUpload {
 }
 
 // All shards of a task go up before the first pass: an upload waits for everything that was issued before it.
-function uploadShard({ ops }: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardUpload {
+function uploadShard(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardUpload {
   const upload = new PackedUpload();
-  const packed = packShard(upload, weights, plan, shard);
+  const packed = packShard(context, upload, weights, plan, shard);
   const kept = keptPositions(plan, shard);
   const places = upload.add(kept, [kept.length]);
-  return { sent: upload.send(ops), packed, places };
+  return { sent: upload.send(context.ops), packed, places };
 }
 
 function shardGradients(

@@ -21,6 +21,7 @@ import { runActivations } from './activations.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runEvaluateOnnx } from './evaluate-onnx.ts';
 import { runFisher } from './fisher.ts';
+import { rowsOf } from './gradient-pass.ts';
 import { runGradients } from './gradients.ts';
 import { runLatency } from './latency.ts';
 import { leaveRoom } from './leave-room.ts';
@@ -99,7 +100,7 @@ export class RequestRunner {
         const plan = await this.plan(task.plan, paths);
         const shards = range(task.shards);
         const student = task.student === null ? null : await this.student(local, task.student, paths);
-        leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards));
+        leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards), rowsOf(context, config, plan));
         return runFisher(context, { model: local, plan, shards, student, gram: task.gram, bySample: task.bySample });
       }
       case 'gradients': {
@@ -109,7 +110,7 @@ export class RequestRunner {
         const plan = await this.plan(task.plan, paths);
         const shards = range(task.shards);
         const { config } = await this.models.dense(local);
-        leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards));
+        leaveRoom(context, config, context.forward.kernels.kind, shardsOf(plan, shards), rowsOf(context, config, plan));
         return runGradients(context, { model: local, plan, shards, student });
       }
       case 'evaluate': {

@@ -20,20 +20,28 @@ export interface FlopShape {
 export interface BatchShape {
   /** b */
   readonly samples: number;
-  /** n: tokens that each sample is padded to. */
-  readonly tokens: number;
+  /** Rows of its hidden states: b·n where samples are padded to n tokens, or all tokens. */
+  readonly rows: number;
+  /** b·n², or the sum of squared lengths. */
+  readonly scores: number;
   /** Tokens of all samples without padding. */
   readonly positions: number;
 }
 
-export function batchShapes({ samples, shards }: Plan): BatchShape[] {
+export function batchShapes({ samples, shards }: Plan, isUnpadded = false): BatchShape[] {
   return shards
     .flatMap(({ batches }) => batches)
-    .map(({ members, tokens }) => ({
-      samples: members.length,
-      tokens,
-      positions: members.reduce((sum, member) => sum + samples[member].tokenIds.length, 0),
-    }));
+    .map(({ members, tokens }) => {
+      const lengths = Array.from(members, (member) => samples[member].tokenIds.length);
+      const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+      const padded = isUnpadded ? lengths : lengths.map(() => tokens);
+      return {
+        samples: members.length,
+        rows: sum(padded),
+        scores: sum(padded.map((length) => length ** 2)),
+        positions: sum(lengths),
+      };
+    });
 }
 
 /** A forward pass: what an `evaluate` task computes. */
@@ -57,8 +65,8 @@ export function maskGradientFlop(shape: FlopShape, batches: readonly BatchShape[
       const context = 2 * rows * shape.hiddenSize * width;
       if (layer === 0) return ffn + context;
       // The values' gradient and the probabilities', the queries' and the keys'; then back through three projections.
-      const scores = 4 * 2 * rows * batch.tokens * width;
-      const projections = 2 * (rows + 2 * batch.samples * batch.tokens) * shape.hiddenSize * width;
+      const scores = 4 * 2 * askedScores(batch, rows) * width;
+      const projections = 2 * (rows + 2 * batch.rows) * shape.hiddenSize * width;
       return ffn + context + scores + projections;
     }),
   );
@@ -79,7 +87,7 @@ export function normalEquationsFlop(
     positions * features * (features + 1) + 2 * positions * features * hiddenSize;
   return sumOver(batches, (batch) =>
     sumOverLayers(dense, (layer) => {
-      const all = batch.samples * batch.tokens;
+      const all = batch.rows;
       const rows = queryRows(dense, layer, batch);
       const positions = rows < all ? rows : batch.positions;
       const attention = attentionFlop(teacher, layer, batch, all) + attentionFlop(student, layer, batch, all);
@@ -101,7 +109,7 @@ export function refitFlop(student: FlopShape, batches: readonly BatchShape[]): n
   return sumOver(batches, (batch) =>
     sumOverLayers(student, (layer) => {
       const rows = queryRows(student, layer, batch);
-      const positions = rows < batch.samples * batch.tokens ? rows : batch.positions;
+      const positions = rows < batch.rows ? rows : batch.positions;
       const products = layer === heads.length - 1 ? 1 : 2;
       const pass = attentionFlop(student, layer, batch, rows) + products * ffnProduct(student, layer, rows);
       return pass + sums(positions, heads[layer] * headSize) + sums(positions, student.neurons[layer]);
@@ -110,10 +118,15 @@ export function refitFlop(student: FlopShape, batches: readonly BatchShape[]): n
 }
 
 // Query, key and value, scores, contexts, output. @param rows that ask.
-function attentionFlop(shape: FlopShape, layer: number, { samples, tokens }: BatchShape, rows: number): number {
+function attentionFlop(shape: FlopShape, layer: number, batch: BatchShape, rows: number): number {
   const width = shape.heads[layer] * shape.headSize;
-  const projections = 2 * (2 * rows + 2 * samples * tokens) * shape.hiddenSize * width;
-  return projections + 2 * 2 * rows * tokens * width;
+  const projections = 2 * (2 * rows + 2 * batch.rows) * shape.hiddenSize * width;
+  return projections + 2 * 2 * askedScores(batch, rows) * width;
+}
+
+/** Of all rows, or of each sample's first. */
+function askedScores(batch: BatchShape, rows: number): number {
+  return rows === batch.rows ? batch.scores : batch.rows;
 }
 
 /** One of the two products of an FFN. */
@@ -121,8 +134,8 @@ function ffnProduct(shape: FlopShape, layer: number, rows: number): number {
   return 2 * rows * shape.hiddenSize * shape.neurons[layer];
 }
 
-function queryRows({ heads, lastQueries }: FlopShape, layer: number, { samples, tokens }: BatchShape): number {
-  return layer === heads.length - 1 && lastQueries === 'first' ? samples : samples * tokens;
+function queryRows({ heads, lastQueries }: FlopShape, layer: number, { samples, rows }: BatchShape): number {
+  return layer === heads.length - 1 && lastQueries === 'first' ? samples : rows;
 }
 
 function sumOverLayers({ heads }: FlopShape, count: (layer: number) => number): number {

@@ -2,7 +2,8 @@
 // same plan, engine thread and tasks, without gRPC.
 import path from 'node:path';
 import { hasHeadDense } from '../../../checkpoint/weight-names.ts';
-import { paddedTokens, planTokens } from '../../../dataset/plan.ts';
+import { planTokens } from '../../../dataset/plan.ts';
+import { computesUnpadded } from '../../../dataset/unpadded.ts';
 import type { Masks } from '../../../pruning/masks.ts';
 import { BlobStore } from '../../../shared/blobs/blob-store.ts';
 import { Releases } from '../../../shared/lifecycle.ts';
@@ -84,7 +85,7 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
     neurons: kept === null ? config.neuronsByLayer : ones(kept.neuronMask, kept.layers),
   });
   const dense = shape(null);
-  const batches = batchShapes(plan);
+  const batches = batchShapes(plan, computesUnpadded(deviceClass, config.headSize));
   const asked = (...stages: Stage[]) => stages.some((stage) => start.stages.includes(stage));
   const found: StageFigures[] = [];
   if (asked('fisher')) {
@@ -124,7 +125,12 @@ async function measure(start: StagesStart, releases: Releases): Promise<StagesFo
   // TensorFlow keeps what it once took: asked once at the end, the most is not missed.
   await memory?.look();
   const figures: WorkloadFigures = {
-    ...{ definition, tokens, paddedTokens: paddedTokens(plan), shards: plan.shards.length },
+    ...{
+      definition,
+      tokens,
+      paddedTokens: batches.reduce((sum, { rows }) => sum + rows, 0),
+      shards: plan.shards.length,
+    },
     microBatches: batches.length,
     setUp: { engineSeconds, firstCallSeconds },
     tokensPerBatch,

@@ -1,7 +1,7 @@
 // What a GPU does otherwise changes no result: every task with the branches of a GPU, whose FFN is wider than the neurons that are
 // kept and whose attention goes without padding where heads have a size for it, against the same task of a CPU.
 import assert from 'node:assert/strict';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { denseMasks } from '../../../pruning/masks.ts';
 import { DEFAULT_REFIT_SETTINGS } from '../../../pruning/refit.ts';
 import { DEFAULT_TUNING_SETTINGS } from '../../../pruning/tuning.ts';
@@ -20,19 +20,35 @@ import { gpuBranches } from '../../support/gpu-branches.ts';
 import { patchSource, randomPatch } from './patches.ts';
 import { gradientFiles } from './refit-cases.ts';
 import { assertWithin, largestGap, numbers, squaresOfRows } from './results.ts';
-import { HEADS, halfMasks, LAYERS, NEURONS, randomSamples, tinyModel, WIDE_HIDDEN } from './tiny-model.ts';
+import {
+  HEADS,
+  halfMasks,
+  LAYERS,
+  NEURONS,
+  randomSamples,
+  type TinyModel,
+  tinyModel,
+  WIDE_HIDDEN,
+} from './tiny-model.ts';
 
 /** Float32 sums in another order; solutions are moved by some times as much, those of more unknowns by more. */
 const TOLERANCES = { few: 2e-5, wide: 5e-5 };
 
 const skip = loadOps().library === null ? `no fused kernels: ${loadOps().problem}` : false;
 
-for (const width of ['few', 'wide'] as const)
-  test(`every task gives what a CPU's does, ${width} hidden`, { skip }, (t) => compareTasks(t, width));
+for (const [width, head, architecture] of [
+  ['few', 'SequenceClassification', 'Bert'],
+  ['wide', 'SequenceClassification', 'Bert'],
+  ['wide', 'QuestionAnswering', 'Bert'],
+  ['wide', 'TokenClassification', 'Roberta'],
+] as const)
+  test(`every task gives what a CPU's does, ${width} hidden, ${head}`, { skip }, (t) =>
+    tinyModel(t, architecture, head, width === 'wide' ? { hidden: WIDE_HIDDEN } : {}).then((tiny) =>
+      compareTasks(tiny, width),
+    ),
+  );
 
-async function compareTasks(t: TestContext, width: keyof typeof TOLERANCES): Promise<void> {
-  const fields = width === 'wide' ? { hidden: WIDE_HIDDEN } : {};
-  const { config, model, folder } = await tinyModel(t, 'Bert', 'SequenceClassification', fields);
+async function compareTasks({ config, model, folder }: TinyModel, width: keyof typeof TOLERANCES): Promise<void> {
   const lengths = Array.from({ length: 60 }, (_, i) => 4 + (i % 9));
   const plan = testPlan(randomSamples(config, lengths), { groupSize: 1, leastShards: 2, heldOut: 0.5 });
   const shards = { first: 0, end: plan.shards.length };
@@ -72,7 +88,10 @@ async function compareTasks(t: TestContext, width: keyof typeof TOLERANCES): Pro
       name,
     );
     await compare(`gradients, ${name}`, (context) => runGradients(context, { ...common, shards, student }));
-    await compare(`evaluate, ${name}`, (context) => runEvaluate(context, { ...common, shards, student }));
+    for (const precision of ['float32', 'tf32'] as const)
+      await compare(`evaluate in ${precision}, ${name}`, (context) =>
+        runEvaluate(context, { ...common, shards, student, precision }),
+      );
     for (let layer = 0; layer < LAYERS; layer++) {
       const outputs = { ...common, student, layer, subLayer: 'ffn', part: 'output', weights } as const;
       const settings = DEFAULT_REFIT_SETTINGS;

@@ -104,7 +104,7 @@ test('not a number stays what it is', { skip }, () => {
       for (const kind of ['gelu', 'gelu-tanh', 'relu'] as const) {
         const { a, saved } = kernels.activation(kind, x, bias);
         assert.ok(isNaNAt(a, at) && !isNaNAt(a, width + at), kind);
-        const gradients = kernels.activationGrad(kind, x, bias, saved, 2);
+        const gradients = kernels.activationGrad(kind, x, bias, saved, 2, null);
         assert.ok(isNaNAt(gradients.product, at) && isNaNAt(gradients.mask, at), `${kind}, gradient`);
       }
       const products = {
@@ -134,7 +134,7 @@ test('shapes that do not fit are errors that name the operation', { skip }, () =
     [() => kernels.addNorm(of(3, 5), of(4), null, norm(), 1e-12), /^EspalierNorm .*IsAbsentOr/],
     [() => kernels.activation('gelu', of(3, 4), of(5)), /^EspalierBiasActivation .*expected/],
     [
-      () => kernels.activationGrad('relu', of(3, 4), of(4), { product: of(3, 4) }, 2),
+      () => kernels.activationGrad('relu', of(3, 4), of(4), { product: of(3, 4) }, 2, null),
       /^EspalierActivationGrad .*samples_/,
     ],
     [

@@ -90,7 +90,15 @@ for (const [name, { task, outputs, lengths, targets, logits: given }] of Object.
   test(`${name}: losses and gradients`, () => {
     const { engine, ops } = testContext();
     const byToken = task === 'token-classification' || task === 'question-answering';
-    const config = { task, outputs, maxTokens: 16, vocabularySize: 9, typeVocabularySize: 2, padTokenId: 0 };
+    const config = {
+      task,
+      outputs,
+      maxTokens: 16,
+      vocabularySize: 9,
+      typeVocabularySize: 2,
+      positionOffset: 0,
+      padTokenId: 0,
+    };
     const random = randomStream(1, name);
     const samples = lengths.map((length, i) => ({
       tokenIds: new Int32Array(length).fill(1),

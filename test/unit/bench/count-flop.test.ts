@@ -13,7 +13,7 @@ import {
 } from '../../bench/gpu/count-flop.ts';
 
 // b = 2, n = 3, so 6 rows, 5 of them tokens. D = 4, d = 2.
-const BATCH = { samples: 2, tokens: 3, positions: 5 };
+const BATCH = { samples: 2, rows: 6, scores: 18, positions: 5 };
 const shape = (heads: number[], neurons: number[], lastQueries: 'all' | 'first' = 'first'): FlopShape => ({
   ...{ hiddenSize: 4, headSize: 2, lastQueries },
   ...{ heads, neurons },
@@ -73,16 +73,18 @@ describe('floating point operations', () => {
     const base = { hiddenSize: 768, headSize: 64, lastQueries: 'all' } as const;
     const dense = { ...base, heads: Array(layers).fill(12), neurons: Array(layers).fill(3072) };
     const macs = encoderMacs({ heads: layers * 12, neurons: layers * 3072 }, { ...base, tokens });
-    assert.equal(forwardFlop(dense, [{ samples: 1, tokens, positions: tokens }]), 2 * macs);
+    assert.equal(forwardFlop(dense, [{ samples: 1, rows: tokens, scores: tokens ** 2, positions: tokens }]), 2 * macs);
   });
 
-  it('are counted at the shapes of a plan, padding included', () => {
+  it('are counted at the shapes of a plan, with padding where it is computed', () => {
     const samples = [3, 2, 4].map((length) => ({
       tokenIds: new Int32Array(length),
       typeIds: new Uint8Array(length),
       target: Float32Array.of(0),
     }));
     const limits = { groupSize: 1, tokensPerBatch: 64, tokensPerShard: 64, leastShards: 1, heldOut: 0 };
-    assert.deepEqual(batchShapes(makePlan(samples, limits)), [{ samples: 3, tokens: 4, positions: 9 }]);
+    const plan = makePlan(samples, limits);
+    assert.deepEqual(batchShapes(plan), [{ samples: 3, rows: 12, scores: 48, positions: 9 }]);
+    assert.deepEqual(batchShapes(plan, true), [{ samples: 3, rows: 9, scores: 9 + 4 + 16, positions: 9 }]);
   });
 });

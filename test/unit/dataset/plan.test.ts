@@ -138,3 +138,20 @@ test('tokens with and without padding', () => {
   // Two samples of 5 cost less than two micro-batches.
   assert.equal(paddedTokens(plan), 10);
 });
+
+test('without padding: as few micro-batches as tokens allow, and no more than twice as many padded ones', () => {
+  const lengths = [1, 2, 3, 4, 5, 6, 7, 8];
+  const limits = { ...LIMITS, groupSize: 1, leastShards: 1, tokensPerShard: 1e6, batchOverheadTokens: 1 };
+  const tokensOf = (isUnpadded: boolean, tokensPerBatch: number) => {
+    const samples = samplesOf(lengths);
+    const { shards } = makePlan(samples, { ...limits, tokensPerBatch, isUnpadded });
+    return shards[0].batches.map(({ members }) => members.reduce((sum, i) => sum + samples[i].tokenIds.length, 0));
+  };
+  assert.deepEqual(tokensOf(true, 36), [36]);
+  assert.ok(tokensOf(false, 36).length > 1);
+  assert.ok(tokensOf(true, 20).every((tokens) => tokens <= 20));
+  // One long sample among short ones: 10 of them padded to its length are 1000 tokens.
+  const odd = samplesOf([...new Array(9).fill(1), 100]);
+  const { shards } = makePlan(odd, { ...limits, tokensPerBatch: 200, isUnpadded: true });
+  assert.ok(shards[0].batches.every(({ members, tokens }) => members.length * tokens <= 400));
+});

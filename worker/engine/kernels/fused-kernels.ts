@@ -1,6 +1,7 @@
 // Kernels of Espalier's own operations (worker/engine/native). Attention is one operation each way on a CPU, and on a GPU where
 // products may round their inputs; else it is TensorFlow's batched products there, with own operations around them.
 import type { Activation } from '../../../checkpoint/model-config.ts';
+import { VARLEN_HEAD_SIZES } from '../../../dataset/unpadded.ts';
 import { AttributeLists } from '../attribute-lists.ts';
 import type { OpAttribute } from '../binding.ts';
 import { bool, type DeviceTensor, type Engine, float, int } from '../engine.ts';
@@ -30,8 +31,6 @@ const ACTIVATION_KINDS: Readonly<Record<Activation, number>> = { gelu: 0, 'gelu-
 const NONE: readonly OpAttribute[] = [];
 /** Samples, heads and the like of one micro-batch share a key. */
 const MOST_HEADS = 2 ** 16;
-/** Sizes of heads that EspalierVarlenAttention has kernels for. */
-const VARLEN_HEAD_SIZES: readonly number[] = [32, 64];
 /** Features and columns of a sub-layer share a key. */
 const MOST_FEATURES = 2 ** 24;
 const norms = new AttributeLists();
@@ -96,10 +95,11 @@ export class FusedKernels implements Kernels {
     bias: DeviceTensor,
     saved: Saved,
     samples: number,
+    extents: DeviceTensor | null,
   ): ActivationGradients {
     const number = ACTIVATION_KINDS[kind];
     const attributes = activationGrads.of(4 * samples + number, () => [int('kind', number), int('samples', samples)]);
-    const inputs = [da, saved.product!, bias];
+    const inputs = [da, saved.product!, bias, this.orAbsent(extents)];
     const [product, mask] = this.engine.opOutputs('EspalierActivationGrad', inputs, attributes, 2);
     return { product: product!, mask: mask! };
   }
@@ -134,7 +134,10 @@ export class FusedKernels implements Kernels {
     wantsProducts: boolean,
   ): AttentionGradients {
     const sizes = { samples: samples.samples, heads };
-    if (saved.logSums && wantsProducts) return this.varlenAttentionGrad(dcontext, bias, saved, samples, heads);
+    // The sums of the mask alone are quicker where all samples have as many rows.
+    const isEven = dcontext.shape[0] === samples.samples * samples.tokens;
+    if (saved.logSums && (wantsProducts || !isEven))
+      return this.varlenAttentionGrad(dcontext, bias, saved, samples, heads);
     if (this.isGpu) return this.attentionGradByProducts(dcontext, saved, sizes, wantsProducts);
     const inputs = [dcontext, saved.query!, this.orAbsent(saved.keyValue!), bias, saved.probabilities!];
     const attributes = attentionGrads.of(2 * keyOf(sizes) + Number(wantsProducts), () => [

@@ -124,13 +124,14 @@ export interface Kernels {
   /** The activation of product + bias, which carry the factors of ACTIVATION_SCALES. @param product [rows, neurons] */
   activation(kind: Activation, product: DeviceTensor, bias: DeviceTensor): ActivationResult;
 
-  /** @param da [rows, neurons] @param samples b: as many rows each. */
+  /** @param da [rows, neurons] @param samples b. @param extents as of AttendingSamples, where `attendsUnpadded`; null: as many rows each. */
   activationGrad(
     kind: Activation,
     da: DeviceTensor,
     bias: DeviceTensor,
     saved: Saved,
     samples: number,
+    extents: DeviceTensor | null,
   ): ActivationGradients;
 
   /** True where `attention` takes samples without padding, of heads of this size, with the products of now. */

@@ -121,7 +121,7 @@ function resultsOf(kernels: Kernels, inputs: Inputs): Results {
   results.addNormGrad = kernels.addNormGrad(x, second, norm, normed.saved);
   for (const kind of ['gelu', 'gelu-tanh', 'relu'] as const) {
     const { a, saved } = kernels.activation(kind, x, bias);
-    const gradients = kernels.activationGrad(kind, residual, bias, saved, SIZES.samples);
+    const gradients = kernels.activationGrad(kind, residual, bias, saved, SIZES.samples, null);
     results[kind] = a;
     results[`${kind} gradient`] = gradients.product;
     results[`${kind} mask gradient`] = gradients.mask;

@@ -47,14 +47,17 @@ ESPALIER_INLINE void AllRows(const float* __restrict h, const float* __restrict 
 
 template <class Kind>
 ESPALIER_INLINE void Blocks(const float* __restrict da, const float* __restrict h, const float* __restrict bias,
-                            float* __restrict dh, float* __restrict mask, Index first, Index end, Index rows, Index width) {
+                            float* __restrict dh, float* __restrict mask, Index first, Index end,
+                            const int32_t* starts, Index rows, Index width) {
   const Index blocks = (width + kColumnBlock - 1) / kColumnBlock;
   for (Index unit = first; unit < end; unit++) {
     const Index sample = unit / blocks;
     const Index column = unit % blocks * kColumnBlock;
     const Index columns = width - column < kColumnBlock ? width - column : kColumnBlock;
     float sums[kColumnBlock] = {};
-    for (Index row = sample * rows; row < (sample + 1) * rows; row++) {
+    const Index first_row = starts == nullptr ? sample * rows : starts[sample];
+    const Index end_row = starts == nullptr ? first_row + rows : starts[sample + 1];
+    for (Index row = first_row; row < end_row; row++) {
       const Index at = row * width + column;
       for (Index i = 0; i < columns; i++) {
         const Value value = Kind::WithSlope(h[at + i] + bias[column + i]);
@@ -71,8 +74,8 @@ ESPALIER_INLINE void Blocks(const float* __restrict da, const float* __restrict 
     AllRows<Kind>(h, bias, a, first, end, width);                                                                          \
   }                                                                                                                      \
   ESPALIER_CLONES void Kind##Blocks(const float* da, const float* h, const float* bias, float* dh, float* mask,          \
-                                    Index first, Index end, Index rows, Index width) {                                   \
-    Blocks<Kind>(da, h, bias, dh, mask, first, end, rows, width);                                                        \
+                                    Index first, Index end, const int32_t* starts, Index rows, Index width) {            \
+    Blocks<Kind>(da, h, bias, dh, mask, first, end, starts, rows, width);                                                \
   }
 ESPALIER_ACTIVATION(Gelu)
 ESPALIER_ACTIVATION(GeluTanh)
@@ -88,10 +91,10 @@ void BiasActivation(Activation kind, const float* h, const float* bias, float* a
 }
 
 void ActivationGrad(Activation kind, const float* da, const float* h, const float* bias, float* dh, float* mask, Index first,
-                    Index end, Index rows, Index width) {
-  if (kind == Activation::kGelu) return GeluBlocks(da, h, bias, dh, mask, first, end, rows, width);
-  if (kind == Activation::kGeluTanh) return GeluTanhBlocks(da, h, bias, dh, mask, first, end, rows, width);
-  ReluBlocks(da, h, bias, dh, mask, first, end, rows, width);
+                    Index end, const int32_t* starts, Index rows, Index width) {
+  if (kind == Activation::kGelu) return GeluBlocks(da, h, bias, dh, mask, first, end, starts, rows, width);
+  if (kind == Activation::kGeluTanh) return GeluTanhBlocks(da, h, bias, dh, mask, first, end, starts, rows, width);
+  ReluBlocks(da, h, bias, dh, mask, first, end, starts, rows, width);
 }
 
 }  // namespace espalier::cpu

@@ -16,9 +16,10 @@ constexpr Index kColumnBlock = 256;
 void BiasActivation(Activation kind, const float* h, const float* bias, float* a, Index first, Index end, Index width);
 
 // dh = da * activation'(h + bias), and for each sample the sum over its rows of da * activation(h + bias), the gradient of the
-// neuron mask [samples, width]. Units: blocks of kColumnBlock columns of a sample's `rows` rows.
+// neuron mask [samples, width]. Sample s has rows starts[s] to starts[s + 1]; with starts null `rows` each. Units: blocks of
+// kColumnBlock columns of a sample's rows.
 void ActivationGrad(Activation kind, const float* da, const float* h, const float* bias, float* dh, float* mask, Index first,
-                    Index end, Index rows, Index width);
+                    Index end, const int32_t* starts, Index rows, Index width);
 
 struct NormOutputs {
   float* y;

@@ -45,20 +45,24 @@ __device__ __forceinline__ void BiasActivation(const Pack<kLanes>* h, const Pack
 constexpr int kColumnBlock = 32;
 constexpr int kRowBlock = 8;
 
-// A block has one sample (x) and kColumnBlock packs of its columns (y); its kRowBlock rows of threads share the sample's rows.
+// A block has one sample (x) and kColumnBlock packs of its columns (y); its kRowBlock rows of threads share the sample's rows: as
+// many each, or from starts[sample] to starts[sample + 1].
 template <class Kind, int kLanes>
 __device__ __forceinline__ void ActivationGrad(const Pack<kLanes>* da, const Pack<kLanes>* h, const Pack<kLanes>* bias,
-                                               Pack<kLanes>* dh, Pack<kLanes>* mask, Index rows, Index width) {
+                                               Pack<kLanes>* dh, Pack<kLanes>* mask, const int* starts, Index rows,
+                                               Index width) {
   __shared__ Pack<kLanes> partial[kRowBlock][kColumnBlock];
   const Index sample = blockIdx.x;
+  const Index first = starts == nullptr ? sample * rows : starts[sample];
+  const Index end = starts == nullptr ? first + rows : starts[sample + 1];
   const Index column = blockIdx.y * (Index)kColumnBlock + threadIdx.x;
   Pack<kLanes> sum;
 #pragma unroll
   for (int lane = 0; lane < kLanes; lane++) sum.at[lane] = 0.f;
   if (column < width) {
     const Pack<kLanes> added = bias[column];
-    for (Index row = threadIdx.y; row < rows; row += kRowBlock) {
-      const Index at = (sample * rows + row) * width + column;
+    for (Index row = first + threadIdx.y; row < end; row += kRowBlock) {
+      const Index at = row * width + column;
       const Pack<kLanes> value = h[at];
       const Pack<kLanes> incoming = da[at];
       Pack<kLanes> result;
@@ -88,8 +92,8 @@ __device__ __forceinline__ void ActivationGrad(const Pack<kLanes>* da, const Pac
   }                                                                                                                        \
   extern "C" __global__ void __launch_bounds__(kColumnBlock * kRowBlock) name##_grad_x##kLanes(                            \
       const Pack<kLanes>* da, const Pack<kLanes>* h, const Pack<kLanes>* bias, Pack<kLanes>* dh, Pack<kLanes>* mask,       \
-      Index rows, Index width) {                                                                                           \
-    ActivationGrad<Kind, kLanes>(da, h, bias, dh, mask, rows, width);                                                      \
+      const int* starts, Index rows, Index width) {                                                                        \
+    ActivationGrad<Kind, kLanes>(da, h, bias, dh, mask, starts, rows, width);                                              \
   }
 ESPALIER_ACTIVATION(gelu, Gelu, 1)
 ESPALIER_ACTIVATION(gelu, Gelu, 4)

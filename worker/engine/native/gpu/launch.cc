@@ -87,11 +87,11 @@ absl::Status BiasActivation(Context* context, Index kind, const float* h, const 
 }
 
 absl::Status ActivationGrad(Context* context, Index kind, const float* da, const float* h, const float* bias, float* dh,
-                            float* mask, Index samples, Index rows, Index width) {
+                            float* mask, Index samples, const int32_t* starts, Index rows, Index width) {
   const Index lanes = Lanes(width);
   const std::string name = ByLanes((std::string(ActivationName(kind)) + "_grad").c_str(), lanes);
   return Launch(context, name, {samples, Parts(width / lanes, kColumnBlock)}, {kColumnBlock, kRowBlock}, da, h, bias, dh,
-                mask, rows, width / lanes);
+                mask, starts, rows, width / lanes);
 }
 
 absl::Status Norm(Context* context, const float* x, const float* bias, const float* residual, const float* gamma,

@@ -16,7 +16,7 @@ using cpu::Index;
 absl::Status BiasActivation(Context* context, Index kind, const float* h, const float* bias, float* a, Index rows, Index width);
 
 absl::Status ActivationGrad(Context* context, Index kind, const float* da, const float* h, const float* bias, float* dh,
-                            float* mask, Index samples, Index rows, Index width);
+                            float* mask, Index samples, const int32_t* starts, Index rows, Index width);
 
 absl::Status Norm(Context* context, const float* x, const float* bias, const float* residual, const float* gamma,
                   const float* beta, float epsilon, cpu::NormOutputs out, Index rows, Index width);

@@ -47,21 +47,27 @@ class ActivationGradOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     const Tensor& h = context->input(1);
     const Index width = context->input(2).NumElements();
-    ESPALIER_EXPECT(width > 0 && h.NumElements() % (width * samples_) == 0);
+    // The first row of each sample, the end of the last, and how many of each are tokens, as of EspalierVarlenAttention; absent:
+    // as many rows each.
+    const Tensor& extents = context->input(3);
+    const bool is_varlen = extents.NumElements() > 0;
+    ESPALIER_EXPECT(width > 0 && h.NumElements() % (is_varlen ? width : width * samples_) == 0);
     ESPALIER_EXPECT(context->input(0).NumElements() == h.NumElements());
+    ESPALIER_EXPECT(IsAbsentOr(context, 3, 2 * samples_ + 1));
     const Index rows = h.NumElements() / width / samples_;
+    const auto* starts = is_varlen ? reinterpret_cast<const int32_t*>(extents.flat<float>().data()) : nullptr;
     ESPALIER_OUTPUT(dh, 0, h.shape());
     ESPALIER_OUTPUT(mask, 1, {samples_, width});
     const float* da = Data(context, 0);
     const float* from = Data(context, 1);
     const float* bias = Data(context, 2);
     if constexpr (kGpu) {
-      OP_REQUIRES_OK(context, gpu::ActivationGrad(context, kind_, da, from, bias, dh, mask, samples_, rows, width));
+      OP_REQUIRES_OK(context, gpu::ActivationGrad(context, kind_, da, from, bias, dh, mask, samples_, starts, rows, width));
     } else {
       const auto kind = static_cast<cpu::Activation>(kind_);
       const Index blocks = (width + cpu::kColumnBlock - 1) / cpu::kColumnBlock;
       OverUnits(context, samples_ * blocks, rows * cpu::kColumnBlock * 24, [=](Index first, Index end) {
-        cpu::ActivationGrad(kind, da, from, bias, dh, mask, first, end, rows, width);
+        cpu::ActivationGrad(kind, da, from, bias, dh, mask, first, end, starts, rows, width);
       });
     }
   }
@@ -78,6 +84,7 @@ inline void RegisterActivationOps() {
       .Input("da: float")
       .Input("h: float")
       .Input("bias: float")
+      .Input("extents: float")
       .Attr("kind: int")
       .Attr("samples: int")
       .Output("dh: float")
