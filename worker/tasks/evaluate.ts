@@ -35,10 +35,10 @@ export async function runEvaluate(context: TaskContext, input: EvaluateInput): P
   const end = shards[shards.length - 1].endSample;
   const parts = new Array<Float32Array>(end - first);
   for (const shard of shards) {
-    const form = batchForm(context, weights.config, precision);
-    const logits = engine.withPrecision(precision, () =>
-      engine.scope(() => shardLogits(context, weights, input.plan, shard, form)),
-    );
+    const { form, logits } = engine.withPrecision(precision, () => {
+      const form = batchForm(context, weights.config);
+      return { form, logits: engine.scope(() => shardLogits(context, weights, input.plan, shard, form)) };
+    });
     let row = 0;
     for (const { members, tokens } of shard.batches)
       members.forEach((member) => {

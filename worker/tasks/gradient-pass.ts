@@ -18,13 +18,19 @@ import type { TaskContext } from './task-context.ts';
  * float64 in any case. */
 export const GRADIENT_PRECISION: Precision = 'tf32';
 
-/** How a pass with products of this precision has its rows. */
+/** How a pass has its rows with products as they are now. */
 export function batchForm(
-  { engine, forward }: Pick<TaskContext, 'engine' | 'forward'>,
+  { forward }: Pick<TaskContext, 'forward'>,
   { headSize }: Pick<ModelConfig, 'headSize'>,
-  precision: Precision,
 ): BatchForm {
-  return engine.withPrecision(precision, () => forward.kernels.attendsUnpadded(headSize)) ? 'unpadded' : 'padded';
+  return forward.kernels.attendsUnpadded(headSize) ? 'unpadded' : 'padded';
+}
+
+function gradientForm(
+  context: Pick<TaskContext, 'engine' | 'forward'>,
+  config: Pick<ModelConfig, 'headSize'>,
+): BatchForm {
+  return context.engine.withPrecision(GRADIENT_PRECISION, () => batchForm(context, config));
 }
 
 /** How many rows gradients of a micro-batch have. */
@@ -33,7 +39,7 @@ export function rowsOf(
   config: Pick<ModelConfig, 'headSize'>,
   plan: Plan,
 ): (batch: MicroBatch) => number {
-  return batchForm(context, config, GRADIENT_PRECISION) === 'unpadded'
+  return gradientForm(context, config) === 'unpadded'
     ? (batch) => positionsOf(plan, batch)
     : ({ members, tokens }) => members.length * tokens;
 }
@@ -53,7 +59,7 @@ export function packShard(
   { samples }: Plan,
   { batches }: Shard,
 ): LabelledBatch[] {
-  const form = batchForm(context, config, GRADIENT_PRECISION);
+  const form = gradientForm(context, config);
   return batches.map((batch) => ({
     batch: packBatch(upload, samples, batch, config, form),
     targets: packTargets(upload, samples, batch, config),
