@@ -127,9 +127,12 @@ export function planTokens(plan: Plan): number {
   return plan.samples.reduce((sum, sample) => sum + sample.tokenIds.length, 0);
 }
 
+/** Rows of a micro-batch that is padded. */
+export function paddedRows({ members, tokens }: MicroBatch): number {
+  return members.length * tokens;
+}
+
 /** Tokens that are computed, padding included. */
 export function paddedTokens(plan: Plan): number {
-  return plan.shards
-    .flatMap((shard) => shard.batches)
-    .reduce((sum, batch) => sum + batch.members.length * batch.tokens, 0);
+  return plan.shards.flatMap((shard) => shard.batches).reduce((sum, batch) => sum + paddedRows(batch), 0);
 }

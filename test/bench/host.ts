@@ -7,7 +7,7 @@ import { BlobStore } from '../../shared/blobs/blob-store.ts';
 import { EspalierError } from '../../shared/errors.ts';
 import { Releases } from '../../shared/lifecycle.ts';
 import { loadBinding, loadOps } from '../../worker/engine/binding.ts';
-import { Engine } from '../../worker/engine/engine.ts';
+import { Engine, TF32_CAPABILITY } from '../../worker/engine/engine.ts';
 import { FusedKernels } from '../../worker/engine/kernels/fused-kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
 import { setEngineEnvironment } from '../../worker/engine-executor.ts';
@@ -22,7 +22,6 @@ const SIZES = { layers: 12, hiddenSize: 32, heads: 1, neurons: 200 };
 const SAMPLES = '2048';
 const TIMED_RUNS = 3;
 const MEMORY_BYTES = 2e9;
-const TF32_CAPABILITY = 80;
 const BLOB_LIMIT_BYTES = 1e9;
 
 interface HostSettings {

@@ -1,6 +1,6 @@
 // An engine on the CPU that takes the branches of a GPU: what it issues there can be counted and compared without one.
 import { loadOps } from '../../worker/engine/binding.ts';
-import { Engine } from '../../worker/engine/engine.ts';
+import { Engine, TF32_CAPABILITY } from '../../worker/engine/engine.ts';
 import { FusedKernels } from '../../worker/engine/kernels/fused-kernels.ts';
 import { Ops } from '../../worker/engine/ops.ts';
 import { Forward } from '../../worker/model/forward.ts';
@@ -11,7 +11,6 @@ import { bindingWith, goesUp } from './binding-with.ts';
 import { testBinding } from './engine.ts';
 
 const STATE_BYTES = 1e9;
-const TF32_CAPABILITY = 80;
 
 /** @returns a context, how many operations and uploads it has issued, and the names of all operations. */
 export function gpuBranches(): {

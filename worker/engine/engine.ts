@@ -28,7 +28,7 @@ export type Precision = 'float32' | 'tf32';
 type PrecisionSwitch = Pick<OpsLibrary, 'allowTf32' | 'computeCapability'>;
 
 /** Compute capability of the first GPUs with TF32. */
-const TF32_CAPABILITY = 80;
+export const TF32_CAPABILITY = 80;
 
 export class Engine {
   readonly binding: TensorflowBinding;

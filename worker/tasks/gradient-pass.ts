@@ -1,7 +1,7 @@
 // Forward and backward passes over the micro-batches of a shard: what the tasks "fisher" and "gradients" have in common.
 // Everything stays on the device until the task's end: to fetch anything before would leave a GPU idle meanwhile.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
-import type { MicroBatch, Plan, Shard } from '../../dataset/plan.ts';
+import { type MicroBatch, type Plan, paddedRows, type Shard } from '../../dataset/plan.ts';
 import type { DeviceTensor, Precision } from '../engine/engine.ts';
 import { type PackedPart, type PackedUpload, type SentUpload, unpack } from '../engine/packed-upload.ts';
 import { type GradientTerms, layerBackward, spreadFirst } from '../model/backward.ts';
@@ -39,9 +39,7 @@ export function rowsOf(
   config: Pick<ModelConfig, 'headSize'>,
   plan: Plan,
 ): (batch: MicroBatch) => number {
-  return gradientForm(context, config) === 'unpadded'
-    ? (batch) => positionsOf(plan, batch)
-    : ({ members, tokens }) => members.length * tokens;
+  return gradientForm(context, config) === 'unpadded' ? (batch) => positionsOf(plan, batch) : paddedRows;
 }
 
 /** A micro-batch with its targets in an upload. */

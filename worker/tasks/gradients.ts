@@ -12,6 +12,7 @@ import { type PackedPart, PackedUpload, type SentUpload, unpack } from '../engin
 import type { EncoderWeights } from '../model/encoder-weights.ts';
 import type { LocalModel } from '../model/local-model.ts';
 import type { Student } from '../model/student.ts';
+import { positionsOf } from '../tuning/stretch.ts';
 import { type LabelledBatch, packShard, sampleLosses, shardPass } from './gradient-pass.ts';
 import { type ShardRange, shardsOf, type TaskContext } from './task-context.ts';
 
@@ -75,16 +76,18 @@ interface ShardGradients {
 interface ShardUpload {
   readonly sent: SentUpload;
   readonly packed: readonly LabelledBatch[];
-  /** See `keptPositions`. */
-  readonly places: PackedPart;
+  /** See `keptPositions`; null where no row is padding. */
+  readonly places: PackedPart | null;
 }
 
 // All shards of a task go up before the first pass: an upload waits for everything that was issued before it.
 function uploadShard(context: TaskContext, weights: EncoderWeights, plan: Plan, shard: Shard): ShardUpload {
   const upload = new PackedUpload();
   const packed = packShard(context, upload, weights, plan, shard);
-  const kept = keptPositions(plan, shard);
-  const places = upload.add(kept, [kept.length]);
+  const rows = packed.reduce((sum, { batch }) => sum + batch.rows, 0);
+  const positions = shard.batches.reduce((sum, batch) => sum + positionsOf(plan, batch), 0);
+  const kept = rows === positions ? null : keptPositions(plan, shard);
+  const places = kept && upload.add(kept, [kept.length]);
   return { sent: upload.send(context.ops), packed, places };
 }
 
@@ -101,9 +104,8 @@ function shardGradients(
       return ops.sum64(ops.mul(g, g), [0]);
     },
   });
-  const padded = ops.concat(found.squaredLengths, 1);
-  const [positions] = places.shape;
-  const tokenGradients = padded.shape[1] === positions ? padded : ops.gather(padded, unpack(ops, sent, places), 1);
+  const rows = ops.concat(found.squaredLengths, 1);
+  const tokenGradients = places === null ? rows : ops.gather(rows, unpack(ops, sent, places), 1);
   return { importance: found.sum, losses: found.losses, tokenGradients };
 }
 

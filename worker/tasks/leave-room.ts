@@ -1,7 +1,7 @@
 // Memory for gradients beside what is kept from earlier tasks.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import { tokenBytes, USABLE_SHARE } from '../../dataset/batch-memory.ts';
-import type { MicroBatch, Shard } from '../../dataset/plan.ts';
+import { type MicroBatch, paddedRows, type Shard } from '../../dataset/plan.ts';
 import type { TaskContext } from './task-context.ts';
 
 type Kept = Pick<TaskContext, 'models' | 'states'> & {
@@ -17,7 +17,7 @@ export function leaveRoom(
   config: ModelConfig,
   kernels: string,
   shards: readonly Shard[],
-  rowsOf: (batch: MicroBatch) => number = ({ members, tokens }) => members.length * tokens,
+  rowsOf: (batch: MicroBatch) => number = paddedRows,
 ): void {
   if (!binding.isUsingGpuDevice()) return;
   const needed = shards
