@@ -2,7 +2,7 @@
 // follow each other in the order of their micro-batches. Attention alone needs padded micro-batches, and gets them.
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import type { EncodedSample } from '../../dataset/encoded-sample.ts';
-import type { MicroBatch, Plan, Shard } from '../../dataset/plan.ts';
+import { type MicroBatch, type Plan, paddedRows as rowsOf, type Shard } from '../../dataset/plan.ts';
 import type { DeviceTensor } from '../engine/engine.ts';
 import type { AttendingSamples } from '../engine/kernels/kernels.ts';
 import type { Ops } from '../engine/ops.ts';
@@ -39,18 +39,24 @@ const CPU_ROWS = 2048;
 const GPU_JOINED = 4;
 
 /** How a shard's micro-batches are joined: as many as together have no more positions than the plan's largest micro-batch has
- * rows, or a few times as many in a GPU's plan, so that a plan for less memory has shorter stretches. Part of what makes
+ * rows, or than a few times its positions in a GPU's plan, so that a plan for less memory has shorter stretches. Part of what makes
  * results equal: it follows from the plan. */
 export function stretchesOf(plan: Plan, shardIndex: number): readonly BatchRange[] {
   let ranges = rangesOfPlans.get(plan);
   if (ranges === undefined) {
-    const rows = plan.shards.flatMap(({ batches }) => batches.map(({ members, tokens }) => members.length * tokens));
-    const largest = rows.reduce((most, count) => Math.max(most, count), 0);
-    const most = largest > CPU_ROWS ? GPU_JOINED * largest : largest;
+    const most = mostPositions(plan);
     ranges = plan.shards.map((shard) => joinBatches(plan, shard, most));
     rangesOfPlans.set(plan, ranges);
   }
   return ranges[shardIndex];
+}
+
+function mostPositions(plan: Plan): number {
+  const batches = plan.shards.flatMap((shard) => shard.batches);
+  const largest = (sizes: readonly number[]) => sizes.reduce((most, size) => Math.max(most, size), 0);
+  const rows = largest(batches.map(rowsOf));
+  // Memory is planned for rows, and where a GPU goes without padding for positions.
+  return rows > CPU_ROWS ? GPU_JOINED * largest(batches.map((batch) => positionsOf(plan, batch))) : rows;
 }
 
 function joinBatches(plan: Plan, { batches }: Shard, most: number): BatchRange[] {
