@@ -399,6 +399,7 @@ __device__ __forceinline__ void VarlenAttentionGrad(const float* dcontext, const
   for (int from = 0; from < length; from += kKeys) {
     const int key_count = min(kKeys, length - from);
     const bool has_keys = warp_first < key_count;
+    const bool has_key[2] = {warp_first + g < key_count, warp_first + g + 8 < key_count};
     // What is staged first are keys and values.
 #pragma unroll
     for (int part = 0; part < kKeys / kTile; part++) {
@@ -438,7 +439,9 @@ __device__ __forceinline__ void VarlenAttentionGrad(const float* dcontext, const
             const float2 dot = *reinterpret_cast<const float2*>(dots + query);
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-              shares[n][i] = Exp2(shares[n][i] * kLog2E - (i % 2 == 0 ? log.x : log.y));
+              const float share = Exp2(shares[n][i] * kLog2E - (i % 2 == 0 ? log.x : log.y));
+              // What is no key has a score of 0, beside which those of keys may be so low that its share is beyond float16.
+              shares[n][i] = has_key[i / 2] ? share : 0.f;
               dshares[n][i] = shares[n][i] * (dshares[n][i] - (i % 2 == 0 ? dot.x : dot.y) * scale);
             }
           }
